@@ -1,0 +1,56 @@
+# make live    set everything up and watch this machine's scheduler
+# make test    set everything up and run the tests
+# make env     only the environment .venv, with the command at .venv/bin/schedtel
+
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check -q
+# BPF needs privileges; sudo only where this user has none.
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+SOURCES = $(wildcard bpf/*) pyproject.toml setup.py
+
+.PHONY: live test env build lint bench clean
+
+live: env
+	$(SUDO) .venv/bin/schedtel live --window 5s
+
+test: .venv/.test
+	$(SUDO) .venv/bin/python -m pytest $(ARGS)
+
+env: .venv/.env
+
+build: .venv/bin/python
+	$(PIP) install -e . --no-deps
+
+lint: .venv/.dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	rm -rf build/typed
+	$(PIP) install --no-deps --target build/typed .
+	cd build/typed && ../../.venv/bin/mypy --config-file ../../pyproject.toml -p schedtel
+
+bench: .venv/.test
+	scripts/bench-packages
+	$(SUDO) .venv/bin/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info schedtel/_bpf
+
+.venv/bin/python:
+	scripts/system-packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "schedtel: $(PYTHON) is older than 3.11 (give another: make PYTHON=python3.12 $(MAKECMDGOALS))" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/.env: .venv/bin/python $(SOURCES)
+	scripts/system-packages
+	$(PIP) install -e .
+	@touch $@
+
+.venv/.test: .venv/.env
+	scripts/system-packages test
+	$(PIP) install -e '.[test]'
+	@touch $@
+
+.venv/.dev: .venv/.env
+	$(PIP) install -e '.[dev]'
+	@touch $@

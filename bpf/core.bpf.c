@@ -1,0 +1,784 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The core loader's programs: CO-RE, tp_btf, task storage, a task iterator.
+ *
+ * What they do: the hot programs (switch, wakeup) look a task's state up and pass the event to the state machine in
+ * machine.h. State is created at fork, and by the iterator for tasks older than tracing. At a window's end the
+ * collector reads the iterator, which reports every task that was active; a task that ends reports itself, while it can
+ * still be found. Rows that a filter leaves out, and rows the ring has no room for, are folded into `other`.
+ *
+ * When it works well: BTF, Linux 5.15 or later. When it cannot: no task storage for tracing programs (before 5.11).
+ */
+#include "kernel_types.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "records.h"
+
+#define MAX_CPUS 4096
+#define MAX_ANCESTRY 32
+
+const volatile struct settings settings = {};
+
+struct control control = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);		/* set to the number of possible CPUs before load */
+	__type(key, __u32);
+	__type(value, struct cpu_state);
+} cpus SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} ring SEC(".maps");
+
+/*
+ * Hooks of the state machine. x86 keeps stores in order, so there a compiler barrier is enough; elsewhere an atomic
+ * with a result is the only full barrier that BPF has.
+ */
+static __always_inline void machine_order(void)
+{
+	if (settings.weak_memory)
+		__sync_fetch_and_add(&control.fence, 0);
+	barrier();
+}
+
+static __always_inline void machine_discard(void)
+{
+	__sync_fetch_and_add(&control.losses.samples_discarded, 1);
+}
+
+static __always_inline void machine_lost(void)
+{
+	__sync_fetch_and_add(&control.losses.state_failed, 1);
+}
+
+static __always_inline void machine_missed(void)
+{
+	__sync_fetch_and_add(&control.losses.events_missed, 1);
+}
+
+#include "machine.h"
+
+/* NULL for a task not seeded yet, one the iterator does not reach, and one that has completed. */
+static inlined struct task_state *state_of(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	return state && likely(!(state->word.flags & (TASK_HIDDEN | TASK_COMPLETED))) ? state : 0;
+}
+
+static inlined struct cpu_state *this_cpu(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&cpus, &cpu);
+}
+
+/* __state, or state before 5.14: by what the running kernel's BTF has, since distributions backport. */
+static inlined __u32 state_field(struct task_struct *task)
+{
+	struct task_struct___state *older = (void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return task->__state;
+	return BPF_CORE_READ(older, state);
+}
+
+static inlined __u32 cpu_field(struct task_struct *task)
+{
+	struct task_struct___cpu *older = (void *)task;
+
+	if (bpf_core_field_exists(task->thread_info.cpu))
+		return task->thread_info.cpu;
+	return BPF_CORE_READ(older, cpu);
+}
+
+/* ---- filters: always of the task itself, never of the current one ---- */
+
+static inlined bool in_cgroup(struct task_struct *task)
+{
+	struct cgroup *cgroup = task->cgroups->dfl_cgrp, *ancestor;
+	struct cgroup___ids *older = (void *)cgroup;
+	/* A copy: inside bpf_core_read(), struct settings itself would be looked for in the kernel's and all modules' BTF. */
+	__u32 level = settings.cgroup_level;
+	__u64 id = 0;
+
+	if (cgroup->level < (int)level)
+		return false;
+	if (bpf_core_field_exists(cgroup->ancestors)) {
+		bpf_core_read(&ancestor, sizeof(ancestor), &cgroup->ancestors[level]);
+		id = BPF_CORE_READ(ancestor, kn, id);
+	} else {
+		bpf_core_read(&id, sizeof(id), &older->ancestor_ids[level]);
+	}
+	return id == settings.cgroup_id;
+}
+
+static inlined bool comm_matches(struct task_struct *task)
+{
+	__u64 comm[2];
+
+	__builtin_memcpy(comm, task->comm, sizeof(comm));
+	return (comm[0] & settings.comm_mask[0]) == settings.comm_value[0] &&
+	       (comm[1] & settings.comm_mask[1]) == settings.comm_value[1];
+}
+
+static outlined int selects(struct task_struct *task, struct task_state *state)
+{
+	bool kernel_thread = task->flags & PF_KTHREAD;
+
+	if (settings.kernel_threads == KERNEL_THREADS_EXCLUDE && kernel_thread)
+		return 0;
+	if (settings.kernel_threads == KERNEL_THREADS_ONLY && !kernel_thread)
+		return 0;
+	if (settings.by_process && !(state && state->in_process))
+		return 0;
+	if (settings.by_tid && (__u32)task->pid != settings.tid)
+		return 0;
+	if (settings.by_uid && task->cred->uid.val != settings.uid)
+		return 0;
+	if (settings.by_comm && !comm_matches(task))
+		return 0;
+	if (settings.by_cgroup && !in_cgroup(task))
+		return 0;
+	return 1;
+}
+
+/* Of a task alive at attach: is it, or does it descend from, the -p process? */
+static inlined bool descends(struct task_struct *task)
+{
+	struct task_struct *ancestor = task;
+	__u32 tgid;
+	int depth;
+
+	for (depth = 0; depth < MAX_ANCESTRY; depth++) {
+		tgid = BPF_CORE_READ(ancestor, tgid);
+		if (tgid == settings.tgid)
+			return true;
+		if (tgid <= 1)
+			return false;
+		ancestor = BPF_CORE_READ(ancestor, real_parent);
+	}
+	return false;
+}
+
+/* ---- reports ---- */
+
+static inlined void fold_bank(struct bank *into, const struct bank *bank)
+{
+	int i;
+
+	for (i = 0; i < PHASES; i++)
+		into->time_ns[i] += bank->time_ns[i];
+	into->burst_tat_sum_ns += bank->burst_tat_sum_ns;
+	if (bank->max_wait_ns > into->max_wait_ns)
+		into->max_wait_ns = bank->max_wait_ns;
+	into->voluntary_switches += bank->voluntary_switches;
+	into->involuntary_switches += bank->involuntary_switches;
+	into->wakeups += bank->wakeups;
+	into->migrations += bank->migrations;
+	into->bursts += bank->bursts;
+	into->waits_unfinished += bank->waits_unfinished;
+	into->bursts_unfinished += bank->bursts_unfinished;
+	for (i = 0; i < TASK_BUCKETS; i++) {
+		into->wait_histogram[i] += bank->wait_histogram[i];
+		into->burst_tat_histogram[i] += bank->burst_tat_histogram[i];
+	}
+}
+
+/* A task's life inside a window that ends at end. */
+static inlined __u64 alive_within(struct task_state *state, __u64 start, __u64 end)
+{
+	__u64 from = state->alive_since_ns, to = state->completion_ns;
+
+	if (!from)
+		return 0;
+	if (from < start)
+		from = start;
+	if (!to || to > end)
+		to = end;
+	return to > from ? to - from : 0;
+}
+
+static inlined __u64 activity(const struct bank *bank)
+{
+	return bank->time_ns[PHASE_RUNNING] + bank->time_ns[PHASE_WAKEUP_WAIT] + bank->time_ns[PHASE_PREEMPT_WAIT];
+}
+
+/* Not inlined: its parameter is what puts struct task_record into the object's BTF, where the loader checks it. */
+static outlined int describe(struct task_record *record, struct task_struct *task, struct task_state *state, __u64 edge)
+{
+	record->tid = task->pid;
+	record->tgid = task->tgid;
+	record->previous_tid = state->previous_tid;
+	record->start_boottime_ns = task->start_boottime;
+	record->fork_ns = state->fork_ns;
+	record->arrival_ns = state->arrival_ns;
+	/*
+	 * What came after the window is no news of it yet. A life that ends on the edge itself ends with the window: there
+	 * is nothing of it in the next.
+	 */
+	record->first_cpu_ns = state->left_censored || state->first_cpu_ns >= edge ? 0 : state->first_cpu_ns;
+	record->completion_ns = state->completion_ns > edge ? 0 : state->completion_ns;
+	record->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	record->uid = task->cred->uid.val;
+	record->weight = task->se.load.weight >> 10;	/* scale_load_down(), kernel/sched/sched.h */
+	record->exit_code = task->exit_code;
+	record->policy = task->policy;
+	record->nice = task->static_prio - PRIO_OF_NICE_0;
+	record->kernel_thread = !!(task->flags & PF_KTHREAD);
+	record->left_censored = state->left_censored;
+	record->padding[0] = record->padding[1] = 0;
+	__builtin_memcpy(record->comm, task->comm, COMM_LENGTH);
+	return 0;
+}
+
+/* Exactly one reporter gets true for a task and window. */
+static inlined bool claim(struct task_state *state, __u32 window)
+{
+	__u32 flushed = *(volatile __u32 *)&state->flushed;
+
+	return flushed < window && __sync_val_compare_and_swap(&state->flushed, flushed, window) == flushed;
+}
+
+static inlined __u64 wakeup_flag(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.wakeup_bytes ? BPF_RB_FORCE_WAKEUP
+										     : BPF_RB_NO_WAKEUP;
+}
+
+static inlined void fold(struct folded *into, const struct bank *bank, __u64 alive)
+{
+	into->alive_ns += alive;
+	into->tasks += alive > 0;
+	fold_bank(&into->bank, bank);
+}
+
+/* The task has completed: nobody writes its state any more, and only the flush competes for the claim. */
+static outlined int report_finished(struct task_struct *task, struct task_state *state, struct folded *other,
+					__u32 window)
+{
+	struct bank *bank = &state->bank[window & 1];
+	/* The window that is open may still be cut short, but not before what has happened already. */
+	__u64 edge = window < state->window ? window_end(&control.grid, window) : ~0ULL;
+	struct task_record *record;
+	__u64 alive;
+
+	if (!claim(state, window))
+		return 0;
+	alive = alive_within(state, window_start(&control.grid, window), edge);
+	state->total_cpu_ns += bank->time_ns[PHASE_RUNNING];
+	if (!state->selected || !alive || activity(bank) < settings.min_activity_ns) {
+		fold(other, bank, alive);
+		return 0;
+	}
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		__sync_fetch_and_add(&control.losses.ring_dropped, 1);
+		fold(other, bank, alive);
+		return 0;
+	}
+	describe(record, task, state, edge);
+	record->window = window;
+	record->alive_ns = alive;
+	record->total_cpu_ns = state->total_cpu_ns;
+	__builtin_memcpy(&record->bank, bank, sizeof(*bank));
+	bpf_ringbuf_submit(record, wakeup_flag());
+	return 0;
+}
+
+static inlined void report_life(struct task_struct *task, struct task_state *state, struct cpu_state *cpu)
+{
+	__u32 window = state->window, open = *(volatile __u32 *)&control.grid.window;
+
+	/* Past the edge, and the flush has not come by yet: the window before is still owed. */
+	if (window == open + 1)
+		report_finished(task, state, &cpu->bank[(window - 1) & 1].other, window - 1);
+	report_finished(task, state, &cpu->bank[window & 1].other, window);
+}
+
+/* ---- hot programs ---- */
+
+/*
+ * A task is on this CPU and no event brought it there: the kernel delivers none while it runs a task that it protects
+ * from tracing, so the switch from that one to this was lost. The time of the switch is made up for as well as it can
+ * be, and the window is marked inexact.
+ */
+static outlined int enter_unseen(struct task_state *state, struct cpu_state *cpu, __u64 since)
+{
+	__u64 start = window_start(&control.grid, *(volatile __u32 *)&control.grid.window);
+	struct cpu_bank *bank;
+	struct moment at;
+
+	machine_missed();
+	if (since < start)
+		since = start;
+	if (since < state->since_ns)
+		since = state->since_ns;
+	if (since < cpu->since_ns)
+		since = cpu->since_ns;
+	at = moment_of(&control.grid, since);
+	bank = book_cpu(cpu, at);
+	cpu->word.phase = CPU_BUSY;
+	task_takes_cpu(state, at, bpf_get_smp_processor_id(), bank);
+	return 0;
+}
+
+/* What a CPU does with a task that is not followed. */
+static outlined int unfollowed_phase(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	return state && (state->word.flags & TASK_COMPLETED) ? CPU_TEARDOWN : CPU_UNTRACKED;
+}
+
+/* How long the task has been on its CPU, by the kernel's own books; up to a tick old while it still runs. */
+static inlined __u64 slice_ns(struct task_struct *task)
+{
+	return task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime;
+}
+
+SEC("tp_btf/sched_switch")
+int on_switch(__u64 *ctx)
+{
+	bool preempt = ctx[0];
+	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
+	__u32 prev_state = settings.has_prev_state ? (__u32)ctx[3] : state_field(prev);
+	__u64 now = bpf_ktime_get_ns();
+	struct cpu_state *cpu = this_cpu();
+	struct task_state *state = prev->pid ? state_of(prev) : 0;
+	struct cpu_bank *bank;
+	struct moment at;
+
+	if (!cpu)
+		return 0;
+	write_begin(&cpu->word);
+	if (unlikely(state && !phase_on_cpu(state->word.phase)))
+		enter_unseen(state, cpu, now - slice_ns(prev));
+	at = moment_of(&control.grid, now);
+	bank = book_cpu(cpu, at);
+	bank->switches++;
+	if (state)
+		task_leaves_cpu(state, at, preempt || !prev_state,
+				prev_state && BPF_CORE_READ_BITFIELD(prev, in_iowait), bank);
+	if (!next->pid) {
+		cpu->word.phase = CPU_IDLE;
+	} else if (likely(state = state_of(next))) {
+		cpu->word.phase = CPU_BUSY;
+		task_takes_cpu(state, at, bpf_get_smp_processor_id(), bank);
+	} else {
+		cpu->word.phase = unfollowed_phase(next);
+	}
+	write_end(&cpu->word);
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int BPF_PROG(on_wakeup, struct task_struct *task)
+{
+	struct task_state *state = state_of(task);
+
+	if (likely(state) && wakeup_matters(state))
+		task_wakes(state, moment_of(&control.grid, bpf_ktime_get_ns()));
+	return 0;
+}
+
+/* ---- births, new names, deaths ---- */
+
+/*
+ * task_newtask is fired where sched_process_fork is and for io_uring's and vhost's workers too, which
+ * sched_process_fork leaves out (kernel/fork.c: create_io_thread() does not pass through kernel_clone()).
+ */
+SEC("tp_btf/task_newtask")
+int BPF_PROG(on_newtask, struct task_struct *child)
+{
+	struct task_state *state, *parent;
+
+	if (!child->pid)
+		return 0;
+	state = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!state) {
+		machine_lost();
+		return 0;
+	}
+	write_begin(&state->word);
+	state->word.phase = PHASE_NOT_ALIVE;
+	state->fork_ns = bpf_ktime_get_ns();
+	if (settings.by_process) {
+		parent = state_of(bpf_get_current_task_btf());
+		state->in_process = (__u32)child->tgid == settings.tgid || (parent && parent->in_process);
+	}
+	state->selected = selects(child, state);
+	write_end(&state->word);
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(on_arrival, struct task_struct *task)
+{
+	struct task_state *state = state_of(task);
+
+	if (likely(state))
+		task_arrives(state, moment_of(&control.grid, bpf_ktime_get_ns()));
+	return 0;
+}
+
+/* The name has changed; so has the tid, where a thread that was not the leader took over its leader's. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid)
+{
+	struct task_state *state = state_of(task);
+
+	if (!state)
+		return 0;
+	if (task->pid != old_pid)
+		state->previous_tid = old_pid;
+	state->selected = selects(task, state);
+	return 0;
+}
+
+/*
+ * The last record is written here and not at the last switch: between the two the task may be reaped, and the flush
+ * would find it no more. Preemption is off, so no switch of this CPU can come in between.
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct task_state *state = state_of(task);
+	struct cpu_state *cpu = this_cpu();
+	struct moment at;
+	__u64 now;
+
+	if (!state || !cpu)
+		return 0;
+	now = bpf_ktime_get_ns();
+	write_begin(&cpu->word);
+	if (unlikely(!phase_on_cpu(state->word.phase)))
+		enter_unseen(state, cpu, now - slice_ns(task));
+	at = moment_of(&control.grid, now);
+	task_completes(state, at, book_cpu(cpu, at));
+	cpu->word.phase = CPU_TEARDOWN;
+	report_life(task, state, cpu);
+	write_end(&cpu->word);
+	return 0;
+}
+
+/* ---- one task, visited ---- */
+
+/*
+ * State for a task older than tracing. What is known of its past is put down at once: its next event may establish its
+ * phase before the iterator comes to do so.
+ */
+static inlined struct task_state *create_late(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!state) {
+		machine_lost();
+		return 0;
+	}
+	if (settings.by_process)
+		state->in_process = descends(task);
+	state->selected = selects(task, state);
+	if (state_field(task) & TASK_NEW)	/* its arrival is still to come */
+		return state;
+	state->left_censored = 1;
+	state->first_cpu_ns = FIRST_CPU_BEFORE_TRACING;
+	state->arrival_ns = task->start_time;
+	state->total_cpu_ns = task->se.sum_exec_runtime;
+	return state;
+}
+
+/* What the task is doing, by the kernel's own fields. */
+static inlined __u8 phase_now(struct task_struct *task)
+{
+	bool waking_up_later = bpf_core_field_exists(task->se.sched_delayed) && task->se.sched_delayed;
+
+	if (task->flags & PF_EXITING)	/* its sched_process_exit is past, or about to come: its life is over */
+		return PHASE_NOT_ALIVE;
+	if (state_field(task) & TASK_NEW)
+		return PHASE_NOT_ALIVE;
+	if (task->on_cpu)
+		return PHASE_RUNNING;
+	if (task->on_rq && !waking_up_later)
+		return PHASE_PREEMPT_WAIT;
+	return BPF_CORE_READ_BITFIELD(task, in_iowait) ? PHASE_IOWAIT : PHASE_BLOCKED;
+}
+
+/*
+ * Establishes the state of a task that no event has described yet. Anything that happens to the task meanwhile
+ * changes its word, and the compare-and-swap fails: the next pass looks again. Only while seeding may the task be on
+ * a CPU: later, what that CPU runs is booked as untracked already, until its next switch.
+ */
+static inlined void adopt(struct task_struct *task, struct task_state *state, bool seeding)
+{
+	union word seen, adopted, cpu_seen = {}, cpu_adopted;
+	__u32 where = cpu_field(task);
+	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &where);
+
+	if (cpu)
+		cpu_seen.whole = *(volatile __u64 *)&cpu->word.whole;
+	seen.whole = *(volatile __u64 *)&state->word.whole;
+	if (seen.phase != PHASE_UNKNOWN || (seen.seq & 1))
+		return;
+	machine_order();
+	adopted = seen;
+	adopted.cpu = where;
+	adopted.phase = phase_now(task);
+	if (task->flags & PF_EXITING)
+		adopted.flags |= TASK_COMPLETED;
+	if (adopted.phase == PHASE_RUNNING && !seeding)
+		return;
+	if (adopted.phase != PHASE_NOT_ALIVE)
+		state->since_ns = state->alive_since_ns = bpf_ktime_get_ns();
+	if (__sync_val_compare_and_swap(&state->word.whole, seen.whole, adopted.whole) != seen.whole)
+		return;
+	/* The CPU has not switched since its word was read, so it still runs this task. */
+	cpu_adopted = cpu_seen;
+	cpu_adopted.phase = CPU_BUSY;
+	if (cpu && adopted.phase == PHASE_RUNNING && !(cpu_seen.seq & 1))
+		__sync_val_compare_and_swap(&cpu->word.whole, cpu_seen.whole, cpu_adopted.whole);
+}
+
+/* Repeated until control.tasks_unknown stays 0: every task alive gets state, and no state is left unknown. */
+static outlined int seed_task(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	if (!state) {
+		control.tasks_unknown++;
+		create_late(task);
+		return 0;
+	}
+	adopt(task, state, true);
+	if (state->word.phase == PHASE_UNKNOWN)
+		control.tasks_unknown++;
+	return 0;
+}
+
+/* What the flush sees of a task at the window's edge. */
+struct glance {
+	union word word;
+	struct bank *bank;	/* NULL: no event in this window */
+	__u64 tail_ns;		/* time of `phase` up to the edge that the bank does not hold */
+	bool frozen;		/* the task has rolled: its bank is complete and nobody writes it */
+};
+
+static inlined struct glance look(struct task_state *state, __u32 window, __u64 start, __u64 end)
+{
+	struct glance glance = {};
+	__u32 newest;
+	__u64 since;
+
+	glance.word.whole = *(volatile __u64 *)&state->word.whole;
+	machine_order();
+	newest = *(volatile __u32 *)&state->window;
+	glance.frozen = newest > window;
+	if (newest >= window)
+		glance.bank = &state->bank[window & 1];
+	since = state->since_ns < start ? start : state->since_ns;
+	if (!glance.frozen && since < end)
+		glance.tail_ns = end - since;
+	return glance;
+}
+
+static inlined bool sleeps(__u8 phase)
+{
+	return phase == PHASE_BLOCKED || phase == PHASE_IOWAIT || phase == PHASE_NOT_ALIVE;
+}
+
+/* A task that slept through the whole window has no row, unless asked for: its time goes to `other`. */
+static inlined void fold_sleeper(__u8 phase, __u64 tail, __u64 alive)
+{
+	control.other.bank.time_ns[phase & (PHASES - 1)] += tail;
+	if (alive) {
+		control.other.tasks++;
+		control.other.alive_ns += alive;
+	}
+}
+
+/* True when the task may have changed since its word was read. */
+static inlined bool changed(struct task_state *state, union word seen)
+{
+	return (seen.seq & 1) || *(volatile __u64 *)&state->word.whole != seen.whole;
+}
+
+/*
+ * Reports window control.grid.window of one task; its end has passed. Not 0: the collector should drain the ring first.
+ * A full ring is no loss: unclaimed tasks come up again.
+ */
+static outlined int flush_task(struct task_struct *task)
+{
+	__u32 window = control.grid.window;
+	__u64 start = window_start(&control.grid, window), end = window_end(&control.grid, window);
+	struct task_record *record;
+	struct task_state *state;
+	struct glance glance;
+	__u64 alive;
+	__u8 phase;
+
+	state = bpf_task_storage_get(&tasks, task, 0, 0);
+	if (unlikely(!state))	/* its allocation failed at fork: from now on it is followed as one that was always there */
+		state = create_late(task);
+	if (!state)
+		return 0;
+	if (unlikely(state->word.flags & TASK_HIDDEN)) {
+		state->left_censored = 1;
+		state->word.whole = 0;
+	}
+	if (unlikely(state->word.phase == PHASE_UNKNOWN)) {
+		adopt(task, state, false);
+		return 0;
+	}
+	if ((state->word.flags & TASK_COMPLETED) || state->flushed >= window)
+		return 0;
+	control.tasks_seen++;
+
+	glance = look(state, window, start, end);
+	phase = glance.word.phase & (PHASES - 1);
+	alive = alive_within(state, start, end);
+	if (!glance.bank && settings.min_activity_ns && sleeps(phase)) {
+		machine_order();
+		if (changed(state, glance.word))
+			goto busy;
+		if (claim(state, window))
+			fold_sleeper(phase, glance.tail_ns, alive);
+		state->selected = selects(task, state);
+		return 0;
+	}
+
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record)
+		goto full;
+	describe(record, task, state, end);
+	record->window = window;
+	record->alive_ns = alive;
+	if (glance.bank)
+		__builtin_memcpy(&record->bank, glance.bank, sizeof(record->bank));
+	else
+		__builtin_memset(&record->bank, 0, sizeof(record->bank));
+	if (!glance.frozen) {
+		record->bank.time_ns[phase] += glance.tail_ns;
+		record->bank.waits_unfinished = phase_waits(phase);
+		record->bank.bursts_unfinished = state->burst_since_ns != 0;
+	}
+	record->total_cpu_ns = state->total_cpu_ns + record->bank.time_ns[PHASE_RUNNING];
+	machine_order();
+	if (!glance.frozen && changed(state, glance.word)) {
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		goto busy;
+	}
+	if (!claim(state, window)) {	/* its own exit was faster */
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	state->total_cpu_ns = record->total_cpu_ns;
+	if (!state->selected || !alive || activity(&record->bank) < settings.min_activity_ns) {
+		fold(&control.other, &record->bank, alive);
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+	} else {
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	}
+	state->selected = selects(task, state);
+	/* Room for the exits that may come before the collector has drained the ring. */
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 2 > control.ring_bytes)
+		goto full;
+	return 0;
+busy:
+	control.tasks_busy++;
+	return 0;
+full:
+	if (state->flushed < window)
+		control.tasks_busy++;
+	return 1;
+}
+
+/* ---- visiting all tasks ---- */
+
+#ifndef OPEN_CODED_ITERATORS
+
+SEC("iter/task")
+int seed(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (task)
+		seed_task(task);
+	return 0;
+}
+
+/* Writing a byte hands control back to the collector, who reads on after draining the ring. */
+SEC("iter/task")
+int flush(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u8 byte = 0;
+
+	if (task && flush_task(task))
+		bpf_seq_write(ctx->meta->seq, &byte, 1);
+	return 0;
+}
+
+#else
+
+extern int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task, unsigned int flags) __ksym;
+extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __ksym;
+extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+
+/* The idle task of the first CPU is where the kernel's list of tasks begins, and no task of ours. */
+#define for_each_task(task, iterator) \
+	bpf_iter_task_new(iterator, 0, BPF_TASK_ITER_ALL_THREADS); \
+	while ((task = bpf_iter_task_next(iterator))) \
+		if (task->pid)
+
+SEC("syscall")
+int seed(void *ctx)
+{
+	struct bpf_iter_task iterator;
+	struct task_struct *task;
+
+	bpf_rcu_read_lock();
+	for_each_task(task, &iterator)
+		seed_task(task);
+	bpf_iter_task_destroy(&iterator);
+	bpf_rcu_read_unlock();
+	return 0;
+}
+
+/* Not 0: not over; the collector drains the ring and runs it again, which passes over what has been claimed. */
+SEC("syscall")
+int flush(void *ctx)
+{
+	struct bpf_iter_task iterator;
+	struct task_struct *task;
+	int full = 0;
+
+	bpf_rcu_read_lock();
+	for_each_task(task, &iterator) {
+		full = flush_task(task);
+		if (full)
+			break;
+	}
+	bpf_iter_task_destroy(&iterator);
+	bpf_rcu_read_unlock();
+	return full;
+}
+
+#endif
+
+/* The kernel lends tracing helpers to GPL-compatible programs only. */
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,58 @@
+"""The command ``schedtel``: arguments in; windows on a terminal, in files or on a pipe out. One file per command."""
+
+import importlib
+import os
+import signal
+import sys
+
+import click
+
+from schedtel.errors import SchedtelError
+
+#: Command → its module here; imported when it is called, so that `--help` and `schema` do not wait for BPF.
+_COMMANDS = ("live", "record", "show", "doctor", "schema")
+USAGE_STATUS = 2
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"schedtel.cli.{name}").command
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="schedtel")
+def group() -> None:
+    """Live scheduler telemetry: turnaround time, response time and fairness, from the running kernel."""
+
+
+def main() -> None:
+    """Run the command; every error a user can cause is one line on stderr and a status."""
+    try:
+        status = group.main(prog_name="schedtel", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else str(error))
+        status = USAGE_STATUS
+    except click.ClickException as error:
+        status = _complain(error.format_message())
+    except SchedtelError as error:
+        status = _complain(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        status = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader has gone: quietly, and without Python's second complaint when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
+    except OSError as error:
+        status = _complain(f"cannot write the output: {error.strerror or error} (check the disk and the path)")
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(message: str) -> int:
+    click.echo("schedtel: " + " ".join(message.split()), err=True)
+    return USAGE_STATUS

@@ -1,0 +1,36 @@
+"""``schedtel live``: windows as they end."""
+
+import sys
+from typing import Any
+
+import click
+
+from schedtel.cli.options import filter_options, output_options, view_options, window_options
+from schedtel.cli.output import format_for, opened, write_windows
+from schedtel.cli.session import open_session
+from schedtel.cli.terminal import watch
+from schedtel.cli.view import View, sort_column
+
+
+@click.command("live", short_help="Watch the scheduler live.")
+@window_options
+@filter_options
+@view_options
+@output_options
+@click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+def command(arguments: tuple[str, ...], kind: str | None, table: str, output: str | None, **options: Any) -> int:
+    """Show, window after window, what the scheduler did to every task.
+
+    With a COMMAND, run it, and show it and its descendants until it ends; its exit status is passed on.
+
+    Keys of the live view: q quit, b what a row is, s sort, p pause, up and down number of rows.
+    """
+    chosen = format_for(kind, output)
+    view = View(by=options.pop("by"), sort=sort_column(options.pop("sort")), top=options.pop("top"))
+    with opened(output) as stream, open_session(options, arguments) as session:
+        view.describe(session.source)
+        if chosen == "table" and output is None and sys.stdout.isatty():
+            watch(session.source, view)
+        else:
+            write_windows(session.source, stream, chosen, table, view)
+        return session.status()

@@ -1,0 +1,94 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from schedtel.cli.output import FORMATS
+from schedtel.filters import Filter
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_WINDOWS = (
+    click.option("-w", "--window", default="5s", show_default=True, metavar="DURATION", help="Length of a window."),
+    click.option("-d", "--duration", metavar="DURATION", help="End after this time."),
+    click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
+)
+_FILTERS = (
+    click.option("-c", "--cgroup", metavar="PATH", help="Only this cgroup (v2) and those below it."),
+    click.option("-p", "--pid", type=int, metavar="PID", help="Only this process and its descendants."),
+    click.option("-t", "--tid", type=int, metavar="TID", help="Only this thread."),
+    click.option("-u", "--uid", type=int, metavar="UID", help="Only tasks of this user id."),
+    click.option("--comm", metavar="PREFIX", help="Only tasks whose command name begins so."),
+    click.option(
+        "--kernel-threads",
+        type=click.Choice(["include", "exclude", "only"]),
+        default="include",
+        show_default=True,
+        help="Threads of the kernel.",
+    ),
+    click.option(
+        "--min-activity", metavar="DURATION", help="Only tasks that ran and waited at least so long in a window."
+    ),
+    click.option("--all-tasks", is_flag=True, help="Also tasks that slept through the window."),
+)
+_RING = (
+    click.option(
+        "--ring-size",
+        type=click.IntRange(min=1, max=1024),
+        default=4,
+        show_default=True,
+        metavar="MB",
+        help="Size of the kernel's ring buffer, a power of two.",
+    ),
+)
+_VIEW = (
+    click.option(
+        "--by",
+        type=click.Choice(["task", "process", "cgroup", "comm"]),
+        default="task",
+        show_default=True,
+        help="What a row of the table is.",
+    ),
+    click.option(
+        "--sort",
+        default="cpu",
+        show_default=True,
+        metavar="COLUMN",
+        help="Column to sort by, such as cpu, wait or tat.",
+    ),
+    click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table."),
+)
+_OUTPUT = (
+    click.option("--format", "kind", type=click.Choice(FORMATS), help="Output; `table` is a page for a person."),
+    click.option(
+        "--table",
+        type=click.Choice(["summary", "tasks", "cpus"]),
+        default="tasks",
+        show_default=True,
+        help="Which table --format arrow writes.",
+    ),
+    click.option("-o", "--output", metavar="FILE", help="Write to a file; its extension chooses the format."),
+)
+
+
+def _all(options: tuple[Decorator, ...]) -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+window_options = _all(_WINDOWS)
+filter_options = _all((*_FILTERS, *_RING))
+view_options = _all(_VIEW)
+output_options = _all(_OUTPUT)
+
+
+def make_filter(options: dict[str, Any]) -> Filter:
+    """The filter that the filter options describe; takes them out of the options."""
+    names = ("cgroup", "pid", "tid", "uid", "comm", "kernel_threads", "min_activity", "all_tasks")
+    return Filter(**{name: options.pop(name) for name in names})

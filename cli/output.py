@@ -1,0 +1,90 @@
+"""Windows in; NDJSON, Arrow IPC or plain tables on a stream out."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import pyarrow as pa
+from rich.console import Console
+
+from schedtel.cli.view import View
+from schedtel.errors import UsageError
+from schedtel.schema import ARROW
+from schedtel.window import Window
+
+FORMATS = ("table", "ndjson", "arrow")
+_EXTENSIONS = {
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "ndjson",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".txt": "table",
+}
+
+
+def format_for(chosen: str | None, output: str | None) -> str:
+    """The format asked for, else the one that fits the output file's extension, else ``table``."""
+    if chosen or not output:
+        return chosen or "table"
+    extension = "." + output.rpartition(".")[2]
+    if extension not in _EXTENSIONS:
+        known = " ".join(_EXTENSIONS)
+        raise UsageError(f"cannot tell the format of {output!r} by its extension (give --format, or one of {known})")
+    return _EXTENSIONS[extension]
+
+
+@contextmanager
+def opened(output: str | None) -> Iterator[BinaryIO]:
+    """The output file, or stdout where there is none or it is ``-``."""
+    if output in (None, "-"):
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        file = open(output, "wb")  # noqa: SIM115  (the with below closes it; only opening may fail this way)
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror} (choose another file)") from error
+    with file:
+        yield file
+
+
+def write_windows(windows: Iterable[Window], stream: BinaryIO, kind: str, table: str, view: View) -> None:
+    """Write every window as it comes, flushed, so that a pipe's reader sees it at once."""
+    if kind == "arrow":
+        _write_arrow(windows, stream, table)
+        return
+    for window in windows:
+        line = window.to_ndjson() + "\n" if kind == "ndjson" else _plain(window, view)
+        stream.write(line.encode())
+        stream.flush()
+
+
+def _write_arrow(windows: Iterable[Window], stream: BinaryIO, table: str) -> None:
+    # A sink that pyarrow must not close: it may be stdout.
+    options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=False)
+    with pa.ipc.new_stream(pa.PythonFile(_Unclosable(stream), "w"), ARROW[table], options=options) as writer:
+        for window in windows:
+            writer.write_batch(getattr(window, table))
+            stream.flush()
+
+
+class _Unclosable:
+    """A file whose close() leaves it open."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.write, self.flush = stream.write, stream.flush
+
+    def close(self) -> None:
+        """Belongs to the caller."""
+
+
+def _plain(window: Window, view: View) -> str:
+    console = Console(width=140, force_terminal=False, no_color=True, highlight=False, legacy_windows=False)
+    view.add(window)
+    with console.capture() as capture:
+        console.print(view.render())
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n\n"

@@ -1,0 +1,96 @@
+"""``schedtel record``: windows to Parquet."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from schedtel.cli.options import filter_options, window_options
+from schedtel.cli.session import open_session
+from schedtel.durations import format_duration
+from schedtel.recording import Recorder
+from schedtel.window import Window
+
+
+@click.command("record", short_help="Record to Parquet.")
+@click.option("-o", "--output", required=True, metavar="DIR", help="Directory of the recording: new or empty.")
+@window_options
+@filter_options
+@click.option(
+    "--rotate-size",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="MB",
+    help="Close a file at this size.",
+)
+@click.option(
+    "--rotate-every", default="5m", show_default=True, metavar="DURATION", help="Close a file after this time."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no closing summary.")
+@click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+def command(
+    arguments: tuple[str, ...], output: str, rotate_size: int, rotate_every: str, quiet: bool, **options: Any
+) -> int:
+    """Write every window to a Parquet dataset: DIR/summary, DIR/tasks, DIR/cpus.
+
+    The files are complete after every window; whatever ends the recording, at most the window in progress is lost.
+
+    With a COMMAND, run it, and record it and its descendants until it ends; its exit status is passed on.
+    """
+    recorder, kept = Recorder(output, options["window"], "", rotate_size << 20, rotate_every), _Totals()
+    with open_session(options, arguments) as session:
+        recorder.filter_text = session.source.filter.describe()
+        for window in _with_progress(session.source, recorder, quiet):
+            recorder.write(window)
+            kept.add(window)
+        status = session.status()
+    if not quiet:
+        click.echo(kept.describe(recorder), err=True)
+    return status
+
+
+def _with_progress(windows: Iterable[Window], recorder: Recorder, quiet: bool) -> Iterator[Window]:
+    """The windows, with a line on stderr that says how far it has come when that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield from windows
+        return
+    columns = (
+        TextColumn("recording"),
+        BarColumn(pulse_style="green"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("waiting for the first window", total=None)
+        for window in windows:
+            yield window
+            progress.update(
+                task, description=f"{recorder.windows_written} windows, {recorder.bytes_written / 1e6:.1f} MB"
+            )
+
+
+class _Totals:
+    """What the closing summary says."""
+
+    def __init__(self) -> None:
+        self.time_ns = self.rows = self.completed = 0
+        self.lost: dict[str, int] = {}
+
+    def add(self, window: Window) -> None:
+        self.time_ns += window.end_ns - window.start_ns
+        self.rows += window.tasks.num_rows
+        self.completed += window.metrics.tat.count
+        for name, count in window.losses.items():
+            self.lost[name] = self.lost.get(name, 0) + count
+
+    def describe(self, recorder: Recorder) -> str:
+        losses = ", ".join(f"{count} {name}" for name, count in self.lost.items() if count) or "nothing lost"
+        windows = f"{recorder.windows_written} window{'' if recorder.windows_written == 1 else 's'}"
+        return (
+            f"recorded {windows} over {format_duration(self.time_ns)} to {recorder.directory}: "
+            f"{self.rows} rows, {self.completed} lives completed, {recorder.bytes_written / 1e6:.2f} MB, {losses}"
+        )

@@ -1,0 +1,65 @@
+"""A live source under a command: started with the user's options, stopped by signals or by the traced command's end."""
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+from schedtel.cli.options import make_filter
+from schedtel.cli.traced_command import TracedCommand
+from schedtel.errors import UsageError
+from schedtel.live import LiveSource
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclasses.dataclass
+class Session:
+    """A running source and, if one was given, the command it traces."""
+
+    source: LiveSource
+    command: TracedCommand | None
+
+    def status(self) -> int:
+        """The exit status to pass on: the command's, else 0."""
+        return self.command.join() if self.command else 0
+
+
+@contextlib.contextmanager
+def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterator[Session]:
+    """Start tracing; on leaving, stop it. SIGINT, SIGTERM and SIGHUP end the open window and let the caller finish."""
+    task_filter = make_filter(options)
+    if arguments and (task_filter.pid is not None or task_filter.tid is not None):
+        raise UsageError("cannot trace a command and a process or thread at once (drop --pid/--tid, or the command)")
+    command = TracedCommand(arguments) if arguments else None
+    try:
+        if command:
+            task_filter = dataclasses.replace(task_filter, pid=command.pid)
+        source = LiveSource(
+            options["window"], task_filter, options["count"], options["duration"], options["ring_size"] << 20
+        )
+    except BaseException:
+        if command:
+            command.close()
+        raise
+    with source, _stop_on_signals(source, command):
+        if command:
+            command.start(source.stop)
+        yield Session(source, command)
+
+
+@contextlib.contextmanager
+def _stop_on_signals(source: LiveSource, command: TracedCommand | None) -> Iterator[None]:
+    def stop(number: int, _frame: object) -> None:
+        # Ctrl-C reaches the whole foreground group; the other signals only us.
+        if command and number != signal.SIGINT:
+            command.signal(number)
+        source.stop()
+
+    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

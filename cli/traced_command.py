@@ -1,0 +1,70 @@
+"""A command to trace: forked at once, so that its pid can be the filter, and run only when tracing has begun."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+
+from schedtel.errors import UsageError
+
+_CANNOT_RUN = 127
+
+
+class TracedCommand:
+    """A child that waits for :meth:`start` before it becomes the command."""
+
+    def __init__(self, arguments: tuple[str, ...]) -> None:
+        program = shutil.which(arguments[0])
+        if program is None:
+            raise UsageError(f"cannot run {arguments[0]}: no such command (check the name and PATH)")
+        gate_read, self._gate = os.pipe()
+        self.status: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._become(program, arguments, gate_read)
+        os.close(gate_read)
+
+    def _become(self, program: str, arguments: tuple[str, ...], gate_read: int) -> None:
+        """In the child: wait for the gate, then exec. Never returns."""
+        try:
+            os.close(self._gate)
+            if os.read(gate_read, 1):
+                os.execv(program, arguments)
+        except OSError as error:
+            os.write(2, f"schedtel: cannot run {program}: {error.strerror}\n".encode())
+        finally:
+            os._exit(_CANNOT_RUN)
+
+    def start(self, when_done: Callable[[], None]) -> None:
+        """Let the command run; when_done is called from another thread once it has ended."""
+        os.write(self._gate, b"g")
+        os.close(self._gate)
+        self._gate = -1
+        self._waiter = threading.Thread(target=self._wait, args=(when_done,), daemon=True)
+        self._waiter.start()
+
+    def _wait(self, when_done: Callable[[], None]) -> None:
+        self._reap()
+        when_done()
+
+    def _reap(self) -> None:
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.status = code if code >= 0 else 128 - code
+
+    def join(self) -> int:
+        """Wait for the end of the command; its exit status, or 128 + signal."""
+        self._waiter.join()
+        assert self.status is not None
+        return self.status
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on, as long as the command runs."""
+        if self.status is None:
+            os.kill(self.pid, number)
+
+    def close(self) -> None:
+        """Where tracing could not begin: end the child without running the command."""
+        if self._gate >= 0:
+            os.close(self._gate)
+            self._gate = -1
+            self._reap()

@@ -1,0 +1,50 @@
+"""schedtel: live scheduler telemetry. Task lives and waits in; turnaround time, response time and fairness out.
+
+The modules, in the order in which data flows through them:
+
+    filters     what to observe               → load-time constants of the BPF programs
+    libbpf      ctypes on libbpf.so           → objects, maps, links, the kernel's BTF
+    btf, layout the records of bpf/records.h  → numpy dtypes, checked against the object
+    ring        the mapped ring buffer        → arrays of records
+    core        the loader                    → raw windows
+    live        the window grid               → windows
+    arrow       numpy                         → Arrow, without pandas
+    tables      records                       → Arrow tables
+    metrics     samples, histogram            → distributions, fairness
+    window      tables and metrics            → Window
+    source      anything that yields windows  → Arrow streams
+    recording   windows                       ⇄ Parquet
+    laws        windows                       → do the laws hold?
+    capabilities the machine and the user     → what can be done here
+
+:mod:`schedtel.schema` defines every column; :mod:`schedtel.errors` every error.
+"""
+
+from schedtel._version import __version__
+from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, UsageError
+from schedtel.filters import Filter
+from schedtel.live import LiveSource, live
+from schedtel.metrics import Distribution, Fairness, Metrics
+from schedtel.recording import Recorder, Recording, read
+from schedtel.source import Source
+from schedtel.window import Window
+
+__all__ = [
+    "CapabilityError",
+    "CollectorError",
+    "Distribution",
+    "Fairness",
+    "Filter",
+    "LiveSource",
+    "Metrics",
+    "Recorder",
+    "Recording",
+    "RecordingError",
+    "SchedtelError",
+    "Source",
+    "UsageError",
+    "Window",
+    "__version__",
+    "live",
+    "read",
+]

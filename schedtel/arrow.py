@@ -1,0 +1,88 @@
+"""numpy arrays and Python values in, Arrow arrays out, and Arrow rows back as Python values.
+
+``pyarrow.array()``, ``to_numpy()`` and ``to_pylist()`` would do all of this, but look for pandas whenever they are
+called, and importing that takes 0.3 s and 40 MB; casts and other compute functions cost 12 MB the first time. So
+arrays are made from their buffers (https://arrow.apache.org/docs/format/Columnar.html).
+"""
+
+import functools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_type_of = functools.cache(pa.from_numpy_dtype)
+
+
+def from_numpy(values: np.ndarray, known: np.ndarray | pa.Buffer | None = None) -> pa.Array:
+    """A numeric or boolean array of shape (n,), null where it is not known; ``known`` as booleans or as their bits."""
+    bitmap = bits(known) if isinstance(known, np.ndarray) else known
+    if values.dtype == bool:
+        return pa.Array.from_buffers(pa.bool_(), len(values), [bitmap, bits(values)])
+    buffer = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(_type_of(values.dtype), len(values), [bitmap, buffer])
+
+
+def fixed_list(values: np.ndarray) -> pa.Array:
+    """Histograms of shape (n, buckets) as a fixed-size list of uint32."""
+    flat = np.ascontiguousarray(values, np.uint32).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(from_numpy(flat), values.shape[1])
+
+
+def from_list(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    """A short list of strings, numbers or points in time; None becomes null."""
+    known = np.array([value is not None for value in values], bool)
+    if pa.types.is_string(kind):
+        return _strings(["" if value is None else str(value) for value in values], known)
+    storage = pa.int64() if pa.types.is_timestamp(kind) else kind
+    numbers = np.array([0 if value is None else value for value in values], storage.to_pandas_dtype())
+    array = from_numpy(numbers, known)
+    return array if kind == storage else array.view(kind)
+
+
+def to_numpy(values: pa.Array) -> np.ndarray:
+    """A numeric or boolean array as numpy, shape (n,); nulls are 0 or false."""
+    buffer = values.buffers()[1]
+    if pa.types.is_boolean(values.type):
+        return _unpacked(buffer, values) & valid(values)
+    kind, n = np.dtype(values.type.to_pandas_dtype()), len(values)
+    numbers = np.frombuffer(buffer, kind, n, values.offset * kind.itemsize) if n else np.zeros(0, kind)
+    return np.where(valid(values), numbers, kind.type(0)) if values.null_count else numbers
+
+
+def valid(values: pa.Array) -> np.ndarray:
+    """Which elements are not null: booleans of shape (n,)."""
+    return _unpacked(values.buffers()[0], values) if values.null_count else np.ones(len(values), bool)
+
+
+def _unpacked(bitmap: pa.Buffer, values: pa.Array) -> np.ndarray:
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")
+    return bits[values.offset : values.offset + len(values)].astype(bool)
+
+
+def rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch as dictionaries of Python values; points in time (us, UTC) as datetime."""
+    columns = [_values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if not pa.types.is_timestamp(column.type):
+        return column.to_pylist()
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    numbers = column.view(pa.int64()).to_pylist()
+    return [None if n is None else epoch + timedelta(microseconds=n) for n in numbers]
+
+
+def _strings(texts: list[str], known: np.ndarray) -> pa.Array:
+    encoded = [text.encode() for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [bits(known), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+
+
+def bits(values: np.ndarray) -> pa.Buffer:
+    """Booleans of shape (n,) as Arrow keeps them: least significant bit first."""
+    return pa.py_buffer(np.packbits(values, bitorder="little"))

@@ -1,0 +1,113 @@
+"""What this kernel, this machine and this user can do: one line each, with what to do about a "no"."""
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from schedtel import core
+from schedtel.btf import check_contract
+from schedtel.errors import CapabilityError
+from schedtel.filters import Filter, cgroup_root
+from schedtel.layout import CONTRACT
+from schedtel.libbpf import BpfObject, KernelTypes, libbpf
+
+_BTF = "/sys/kernel/btf/vmlinux"
+_TRACEPOINTS = (
+    "sched_switch",
+    "sched_wakeup",
+    "sched_wakeup_new",
+    "task_newtask",
+    "sched_process_exec",
+    "sched_process_exit",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, whether the answer is yes, what was found, and whether schedtel needs it."""
+
+    question: str
+    yes: bool
+    found: str
+    needed: bool = True
+
+
+def survey() -> Iterator[Answer]:
+    """Every question, in the order in which one answer depends on another."""
+    yield Answer("Linux", platform.system() == "Linux", f"{platform.system()} {platform.release()}")
+    yield _ask("libbpf", lambda: libbpf().soname)
+    yield _ask("kernel BTF", _kernel_btf)
+    yield _ask("tracepoints", _tracepoints)
+    yield _ask("compiled BPF object", _object)
+    yield _ask("privileges", _privileges)
+    yield _ask("task storage, iterators, attach", _attach)
+    yield _ask("cgroup v2 (filter --cgroup, paths)", lambda: str(cgroup_root()), needed=False)
+    yield _bpf_statistics()
+    yield _sched_ext()
+
+
+def _ask(question: str, find: Callable[[], str], *, needed: bool = True) -> Answer:
+    try:
+        return Answer(question, True, find(), needed)
+    except CapabilityError as error:
+        return Answer(question, False, str(error), needed)
+
+
+def _kernel_btf() -> str:
+    with KernelTypes():
+        return _BTF
+
+
+def _tracepoints() -> str:
+    with KernelTypes() as kernel:
+        arguments = {name: kernel.tracepoint_arguments(name) for name in _TRACEPOINTS}
+    missing = [name for name, count in arguments.items() if count is None]
+    if missing:
+        raise CapabilityError(f"cannot find tracepoints {', '.join(missing)} in the kernel's BTF (use another kernel)")
+    state = "its argument" if (arguments["sched_switch"] or 0) >= 4 else "the task's field"
+    return f"all {len(_TRACEPOINTS)}; prev_state from {state}"
+
+
+def _object() -> str:
+    image = core.object_image()
+    opened = BpfObject(image)
+    try:
+        check_contract(opened.raw_btf(), CONTRACT)
+    finally:
+        opened.close()
+    return f"{len(image) // 1024} KB, layout matches"
+
+
+def _privileges() -> str:
+    missing = core.missing_capabilities()
+    if missing:
+        raise CapabilityError(
+            f"this user lacks {' and '.join(missing)} (run as root, or with these two alone: "
+            "sudo setpriv --reuid=$USER --init-groups --inh-caps=-all,+bpf,+perfmon "
+            "--ambient-caps=-all,+bpf,+perfmon schedtel ...)"
+        )
+    return "root" if os.geteuid() == 0 else "CAP_BPF and CAP_PERFMON"
+
+
+def _attach() -> str:
+    loader = core.CoreLoader(Filter(), ring_bytes=1 << 16)
+    loader.close()
+    return "all programs load and attach"
+
+
+def _bpf_statistics() -> Answer:
+    with open("/proc/sys/kernel/bpf_stats_enabled", encoding="ascii") as file:
+        on = file.read().strip() == "1"
+    found = "kernel.bpf_stats_enabled=1" if on else "off, bpf_ns is null (sysctl -w kernel.bpf_stats_enabled=1)"
+    return Answer("BPF run time statistics", on, found, needed=False)
+
+
+def _sched_ext() -> Answer:
+    there = os.path.isdir("/sys/kernel/sched_ext")
+    found = (
+        "there"
+        if there
+        else "this kernel is built without CONFIG_SCHED_CLASS_EXT (nothing to do: telemetry works without)"
+    )
+    return Answer("sched_ext", there, found, needed=False)

@@ -1,0 +1,48 @@
+"""Durations: text such as ``250ms`` or ``5s`` in, nanoseconds out, and back."""
+
+import re
+
+from schedtel.errors import UsageError
+
+NS_PER_S = 1_000_000_000
+_UNITS_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "h": 3600 * NS_PER_S,
+}
+_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)", re.ASCII)
+
+
+def parse_duration(text: str) -> int:
+    """Nanoseconds of a duration written as number and unit: ``250ms``, ``5s``, ``1.5m``.
+
+    Raises :class:`UsageError` for anything else, for zero, and for what is shorter than a nanosecond.
+    """
+    match = _PATTERN.fullmatch(str(text).strip())
+    if match is None:
+        raise UsageError(f"cannot read duration {text!r}: expected a number and a unit (write 250ms, 5s or 1m)")
+    whole, _, fraction = match[1].partition(".")
+    unit = _UNITS_NS[match[2]]
+    ns = int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
+    if ns <= 0:
+        raise UsageError(f"cannot use duration {text!r}: it must be longer than 0 (write 250ms, 5s or 1m)")
+    return ns
+
+
+def format_duration(ns: float | None) -> str:
+    """A duration for a person: three significant figures and the unit that fits, ``-`` for None."""
+    if ns is None:
+        return "-"
+    for unit, size in (("µs", 1_000), ("ms", 1_000_000), ("s", NS_PER_S)):
+        # 999.5 rounds to 1000: that is one of the next unit.
+        if abs(ns) < 999.5 * size or unit == "s":
+            break
+    if abs(ns) < 999.5:
+        return f"{ns:.0f} ns"
+    value = ns / size
+    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"

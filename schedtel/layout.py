@@ -1,0 +1,139 @@
+"""The records of ``bpf/records.h`` as numpy dtypes; :mod:`schedtel.btf` checks them against the object's own BTF."""
+
+import numpy as np
+
+FINE_BUCKETS = 448
+TASK_BUCKET_SHIFT = 3
+TASK_BUCKETS = FINE_BUCKETS >> TASK_BUCKET_SHIFT
+RUNNING, WAKEUP_WAIT, PREEMPT_WAIT, BLOCKED, IOWAIT, NOT_ALIVE = range(1, 7)
+SAMPLE_KINDS = ("wakeup_wait", "preempt_wait", "burst_tat")
+CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN = range(5)
+
+BANK = np.dtype(
+    [
+        ("time_ns", "<u8", (8,)),
+        ("burst_tat_sum_ns", "<u8"),
+        ("max_wait_ns", "<u8"),
+        ("voluntary_switches", "<u4"),
+        ("involuntary_switches", "<u4"),
+        ("wakeups", "<u4"),
+        ("migrations", "<u4"),
+        ("bursts", "<u4"),
+        ("waits_unfinished", "<u4"),
+        ("bursts_unfinished", "<u4"),
+        ("reserved", "<u4"),
+        ("wait_histogram", "<u4", (TASK_BUCKETS,)),
+        ("burst_tat_histogram", "<u4", (TASK_BUCKETS,)),
+        ("padding", "<u4", (4,)),
+    ]
+)
+
+TASK_RECORD = np.dtype(
+    [
+        ("window", "<u4"),
+        ("tid", "<u4"),
+        ("tgid", "<u4"),
+        ("previous_tid", "<u4"),
+        ("start_boottime_ns", "<u8"),
+        ("fork_ns", "<u8"),
+        ("arrival_ns", "<u8"),
+        ("first_cpu_ns", "<u8"),
+        ("completion_ns", "<u8"),
+        ("alive_ns", "<u8"),
+        ("total_cpu_ns", "<u8"),
+        ("cgroup_id", "<u8"),
+        ("uid", "<u4"),
+        ("weight", "<u4"),
+        ("exit_code", "<i4"),
+        ("policy", "<u4"),
+        ("nice", "<i4"),
+        ("kernel_thread", "u1"),
+        ("left_censored", "u1"),
+        ("padding", "u1", (2,)),
+        ("comm", "S16"),
+        ("bank", BANK),
+    ]
+)
+
+FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("bank", BANK)])
+SAMPLES = np.dtype([("sum_ns", "<u8"), ("max_ns", "<u8"), ("histogram", "<u4", (FINE_BUCKETS,))])
+
+CPU_BANK = np.dtype(
+    [
+        ("time_ns", "<u8", (8,)),
+        ("switches", "<u8"),
+        ("samples", SAMPLES, (2, len(SAMPLE_KINDS))),
+        ("other", FOLDED),
+        ("padding", "<u8", (1,)),
+    ]
+)
+
+WORD = np.dtype([("seq", "<u4"), ("phase", "u1"), ("flags", "u1"), ("cpu", "<u2")])
+
+CPU_STATE = np.dtype(
+    [
+        ("word", WORD),
+        ("window", "<u4"),
+        ("padding", "<u4"),
+        ("since_ns", "<u8"),
+        ("reserved", "<u8", (5,)),
+        ("bank", CPU_BANK, (2,)),
+    ]
+)
+
+GRID = np.dtype([("window", "<u4"), ("padding", "<u4"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
+LOSSES = np.dtype(
+    [("ring_dropped", "<u8"), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
+)
+
+CONTROL = np.dtype(
+    [
+        ("grid", GRID),
+        ("losses", LOSSES),
+        ("fence", "<u8"),
+        ("reserved", "<u8", (2,)),
+        ("ring_bytes", "<u8"),
+        ("tasks_seen", "<u8"),
+        ("tasks_busy", "<u8"),
+        ("tasks_unknown", "<u8"),
+        ("other", FOLDED),
+    ]
+)
+
+SETTINGS = np.dtype(
+    [
+        ("cgroup_id", "<u8"),
+        ("comm_value", "<u8", (2,)),
+        ("comm_mask", "<u8", (2,)),
+        ("min_activity_ns", "<u8"),
+        ("wakeup_bytes", "<u8"),
+        ("cgroup_level", "<u4"),
+        ("tgid", "<u4"),
+        ("tid", "<u4"),
+        ("uid", "<u4"),
+        ("cpus", "<u4"),
+        ("by_cgroup", "u1"),
+        ("by_process", "u1"),
+        ("by_tid", "u1"),
+        ("by_uid", "u1"),
+        ("by_comm", "u1"),
+        ("kernel_threads", "u1"),
+        ("has_prev_state", "u1"),
+        ("weak_memory", "u1"),
+        ("padding", "u1", (4,)),
+    ]
+)
+
+#: C struct name → the dtype that must match it.
+CONTRACT = {
+    "bank": BANK,
+    "task_record": TASK_RECORD,
+    "folded": FOLDED,
+    "samples": SAMPLES,
+    "cpu_bank": CPU_BANK,
+    "cpu_state": CPU_STATE,
+    "grid": GRID,
+    "losses": LOSSES,
+    "control": CONTROL,
+    "settings": SETTINGS,
+}

@@ -1,0 +1,137 @@
+"""The live source: a loader's raw windows, cut on a fixed grid, in; windows out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from schedtel import window as windows
+from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
+from schedtel.durations import format_duration, parse_duration
+from schedtel.errors import UsageError
+from schedtel.filters import Filter
+from schedtel.host import CgroupPaths, HostCounters
+from schedtel.source import Source
+from schedtel.window import Window
+
+_SHORTEST_WINDOW_NS = 10_000_000
+_LONGEST_WINDOW_NS = 24 * 3600 * 1_000_000_000
+#: A window opened so late before its grid edge that it would be shorter than this part of one runs to the next edge.
+_LEAST_FIRST_PART = 10
+#: An edge nearer than this could pass while it is being set.
+_NEAREST_EDGE_NS = 1_000_000
+
+
+class LiveSource(Source):
+    """Windows of this machine as they end. Tracing begins with the construction.
+
+    Windows are aligned to multiples of their length on CLOCK_MONOTONIC and tile time; the first one begins when
+    tracing does, the last one ends at :meth:`stop`. A collector that was held up yields one long window, marked by
+    ``windows_spanned``.
+    """
+
+    def __init__(
+        self,
+        window: str = "5s",
+        task_filter: Filter | None = None,
+        count: int | None = None,
+        duration: str | None = None,
+        ring_bytes: int = DEFAULT_RING_BYTES,
+    ) -> None:
+        self.window_ns = _window_length(window)
+        self.filter = task_filter or Filter()
+        self._remaining = count
+        if count is not None and count < 1:
+            raise UsageError(f"cannot collect {count} windows: count must be at least 1")
+        duration_ns = parse_duration(duration) if duration is not None else None
+        self._loader = CoreLoader(self.filter, ring_bytes)
+        self.backend = self._loader.name
+        self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
+        self._stop_ns: int | None = None
+        self._window_id = 0
+        begin = time.monotonic_ns()
+        self._end_ns = begin + duration_ns if duration_ns is not None else None
+        self._edge_ns = self._edge_after(begin + self.window_ns // _LEAST_FIRST_PART)
+        self.start_ns = self._loader.open_first(self._edge_ns)
+
+    def __iter__(self) -> Iterator[Window]:
+        while self._remaining is None or self._remaining > 0:
+            window = self._next()
+            if self._remaining is not None:
+                self._remaining -= 1
+            yield window
+            if any(end is not None and window.end_ns >= end for end in (self._stop_ns, self._end_ns)):
+                return
+
+    def _next(self) -> Window:
+        while time.monotonic_ns() < self._edge_ns and self._stop_ns is None:
+            self._loader.wait(self._edge_ns)
+        if self._stop_ns is not None:
+            self._loader.end_now()
+        raw = self._loader.collect(self._edge_after)
+        self._window_id += 1
+        self._edge_ns = self._loader.edge_ns
+        spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
+        wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
+        return windows.build(raw, self._window_id, spanned, wall_start_ns, self._host.since_last(), self._cgroups)
+
+    def _edge_after(self, moment_ns: int) -> int:
+        """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
+        edge = ((moment_ns + _NEAREST_EDGE_NS) // self.window_ns + 1) * self.window_ns
+        return edge if self._end_ns is None or self._end_ns <= moment_ns + _NEAREST_EDGE_NS else min(edge, self._end_ns)
+
+    @property
+    def elapsed(self) -> float:
+        """Part of the open window that has passed, from 0 to 1."""
+        return min(1.0, 1 - (self._edge_ns - time.monotonic_ns()) / self.window_ns)
+
+    def stop(self) -> None:
+        """End the open window now; iteration yields it and finishes. Safe in a signal handler and from a thread."""
+        self._stop_ns = time.monotonic_ns()
+        self._loader.wake()
+
+    def program_runs(self) -> dict[str, tuple[int, int]]:
+        """Runs and nanoseconds of each BPF program; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
+        return self._loader.run_counts()
+
+    def close(self) -> None:
+        self._loader.close()
+
+
+def _window_length(text: str) -> int:
+    length = parse_duration(text)
+    if not _SHORTEST_WINDOW_NS <= length <= _LONGEST_WINDOW_NS:
+        shortest, longest = format_duration(_SHORTEST_WINDOW_NS), "24 h"
+        raise UsageError(f"cannot use a window of {text}: it must be from {shortest} to {longest}")
+    return length
+
+
+def live(
+    window: str = "5s",
+    *,
+    cgroup: str | None = None,
+    pid: int | None = None,
+    tid: int | None = None,
+    uid: int | None = None,
+    comm: str | None = None,
+    kernel_threads: str = "include",
+    min_activity: str | None = None,
+    all_tasks: bool = False,
+    count: int | None = None,
+    duration: str | None = None,
+    ring_bytes: int = DEFAULT_RING_BYTES,
+) -> LiveSource:
+    """Start telemetry of this machine's scheduler. Needs CAP_BPF and CAP_PERFMON.
+
+    :param window: length of a window, such as ``250ms``, ``5s``, ``1m``; from 10 ms to 24 h.
+    :param count: end after this many windows.
+    :param duration: end after this time; the last window may be shorter.
+    :param ring_bytes: size of the ring buffer, a power of two; it bounds how many exits may happen while the
+        collector does not run (about 1,500 a megabyte) before their rows are folded into ``other``.
+
+    The other parameters are those of :class:`schedtel.Filter`.
+
+    Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
+    """
+    chosen = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
+    return LiveSource(window, chosen, count, duration, ring_bytes)

@@ -1,0 +1,214 @@
+"""Recordings: windows in, a directory of Parquet files out, and the same windows back.
+
+    DIR/summary/part-000001.parquet
+    DIR/tasks/part-000001.parquet
+    DIR/cpus/part-000001.parquet
+
+Part n of the three tables holds the same windows. The newest part grows: after every window it is written anew beside
+itself and renamed over itself, so that a reader, or a killed writer, always leaves complete files and at most the
+window in progress is lost. ``summary`` is written last: a window counts once its summary is there. A part is closed
+when it is large or old enough, which bounds what is rewritten.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from schedtel import tables
+from schedtel.durations import parse_duration
+from schedtel.errors import RecordingError, UsageError
+from schedtel.schema import ARROW, DEFINITIONS_VERSION
+from schedtel.source import Source
+from schedtel.window import Window
+
+_TABLES = ("tasks", "cpus", "summary")
+_LOSSES = ("ring_dropped", "state_failed", "samples_discarded", "programs_skipped")
+_COMPRESSION = "zstd"
+
+
+class Recorder:
+    """Writes windows to a recording; every :meth:`write` leaves a complete dataset behind, so nothing needs closing.
+
+    :param directory: created if missing; must be empty. Only its owner can read the files: they name users' commands.
+    :param window: the nominal window length, for the metadata.
+    :param filter_text: the filter, for the metadata.
+    :param rotate_bytes: a part is closed once its tasks file is this large.
+    :param rotate_every: a part is closed once it spans this time.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        window: str = "",
+        filter_text: str = "",
+        rotate_bytes: int = 1 << 20,
+        rotate_every: str = "5m",
+    ) -> None:
+        if rotate_bytes < 1:
+            raise UsageError(f"cannot rotate at {rotate_bytes} bytes: it must be at least 1")
+        self.directory = Path(directory)
+        self._rotate_bytes, self._rotate_ns = rotate_bytes, parse_duration(rotate_every)
+        self.window, self.filter_text = window, filter_text
+        self._part = 1
+        self._windows: list[Window] = []
+        self.windows_written = 0
+        self.bytes_written = 0
+        self._closed_bytes = 0
+        self._make_directory()
+
+    def _make_directory(self) -> None:
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(self.directory.iterdir()):
+                raise RecordingError(f"cannot record to {self.directory}: it is not empty (choose another directory)")
+        except OSError as error:
+            raise _write_error(self.directory, error) from error
+
+    def write(self, window: Window) -> None:
+        """Add one window. Raises :class:`RecordingError` when it cannot be written; what was there stays readable."""
+        self._windows.append(window)
+        sizes = {table: self._write_part(table) for table in _TABLES}
+        self.windows_written += 1
+        self.bytes_written = self._closed_bytes + sum(sizes.values())
+        age_ns = window.end_ns - self._windows[0].start_ns
+        if sizes["tasks"] >= self._rotate_bytes or age_ns >= self._rotate_ns:
+            self._part += 1
+            self._windows.clear()
+            self._closed_bytes = self.bytes_written
+
+    def _write_part(self, table: str) -> int:
+        """Write the open part of one table anew; returns its size in bytes."""
+        target = self.directory / table / f"part-{self._part:06d}.parquet"
+        # A leading dot: readers of a directory (pandas, polars, duckdb, Spark) pass over it.
+        unfinished = target.with_name(f".{target.name}.unfinished")
+        batch = tables.concatenate((getattr(w, table) for w in self._windows), ARROW[table])
+        schema = batch.schema.with_metadata(self._metadata())
+        import pyarrow.parquet as pq  # noqa: PLC0415  (9 MB that `live` does without)
+
+        try:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            with open(unfinished, "wb", opener=_owner_only) as file:
+                with pq.ParquetWriter(
+                    file, schema, compression=_COMPRESSION, use_dictionary=_text_columns(schema)
+                ) as w:
+                    w.write_batch(batch.replace_schema_metadata(schema.metadata))
+                size = file.tell()
+                file.flush()
+            os.rename(unfinished, target)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise _write_error(target, error) from error
+        return size
+
+    def _metadata(self) -> dict[str, str]:
+        """What a reader must know to trust the file: kernel, clock, window, filter, losses, definitions."""
+        first = self._windows[0].summary
+        lost = {name: sum(w.losses[name] for w in self._windows) for name in _LOSSES}
+        facts = {
+            "definitions_version": str(DEFINITIONS_VERSION),
+            "clock": "CLOCK_MONOTONIC",
+            "host": first["host"][0].as_py(),
+            "kernel": first["kernel"][0].as_py(),
+            "window": self.window,
+            "filter": self.filter_text,
+            **{name: str(count) for name, count in lost.items()},
+        }
+        return {f"schedtel.{name}": value for name, value in facts.items()}
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _text_columns(schema: pa.Schema) -> list[str]:
+    """Dictionary encoding is for text; numbers rarely repeat and are smaller without."""
+    return [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_dictionary(f.type)]
+
+
+def _write_error(path: Path, error: OSError) -> RecordingError:
+    hint = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EACCES: "choose another directory"}
+    advice = hint.get(error.errno or 0, "choose another directory")
+    return RecordingError(f"cannot write {path}: {error.strerror or error} ({advice})")
+
+
+class Recording(Source):
+    """A recording as a source: the windows that were written, in order, with the same numbers.
+
+    Windows whose summary is missing (the writer was killed between two files) are passed over.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        if not self.directory.is_dir():
+            raise RecordingError(
+                f"cannot read {self.directory}: no such directory (name one that `schedtel record` made)"
+            )
+        self._parts = sorted(path.name for path in (self.directory / "summary").glob("part-*.parquet"))
+        if not self._parts:
+            raise RecordingError(f"cannot read {self.directory}: no window in it (is it a recording?)")
+        self.metadata = self._read_metadata()
+
+    def _read_metadata(self) -> dict[str, str]:
+        """The footer metadata of the newest part, without the prefix."""
+        raw = self._read("summary", self._parts[-1]).schema.metadata or {}
+        version = raw.get(b"schedtel.definitions_version", b"")
+        if version != str(DEFINITIONS_VERSION).encode():
+            raise RecordingError(
+                f"cannot read {self.directory}: its definitions have version {version.decode() or 'none'}, "
+                f"this schedtel has {DEFINITIONS_VERSION} (use the schedtel that wrote it)"
+            )
+        ours = ((k.decode(), v.decode()) for k, v in raw.items())
+        return {name.removeprefix("schedtel."): value for name, value in ours if name.startswith("schedtel.")}
+
+    def _read(self, table: str, part: str) -> pa.Table:
+        import pyarrow.parquet as pq  # noqa: PLC0415  (see above)
+
+        path = self.directory / table / part
+        try:
+            with pq.ParquetFile(path) as file:  # and not read_table(), which imports pandas
+                return file.read()
+        except (OSError, pa.ArrowException) as error:
+            cause = str(error).splitlines()[0].rstrip(".")
+            raise RecordingError(f"cannot read {path}: {cause} (the file is damaged or not a recording's)") from error
+
+    def _batches(self, table: str, part: str) -> dict[int, pa.RecordBatch]:
+        """One part of a table, by window."""
+        read = self._read(table, part)
+        if not read.schema.equals(ARROW[table]):
+            raise RecordingError(
+                f"cannot read {self.directory / table / part}: its columns are not those of {table} "
+                "(not a recording's file)"
+            )
+        batch = tables.concatenate(read.to_batches(), ARROW[table])
+        ids = tables.column(batch, "window_id")
+        starts = np.flatnonzero(np.diff(ids, prepend=-1))
+        ends = np.append(starts[1:], len(ids))
+        return {int(ids[a]): batch.slice(a, b - a) for a, b in zip(starts, ends, strict=True)}
+
+    def __iter__(self) -> Iterator[Window]:
+        for part in self._parts:
+            by_table = {table: self._batches(table, part) for table in _TABLES}
+            for window_id, summary in by_table["summary"].items():
+                tasks, cpus = (by_table[table].get(window_id, _EMPTY[table]) for table in ("tasks", "cpus"))
+                yield Window(summary, tasks, cpus)
+
+
+#: What stands for a window's rows in a table that has none of it.
+_EMPTY = {
+    table: pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+    for table, schema in ARROW.items()
+}
+
+
+def read(directory: str | os.PathLike[str]) -> Recording:
+    """Open a recording made by ``schedtel record`` or :class:`Recorder`.
+
+    Raises :class:`RecordingError` when it is missing, damaged, or of another version of the definitions.
+    """
+    return Recording(directory)

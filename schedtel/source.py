@@ -1,0 +1,68 @@
+"""Sources: anything that yields windows. The seam between where windows come from and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from schedtel.errors import UsageError
+from schedtel.schema import ARROW
+from schedtel.window import Window
+
+
+class Source:
+    """An iterable of windows, and a context manager. Subclasses give :meth:`__iter__` and, if needed, :meth:`close`.
+
+    The source itself is an Arrow stream of its ``tasks``; :meth:`table` gives the others. Any consumer of the Arrow
+    C stream interface reads them: ``polars.DataFrame(source.table("summary"))``, ``duckdb.from_arrow(...)``.
+    """
+
+    def __iter__(self) -> Iterator[Window]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what the source holds. Windows already taken stay valid."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def table(self, name: str) -> TableStream:
+        """The stream of one table over all windows: ``summary``, ``tasks`` or ``cpus``."""
+        return TableStream(self, name)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table("tasks").__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        return ARROW["tasks"].__arrow_c_schema__()
+
+
+class TableStream:
+    """One table of a source, as an Arrow stream: a record batch a window."""
+
+    def __init__(self, windows: Iterable[Window], name: str) -> None:
+        if name not in ARROW:
+            raise UsageError(f"cannot stream table {name!r}: there are {', '.join(ARROW)}")
+        self._windows, self._name = windows, name
+
+    @property
+    def schema(self) -> pa.Schema:
+        return ARROW[self._name]
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The stream as a pyarrow reader."""
+        return pa.RecordBatchReader.from_batches(self.schema, (getattr(w, self._name) for w in self._windows))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.reader().__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        return self.schema.__arrow_c_schema__()

@@ -1,0 +1,277 @@
+"""Records of the kernel in, the Arrow tables ``tasks`` and ``cpus`` out. Vectorised: no Python per row."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from schedtel import layout
+from schedtel.arrow import bits, fixed_list, from_list, from_numpy, to_numpy
+from schedtel.schema import ARROW, TASK_SUMS
+
+#: Identity of the row that stands for all tasks without one of their own.
+OTHER_TID = 0
+OTHER_COMM = "other"
+
+
+def _fields(record: np.dtype, start: int = 0) -> dict[str, tuple[np.dtype, int]]:
+    """Name → dtype and byte offset."""
+    found = {name: record.fields[name][:2] for name in record.names or ()}  # type: ignore[index]
+    return {name: (kind, start + offset) for name, (kind, offset) in found.items() if name != "padding"}
+
+
+_BANK = _fields(layout.BANK, _fields(layout.TASK_RECORD)["bank"][1])
+_BANK_HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
+#: What a record has before its histograms.
+_HEAD_WORDS = _BANK[_BANK_HISTOGRAMS[0]][1] // 8
+_HEAD = {
+    name: field
+    for name, field in (_fields(layout.TASK_RECORD) | _BANK).items()
+    if field[1] < 8 * _HEAD_WORDS and name != "bank"
+}
+
+
+def _columns(parts: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The fields of some arrays of TASK_RECORD, one after the other, n records in all.
+
+    Each is of shape (n,), longer ones of shape (words, n), histograms of shape (n, buckets); words are int64. All but
+    the histograms are turned around at once: field by field, every column would fetch every record from memory again.
+    """
+    words = np.empty((_HEAD_WORDS, sum(map(len, parts))), np.int64)
+    np.concatenate([_words(part)[:, :_HEAD_WORDS].T for part in parts], axis=1, out=words)
+    columns = {name: _column(words, kind, offset) for name, (kind, offset) in _HEAD.items()}
+    return columns | {name: np.concatenate([part["bank"][name] for part in parts]) for name in _BANK_HISTOGRAMS}
+
+
+def _words(records: np.ndarray) -> np.ndarray:
+    """Records as 8-byte words: shape (n, words)."""
+    return np.ascontiguousarray(records).view(np.int64).reshape(len(records), records.itemsize // 8)
+
+
+def _column(words: np.ndarray, kind: np.dtype, offset: int) -> np.ndarray:
+    first, rest = divmod(offset, 8)
+    if kind.itemsize > 8:
+        return words[first : first + kind.itemsize // 8]
+    return words[first] if kind.itemsize == 8 else words[first].view(kind)[rest // kind.itemsize :: 8 // kind.itemsize]
+
+
+def _times(time: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns that are times of phases, from ``time_ns`` of shape (phases, n): each of shape (n,)."""
+    wakeup, preempt, iowait = time[layout.WAKEUP_WAIT], time[layout.PREEMPT_WAIT], time[layout.IOWAIT]
+    return {
+        "cpu_ns": time[layout.RUNNING],
+        "wait_ns": wakeup + preempt,
+        "wakeup_wait_ns": wakeup,
+        "preempt_wait_ns": preempt,
+        "blocked_ns": time[layout.BLOCKED] + iowait,
+        "iowait_ns": iowait,
+    }
+
+
+_BANK_COUNTS = (
+    "burst_tat_sum_ns",
+    "max_wait_ns",
+    "voluntary_switches",
+    "involuntary_switches",
+    "wakeups",
+    "migrations",
+    "bursts",
+    "waits_unfinished",
+    "bursts_unfinished",
+)
+
+
+def _sum_folded(folded: np.ndarray) -> np.ndarray:
+    """One FOLDED record, shape (1,), that is the sum of several; max_wait_ns is the largest."""
+    total = np.zeros(1, layout.FOLDED)
+    for name in ("alive_ns", "tasks"):
+        total[name] = folded[name].sum()
+    bank = total["bank"]
+    for name in layout.BANK.names or ():
+        source = folded["bank"][name]
+        bank[name][0] = source.max(axis=0) if name == "max_wait_ns" else source.sum(axis=0)
+    return total
+
+
+def _known(values: np.ndarray) -> pa.Array:
+    """Times of shape (n,), null where they are 0: not known, or not happened."""
+    return from_numpy(values, values != 0)
+
+
+def _runs(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where runs of equal columns of shape (words, n) begin, and their lengths: neighbours often are of one process."""
+    begins = np.ones(words.shape[1], bool)
+    begins[1:] = (words[:, 1:] != words[:, :-1]).any(axis=0)
+    starts = np.flatnonzero(begins)
+    return starts, np.diff(starts, append=len(begins))
+
+
+def _text(words: np.ndarray) -> pa.Array:
+    """16 bytes of text of shape (2, n) as a dictionary of strings; what is not UTF-8 is escaped."""
+    starts, lengths = _runs(words)
+    unique, index = np.unique(words.T[starts].view("S16"), return_inverse=True)
+    names = [bytes(name).decode(errors="backslashreplace") for name in unique]
+    indices = np.repeat(index.astype(np.int32).reshape(-1), lengths)
+    return pa.DictionaryArray.from_arrays(from_numpy(indices), from_list(names, pa.string()))
+
+
+def _cgroup_paths(ids: np.ndarray, path_of: Callable[[int], str | None]) -> pa.Array:
+    """Ids of shape (n,) as a dictionary of paths; 0, the row ``other``, has none."""
+    starts, lengths = _runs(ids[np.newaxis])
+    unique, index = np.unique(ids[starts], return_inverse=True)
+    paths = [path_of(int(identity)) if identity else None for identity in unique]
+    known = np.array([path is not None for path in paths], bool)
+    renumbered = np.cumsum(known) - 1
+    names = from_list([path for path in paths if path is not None], pa.string())
+    index = np.repeat(index, lengths)
+    return pa.DictionaryArray.from_arrays(from_numpy(renumbered[index].astype(np.int32), known[index]), names)
+
+
+def _exit_codes(status: np.ndarray, completed: np.ndarray) -> pa.Array:
+    """wait(2) statuses as exit codes: 0 to 255, or minus the signal."""
+    signal = status & 0x7F
+    return from_numpy(np.where(signal > 0, -signal, (status >> 8) & 0xFF).astype(np.int32), completed)
+
+
+#: Table → column → numpy dtype of what becomes a column of plain values. Asking the schema costs as much as the column.
+_KINDS = {
+    table: {f.name: np.dtype(f.type.to_pandas_dtype()) for f in ARROW[table] if pa.types.is_primitive(f.type)}
+    for table in ("tasks", "cpus")
+}
+
+
+def _arrow(columns: dict[str, object], table: str) -> pa.RecordBatch:
+    schema, kinds = ARROW[table], _KINDS[table]
+    return pa.RecordBatch.from_arrays([_array(columns[name], kinds.get(name)) for name in schema.names], schema=schema)
+
+
+def _array(values: object, kind: np.dtype | None, known: pa.Buffer | None = None) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    assert isinstance(values, np.ndarray)
+    return fixed_list(values) if kind is None else from_numpy(values.astype(kind, copy=False), known)
+
+
+def tasks_batch(
+    window_id: int, records: np.ndarray, folded: np.ndarray, path_of: Callable[[int], str | None]
+) -> pa.RecordBatch:
+    """The ``tasks`` table of one window: a row per record, then the row ``other`` if anything was folded.
+
+    :param records: shape (n,) of ``layout.TASK_RECORD``.
+    :param folded: shape (m,) of ``layout.FOLDED``.
+    :param path_of: cgroup id to path.
+    """
+    total = _sum_folded(folded)
+    parts = [records, _other_record(total)] if total.view(np.uint8).any() else [records]
+    own = np.arange(sum(map(len, parts))) < len(records)
+    columns = _columns(parts)
+    return _arrow(_task_columns(columns, own, path_of) | _folding(window_id, total, own), "tasks")
+
+
+def _other_record(total: np.ndarray) -> np.ndarray:
+    """What was folded, as a record that is nobody's: shape (1,)."""
+    other = np.zeros(1, layout.TASK_RECORD)
+    other["tid"] = other["tgid"] = OTHER_TID
+    other["comm"] = OTHER_COMM.encode()
+    other["alive_ns"], other["bank"] = total["alive_ns"], total["bank"]
+    return other
+
+
+def _folding(window_id: int, total: np.ndarray, own: np.ndarray) -> dict[str, object]:
+    return {
+        "window_id": np.full(len(own), window_id),
+        "folded_tasks": from_numpy(np.where(own, 0, total["tasks"].astype(np.int64)), ~own),
+    }
+
+
+#: Columns that the row `other` has not, though 0 means something in them.
+_OWN = (
+    "start_boottime_ns",
+    "cgroup_id",
+    "uid",
+    "nice",
+    "policy",
+    "weight",
+    "kernel_thread",
+    "left_censored",
+    "total_cpu_ns",
+)
+
+
+def _task_columns(c: dict[str, np.ndarray], own: np.ndarray, path_of: Callable[[int], str | None]) -> dict[str, object]:
+    """All columns but the window's number and what was folded. ``own`` is false in the row ``other``."""
+    completed, ran = c["completion_ns"] > 0, c["first_cpu_ns"] > 0
+    own_bits, kinds = bits(own), _KINDS["tasks"]
+    return {
+        **{name: c[name] for name in ("tid", "tgid", "alive_ns", *_BANK_COUNTS, *_BANK_HISTOGRAMS)},
+        **{name: _array(c[name], kinds[name], own_bits) for name in _OWN},
+        **_times(c["time_ns"]),
+        "previous_tid": from_numpy(c["previous_tid"].astype(np.int32), c["previous_tid"] != 0),
+        "comm": _text(c["comm"]),
+        "cgroup": _cgroup_paths(c["cgroup_id"], path_of),
+        **{name: _known(c[name]) for name in ("fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns")},
+        "tat_ns": from_numpy(c["completion_ns"] - c["arrival_ns"], completed),
+        "rt_ns": from_numpy(c["first_cpu_ns"] - c["arrival_ns"], ran),
+        "exit_code": _exit_codes(c["exit_code"], completed),
+    }
+
+
+def cpus_batch(window_id: int, cpu_numbers: np.ndarray, banks: np.ndarray) -> pa.RecordBatch:
+    """The ``cpus`` table of one window from banks of shape (cpus,) of ``layout.CPU_BANK``."""
+    time = banks["time_ns"].astype(np.int64)
+    waits = banks["samples"]["histogram"][:, :, :2].sum(axis=(1, 2), dtype=np.uint32)
+    columns: dict[str, object] = {
+        "window_id": np.full(len(banks), window_id),
+        "cpu": cpu_numbers,
+        "busy_ns": time[:, [layout.CPU_BUSY, layout.CPU_UNTRACKED, layout.CPU_TEARDOWN]].sum(axis=1),
+        "idle_ns": time[:, layout.CPU_IDLE],
+        "teardown_ns": time[:, layout.CPU_TEARDOWN],
+        "untracked_ns": time[:, layout.CPU_UNTRACKED],
+        "switches": banks["switches"],
+        "wait_histogram": waits,
+    }
+    return _arrow(columns, "cpus")
+
+
+def column(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """One numeric or boolean column as numpy, shape (rows,); nulls are 0 or false."""
+    return to_numpy(batch.column(name))
+
+
+def is_other(batch: pa.RecordBatch) -> np.ndarray:
+    """Which rows of a ``tasks`` batch are the row ``other``: booleans of shape (rows,)."""
+    return column(batch, "tid") == OTHER_TID
+
+
+def group_sums(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[str, np.ndarray]:
+    """Sums of the summable columns and histograms of a ``tasks`` batch within each group, exact in int64.
+
+    :param codes: shape (rows,), each row's group from 0 to groups - 1; every group has a row.
+    """
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(groups))
+    sums = {name: _reduce(column(batch, name)[order], starts, np.add) for name in TASK_SUMS}
+    sums["max_wait_ns"] = _reduce(column(batch, "max_wait_ns")[order], starts, np.maximum)
+    for name in _BANK_HISTOGRAMS:
+        sums[name] = _reduce(histograms(batch, name)[order].astype(np.int64), starts, np.add)
+    return sums
+
+
+def _reduce(values: np.ndarray, starts: np.ndarray, operation: np.ufunc) -> np.ndarray:
+    return operation.reduceat(values, starts, axis=0) if len(starts) else values[:0]
+
+
+def histograms(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """A histogram column as numpy of shape (rows, buckets)."""
+    values = batch.column(name)
+    return to_numpy(values.flatten()).reshape(-1, values.type.list_size)
+
+
+def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """Batches of one schema as one batch."""
+    table = pa.Table.from_batches(list(batches), schema=schema).unify_dictionaries().combine_chunks()
+    return (
+        table.to_batches()[0]
+        if table.num_rows
+        else pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
+    )

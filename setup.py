@@ -1,0 +1,50 @@
+"""The one build step setuptools does not know: bpf/*.bpf.c is compiled by clang into schedtel/_bpf/."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+SOURCES = ROOT / "bpf"
+#: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
+FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+
+
+def newest_tool(name: str) -> str | None:
+    """The tool, or its newest versioned name (clang-19) where there is no plain one."""
+    versioned = (found for number in range(30, 11, -1) if (found := shutil.which(f"{name}-{number}")))
+    return shutil.which(name) or next(versioned, None)
+
+
+def compile_object(source: Path, target: Path) -> None:
+    clang = newest_tool("clang")
+    if clang is None:
+        sys.exit("cannot compile the BPF programs: clang is missing (apt install clang libbpf-dev)")
+    # -target bpf knows no host directories: Debian keeps asm/types.h under the machine's own name.
+    multiarch = sysconfig.get_config_var("MULTIARCH")
+    includes = [f"-I/usr/include/{multiarch}"] if multiarch else []
+    target.parent.mkdir(parents=True, exist_ok=True)
+    result = subprocess.run([clang, *FLAGS, *includes, "-c", str(source), "-o", str(target)], check=False)
+    if result.returncode:
+        sys.exit(f"cannot compile {source.name}: clang failed, see above (needs libbpf-dev, linux-libc-dev)")
+    strip = newest_tool("llvm-strip")
+    if strip:  # DWARF is dead weight once BTF is made
+        subprocess.run([strip, "-g", str(target)], check=True)
+
+
+class build_with_bpf(build_py):  # noqa: N801  (distutils names commands so)
+    """build_py, with the objects beside the modules: in the build tree, or in the source tree if editable."""
+
+    def run(self) -> None:
+        super().run()
+        package = ROOT / "schedtel" if self.editable_mode else Path(self.build_lib) / "schedtel"
+        for source in SOURCES.glob("*.bpf.c"):
+            compile_object(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
+
+
+setup(cmdclass={"build_py": build_with_bpf})

@@ -1,0 +1,56 @@
+"""Real events on the running kernel: a compiled workload, and what the tests need to start it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from schedtel.core import missing_capabilities
+
+SOURCE = Path(__file__).parent / "workloads.c"
+
+
+def pytest_collection_modifyitems(items):
+    missing = missing_capabilities()
+    for item in items:
+        if Path(__file__).parent in Path(item.path).parents:
+            item.add_marker(pytest.mark.kernel)
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"needs {' and '.join(missing)} to load BPF programs"))
+
+
+@pytest.fixture(scope="session")
+def workload(tmp_path_factory):
+    """Path of the compiled workload program."""
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("needs a C compiler for the workloads (apt install gcc)")
+    path = tmp_path_factory.mktemp("workload") / "schedtel-load"
+    subprocess.run([compiler, "-O2", "-Wall", "-pthread", str(SOURCE), "-o", str(path)], check=True)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def last_cpu():
+    """The highest CPU we may run on: where little else is pinned."""
+    return max(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def start(workload):
+    """Start a workload; whatever still runs at the end of the test is killed, by its pid."""
+    processes = []
+
+    def begin(mode, *arguments, cpu=None, **options):
+        environment = dict(os.environ) | ({"PIN": str(cpu)} if cpu is not None else {})
+        command = [workload, mode, *map(str, arguments)]
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, **options))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()

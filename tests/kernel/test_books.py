@@ -1,0 +1,125 @@
+"""Law 4: our rows against what the kernel itself says of the same tasks.
+
+CPU time and wait are compared as a sum as well as apart. The kernel draws the line between the two at the wakeup
+(it skips the clock update of the switch that follows: RQCF_REQ_SKIP, wakeup_preempt() in kernel/sched/core.c), we draw
+it at the switch; only tasks that rarely wake can be compared apart within the bound.
+"""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from observe import collecting, judge, wait_stopped
+
+from schedtel.verify import Books
+
+#: How far apart the two lines between CPU time and wait may lie, a switch: the way from a wakeup to the switch.
+SPLIT_NS = 20_000
+#: And a wakeup: the interrupt to the other CPU lies between the kernel's stamp and ours, dear in a virtual machine.
+WAKEUP_NS = 5_000
+
+
+def bound_ns(kernel_ns, switches):
+    return max(0.01 * kernel_ns, 1_000_000) + 500 * switches
+
+
+@pytest.fixture
+def stopped(start, last_cpu):
+    """Observes hogs, or hogs and nappers, until they have stopped themselves: (rows, their pids, their books)."""
+
+    def observe(hogs, nappers=0):
+        with collecting("200ms") as collected:
+            processes = [start("hog", 1.2, cpu=last_cpu) for _ in range(hogs)]
+            processes += [start("napper", 1.2, cpu=last_cpu) for _ in range(nappers)]
+            for process in processes:
+                wait_stopped(process)
+            books = {process.pid: Books.of(process.pid) for process in processes}
+        return collected, books
+
+    return observe
+
+
+def test_cpu_time_and_wait_of_hogs_agree_with_schedstat(stopped):
+    def verdict(collected, books):
+        for pid, told in books.items():
+            switches = told.voluntary_switches + told.involuntary_switches
+            assert told.cpu_ns > 200_000_000
+            assert told.wait_ns > 200_000_000
+            for column, kernel_ns in (("cpu_ns", told.cpu_ns), ("wait_ns", told.wait_ns)):
+                assert abs(collected.sum(column, tid=pid) - kernel_ns) <= bound_ns(kernel_ns, switches), column
+
+    judge(lambda: stopped(hogs=3), verdict)
+
+
+def test_cpu_time_and_wait_together_agree_for_hogs_and_sleepers(stopped):
+    def verdict(collected, books):
+        assert sum(told.voluntary_switches for told in books.values()) > 300
+        for pid, told in books.items():
+            switches = told.voluntary_switches + told.involuntary_switches
+            kernel_ns = told.cpu_ns + told.wait_ns
+            ours = collected.sum("cpu_ns", tid=pid) + collected.sum("wait_ns", tid=pid)
+            assert abs(ours - kernel_ns) <= bound_ns(kernel_ns, switches) + WAKEUP_NS * told.voluntary_switches
+            assert abs(collected.sum("cpu_ns", tid=pid) - told.cpu_ns) <= bound_ns(told.cpu_ns, 0) + SPLIT_NS * switches
+
+    judge(lambda: stopped(hogs=2, nappers=3), verdict)
+
+
+def test_switch_counts_agree_with_status(stopped):
+    def verdict(collected, books):
+        for pid, told in books.items():
+            for column in ("voluntary_switches", "involuntary_switches"):
+                kernel = getattr(told, column)
+                assert abs(collected.sum(column, tid=pid) - kernel) <= max(5, 0.01 * kernel), column
+        assert sum(told.involuntary_switches for told in books.values()) > 100
+
+    judge(lambda: stopped(hogs=2, nappers=3), verdict)
+
+
+def test_a_childs_cpu_time_agrees_with_its_rusage(start, last_cpu):
+    """A life from first to last. The rusage that wait4 returns cannot change afterwards; it has the tear-down in it."""
+
+    def observe():
+        with collecting("200ms") as collected:
+            process = start("spin", 0.8, cpu=last_cpu)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        return collected, process, usage
+
+    def verdict(collected, process, usage):
+        told = (usage.ru_utime + usage.ru_stime) * 1e9
+        (last,) = [row for row in collected.rows(tid=process.pid) if row["completion_ns"] is not None]
+        switches = usage.ru_nvcsw + usage.ru_nivcsw
+        assert told > 300_000_000
+        assert abs(last["total_cpu_ns"] - told) <= bound_ns(told, switches) + SPLIT_NS * switches
+        assert last["total_cpu_ns"] == collected.sum("cpu_ns", tid=process.pid)
+
+    judge(observe, verdict)
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 255])
+def test_the_exit_code_is_the_one_waitpid_gives(code):
+    with collecting("100ms") as collected:
+        process = subprocess.Popen(["sh", "-c", f"exit {code}"])
+        assert process.wait() == code
+    (row,) = [row for row in collected.rows(tid=process.pid) if row["completion_ns"] is not None]
+    assert row["exit_code"] == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
+def test_death_by_signal_is_minus_the_signal(number):
+    with collecting("100ms") as collected:
+        process = subprocess.Popen(["sleep", "60"])
+        process.send_signal(number)
+        assert process.wait() == -number
+    (row,) = [row for row in collected.rows(tid=process.pid) if row["completion_ns"] is not None]
+    assert row["exit_code"] == -number
+
+
+def test_waiting_behind_hogs_is_preempt_wait_and_not_wakeup_wait(start):
+    with collecting("200ms") as collected:
+        processes = [start("spin", 1.0, cpu=0) for _ in range(2)]
+        assert [p.wait() for p in processes] == [0, 0]
+    for process in processes:
+        assert collected.sum("preempt_wait_ns", tid=process.pid) > 10 * collected.sum("wakeup_wait_ns", tid=process.pid)
+        assert collected.sum("preempt_wait_ns", tid=process.pid) > 200_000_000

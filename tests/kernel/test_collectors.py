@@ -1,0 +1,223 @@
+"""Collectors that are killed, stopped, doubled, limited, out of disk or out of privilege."""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pytest
+from observe import collecting
+
+import schedtel
+from schedtel import laws
+
+COMMAND = [sys.executable, "-m", "schedtel.cli"]
+NO_CAPABILITY = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+TWO_CAPABILITIES = ["setpriv", "--bounding-set=-all,+bpf,+perfmon", "--inh-caps=-all"]
+
+
+def schedtel_command(*arguments, prefix=(), **options):
+    return subprocess.run(
+        [*prefix, *COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, **options
+    )
+
+
+def needs_setpriv():
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv to drop privileges (apt install util-linux)")
+
+
+def assert_readable_and_tiling(directory):
+    """Every file readable, by us and by others; windows tile; returns how many there are."""
+    files = sorted(Path(directory).rglob("*.parquet"))
+    for path in files:
+        pl.read_parquet(path)
+    if not (Path(directory) / "summary").is_dir() or not list((Path(directory) / "summary").glob("part-*.parquet")):
+        return 0
+    windows = list(schedtel.read(directory))
+    for before, after in itertools.pairwise(windows):
+        assert before.end_ns == after.start_ns
+        assert [finding for finding in laws.check(after, before) if not finding.holds] == []
+    assert [w.window_id for w in windows] == list(range(1, len(windows) + 1))
+    return len(windows)
+
+
+@pytest.mark.slow
+def test_a_recorder_killed_at_random_moments_leaves_what_it_had(tmp_path):
+    moments = random.Random(20)
+    recorders = []
+    for i in range(30):
+        target = tmp_path / str(i)
+        command = [*COMMAND, "record", "-q", "-w", "20ms", "--rotate-size", "1", "-o", str(target)]
+        recorders.append((target, subprocess.Popen(command, stderr=subprocess.DEVNULL)))
+        time.sleep(moments.uniform(0.6, 1.4))
+        recorders[-1][1].send_signal(signal.SIGKILL)
+        recorders[-1][1].wait()
+    counts = [assert_readable_and_tiling(target) for target, _ in recorders if target.exists()]
+    assert sum(count > 0 for count in counts) >= 15, counts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_recorder_told_to_stop_finishes_its_window(tmp_path, number):
+    process = subprocess.Popen(
+        [*COMMAND, "record", "-w", "1h", "-o", str(tmp_path / "r")], stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(2)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert said.startswith("recorded 1 window over")
+    (window,) = schedtel.read(tmp_path / "r")
+    assert window.end_ns - window.start_ns > 500_000_000
+
+
+def test_a_full_disk_stops_with_a_clear_error_and_a_readable_dataset(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("needs to mount a tmpfs (CAP_SYS_ADMIN)")
+    try:
+        result = schedtel_command("record", "-w", "50ms", "-o", disk / "r", "-d", "30s", "--all-tasks")
+        assert result.returncode == 2
+        (line,) = result.stderr.strip().splitlines()
+        assert "cannot write" in line
+        assert "No space left" in line
+        assert assert_readable_and_tiling(disk / "r") >= 1
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_recording_replays_to_the_same_numbers(tmp_path, start):
+    recorder = schedtel.Recorder(tmp_path / "r", window="100ms")
+    with collecting("100ms") as collected:
+        start("storm", 300).wait()
+        start("pingpong", 3000).wait()
+    for window in collected.windows:
+        recorder.write(window)
+    for live, again in zip(collected.windows, schedtel.read(tmp_path / "r"), strict=True):
+        assert live.metrics == again.metrics
+        assert live.summary.equals(again.summary)
+        assert live.tasks.to_pylist() == again.tasks.to_pylist()
+        assert live.cpus.equals(again.cpus)
+        assert live.groups("comm").to_pylist() == again.groups("comm").to_pylist()
+    rows = sum(window.tasks.num_rows for window in collected.windows)
+    tasks = tmp_path / "r" / "tasks"
+    assert len(pd.read_parquet(tasks)) == len(pl.read_parquet(tasks / "*.parquet")) == rows
+    assert duckdb.sql(f"select count(*) from '{tasks}/*.parquet'").fetchall() == [(rows,)]
+
+
+def test_record_passes_the_exit_status_of_its_command_on(tmp_path):
+    result = schedtel_command("record", "-w", "100ms", "-o", tmp_path / "r", "--", "sh", "-c", "sleep 0.3; exit 7")
+    assert result.returncode == 7
+    rows = [row for window in schedtel.read(tmp_path / "r") for row in window.tasks.to_pylist() if row["tid"]]
+    assert {row["comm"] for row in rows} <= {"python", "python3", "sh", "sleep", Path(sys.executable).name[:15]}
+    assert 7 in {row["exit_code"] for row in rows}
+    killed = schedtel_command("record", "-q", "-w", "100ms", "-o", tmp_path / "k", "--", "sh", "-c", "kill -9 $$")
+    assert killed.returncode == 128 + 9
+
+
+def test_a_collector_that_was_stopped_marks_the_long_window_and_goes_on(start):
+    process = subprocess.Popen(
+        [*COMMAND, "live", "-w", "200ms", "--format", "ndjson"], stdout=subprocess.PIPE, text=True
+    )
+    windows = [json.loads(process.stdout.readline())["summary"] for _ in range(3)]
+    process.send_signal(signal.SIGSTOP)
+    start("storm", 200).wait()
+    time.sleep(1.3)
+    process.send_signal(signal.SIGCONT)
+    lines = [json.loads(process.stdout.readline()) for _ in range(6)]
+    process.terminate()
+    lines += [json.loads(line) for line in process.stdout]
+    process.wait(timeout=20)
+    windows += [line["summary"] for line in lines]
+    assert process.returncode == 0
+    longest = max(windows, key=lambda w: w["window_ns"])
+    assert longest["windows_spanned"] == round(longest["window_ns"] / 200_000_000) >= 5
+    assert windows[-2]["windows_spanned"] < 5, "later windows are as short as ever"
+    for before, after in itertools.pairwise(windows):
+        assert before["window_start_ns"] + before["window_ns"] == after["window_start_ns"]
+    for line in lines:
+        for row in line["tasks"]:
+            assert row["cpu_ns"] + row["wait_ns"] + row["blocked_ns"] == row["alive_ns"]
+    assert sum(line["summary"]["tasks_completed"] for line in lines) >= 200, "exits while it was stopped are not lost"
+    # Edges were set before the stop: the window it was stopped in is as long as any other.
+    stopped_in = windows[windows.index(longest) - 1]
+    assert stopped_in["window_ns"] <= 820_000_000
+
+
+def test_two_collectors_do_not_disturb_each_other(start):
+    with collecting("100ms") as one, collecting("100ms") as two:
+        start("storm", 500).wait()
+    for collected in (one, two):
+        ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"] is not None]
+        assert len(ended) == 501
+        assert collected.losses() == {}
+
+
+def test_leaves_nothing_behind():
+    def programs():
+        return subprocess.run(["bpftool", "prog", "show"], capture_output=True, text=True, check=False).stdout
+
+    if shutil.which("bpftool") is None:
+        pytest.skip("needs bpftool to list what is loaded (apt install bpftool)")
+    assert schedtel_command("live", "-w", "100ms", "-n", "2", "--format", "ndjson").returncode == 0
+    ours = [line for line in programs().splitlines() if "name on_arrival" in line]
+    for _ in range(50):
+        if not ours:
+            break
+        time.sleep(0.1)  # the kernel frees programs after a grace period
+        ours = [line for line in programs().splitlines() if "name on_arrival" in line]
+    assert ours == []
+
+
+def test_two_capabilities_are_enough():
+    needs_setpriv()
+    result = schedtel_command("live", "-w", "200ms", "-n", "2", "--format", "ndjson", prefix=TWO_CAPABILITIES)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 2
+    doctor = schedtel_command("doctor", prefix=TWO_CAPABILITIES)
+    assert doctor.returncode == 0
+    assert "yes  task storage, iterators, attach" in doctor.stdout
+
+
+def test_without_them_it_says_what_is_missing():
+    needs_setpriv()
+    result = schedtel_command("live", "-n", "1", prefix=NO_CAPABILITY)
+    assert result.returncode == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "CAP_BPF" in line
+    assert "CAP_PERFMON" in line
+    doctor = schedtel_command("doctor", prefix=NO_CAPABILITY)
+    assert doctor.returncode == 1
+    assert "NO   privileges: this user lacks" in doctor.stdout
+
+
+@pytest.mark.parametrize(
+    ("hidden", "words"),
+    [("/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"), ("libbpf", "install it")],
+)
+def test_a_machine_without_btf_or_libbpf_is_told_so(hidden, words):
+    if hidden == "libbpf":
+        listing = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+        hidden = [line.split("=>")[1].strip() for line in listing.splitlines() if "libbpf.so" in line]
+    else:
+        hidden = [hidden]
+    mounts = "".join(f"mount --bind /dev/null {os.path.realpath(path)} && " for path in hidden)
+    script = f"{mounts} exec {' '.join(COMMAND)} live -n 1"
+    result = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    if "unshare" in result.stderr:
+        pytest.skip(f"needs a mount namespace: {result.stderr.strip()}")
+    assert result.returncode == 2, result.stderr
+    (line,) = result.stderr.strip().splitlines()
+    assert words in line

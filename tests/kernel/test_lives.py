@@ -1,0 +1,214 @@
+"""Lives that others got wrong: reused tids, leaders that go first, tids that change hands, long sleeps, crowds."""
+
+import os
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from observe import collecting
+
+from schedtel import tables
+
+_PID_MAX = "/proc/sys/kernel/pid_max"
+
+
+@pytest.fixture
+def small_pid_space():
+    """Let tids be reused soon: the smallest pid_max that leaves room for what already runs."""
+    with open(_PID_MAX, encoding="ascii") as file:
+        before = file.read()
+    alive = [int(name) for pid in os.listdir("/proc") if pid.isdigit() for name in _threads(pid)]
+    crowded = sorted(alive)[-20:]
+    small = max(1024, 4 * len(alive))
+    try:
+        with open(_PID_MAX, "w", encoding="ascii") as file:
+            file.write(str(small))
+    except OSError as error:
+        pytest.skip(f"needs to write {_PID_MAX}: {error.strerror}; highest tids {crowded}")
+    yield small
+    with open(_PID_MAX, "w", encoding="ascii") as file:
+        file.write(before)
+
+
+def _threads(pid):
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def test_a_tid_used_again_and_again_is_a_new_task_each_time(start, small_pid_space):
+    children = 4 * small_pid_space
+    with collecting("500ms") as collected:
+        process = start("reuse", children)
+        pids = [int(line) for line in process.stdout]
+        assert process.wait(timeout=120) == 0
+    assert len(pids) == children
+    assert max(Counter(pids).values()) >= 3, "tids were not reused: the test shows nothing"
+    lives = [row for row in collected.rows(comm="schedtel-load") if row["tgid"] in set(pids)]
+    ended = Counter(row["tid"] for row in lives if row["completion_ns"] is not None)
+    assert ended == Counter(pids)
+    assert len({(row["tid"], row["start_boottime_ns"]) for row in lives}) == children
+    for row in lives:
+        if row["tat_ns"] is not None:
+            assert row["total_cpu_ns"] <= row["tat_ns"]
+    assert collected.losses() == {}
+
+
+def test_a_leader_may_exit_before_its_thread(start):
+    with collecting("100ms") as collected:
+        process = start("leader")
+        thread = int(process.stdout.readline())
+        assert process.wait(timeout=10) == 0
+    (leader,) = [r for r in collected.rows(tid=process.pid) if r["completion_ns"] is not None]
+    (follower,) = [r for r in collected.rows(tid=thread) if r["completion_ns"] is not None]
+    assert leader["tgid"] == follower["tgid"] == process.pid
+    assert follower["completion_ns"] - leader["completion_ns"] > 300_000_000
+    assert leader["tat_ns"] < 200_000_000 < 400_000_000 < follower["tat_ns"]
+    after = [r for r in collected.rows(tid=process.pid) if r["window_id"] > leader["window_id"]]
+    assert after == [], "a task that has completed has no more rows"
+
+
+def test_exec_from_a_thread_that_is_not_the_leader(start):
+    """The thread takes over the leader's tid; the old leader completes; no life is invented or lost."""
+    with collecting("100ms") as collected:
+        process = start("exec")
+        thread = int(process.stdout.readline())
+        assert process.wait(timeout=10) == 0
+    ended = [r for r in collected.rows(tid=process.pid) if r["completion_ns"] is not None]
+    assert len(ended) == 2, "the old leader, and the thread under the leader's tid"
+    old_leader, heir = sorted(ended, key=lambda r: r["completion_ns"])
+    assert old_leader["previous_tid"] is None
+    assert heir["previous_tid"] == thread
+    assert heir["arrival_ns"] > old_leader["arrival_ns"]
+    assert heir["completion_ns"] - old_leader["completion_ns"] > 250_000_000
+    assert heir["tat_ns"] > 380_000_000
+    assert [r for r in collected.rows(tid=thread) if r["completion_ns"] is not None] == []
+
+
+def test_preempted_in_a_sleeping_state_is_waiting_and_not_blocked(start):
+    """nanosleep sets its state before it schedules. A task preempted there waits for a CPU; sched_switch says so."""
+    with collecting("500ms") as collected:
+        hogs = [start("spin", 2.0, cpu=0) for _ in range(2)]
+        nappers = [start("napper", 2.0, cpu=0) for _ in range(6)]
+        assert [p.wait(timeout=60) for p in hogs] == [0, 0]
+    for process in nappers:
+        rows = collected.rows(tid=process.pid)
+        for row in rows:
+            assert row["cpu_ns"] + row["wait_ns"] + row["blocked_ns"] == row["alive_ns"]
+        # Every burst begins with a wakeup and ends with a voluntary switch, however often it is preempted inside.
+        bursts, wakeups = (sum(row[name] for row in rows) for name in ("bursts", "wakeups"))
+        voluntary = sum(row["voluntary_switches"] for row in rows)
+        assert wakeups > 50
+        assert abs(bursts - wakeups) <= 3
+        assert abs(voluntary - wakeups) <= 3
+
+
+def test_a_task_asleep_for_twenty_windows_comes_back_whole(start):
+    with collecting("50ms") as collected, collecting("50ms", all_tasks=True) as everyone:
+        process = start("sleep", 1.3)
+        assert process.wait(timeout=10) == 0
+    rows = collected.rows(tid=process.pid)
+    assert len(rows) <= 3, "no row while it sleeps"
+    (last,) = [row for row in rows if row["completion_ns"] is not None]
+    assert 1_300_000_000 <= last["tat_ns"] <= 1_600_000_000
+    assert last["window_id"] - rows[0]["window_id"] >= 20
+    with_all = everyone.rows(tid=process.pid)
+    assert len(with_all) >= 24, "a row in every window when all tasks are asked for"
+    (end,) = [row for row in with_all if row["completion_ns"] is not None]
+    assert sum(row["alive_ns"] for row in with_all) == end["tat_ns"]
+    assert sum(row["blocked_ns"] for row in with_all) > 1_290_000_000
+
+
+def test_tasks_alive_before_attach_are_seeded_with_their_true_state(start):
+    spinner, sleeper = start("spin", 2.5), start("sleep", 2.5)
+    time.sleep(0.3)
+    with collecting("200ms", all_tasks=True) as collected:
+        time.sleep(0.7)
+    whole = collected.windows[1]
+    rows = {row["tid"]: row for row in whole.tasks.to_pylist()}
+    length = whole.end_ns - whole.start_ns
+    assert rows[sleeper.pid]["blocked_ns"] == length
+    assert rows[spinner.pid]["cpu_ns"] + rows[spinner.pid]["wait_ns"] == length
+    for pid in (spinner.pid, sleeper.pid):
+        row = rows[pid]
+        assert row["left_censored"] is True
+        assert row["rt_ns"] is None
+        assert row["first_cpu_ns"] is None
+        started = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(") ", 1)[1].split()[19])
+        assert abs(row["start_boottime_ns"] - started * 10**9 // os.sysconf("SC_CLK_TCK")) <= 10_000_000
+    for row in collected.windows[0].tasks.to_pylist():
+        assert row["cpu_ns"] + row["wait_ns"] + row["blocked_ns"] == row["alive_ns"], "the first window obeys the laws"
+    assert spinner.poll() is None, "it must have outlived the test"
+
+
+def test_five_thousand_threads_at_once(start):
+    with collecting("500ms") as collected:
+        process = start("threads", 5000, 1.5)
+        assert int(process.stdout.readline()) == process.pid
+        assert process.wait(timeout=60) == 0
+    ended = [row for row in collected.rows(tgid=process.pid) if row["completion_ns"] is not None]
+    assert len(ended) == len({row["tid"] for row in ended}) == 5001
+    assert min(row["tat_ns"] for row in ended) >= 1_500_000_000
+    assert collected.losses() == {}
+
+
+def test_twenty_thousand_exits_in_one_window(start):
+    with collecting("30s") as collected:
+        process = start("exits", 20_000)
+        assert process.wait(timeout=60) == 0
+    ended = [row for row in collected.rows(tgid=process.pid) if row["completion_ns"] is not None]
+    assert len(collected.windows) <= 2
+    assert len(ended) == len({(row["tid"], row["start_boottime_ns"]) for row in ended}) == 20_001
+    assert collected.losses() == {}
+
+
+def test_a_small_ring_folds_what_it_cannot_hold_and_says_so(start):
+    """The collector is kept from draining; rows are folded into `other`, counted, and their times are not lost."""
+    with collecting("2s", ring_bytes=1 << 16) as collected:
+        process = start("exits", 3000)
+        assert process.wait(timeout=60) == 0
+    ended = len([row for row in collected.rows(tgid=process.pid) if row["completion_ns"] is not None])
+    dropped = sum(window.losses["ring_dropped"] for window in collected.windows)
+    assert ended + dropped >= 3001
+    for window in collected.windows:
+        parts = [tables.column(window.tasks, name) for name in ("cpu_ns", "wait_ns", "blocked_ns")]
+        assert (sum(parts) == tables.column(window.tasks, "alive_ns")).all()
+        ran = int(tables.column(window.tasks, "cpu_ns").sum())
+        rest = sum(int(tables.column(window.cpus, name).sum()) for name in ("idle_ns", "teardown_ns", "untracked_ns"))
+        assert abs(ran + rest - (window.end_ns - window.start_ns) * window.cpus.num_rows) <= 1_000_000
+
+
+def test_a_burst_is_counted_once_from_wakeup_to_sleep(start):
+    with collecting("200ms") as collected:
+        process = start("pingpong", 5000)
+        assert process.wait(timeout=30) == 0
+    bursts = collected.sum("bursts", tgid=process.pid)
+    wakeups = collected.sum("wakeups", tgid=process.pid)
+    assert bursts >= 2000
+    # One more than wakeups: the arrival begins the first burst.
+    assert wakeups <= bursts <= wakeups + 2
+
+
+def test_io_wait_is_part_of_blocked(tmp_path):
+    with collecting("200ms") as collected:
+        script = f"for i in 1 2 3 4 5; do dd if=/dev/zero of={tmp_path}/f bs=1M count=8 oflag=direct,dsync; done"
+        result = subprocess.run(["sh", "-c", script], stderr=subprocess.DEVNULL, check=False)
+    if result.returncode:
+        pytest.skip("this file system has no direct I/O")
+    waited = collected.sum("iowait_ns", comm="dd")
+    assert waited > 0
+    for row in collected.rows(comm="dd"):
+        assert row["iowait_ns"] <= row["blocked_ns"]
+
+
+def test_kernel_threads_and_the_idle_task(start):
+    with collecting("200ms", all_tasks=True) as collected:
+        start("spin", 0.5).wait()
+    assert all(row["comm"] == "other" for row in collected.rows(tid=0)), "the idle task is never a task"
+    kernel_threads = {row["tid"] for row in collected.rows(kernel_thread=True)}
+    assert 2 in kernel_threads
+    assert np.all([row["uid"] == 0 for row in collected.rows(kernel_thread=True)])

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel side on the host: bpf/core.bpf.c itself, with bpf/machine.h in it, over a simulated machine. The test says
+ * what time it is, which CPU it is on and what the scheduler did; the programs run as they would in the kernel, and the
+ * records they submit are drained from a ring of chosen size.
+ */
+#include <string.h>
+
+/* The settings are constants to the verifier only: a test changes them from one case to the next. */
+#define const
+#include "../../bpf/core.bpf.c"
+#undef const
+
+#define MOST_TASKS 256
+#define MOST_CPUS 16
+#define MOST_RECORDS 4096
+#define IDLE (-1)
+
+struct host_task {
+	struct task_struct task;	/* first: the programs hold a pointer to it */
+	struct task_state state;
+	bool has_state;
+	bool released;			/* unhashed: the iterator does not reach it */
+	struct cred cred;
+};
+
+static struct {
+	__u64 now;
+	__u32 cpu, cpus, tasks;
+	bool out_of_memory;		/* task storage cannot be allocated */
+	struct cpu_state cpu_state[MOST_CPUS];
+	struct host_task task[MOST_TASKS];
+	struct task_struct idle;
+	struct task_struct *current;
+	struct kernfs_node node;
+	struct cgroup cgroup;
+	struct cgroup *ancestors[1];	/* of cgroup: its flexible array */
+	struct css_set cgroups;
+
+	struct task_record record[MOST_RECORDS];
+	bool discarded[MOST_RECORDS];
+	__u32 reserved, ring_records;
+	bool wants_drain;
+
+	/* Runs once, when a program asks the ring for its next record: what another CPU does at that moment. */
+	void (*meanwhile)(void);
+} host;
+
+/* ---- helpers ---- */
+
+static __u64 bpf_ktime_get_ns(void)
+{
+	return host.now;
+}
+
+static __u32 bpf_get_smp_processor_id(void)
+{
+	return host.cpu;
+}
+
+static void *bpf_get_current_task_btf(void)
+{
+	return host.current;
+}
+
+static void *bpf_task_storage_get(void *map, void *task, void *value, __u64 flags)
+{
+	struct host_task *of = task;
+
+	if (task == &host.idle)
+		return 0;
+	if (!of->has_state && (flags & BPF_LOCAL_STORAGE_GET_F_CREATE) && !host.out_of_memory) {
+		memset(&of->state, 0, sizeof(of->state));
+		of->has_state = true;
+	}
+	return of->has_state ? &of->state : 0;
+}
+
+static void *bpf_map_lookup_elem(void *map, void *key)
+{
+	__u32 cpu = *(__u32 *)key;
+
+	return cpu < host.cpus ? &host.cpu_state[cpu] : 0;
+}
+
+static void *bpf_ringbuf_reserve(void *ring, __u64 size, __u64 flags)
+{
+	void (*meanwhile)(void) = host.meanwhile;
+	__u64 now = host.now;
+	__u32 cpu = host.cpu, slot;
+
+	if (meanwhile) {
+		host.meanwhile = 0;
+		meanwhile();
+		host.now = now;
+		host.cpu = cpu;
+	}
+	slot = host.reserved;
+	if (slot >= host.ring_records)
+		return 0;
+	host.discarded[slot] = false;
+	memset(&host.record[slot], 0xAA, size);		/* the ring does not clear its memory */
+	host.reserved++;
+	return &host.record[slot];
+}
+
+static void bpf_ringbuf_submit(void *record, __u64 flags)
+{
+}
+
+static void bpf_ringbuf_discard(void *record, __u64 flags)
+{
+	host.discarded[(struct task_record *)record - host.record] = true;
+}
+
+static __u64 bpf_ringbuf_query(void *ring, __u64 flags)
+{
+	return host.reserved * sizeof(struct task_record);
+}
+
+static long bpf_seq_write(void *seq, void *bytes, __u32 length)
+{
+	host.wants_drain = true;
+	return 0;
+}
+
+/* ---- the machine, for ctypes ---- */
+
+static struct task_struct *task_of(int task)
+{
+	return task == IDLE ? &host.idle : &host.task[task].task;
+}
+
+void host_reset(__u32 cpus, __u32 ring_records, __u64 first_edge)
+{
+	memset(&host, 0, sizeof(host));
+	memset(&control, 0, sizeof(control));
+	memset((void *)&settings, 0, sizeof(settings));
+	host.cpus = cpus;
+	host.ring_records = ring_records;
+	host.cgroup.kn = &host.node;
+	host.node.id = 1;
+	host.cgroup.ancestors[0] = &host.cgroup;
+	host.cgroups.dfl_cgrp = &host.cgroup;
+	control.ring_bytes = ring_records * sizeof(struct task_record);
+	memset(control.grid.edge_ns, 0xFF, sizeof(control.grid.edge_ns));
+	control.grid.edge_ns[0] = 0;
+	control.grid.edge_ns[1] = first_edge;
+	control.grid.window = 1;
+}
+
+/* A task as the kernel has it before any event: what the iterator sees of one that is older than tracing. */
+void host_task(int task, int tid, int tgid, __u64 start_time, __u32 uid, char *comm)
+{
+	struct host_task *of = &host.task[task];
+
+	memset(of, 0, sizeof(*of));
+	of->cred.uid.val = uid;
+	of->task.pid = tid;
+	of->task.tgid = tgid;
+	of->task.start_time = of->task.start_boottime = start_time;
+	of->task.cred = &of->cred;
+	of->task.cgroups = &host.cgroups;
+	of->task.static_prio = PRIO_OF_NICE_0;
+	of->task.se.load.weight = 1024 << 10;
+	strncpy(of->task.comm, comm, sizeof(of->task.comm) - 1);
+	if (task >= (int)host.tasks)
+		host.tasks = task + 1;
+}
+
+/* What a task older than tracing is doing at the moment. */
+void host_standing(int task, int on_cpu, __u32 cpu, int on_rq, __u32 state, int in_iowait, __u64 cpu_ns)
+{
+	struct task_struct *of = task_of(task);
+
+	of->on_cpu = on_cpu;
+	of->thread_info.cpu = cpu;
+	of->on_rq = on_rq;
+	of->__state = state;
+	of->in_iowait = in_iowait;
+	of->se.sum_exec_runtime = cpu_ns;
+}
+
+void host_kernel_thread(int task)
+{
+	task_of(task)->flags |= PF_KTHREAD;
+}
+
+void host_slice(int task, __u64 ns)
+{
+	task_of(task)->se.prev_sum_exec_runtime = 0;
+	task_of(task)->se.sum_exec_runtime = ns;
+}
+
+void host_fork(__u64 now, int parent, int child)
+{
+	host.now = now;
+	host.current = task_of(parent);
+	on_newtask(task_of(child));
+}
+
+void host_arrive(__u64 now, int task)
+{
+	host.now = now;
+	on_arrival(task_of(task));
+}
+
+void host_wake(__u64 now, int task)
+{
+	host.now = now;
+	on_wakeup(task_of(task));
+}
+
+void host_exec(__u64 now, int task, char *comm)
+{
+	host.now = now;
+	strncpy(task_of(task)->comm, comm, COMM_LENGTH - 1);
+	on_exec(task_of(task), task_of(task)->pid);
+}
+
+void host_exit(__u64 now, __u32 cpu, int task)
+{
+	host.now = now;
+	host.cpu = cpu;
+	task_of(task)->flags |= PF_EXITING;
+	on_exit(task_of(task));
+}
+
+void host_switch(__u64 now, __u32 cpu, int prev, int next, int preempt, __u32 prev_state, int iowait)
+{
+	__u64 ctx[4] = { preempt, (unsigned long)task_of(prev), (unsigned long)task_of(next), prev_state };
+
+	host.now = now;
+	host.cpu = cpu;
+	task_of(prev)->__state = prev_state;
+	task_of(prev)->in_iowait = iowait;
+	on_switch(ctx);
+}
+
+/* The iterators, from one task on. Returns the task to go on with after draining, or -1 at the end. */
+int host_iterate(int flushing, __u64 now, int from)
+{
+	struct bpf_iter_meta meta = {};
+	struct bpf_iter__task ctx = { .meta = &meta };
+	int task;
+
+	host.now = now;
+	for (task = from; task < (int)host.tasks; task++) {
+		if (!host.task[task].task.pid || host.task[task].released)
+			continue;
+		ctx.task = task_of(task);
+		if (flushing)
+			flush(&ctx);
+		else
+			seed(&ctx);
+		if (host.wants_drain) {
+			host.wants_drain = false;
+			return task + 1;
+		}
+	}
+	return -1;
+}
+
+/* Empties the ring; returns how many records were copied. */
+__u32 host_drain(struct task_record *to)
+{
+	__u32 i, count = 0;
+
+	for (i = 0; i < host.reserved; i++)
+		if (!host.discarded[i])
+			to[count++] = host.record[i];
+	host.reserved = 0;
+	return count;
+}
+
+/* Reaped and unhashed: the iterator does not reach it any more, though it may still have to leave its CPU. */
+void host_release(int task)
+{
+	host.task[task].released = true;
+}
+
+void host_out_of_memory(int yes)
+{
+	host.out_of_memory = yes;
+}
+
+void *host_control(void)
+{
+	return &control;
+}
+
+void *host_cpus(void)
+{
+	return host.cpu_state;
+}
+
+void *host_settings(void)
+{
+	return (void *)&settings;
+}
+
+void host_exiting(int task)
+{
+	task_of(task)->flags |= PF_EXITING;
+}
+
+void host_meanwhile(void (*meanwhile)(void))
+{
+	host.meanwhile = meanwhile;
+}
+
+/* ---- pure parts ---- */
+
+__u32 host_bucket_of(__u64 ns)
+{
+	return bucket_of(ns);
+}
+
+void host_buckets_of(__u64 *ns, __u32 *buckets, __u64 count)
+{
+	__u64 i;
+
+	for (i = 0; i < count; i++)
+		buckets[i] = bucket_of(ns[i]);
+}

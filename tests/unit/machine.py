@@ -1,0 +1,202 @@
+"""The kernel side on the host, driven from Python: scheduler events in, the loader's raw windows out.
+
+``host_machine.c`` is bpf/core.bpf.c compiled for the host. :class:`HostLoader` is the real loader with its own clock
+and with the kernel behind it replaced, so that what reads the edges, flushes and collects is the code that ships.
+"""
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable, Sequence
+from ctypes import c_char_p, c_int, c_uint32, c_uint64, c_void_p
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+from model import Arrive, Event, Exit, Fork, Release, Switch, Wake
+
+from schedtel import core, layout
+from schedtel.core import CoreLoader, RawWindow
+
+IDLE = -1
+FIRST_TID = 100
+_MOST_RECORDS = 4096
+_PATIENCE_S = 10
+_MEANWHILE = ctypes.CFUNCTYPE(None)
+
+_SIGNATURES = {
+    "host_reset": (None, [c_uint32, c_uint32, c_uint64]),
+    "host_task": (None, [c_int, c_int, c_int, c_uint64, c_uint32, c_char_p]),
+    "host_standing": (None, [c_int, c_int, c_uint32, c_int, c_uint32, c_int, c_uint64]),
+    "host_slice": (None, [c_int, c_uint64]),
+    "host_kernel_thread": (None, [c_int]),
+    "host_fork": (None, [c_uint64, c_int, c_int]),
+    "host_arrive": (None, [c_uint64, c_int]),
+    "host_wake": (None, [c_uint64, c_int]),
+    "host_exec": (None, [c_uint64, c_int, c_char_p]),
+    "host_exit": (None, [c_uint64, c_uint32, c_int]),
+    "host_switch": (None, [c_uint64, c_uint32, c_int, c_int, c_int, c_uint32, c_int]),
+    "host_meanwhile": (None, [_MEANWHILE]),
+    "host_iterate": (c_int, [c_int, c_uint64, c_int]),
+    "host_drain": (c_uint32, [c_void_p]),
+    "host_release": (None, [c_int]),
+    "host_exiting": (None, [c_int]),
+    "host_out_of_memory": (None, [c_int]),
+    "host_control": (c_void_p, []),
+    "host_cpus": (c_void_p, []),
+    "host_settings": (c_void_p, []),
+    "host_bucket_of": (c_uint32, [c_uint64]),
+    "host_buckets_of": (None, [c_void_p, c_void_p, c_uint64]),
+}
+
+
+def load(path: str) -> ctypes.CDLL:
+    library = ctypes.CDLL(path)
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
+    return np.frombuffer((ctypes.c_char * (dtype.itemsize * count)).from_address(address), dtype)
+
+
+class HostLoader(CoreLoader):
+    """A machine of some CPUs in its warm-up window, which ends at ``first_edge``."""
+
+    name = "host"
+    is_eevdf = True
+
+    def __init__(
+        self, library: ctypes.CDLL, cpus: int, first_edge: int, ring_records: int = _MOST_RECORDS, **settings: object
+    ):
+        self.library, self._cpus = library, cpus
+        library.host_reset(cpus, ring_records, first_edge)
+        self._control = _view(library.host_control(), layout.CONTROL, 1)[0]
+        self._cpu_states = _view(library.host_cpus(), layout.CPU_STATE, cpus)
+        chosen = _view(library.host_settings(), layout.SETTINGS, 1)
+        for name, value in ({"has_prev_state": 1, "min_activity_ns": 1, "cpus": cpus} | settings).items():
+            chosen[name] = value
+        self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
+        self._pending: list[np.ndarray] = []
+        # No program of the host skips a run, and none is timed.
+        self._object = SimpleNamespace(program_info=lambda _: SimpleNamespace(recursion_misses=0, run_time_ns=0))
+        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+        self.now = 0
+
+    # ---- events ----
+
+    def task(self, task: int, uid: int = 0, start_time: int = 0, comm: str = "") -> None:
+        """Announce a task; its tid is FIRST_TID + task."""
+        tid = FIRST_TID + task
+        self.library.host_task(task, tid, tid, start_time, uid, (comm or f"task-{task}").encode())
+
+    def standing(self, task: int, on_cpu=0, cpu=0, on_rq=0, state=0, in_iowait=0, cpu_ns=0) -> None:
+        """What a task older than tracing is doing."""
+        self.library.host_standing(task, on_cpu, cpu, on_rq, state, in_iowait, cpu_ns)
+
+    def happen(self, event: Event) -> None:
+        """Let one event happen; time may also go back, as it does for a writer that was held up."""
+        self.now = max(self.now, event.now)
+        match event:
+            case Fork(now, task):
+                self.library.host_fork(now, IDLE, task)
+            case Arrive(now, task):
+                self.library.host_arrive(now, task)
+            case Wake(now, task):
+                self.library.host_wake(now, task)
+            case Exit(now, task, cpu):
+                self.library.host_exit(now, cpu, task)
+            case Release(_, task):
+                self.library.host_release(task)
+            case Switch():
+                self.library.host_switch(*_switch_arguments(event))
+
+    def slice_ns(self, task: int, ns: int) -> None:
+        """How long the kernel's own books say that the task has been on its CPU this time."""
+        self.library.host_slice(task, ns)
+
+    def happen_during_flush(self, event: Switch | Exit) -> None:
+        """Let an event happen on another CPU at the moment the flush has looked at a task and not yet reported it."""
+        self._meanwhile(lambda: self.happen(event))
+
+    def collect_while_exiting(self, event: Exit, now: int, next_edge: int) -> RawWindow:
+        """Collect while another CPU exits: it has claimed its row, and sends it once the collector waits for it."""
+        reached, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            reached.set()
+            go_on.wait(_PATIENCE_S)
+
+        def finish(_: float) -> None:
+            go_on.set()
+            exiting.join()
+
+        self._meanwhile(hold)
+        exiting = threading.Thread(target=self.happen, args=(event,))
+        exiting.start()
+        assert reached.wait(_PATIENCE_S), "the exit asked the ring for nothing"
+        with mock.patch.object(core, "time", SimpleNamespace(sleep=finish, monotonic_ns=time.monotonic_ns)):
+            window = self.collect_at(now, next_edge)
+        waited = go_on.is_set()
+        finish(0)
+        assert waited, "the collector did not wait for the exit"
+        return window
+
+    def _meanwhile(self, then: Callable[[], None]) -> None:
+        self._then = _MEANWHILE(then)  # C keeps no reference
+        self.library.host_meanwhile(self._then)
+
+    # ---- what stands in for the kernel under the real loader ----
+
+    def seed(self, now: int) -> None:
+        self.now = now
+        self._seed()
+
+    def collect_at(self, now: int, next_edge: int, held_up: Sequence[Event] = ()) -> RawWindow:
+        """Collect the open window at a moment past its end, and open the next one until ``next_edge``.
+
+        ``held_up`` are events whose programs took their timestamp before the end and go on only now: after the flush.
+        """
+
+        def edge_after(_: int) -> int:
+            for event in held_up:
+                self.happen(event)
+            return next_edge
+
+        self.now = max(self.now, now)
+        with mock.patch.object(core, "_online_cpus", return_value=set(range(self._cpus))):
+            return self.collect(edge_after)
+
+    def open_first_at(self, now: int, next_edge: int) -> None:
+        """End the warm-up, whose edge has passed, and open the first window."""
+        self.now = max(self.now, now)
+        self.open_first(next_edge)
+
+    def end_now(self) -> int:
+        return self.edge_ns
+
+    def _sleep_past(self, moment_ns: int) -> None:
+        assert self.now > moment_ns, "the test collects before the window's end"
+
+    def _check_ahead(self, end_ns: int) -> None:
+        assert self.now < end_ns, "the test sets an edge that has passed"
+
+    def _run_iterator(self, name: str) -> None:
+        task = 0
+        while (task := self.library.host_iterate(name == "flush", self.now, task)) >= 0:
+            self._drain()
+
+    def _drain(self) -> None:
+        count = self.library.host_drain(self._buffer.ctypes.data)
+        if count:
+            self._pending.append(self._buffer[:count].copy())
+
+    def close(self) -> None:
+        pass
+
+
+def _switch_arguments(event: Switch) -> tuple[int, ...]:
+    prev, following = (IDLE if task is None else task for task in (event.prev, event.next))
+    return (event.now, event.cpu, prev, following, int(event.preempt), event.prev_state, int(event.iowait))

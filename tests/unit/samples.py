@@ -1,0 +1,71 @@
+"""Windows to test with: a short history of two CPUs and five tasks, through the programs, the loader and the tables."""
+
+from types import SimpleNamespace
+
+from machine import HostLoader
+from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
+
+from schedtel import window as built
+from schedtel.core import RawWindow
+from schedtel.window import Window
+
+MS = 1_000_000
+START = 1_000 * MS
+LENGTH = 100 * MS
+WALL_START = 1_700_000_000_123_456_789
+CGROUPS = SimpleNamespace(path_of={1: "/user.slice"}.get)
+HOST = {
+    "host": "testhost",
+    "kernel": "6.18.0",
+    "scheduler": "eevdf",
+    "steal_ns": 10_000_000,
+    "throttled_ns": 0,
+    "collector_cpu_ns": 1_234_567,
+    "collector_rss_bytes": 50 << 20,
+}
+
+#: (task, command name, uid)
+TASKS = ((0, "web", 1000), (1, "web", 1000), (2, "batch", 1001), (3, "short", 1000), (4, "sleeper", 0))
+
+
+def _at(ms: float) -> int:
+    return START + int(ms * MS)
+
+
+def _events():
+    """Task 3 lives within the first window; task 4 sleeps from then on; the others share the CPUs."""
+    yield from (step(_at(1), task) for task, _, _ in TASKS for step in (Fork, Arrive))
+    yield Switch(_at(1), 0, None, 0)
+    yield Switch(_at(2), 1, None, 3)
+    yield Exit(_at(12), 3, 1)
+    yield Switch(_at(12.5), 1, 3, 4, prev_state=TASK_DEAD)
+    yield Switch(_at(13), 1, 4, 1, prev_state=SLEEPING)
+    yield Switch(_at(51), 0, 0, 2, preempt=True)
+    yield Switch(_at(91), 0, 2, 0, prev_state=SLEEPING, iowait=True)
+    yield Wake(_at(110), 2)
+    yield Switch(_at(130), 1, 1, 2, preempt=True, prev_state=SLEEPING)
+    yield Switch(_at(180), 1, 2, 1, prev_state=SLEEPING)
+    yield Switch(_at(250), 0, 0, None, prev_state=SLEEPING)
+
+
+def raw_windows(library) -> list[RawWindow]:
+    loader = HostLoader(library, 2, START)
+    loader.open_first_at(START + 1, START + LENGTH)
+    windows = []
+    for event in _events():
+        while event.now > loader.edge_ns:
+            windows.append(loader.collect_at(loader.edge_ns + 1, loader.edge_ns + LENGTH))
+        if isinstance(event, Fork):
+            _, comm, uid = TASKS[event.task]
+            loader.task(event.task, comm=comm, uid=uid)
+        loader.happen(event)
+    return [*windows, loader.collect_at(loader.edge_ns + 1, loader.edge_ns + LENGTH)]
+
+
+def build(raw: RawWindow, window_id: int) -> Window:
+    wall = WALL_START + raw.start_ns - START
+    return built.build(raw, window_id, 1, wall, HOST, CGROUPS)
+
+
+def windows(library) -> list[Window]:
+    return [build(raw, number) for number, raw in enumerate(raw_windows(library), 1)]

@@ -1,0 +1,176 @@
+"""The command with bad input: one line on stderr, exit status 2, no traceback; and what needs no kernel at all."""
+
+import json
+import sys
+
+import jsonschema
+import pyarrow as pa
+import pytest
+
+import schedtel
+from schedtel.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run the command in this process; returns its status, stdout and stderr."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["schedtel", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capfd.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def recording(tmp_path, windows):
+    recorder = schedtel.Recorder(tmp_path / "recording", window="1s")
+    for window in windows:
+        recorder.write(window)
+    return tmp_path / "recording"
+
+
+WRONG = [
+    ["live", "--window", "5"],
+    ["live", "--window", "0s"],
+    ["live", "--window", "1ns"],
+    ["live", "--window", "25h"],
+    ["live", "--window", "-5s"],
+    ["live", "--window", "nan"],
+    ["live", "--window", ""],
+    ["live", "--duration", "soon"],
+    ["live", "--duration", "0ms"],
+    ["live", "--count", "0"],
+    ["live", "--count", "-1"],
+    ["live", "--count", "many"],
+    ["live", "--pid", "0"],
+    ["live", "--pid", "-3"],
+    ["live", "--pid", "4999999"],
+    ["live", "--pid", "init"],
+    ["live", "--tid", "0"],
+    ["live", "--tid", "4999999"],
+    ["live", "--uid", "-1"],
+    ["live", "--uid", "4294967296"],
+    ["live", "--comm", ""],
+    ["live", "--comm", "a-name-of-sixteen-bytes"],
+    ["live", "--cgroup", "/no/such/cgroup"],
+    ["live", "--cgroup", "../.."],
+    ["live", "--kernel-threads", "some"],
+    ["live", "--min-activity", "1"],
+    ["live", "--min-activity", "1ms", "--all-tasks"],
+    ["live", "--ring-size", "3"],
+    ["live", "--ring-size", "0"],
+    ["live", "--by", "colour"],
+    ["live", "--sort", "colour"],
+    ["live", "--top", "-1"],
+    ["live", "--format", "xml"],
+    ["live", "--table", "moon"],
+    ["live", "-o", "out.xyz"],
+    ["live", "-o", "/no/such/directory/out.ndjson"],
+    ["live", "--no-such-option"],
+    ["live", "--", "no-such-command-anywhere"],
+    ["live", "--pid", "1", "--", "true"],
+    ["record"],
+    ["record", "-o", "/proc/nowhere"],
+    ["record", "-o", "/dev/null"],
+    ["record", "-o", "/dev/null/deeper", "--window", "1s"],
+    ["record", "--window", "1s"],
+    ["record", "-o", "unused", "--rotate-size", "0"],
+    ["record", "-o", "unused", "--rotate-every", "never"],
+    ["show"],
+    ["show", "/no/such/recording"],
+    ["show", "/"],
+    ["show", "/etc/passwd"],
+    ["show", "/", "--from", "0"],
+    ["schema", "--format", "yaml"],
+    ["doctor", "--seconds", "0"],
+    ["no-such-command"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_bad_input_is_one_line_and_status_2(run, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("schedtel: ")
+    assert len(line) > 30
+    assert "Traceback" not in err
+
+
+def test_recording_into_a_directory_with_something_in_it_is_refused(run, tmp_path):
+    (tmp_path / "already").write_text("here")
+    status, _, err = run("record", "-o", tmp_path)
+    assert status == 2
+    assert "not empty" in err
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"no parquet at all" * 100])
+def test_a_damaged_recording_is_named(run, recording, damage):
+    (recording / "tasks" / "part-000001.parquet").write_bytes(damage)
+    status, _, err = run("show", recording)
+    assert status == 2
+    (line,) = err.splitlines()
+    assert "part-000001.parquet" in line
+
+
+def test_a_truncated_recording_is_named(run, recording):
+    path = recording / "summary" / "part-000001.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    status, _, err = run("show", recording)
+    assert status == 2
+    assert len(err.splitlines()) == 1
+
+
+def test_show_prints_every_window_without_escape_codes(run, recording):
+    status, out, err = run("show", recording)
+    assert (status, err) == (0, "")
+    assert out.count("schedtel ") >= len(list(schedtel.read(recording)))
+    assert "\x1b" not in out
+    assert "turnaround (TAT)" in out
+
+
+@pytest.mark.parametrize("by", ["task", "process", "cgroup", "comm"])
+def test_show_groups(run, recording, by):
+    status, out, _ = run("show", recording, "--by", by, "--count", 1)
+    assert status == 0
+    assert "other" in out
+
+
+def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
+    schema = json.loads(run("schema")[1])
+    lines = run("show", recording, "--format", "ndjson")[1].splitlines()
+    assert len(lines) == len(list(schedtel.read(recording)))
+    for line in lines:
+        jsonschema.validate(json.loads(line), schema)
+
+
+@pytest.mark.parametrize("table", ["summary", "tasks", "cpus"])
+def test_arrow_is_an_ipc_stream_of_one_table(run, recording, table, tmp_path):
+    target = tmp_path / "out.arrow"
+    assert run("show", recording, "-o", target, "--table", table)[0] == 0
+    with pa.ipc.open_stream(target) as reader:
+        rows = reader.read_all().num_rows
+    assert rows == sum(getattr(window, table).num_rows for window in schedtel.read(recording))
+
+
+def test_from_and_count_choose_windows(run, recording):
+    lines = run("show", recording, "--format", "ndjson", "--from", 2, "--count", 1)[1].splitlines()
+    assert [json.loads(line)["summary"]["window_id"] for line in lines] == [2]
+
+
+@pytest.mark.parametrize("name", ["live", "record", "show", "doctor", "schema"])
+def test_every_command_has_help(run, name):
+    status, out, _ = run(name, "--help")
+    assert status == 0
+    assert out.startswith(f"Usage: schedtel {name}")
+
+
+def test_version(run):
+    status, out, _ = run("--version")
+    assert status == 0
+    assert schedtel.__version__ in out

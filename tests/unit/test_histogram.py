@@ -1,0 +1,126 @@
+"""Histograms: the buckets of the kernel side are the edges of this side, and percentiles keep their promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schedtel import metrics
+from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS, edges_ns, percentile_ns
+from schedtel.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT, TASK_BUCKETS
+
+durations = st.one_of(st.integers(0, 2_000), st.integers(0, 10_000_000), st.integers(0, 130_000_000_000))
+many = st.lists(durations, min_size=1, max_size=60)
+
+
+def fine(samples) -> np.ndarray:
+    return np.histogram(np.array(samples), FINE_EDGES_NS)[0]
+
+
+def nearest_rank(samples, quantile: float) -> int:
+    """The smallest sample that at least this part of the samples does not exceed."""
+    ordered = sorted(samples)
+    return next(s for rank, s in enumerate(ordered, 1) if rank >= quantile * len(ordered))
+
+
+def test_edges_rise_from_0_and_cover_a_microsecond_to_over_a_minute():
+    assert FINE_EDGES_NS[0] == 0
+    assert (np.diff(FINE_EDGES_NS) > 0).all()
+    assert FINE_EDGES_NS[1] < 1_000
+    assert FINE_EDGES_NS[-2] > 60e9
+    assert len(FINE_EDGES_NS) == FINE_BUCKETS + 1
+
+
+def test_a_bucket_is_at_most_a_sixteenth_wide_from_1024_ns_on():
+    lower, upper = FINE_EDGES_NS[16:-1], FINE_EDGES_NS[17:]
+    assert lower[0] == 1_024
+    assert ((upper - lower) * 16 <= lower).all()
+
+
+def test_edges_worked_on_paper():
+    # 64 ns units; bucket 16 is the first logarithmic one, 32 the next octave: 2.048 µs, in steps of 128 ns.
+    assert FINE_EDGES_NS[[1, 15, 16, 17, 32, 33]].tolist() == [64, 960, 1_024, 1_088, 2_048, 2_176]
+
+
+def test_a_tasks_buckets_are_eight_fine_ones_each():
+    assert len(TASK_EDGES_NS) == TASK_BUCKETS + 1
+    assert TASK_EDGES_NS.tolist() == [FINE_EDGES_NS[i << TASK_BUCKET_SHIFT] for i in range(TASK_BUCKETS + 1)]
+    assert edges_ns(TASK_BUCKETS) is TASK_EDGES_NS
+
+
+def test_a_task_has_two_buckets_an_octave_from_1024_ns_on():
+    octaves = TASK_EDGES_NS[2::2]
+    assert (octaves[1:] == 2 * octaves[:-1]).all()
+
+
+def bucket_of(library, ns: np.ndarray) -> np.ndarray:
+    ns, buckets = np.ascontiguousarray(ns, np.uint64), np.zeros(len(ns), np.uint32)
+    library.host_buckets_of(ns.ctypes.data, buckets.ctypes.data, len(ns))
+    return buckets
+
+
+def test_the_kernel_side_puts_every_edge_into_its_own_bucket(library):
+    edges = FINE_EDGES_NS[:-1]
+    assert bucket_of(library, edges).tolist() == list(range(FINE_BUCKETS))
+    assert bucket_of(library, edges[1:] - 1).tolist() == list(range(FINE_BUCKETS - 1))
+
+
+@pytest.mark.parametrize("ns", [int(FINE_EDGES_NS[-1]), 2**40, 2**63, 2**64 - 1])
+def test_what_is_too_long_goes_into_the_last_bucket(library, ns):
+    assert library.host_bucket_of(ns) == FINE_BUCKETS - 1
+
+
+@given(ns=st.lists(durations, min_size=1))
+def test_the_kernel_side_agrees_with_the_edges(library, ns):
+    assert bucket_of(library, np.array(ns)).tolist() == (np.searchsorted(FINE_EDGES_NS, ns, "right") - 1).tolist()
+
+
+@given(samples=many, quantile=st.floats(0.001, 1))
+def test_a_percentile_is_never_low_and_at_most_a_sixteenth_high(samples, quantile):
+    exact, read = nearest_rank(samples, quantile), percentile_ns(fine(samples), quantile)
+    assert exact <= read
+    if exact >= 1_024:
+        assert read <= exact * 1.0625
+    else:
+        assert read <= exact + 64
+
+
+@given(samples=many, quantile=st.floats(0.001, 1))
+def test_a_percentile_does_not_exceed_the_largest_sample(samples, quantile):
+    exact = nearest_rank(samples, quantile)
+    assert exact <= percentile_ns(fine(samples), quantile, max(samples)) <= max(samples)
+
+
+@given(samples=many, quantile=st.floats(0.001, 1))
+def test_a_percentile_of_a_tasks_histogram_is_never_low_and_at_most_half_high(samples, quantile):
+    counts = np.histogram(np.array(samples), TASK_EDGES_NS)[0]
+    exact, read = nearest_rank(samples, quantile), percentile_ns(counts, quantile)
+    assert exact <= read
+    if exact >= 1_024:
+        assert read <= exact * 1.5
+
+
+@given(one=many, other=many)
+def test_merging_is_adding_and_loses_nothing(one, other):
+    merged = fine(one) + fine(other)
+    assert merged.tolist() == fine(one + other).tolist()
+    assert percentile_ns(merged, 0.99) == percentile_ns(fine(one + other), 0.99)
+
+
+@given(samples=many)
+def test_eight_fine_buckets_make_a_tasks_bucket_exactly(samples):
+    nested = fine(samples).reshape(TASK_BUCKETS, -1).sum(axis=1)
+    assert nested.tolist() == np.histogram(np.array(samples), TASK_EDGES_NS)[0].tolist()
+
+
+def test_a_histogram_without_samples_has_no_percentile():
+    empty = np.zeros(FINE_BUCKETS, np.uint32)
+    assert percentile_ns(empty, 0.5) is None
+    assert metrics.of_histogram(empty, 0, 0) == metrics.Distribution(0)
+
+
+def test_counts_beyond_32_bits_add_up():
+    counts = np.zeros(FINE_BUCKETS, np.uint32)
+    counts[[20, 40]] = 4_000_000_000
+    assert metrics.of_histogram(counts, 8_000_000_000, 3_000).count == 8_000_000_000
+    assert percentile_ns(counts, 0.75) == FINE_EDGES_NS[41]

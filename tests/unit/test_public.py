@@ -1,0 +1,88 @@
+"""The public face: exactly these names, and nothing heavy behind the import."""
+
+import subprocess
+import sys
+
+import pytest
+
+import schedtel
+from schedtel import errors
+
+PUBLIC = {
+    "CapabilityError",
+    "CollectorError",
+    "Distribution",
+    "Fairness",
+    "Filter",
+    "LiveSource",
+    "Metrics",
+    "Recorder",
+    "Recording",
+    "RecordingError",
+    "SchedtelError",
+    "Source",
+    "UsageError",
+    "Window",
+    "__version__",
+    "live",
+    "read",
+}
+
+
+def python(program: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def test_the_public_names_are_exactly_these():
+    assert set(schedtel.__all__) == PUBLIC
+    assert schedtel.__all__ == sorted(schedtel.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__"}))
+def test_every_public_name_says_what_it_is(name):
+    assert getattr(schedtel, name).__doc__
+
+
+def test_all_errors_are_of_one_tree():
+    ours = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    assert all(issubclass(error, schedtel.SchedtelError) for error in ours)
+    assert issubclass(schedtel.UsageError, ValueError)
+
+
+HEAVY = "sorted({'pandas', 'polars', 'duckdb', 'rich', 'click'} & set(sys.modules))"
+
+
+def test_importing_the_library_imports_nothing_heavy():
+    assert python(f"import schedtel, sys; print({HEAVY})") == "[]"
+
+
+def test_reading_windows_imports_no_pandas(windows, tmp_path):
+    recorder = schedtel.Recorder(tmp_path / "recording")
+    recorder.write(windows[0])
+    program = (
+        "import schedtel, sys\n"
+        "for window in schedtel.read(sys.argv[1]):\n"
+        "    window.metrics, window.to_ndjson(), window.groups('comm'), window.losses\n"
+        f"print({HEAVY})"
+    )
+    assert python(program, str(tmp_path / "recording")) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"window": "1ms"}, "must be from"),
+        ({"window": "25h"}, "must be from"),
+        ({"window": "soon"}, "cannot read duration"),
+        ({"count": 0}, "count must be at least 1"),
+        ({"duration": "-1s"}, "cannot read duration"),
+        ({"ring_bytes": 5_000}, "power of two"),
+        ({"ring_bytes": 0}, "power of two"),
+        ({"kernel_threads": "some"}, "include, exclude or only"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_loaded(wrong, says):
+    with pytest.raises(schedtel.UsageError, match=says) as caught:
+        schedtel.live(**wrong)
+    assert "\n" not in str(caught.value)
