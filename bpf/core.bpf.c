@@ -79,6 +79,17 @@ static inlined struct task_state *state_of(struct task_struct *task)
 	return state && likely(!(state->word.flags & (TASK_HIDDEN | TASK_COMPLETED))) ? state : 0;
 }
 
+/*
+ * The allocator hands out what lies ready on this CPU and refills it from an interrupt: a storm of forks can empty it,
+ * and the attempt that failed is what calls for the refill. So the second attempt, right behind it, finds something.
+ */
+static inlined struct task_state *create_state(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
 static inlined struct cpu_state *this_cpu(void)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -397,22 +408,12 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 
 /* ---- births, new names, deaths ---- */
 
-/*
- * task_newtask is fired where sched_process_fork is and for io_uring's and vhost's workers too, which
- * sched_process_fork leaves out (kernel/fork.c: create_io_thread() does not pass through kernel_clone()).
- */
-SEC("tp_btf/task_newtask")
-int BPF_PROG(on_newtask, struct task_struct *child)
+static inlined struct task_state *begin_life(struct task_struct *child)
 {
-	struct task_state *state, *parent;
+	struct task_state *state = create_state(child), *parent;
 
-	if (!child->pid)
+	if (!state)
 		return 0;
-	state = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!state) {
-		machine_lost();
-		return 0;
-	}
 	write_begin(&state->word);
 	state->word.phase = PHASE_NOT_ALIVE;
 	state->fork_ns = bpf_ktime_get_ns();
@@ -422,16 +423,33 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	}
 	state->selected = selects(child, state);
 	write_end(&state->word);
+	return state;
+}
+
+/*
+ * task_newtask is fired where sched_process_fork is and for io_uring's and vhost's workers too, which
+ * sched_process_fork leaves out (kernel/fork.c: create_io_thread() does not pass through kernel_clone()).
+ */
+SEC("tp_btf/task_newtask")
+int BPF_PROG(on_newtask, struct task_struct *child)
+{
+	if (child->pid)
+		begin_life(child);
 	return 0;
 }
 
+/* Still the parent's doing, a moment later: where memory was short at the fork, it is asked for again. */
 SEC("tp_btf/sched_wakeup_new")
 int BPF_PROG(on_arrival, struct task_struct *task)
 {
 	struct task_state *state = state_of(task);
 
+	if (unlikely(!state))
+		state = begin_life(task);
 	if (likely(state))
 		task_arrives(state, moment_of(&control.grid, bpf_ktime_get_ns()));
+	else
+		machine_lost();
 	return 0;
 }
 
@@ -483,7 +501,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
  */
 static inlined struct task_state *create_late(struct task_struct *task)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct task_state *state = create_state(task);
 
 	if (!state) {
 		machine_lost();

@@ -206,7 +206,9 @@ class CoreLoader:
 
     def end_now(self) -> int:
         """Move the open window's end to the nearest safe moment; returns it."""
-        end = min(time.monotonic_ns() + _SETTLE_NS, self.edge_ns)
+        end = time.monotonic_ns() + _SETTLE_NS
+        if end >= self.edge_ns:  # it is about to end by itself, or has
+            return self.edge_ns
         self._control["grid"]["edge_ns"][self.window & 3] = end
         self._check_ahead(end)
         return end

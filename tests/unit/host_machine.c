@@ -27,7 +27,7 @@ struct host_task {
 static struct {
 	__u64 now;
 	__u32 cpu, cpus, tasks;
-	bool out_of_memory;		/* task storage cannot be allocated */
+	int refusals;			/* how many more allocations of task storage fail */
 	struct cpu_state cpu_state[MOST_CPUS];
 	struct host_task task[MOST_TASKS];
 	struct task_struct idle;
@@ -69,7 +69,11 @@ static void *bpf_task_storage_get(void *map, void *task, void *value, __u64 flag
 
 	if (task == &host.idle)
 		return 0;
-	if (!of->has_state && (flags & BPF_LOCAL_STORAGE_GET_F_CREATE) && !host.out_of_memory) {
+	if (!of->has_state && (flags & BPF_LOCAL_STORAGE_GET_F_CREATE)) {
+		if (host.refusals > 0) {
+			host.refusals--;
+			return 0;
+		}
 		memset(&of->state, 0, sizeof(of->state));
 		of->has_state = true;
 	}
@@ -279,9 +283,9 @@ void host_release(int task)
 	host.task[task].released = true;
 }
 
-void host_out_of_memory(int yes)
+void host_refuse_allocations(int count)
 {
-	host.out_of_memory = yes;
+	host.refusals = count;
 }
 
 void *host_control(void)

@@ -41,7 +41,7 @@ _SIGNATURES = {
     "host_drain": (c_uint32, [c_void_p]),
     "host_release": (None, [c_int]),
     "host_exiting": (None, [c_int]),
-    "host_out_of_memory": (None, [c_int]),
+    "host_refuse_allocations": (None, [c_int]),
     "host_control": (c_void_p, []),
     "host_cpus": (c_void_p, []),
     "host_settings": (c_void_p, []),

@@ -1,6 +1,7 @@
 """What happens around a window's edge and at the ends of a life, worked on paper: a window from 1000 ns to 2000 ns."""
 
 from dataclasses import replace
+from functools import partial
 
 import model
 import numpy as np
@@ -15,8 +16,10 @@ from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Release, Switch, Wake
 from test_machine import CPU_TIMES, numbers_of, rows_of, total_of
 
 from schedtel import layout
+from schedtel.core import CoreLoader
 
 FIRST_EDGE, EDGE, NEXT_EDGE = 1_000, 2_000, 3_000
+MEMORY_IS_SHORT = 1_000
 
 
 @pytest.fixture
@@ -458,10 +461,28 @@ def test_a_wait_that_began_before_tracing_is_no_sample(library):
     assert (row["preempt_wait"], sum(row["wait_histogram"]), row["max_wait_ns"]) == (400, 0, 0)
 
 
-def test_a_task_without_memory_for_its_state_is_counted_and_followed_once_it_leaves_its_cpu(loader):
-    loader.library.host_out_of_memory(1)
+def test_ending_a_window_whose_edge_has_passed_moves_nothing_and_loses_nothing(loader):
+    """By the real clock the edge is long past: a stop that comes together with it must not look like a late edge."""
+    loader._check_ahead = partial(CoreLoader._check_ahead, loader)
+    assert CoreLoader.end_now(loader) == loader.edge_ns == EDGE
+    assert collect(loader, next_edge=1 << 63).losses["state_failed"] == 0
+
+
+@pytest.mark.parametrize("refused", [1, 2, 3])
+def test_memory_short_for_a_moment_at_a_fork_costs_nothing(loader, refused):
+    """Each failed attempt calls for a refill: the life is whole, whichever of the next attempts finds it done."""
+    loader.library.host_refuse_allocations(refused)
     play(loader, *born_and_running())
-    loader.library.host_out_of_memory(0)
+    window = collect(loader)
+    row = rows_of(window)[0]
+    assert (row["arrival_ns"], row["first_cpu_ns"], row["running"]) == (1_100, 1_100, 900)
+    assert window.losses["state_failed"] == 0
+
+
+def test_a_task_without_memory_for_its_state_is_counted_and_followed_once_it_leaves_its_cpu(loader):
+    loader.library.host_refuse_allocations(MEMORY_IS_SHORT)
+    play(loader, *born_and_running())
+    loader.library.host_refuse_allocations(0)
     loader.standing(0, on_cpu=1, on_rq=1)
     first, second = collect(loader), collect(loader, NEXT_EDGE + 1, 4_000)
     assert (first.losses["state_failed"], second.losses["state_failed"]) == (1, 0)
@@ -480,9 +501,9 @@ def test_a_task_without_memory_for_its_state_is_counted_and_followed_once_it_lea
 
 
 def test_a_task_without_memory_that_waits_is_followed_from_the_next_flush(loader):
-    loader.library.host_out_of_memory(1)
+    loader.library.host_refuse_allocations(MEMORY_IS_SHORT)
     play(loader, Fork(1_100, 0), Arrive(1_100, 0))
-    loader.library.host_out_of_memory(0)
+    loader.library.host_refuse_allocations(0)
     loader.standing(0, on_rq=1)
     assert collect(loader).losses["state_failed"] == 1
     play(loader, Switch(2_500, 0, None, 0))
