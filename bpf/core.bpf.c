@@ -231,6 +231,8 @@ static inlined __u64 activity(const struct bank *bank)
 /* Not inlined: its parameter is what puts struct task_record into the object's BTF, where the loader checks it. */
 static outlined int describe(struct task_record *record, struct task_struct *task, struct task_state *state, __u64 edge)
 {
+	bool came;
+
 	record->tid = task->pid;
 	record->tgid = task->tgid;
 	record->previous_tid = state->previous_tid;
@@ -239,10 +241,11 @@ static outlined int describe(struct task_record *record, struct task_struct *tas
 	record->arrival_ns = state->arrival_ns;
 	/*
 	 * What came after the window is no news of it yet. A life that ends on the edge itself ends with the window: there
-	 * is nothing of it in the next.
+	 * is nothing of it in the next, so its first CPU, if that came at the same moment, is told now as well.
 	 */
-	record->first_cpu_ns = state->left_censored || state->first_cpu_ns >= edge ? 0 : state->first_cpu_ns;
 	record->completion_ns = state->completion_ns > edge ? 0 : state->completion_ns;
+	came = state->first_cpu_ns < edge || record->completion_ns;
+	record->first_cpu_ns = came && !state->left_censored ? state->first_cpu_ns : 0;
 	record->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
 	record->uid = task->cred->uid.val;
 	record->weight = task->se.load.weight >> 10;	/* scale_load_down(), kernel/sched/sched.h */

@@ -5,7 +5,8 @@ The modules, in the order in which data flows through them:
     filters     what to observe               → load-time constants of the BPF programs
     libbpf      ctypes on libbpf.so           → objects, maps, links, the kernel's BTF
     btf, layout the records of bpf/records.h  → numpy dtypes, checked against the object
-    ring        the mapped ring buffer        → arrays of records
+    ring        the mapped ring buffer        → records
+    rows        records of all windows        → one array a window
     core        the loader                    → raw windows
     live        the window grid               → windows
     arrow       numpy                         → Arrow, without pandas

@@ -20,7 +20,8 @@ from schedtel.btf import check_contract
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import BpfObject, KernelTypes
-from schedtel.ring import Ring, opaque
+from schedtel.ring import Ring
+from schedtel.rows import Rows
 
 #: The programs, in the order in which they are attached: those that close lives before those that open them.
 PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_switch")
@@ -30,7 +31,6 @@ _SETTLE_NS = 1_000_000
 _MOST_PASSES = 200
 _CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
 _CAP_SYS_ADMIN = 21
-_OPAQUE = opaque(layout.TASK_RECORD)
 DEFAULT_RING_BYTES = 4 << 20
 
 
@@ -64,7 +64,7 @@ def possible_cpus() -> int:
 class RawWindow:
     """What one window left behind in the kernel.
 
-    ``tasks``: (n,) of ``layout.TASK_RECORD``; ``folded``: (m,) of ``layout.FOLDED``, to be summed into ``other``;
+    ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten when the next window's are drained; ``folded``: (m,) of ``layout.FOLDED``, to be summed into ``other``;
     ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with ``cpu_numbers`` beside it; ``losses``: counts of this window.
     """
 
@@ -161,7 +161,7 @@ class CoreLoader:
         self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN | select.EPOLLET)
-        self._pending: list[np.ndarray] = []
+        self._rows = Rows(layout.TASK_RECORD)
 
     def _attach(self) -> None:
         grid = self._control["grid"]
@@ -234,7 +234,7 @@ class CoreLoader:
         self._drain()  # of lives that ended while the flush passed them over; their CPUs have been waited for
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
-        tasks = self._take(number)
+        tasks = self._rows.take(number)
         losses, bpf_ns = self._losses_since(), self._bpf_ns_since()
         return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns)
 
@@ -290,17 +290,7 @@ class CoreLoader:
 
     def _drain(self) -> bool:
         """Take what is in the ring; True when there was anything."""
-        records = self._ring.drain()
-        if len(records):
-            self._pending.append(records)
-        return len(records) > 0
-
-    def _take(self, number: int) -> np.ndarray:
-        """The pending records of one window; later ones stay, earlier ones (the warm-up's) go."""
-        records = np.concatenate([np.zeros(0, _OPAQUE), *(part.view(_OPAQUE) for part in self._pending)])
-        windows = records.view(layout.TASK_RECORD)["window"]
-        self._pending = [records[windows > number].view(layout.TASK_RECORD)]
-        return (records if (windows == number).all() else records[windows == number]).view(layout.TASK_RECORD)
+        return self._ring.drain(self._rows) > 0
 
     def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> np.ndarray:
         """One CPU's bank as it stood at the window's end: shape (1,)."""

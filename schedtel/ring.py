@@ -1,4 +1,4 @@
-"""The BPF ring buffer, mapped: its file descriptor in, structured arrays of whole records out.
+"""The BPF ring buffer, mapped: its file descriptor in, whole records out.
 
 Layout: kernel/bpf/ringbuf.c. One writable page with the consumer's position, one read-only page with the producers',
 then the data, mapped twice in a row so that no record is ever split. Every record is preceded by a 4-byte length,
@@ -10,6 +10,8 @@ import mmap
 
 import numpy as np
 
+from schedtel.rows import Rows, opaque
+
 _BUSY = np.uint32(1 << 31)
 _DISCARDED = np.uint32(1 << 30)
 
@@ -18,7 +20,6 @@ class Ring:
     """Reader of a ring that carries records of one dtype only."""
 
     def __init__(self, fd: int, size_bytes: int, record: np.dtype) -> None:
-        self._record = record
         self._slot = np.dtype([("length", "<u4"), ("page_offset", "<u4"), ("record", opaque(record))])
         page = mmap.PAGESIZE
         self._consumer_map = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
@@ -27,21 +28,20 @@ class Ring:
         self._producer = np.frombuffer(self._producer_map, "<u8", count=1)
         self._mask = size_bytes - 1
 
-    def drain(self) -> np.ndarray:
-        """Take out every finished record: a new structured array of shape (records,), possibly empty."""
+    def drain(self, into: Rows) -> int:
+        """Move every finished record out of the ring; returns how many there were."""
         position = int(self._consumer[0])
         readable = (int(self._producer[0]) - position) // self._slot.itemsize
+        if not readable:
+            return 0
         offset = mmap.PAGESIZE + (position & self._mask)
         slots = np.frombuffer(self._producer_map, self._slot, count=readable, offset=offset)
-        lengths = slots["length"]
-        busy = np.flatnonzero(lengths & _BUSY)
-        if busy.size:
-            slots, lengths = slots[: busy[0]], lengths[: busy[0]]
-        records = slots["record"][(lengths & _DISCARDED) == 0]
+        state = slots["length"] & (_BUSY | _DISCARDED)
+        if state.any():
+            busy = np.flatnonzero(state & _BUSY)
+            slots = slots[: busy[0]] if busy.size else slots
+            moved = into.append(slots["record"], state[: len(slots)] == 0)
+        else:
+            moved = into.append(slots["record"])
         self._consumer[0] = position + len(slots) * self._slot.itemsize
-        return records.view(self._record)
-
-
-def opaque(record: np.dtype) -> np.dtype:
-    """Records of a dtype as plain bytes, which numpy copies whole: field by field it takes ten times as long."""
-    return np.dtype((np.void, record.itemsize))
+        return moved

@@ -173,15 +173,18 @@ def build(
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:
     """Summary columns made from the rows of the selected tasks."""
     records = raw.tasks
-    inside = {name: (records[name] >= raw.start_ns) & (records[name] < raw.end_ns) for name in _BEGINNINGS}
-    ended = (records["completion_ns"] > raw.start_ns) & (records["completion_ns"] <= raw.end_ns)
+    # A record tells no first CPU and no completion past its window: on the window's end only those of a life that ends
+    # with it. An arrival is told as soon as it is known.
+    arrived = (records["arrival_ns"] >= raw.start_ns) & (records["arrival_ns"] < raw.end_ns)
+    started = records["first_cpu_ns"] >= raw.start_ns
+    ended = records["completion_ns"] > raw.start_ns
     censored = records["left_censored"] != 0
     arrival = records["arrival_ns"].astype(np.int64)
     completed = ended & ~censored
-    started = inside["first_cpu_ns"] & ~censored
+    started &= ~censored
     row: dict[str, object] = {
         "tasks_active": len(records),
-        "tasks_arrived": int((inside["arrival_ns"] & ~censored).sum()),
+        "tasks_arrived": int((arrived & ~censored).sum()),
         "tasks_completed": int(ended.sum()),
         "tasks_folded": int(raw.folded["tasks"].sum()),
     }
@@ -201,8 +204,6 @@ def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:
     }
 
 
-#: A life that ends on a window's edge ends with that window; what begins there belongs to the next.
-_BEGINNINGS = ("arrival_ns", "first_cpu_ns")
 #: A burst's response time is its first switch-in minus its wakeup: the same samples as the wakeup wait.
 _SAMPLE_ROWS = {"wakeup_wait": 0, "burst_rt": 0, "preempt_wait": 1, "burst_tat": 2}
 

@@ -174,6 +174,8 @@ def _history(*events: Event) -> History:
 
 
 FIRST_CPU_ON_THE_EDGE = _history(Fork(1_500, 0), Arrive(1_500, 0), Switch(2_000, 0, None, 0))
+RAN_FOR_NO_TIME = _history(Fork(1_500, 0), Arrive(1_500, 0), Switch(1_600, 0, None, 0), Exit(1_600, 0, 0))
+RAN_FOR_NO_TIME_ON_THE_EDGE = _history(Fork(1_500, 0), Arrive(1_500, 0), Switch(2_000, 0, None, 0), Exit(2_000, 0, 0))
 DEAD_BEFORE_THE_WARM_UP_IS_DRAINED = _history(
     Fork(1_001, 0),
     Arrive(1_001, 0),

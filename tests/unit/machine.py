@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from ctypes import c_char_p, c_int, c_uint32, c_uint64, c_void_p
+from dataclasses import replace
 from types import SimpleNamespace
 from unittest import mock
 
@@ -17,6 +18,7 @@ from model import Arrive, Event, Exit, Fork, Release, Switch, Wake
 
 from schedtel import core, layout
 from schedtel.core import CoreLoader, RawWindow
+from schedtel.rows import Rows
 
 IDLE = -1
 FIRST_TID = 100
@@ -79,7 +81,7 @@ class HostLoader(CoreLoader):
         for name, value in ({"has_prev_state": 1, "min_activity_ns": 1, "cpus": cpus} | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
-        self._pending: list[np.ndarray] = []
+        self._rows = Rows(layout.TASK_RECORD)
         # No program of the host skips a run, and none is timed.
         self._object = SimpleNamespace(program_info=lambda _: SimpleNamespace(recursion_misses=0, run_time_ns=0))
         self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
@@ -167,7 +169,8 @@ class HostLoader(CoreLoader):
 
         self.now = max(self.now, now)
         with mock.patch.object(core, "_online_cpus", return_value=set(range(self._cpus))):
-            return self.collect(edge_after)
+            window = self.collect(edge_after)
+        return replace(window, tasks=window.tasks.copy())
 
     def open_first_at(self, now: int, next_edge: int) -> None:
         """End the warm-up, whose edge has passed, and open the first window."""
@@ -191,7 +194,7 @@ class HostLoader(CoreLoader):
     def _drain(self) -> None:
         count = self.library.host_drain(self._buffer.ctypes.data)
         if count:
-            self._pending.append(self._buffer[:count].copy())
+            self._rows.append(self._buffer[:count])
 
     def close(self) -> None:
         pass

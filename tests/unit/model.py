@@ -222,6 +222,7 @@ def row(life: Life, start: int, end: int) -> dict[str, object]:
         return moment if moment is not None and moment < end else 0
 
     spent = times(life, start, end)
+    completion = life.completion if life.completion is not None and life.completion <= end else 0
     waits = [s.duration for s in life.samples if s.kind in WAITS and inside(s.end)]
     bursts = [s.duration for s in life.samples if s.kind == "burst_tat" and inside(s.end)]
     going_on = [s.kind for s in life.samples if s.start < end and (s.end is None or s.end >= end)]
@@ -229,8 +230,8 @@ def row(life: Life, start: int, end: int) -> dict[str, object]:
         "alive_ns": alive_ns(life, start, end),
         "fork_ns": happened(life.fork),
         "arrival_ns": happened(life.arrival),
-        "first_cpu_ns": happened(life.first_cpu),
-        "completion_ns": life.completion if life.completion is not None and life.completion <= end else 0,
+        "first_cpu_ns": life.first_cpu or 0 if completion else happened(life.first_cpu),
+        "completion_ns": completion,
         **{what: spent[what] for what in ("running", *WAITS, "blocked", "iowait")},
         **{name: sum(map(inside, life.moments.get(name, []))) for name in COUNTERS},
         "bursts": len(bursts),

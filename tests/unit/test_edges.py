@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import samples
 import test_machine
-from histories import FIRST_CPU_ON_THE_EDGE, RAN_DURING_THE_WARM_UP, Collect, histories
+from histories import FIRST_CPU_ON_THE_EDGE, RAN_FOR_NO_TIME, RAN_FOR_NO_TIME_ON_THE_EDGE, RAN_DURING_THE_WARM_UP, Collect, histories
 from hypothesis import example, given
 from hypothesis import strategies as st
 from machine import FIRST_TID, HostLoader
@@ -194,18 +194,25 @@ def test_migrations_are_switch_ins_on_another_cpu_and_the_first_is_none(library)
 
 @given(history=histories())
 @example(FIRST_CPU_ON_THE_EDGE)
+@example(RAN_FOR_NO_TIME)
+@example(RAN_FOR_NO_TIME_ON_THE_EDGE)
 def test_every_arrival_first_cpu_and_completion_is_counted_in_one_window(library, history):
     windows = [samples.build(raw, 1) for raw in test_machine.play(library, history, min_activity_ns=0)]
     summaries = [window.summary.to_pylist()[0] for window in windows]
     (start, _), (_, end) = history.windows[0], history.windows[-1]
-    # Who came, ran and went in the same nanosecond lived in no window.
+    # Who came and went in the same nanosecond lived in no window.
     lives = [
         life
         for life in model.lives(history.events).values()
-        if life.arrival is not None and life.completion not in (life.arrival, life.first_cpu or -1)
+        if life.arrival is not None and life.completion != life.arrival
     ]
     arrived = sum(start <= life.arrival < end for life in lives)
-    started = sum(life.first_cpu is not None and start <= life.first_cpu < end for life in lives)
+    # A first CPU on an edge is of the window that begins there, unless the life ends with it.
+    started = sum(
+        life.first_cpu is not None
+        and (start < life.first_cpu <= end if life.first_cpu == life.completion else start <= life.first_cpu < end)
+        for life in lives
+    )
     completed = sum(life.completion is not None and start < life.completion <= end for life in lives)
     assert sum(summary["tasks_arrived"] for summary in summaries) == arrived
     assert sum(summary["rt_count"] for summary in summaries) == started

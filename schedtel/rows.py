@@ -1,0 +1,64 @@
+"""Where drained records wait for their window to be collected: parts of a ring in, one array a window out."""
+
+import numpy as np
+
+_FEWEST = 1024
+
+
+class Rows:
+    """A growing array of records whose memory is used again from window to window.
+
+    Memory that the kernel has just handed out costs a page fault every 4 KB, which is as much as copying the records.
+    """
+
+    def __init__(self, record: np.dtype) -> None:
+        self._record = record
+        self._memory = np.empty(_FEWEST, opaque(record))
+        self._count = 0
+        self._early = self._memory[:0].copy()
+
+    def append(self, records: np.ndarray, keep: np.ndarray | None = None) -> int:
+        """Copy records of shape (n,), or those of them that a mask keeps; returns how many."""
+        self._place_early()
+        added = len(records) if keep is None else int(np.count_nonzero(keep))
+        into = self._room(added)
+        if keep is None:
+            into[:] = records.view(into.dtype)
+        else:
+            np.compress(keep, records.view(into.dtype), out=into)
+        self._count += added
+        return added
+
+    def _place_early(self) -> None:
+        """Records that came before their window was open are its first ones."""
+        if len(self._early):
+            early, self._early = self._early, self._early[:0]
+            self.append(early)
+
+    def _room(self, added: int) -> np.ndarray:
+        needed = self._count + added
+        if needed > len(self._memory):
+            grown = np.empty(max(needed, 2 * len(self._memory)), self._memory.dtype)
+            grown[: self._count] = self._memory[: self._count]
+            self._memory = grown
+        return self._memory[self._count : needed]
+
+    def take(self, window: int) -> np.ndarray:
+        """The records of one window, valid until the next :meth:`append`; later ones stay, earlier ones go."""
+        self._place_early()
+        records = self._memory[: self._count].view(self._record)
+        windows = records["window"]
+        self._early = self._memory[: self._count][windows > window]
+        self._shrink()
+        self._count = 0
+        return records if (windows == window).all() else records[windows == window]
+
+    def _shrink(self) -> None:
+        """A crowd that has gone gives its memory back, half of it a window."""
+        if max(_FEWEST, 4 * self._count) < len(self._memory):
+            self._memory = np.empty(len(self._memory) // 2, self._memory.dtype)
+
+
+def opaque(record: np.dtype) -> np.dtype:
+    """Records of a dtype as plain bytes, which numpy copies whole: field by field it takes ten times as long."""
+    return np.dtype((np.void, record.itemsize))
