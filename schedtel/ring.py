@@ -1,9 +1,9 @@
 """The BPF ring buffer, mapped: its file descriptor in, whole records out.
 
 Layout: kernel/bpf/ringbuf.c. One writable page with the consumer's position, one read-only page with the producers',
-then the data, mapped twice in a row so that no record is ever split. Every record is preceded by a 4-byte length,
-whose upper two bits say busy and discarded, and a 4-byte page offset. All records here have one size, so that what
-is readable is one array with a fixed stride.
+then the data. Every record is preceded by a 4-byte length, whose upper two bits say busy and discarded, and a 4-byte
+page offset. All records here have one size, so what is readable is an array with a fixed stride, but for the one record
+that goes on at the beginning. The kernel offers the data twice in a row to avoid that; it would count twice as memory.
 """
 
 import mmap
@@ -23,25 +23,32 @@ class Ring:
         self._slot = np.dtype([("length", "<u4"), ("page_offset", "<u4"), ("record", opaque(record))])
         page = mmap.PAGESIZE
         self._consumer_map = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        self._producer_map = mmap.mmap(fd, page + 2 * size_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        self._producer_map = mmap.mmap(fd, page + size_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         self._consumer = np.frombuffer(self._consumer_map, "<u8", count=1)
         self._producer = np.frombuffer(self._producer_map, "<u8", count=1)
-        self._mask = size_bytes - 1
+        self._memory = memoryview(self._producer_map)[page:]
 
     def drain(self, into: Rows) -> int:
         """Move every finished record out of the ring; returns how many there were."""
-        position = int(self._consumer[0])
-        readable = (int(self._producer[0]) - position) // self._slot.itemsize
-        if not readable:
-            return 0
-        offset = mmap.PAGESIZE + (position & self._mask)
-        slots = np.frombuffer(self._producer_map, self._slot, count=readable, offset=offset)
-        state = slots["length"] & (_BUSY | _DISCARDED)
-        if state.any():
+        position, end, moved = int(self._consumer[0]), int(self._producer[0]), 0
+        while position < end:
+            slots = self._in_one_piece(position, end)
+            state = slots["length"] & (_BUSY | _DISCARDED)
             busy = np.flatnonzero(state & _BUSY)
-            slots = slots[: busy[0]] if busy.size else slots
-            moved = into.append(slots["record"], state[: len(slots)] == 0)
-        else:
-            moved = into.append(slots["record"])
-        self._consumer[0] = position + len(slots) * self._slot.itemsize
+            finished = int(busy[0]) if busy.size else len(slots)
+            keep = state[:finished] == 0 if state.any() else None
+            moved += into.append(slots["record"][:finished], keep)
+            position += finished * self._slot.itemsize
+            if busy.size:
+                break
+        self._consumer[0] = position
         return moved
+
+    def _in_one_piece(self, position: int, end: int) -> np.ndarray:
+        """The slots from a position on up to the end of the memory, or the one that lies across it; shape (n,)."""
+        start, size = position & (len(self._memory) - 1), self._slot.itemsize
+        count = min(end - position, len(self._memory) - start) // size
+        if count:
+            return np.frombuffer(self._memory, self._slot, count, start)
+        head = self._memory[start:]
+        return np.frombuffer(bytes(head) + bytes(self._memory[: size - len(head)]), self._slot)

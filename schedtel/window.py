@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -81,8 +82,18 @@ class Window:
 
     def to_ndjson(self) -> str:
         """The window as one line of JSON, by the schema that ``schedtel schema`` prints."""
-        line = {"summary": rows(self.summary)[0], "tasks": rows(self.tasks), "cpus": rows(self.cpus)}
-        return json.dumps(line, separators=(",", ":"), allow_nan=False, default=_json_value)
+        summary, tasks, cpus = (",".join(_json_rows(batch)) for batch in (self.summary, self.tasks, self.cpus))
+        return f'{{"summary":{summary},"tasks":[{tasks}],"cpus":[{cpus}]}}'
+
+
+#: Rows that are Python objects at the same time on their way to JSON: those of a big window would take 10 KB each.
+_ROWS_AT_ONCE = 128
+
+
+def _json_rows(batch: pa.RecordBatch) -> Iterator[str]:
+    for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+        for row in rows(batch.slice(start, _ROWS_AT_ONCE)):
+            yield json.dumps(row, separators=(",", ":"), allow_nan=False, default=_json_value)
 
 
 def _json_value(value: object) -> str:
