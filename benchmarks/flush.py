@@ -10,9 +10,10 @@ from collections.abc import Callable
 from benchmarks import kernel, workloads
 from benchmarks.measures import Row, Target, row
 from schedtel import tables
-from schedtel.core import CoreLoader, RawWindow
+from schedtel.core import CoreLoader
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths
+from schedtel.loader import RawWindow
 
 PART = "flush"
 REPEATS = 15

@@ -7,7 +7,8 @@ The modules, in the order in which data flows through them:
     btf, layout the records of bpf/records.h  → numpy dtypes, checked against the object
     ring        the mapped ring buffer        → records
     rows        records of all windows        → one array a window
-    core        the loader                    → raw windows
+    loader      the window protocol           → raw windows, by either of
+    core        libbpf, CO-RE objects         → a loader
     live        the window grid               → windows
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables

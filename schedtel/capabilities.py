@@ -11,6 +11,7 @@ from schedtel.errors import CapabilityError
 from schedtel.filters import Filter, cgroup_root
 from schedtel.layout import CONTRACT
 from schedtel.libbpf import BpfObject, KernelTypes, libbpf
+from schedtel.loader import missing_capabilities
 
 _BTF = "/sys/kernel/btf/vmlinux"
 _TRACEPOINTS = (
@@ -80,7 +81,7 @@ def _object() -> str:
 
 
 def _privileges() -> str:
-    missing = core.missing_capabilities()
+    missing = missing_capabilities()
     if missing:
         raise CapabilityError(
             f"this user lacks {' and '.join(missing)} (run as root, or with these two alone: "

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from schedtel import metrics, tables
 from schedtel.arrow import fixed_list, from_list, from_numpy, rows, to_numpy, valid
-from schedtel.core import RawWindow
 from schedtel.errors import UsageError
 from schedtel.histogram import percentile_ns
+from schedtel.loader import RawWindow
 from schedtel.metrics import Metrics
 from schedtel.schema import ARROW
 
