@@ -39,7 +39,8 @@ class RawWindow:
     """What one window left behind in the kernel.
 
     ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten by those of the next window; ``folded``: (m,) of
-    ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with ``cpu_numbers`` beside it; ``losses``: counts of this window.
+    ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with
+    ``cpu_numbers`` beside it; ``losses``: counts of this window.
     """
 
     number: int
