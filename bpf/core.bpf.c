@@ -294,7 +294,8 @@ static outlined int report_finished(struct task_struct *task, struct task_state 
 		return 0;
 	alive = alive_within(state, window_start(&control.grid, window), edge);
 	state->total_cpu_ns += bank->time_ns[PHASE_RUNNING];
-	if (!state->selected || !alive || activity(bank) < settings.min_activity_ns) {
+	/* To complete is a sign of life by itself: its time on the CPU may be 0 where the kernel withheld the switch to it. */
+	if (!state->selected || !alive || activity(bank) + 1 < settings.min_activity_ns) {
 		fold(other, bank, alive);
 		return 0;
 	}

@@ -389,6 +389,16 @@ def test_a_switch_nobody_told_of_cannot_be_older_than_what_is_known(loader, leav
     assert_law_2(window)
 
 
+def test_a_life_that_ends_without_any_time_on_a_cpu_that_was_told_of_keeps_its_row(library):
+    """A sleeper's wakeup and switch are withheld, and the kernel's books are a tick old: its completion is still one."""
+    loader = started(library, min_activity_ns=1)
+    play(loader, *born_and_running(), Switch(1_200, 0, 0, None, prev_state=SLEEPING))
+    collect(loader)
+    play(loader, Exit(EDGE + 700, 0, 0))
+    [record] = collect(loader, NEXT_EDGE + 1, 4_000).tasks
+    assert (record["completion_ns"], record["alive_ns"]) == (EDGE + 700, 700)
+
+
 @pytest.mark.parametrize("leaves", [Exit(EDGE + 700, 0, 0), Switch(EDGE + 700, 0, 0, None, prev_state=SLEEPING)])
 def test_a_switch_nobody_told_of_is_not_dated_into_a_window_that_is_reported(loader, leaves):
     play(loader, Fork(1_200, 0), Arrive(1_200, 0))
