@@ -116,6 +116,25 @@ static inlined __u32 cpu_field(struct task_struct *task)
 	return BPF_CORE_READ(older, cpu);
 }
 
+/*
+ * For reading fields, a pointer that the verifier trusts is as good as one that it does not, and dear: at each pointer
+ * read through it, the verifier searches the kernel's whole BTF by name for lists of fields that keep the trust
+ * (kernel/bpf/btf.c: btf_nested_type_is_trusted()), about a millisecond a time. The cast costs nothing at run time.
+ */
+#ifdef OPEN_CODED_ITERATORS
+extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym;
+
+static inlined struct task_struct *readable(struct task_struct *task)
+{
+	return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+}
+#else
+static inlined struct task_struct *readable(struct task_struct *task)
+{
+	return task;
+}
+#endif
+
 /* ---- filters: always of the task itself, never of the current one ---- */
 
 static inlined bool in_cgroup(struct task_struct *task)
@@ -146,8 +165,9 @@ static inlined bool comm_matches(struct task_struct *task)
 	       (comm[1] & settings.comm_mask[1]) == settings.comm_value[1];
 }
 
-static outlined int selects(struct task_struct *task, struct task_state *state)
+static outlined int selects(struct task_struct *trusted, struct task_state *state)
 {
+	struct task_struct *task = readable(trusted);
 	bool kernel_thread = task->flags & PF_KTHREAD;
 
 	if (settings.kernel_threads == KERNEL_THREADS_EXCLUDE && kernel_thread)
@@ -229,8 +249,9 @@ static inlined __u64 activity(const struct bank *bank)
 }
 
 /* Not inlined: its parameter is what puts struct task_record into the object's BTF, where the loader checks it. */
-static outlined int describe(struct task_record *record, struct task_struct *task, struct task_state *state, __u64 edge)
+static outlined int describe(struct task_record *record, struct task_struct *trusted, struct task_state *state, __u64 edge)
 {
+	struct task_struct *task = readable(trusted);
 	bool came;
 
 	record->tid = task->pid;
