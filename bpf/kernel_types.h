@@ -110,6 +110,7 @@ struct bpf_iter_task {
 enum { BPF_TASK_ITER_ALL_THREADS = 1 };
 
 /* include/linux/sched.h */
+#define TASK_DEAD 0x00000080
 #define TASK_NEW 0x00000800
 #define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000

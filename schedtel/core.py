@@ -112,6 +112,7 @@ class CoreLoader:
             arguments = kernel.tracepoint_arguments("sched_switch")
             self.is_eevdf = kernel.has_member("sched_entity", "vlag")
             self._walks = kernel.has_function("bpf_iter_task_new")
+            self._guards = kernel.has_function("bpf_preempt_disable")
             self._has_storage = kernel.has_function("bpf_task_storage_get")
         if arguments is None:
             raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
@@ -119,13 +120,12 @@ class CoreLoader:
 
     def _open(self, settings: dict[str, object], ring_bytes: int) -> None:
         """Load the object that fits the kernel best; a verifier that refuses the walk gets the iterators."""
-        if self._walks:
-            try:
-                self._load("core_walk", settings, ring_bytes)
-            except CapabilityError:
-                self._walks = False
-            else:
+        # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
+        # are of kernels that do not need it.
+        for guard in (1, 0) if self._guards else (0,):
+            if self._walks and self._try("core_walk", settings | {"disable_preemption": guard}, ring_bytes):
                 return
+        self._walks = False
         try:
             self._load("core", settings, ring_bytes)
         except CapabilityError:
@@ -135,6 +135,13 @@ class CoreLoader:
             raise CapabilityError(
                 "cannot use the core loader: this kernel has no BPF task storage (use Linux 5.15 or later)"
             ) from None
+
+    def _try(self, name: str, settings: dict[str, object], ring_bytes: int) -> bool:
+        try:
+            self._load(name, settings, ring_bytes)
+        except CapabilityError:
+            return False
+        return True
 
     def _load(self, name: str, settings: dict[str, object], ring_bytes: int) -> None:
         self._object = BpfObject(object_image(name))
