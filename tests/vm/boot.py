@@ -10,11 +10,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernels import Unavailable
+from kernels import UnavailableError
 
 QEMU = "qemu-system-x86_64"
 NEEDED = (QEMU, "busybox", "cpio")
-PATIENCE_S = 180
+#: A guest takes half a minute where nothing else runs.
+PATIENCE_S = 240
 #: What builds of numpy and pyarrow ask for, x86-64-v2.
 _CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
 _KERNEL_WORDS = (
@@ -26,7 +27,7 @@ _KERNEL_WORDS = (
     "panic=-1",
     # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
     "clearcpuid=141",
-    # Without it, recent kernels give BPF programs memory only from caches that are checked (kmalloc_nolock(), mm/slub.c).
+    # Without it, recent kernels give BPF programs memory from checked caches only (kmalloc_nolock(), mm/slub.c).
     "slab_debug=F,kmalloc-*",
 )
 
@@ -61,7 +62,7 @@ def missing() -> str:
 
 
 def boot(image: Path, archive: Path, backends: tuple[str, ...], scratch: Path) -> Outcome:
-    """Run a guest to its end. Raises :class:`Unavailable` when it did not get as far as its first word."""
+    """Run a guest to its end. Raises :class:`UnavailableError` when it did not get as far as its first word."""
     console, results = scratch / "console", scratch / "results"
     command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU, "-smp", "2", "-m", "2G"]
     command += ["-nodefaults", "-nographic", "-no-reboot", "-net", "none"]
@@ -71,7 +72,7 @@ def boot(image: Path, archive: Path, backends: tuple[str, ...], scratch: Path) -
     ending = _run(command)
     outcome = Outcome(_parsed(results), _text(console)[-6000:], ending)
     if not outcome.results:
-        raise Unavailable(f"the guest did not start, {ending}: {_last_line(outcome.console)}")
+        raise UnavailableError(f"the guest did not start, {ending}: {_last_line(outcome.console)}")
     return outcome
 
 

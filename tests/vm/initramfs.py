@@ -99,9 +99,7 @@ def _pack_schedtel(root: Path) -> None:
 
 def _pack_shared_objects(root: Path) -> None:
     """With the links beside them that point to them: they are asked for by those names."""
-    result = subprocess.run(
-        [sys.executable, "-c", _PROBE, *_IMPORTED_LATE], check=True, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", _PROBE, *_IMPORTED_LATE], check=True, capture_output=True, text=True)
     directories = set()
     for path in map(Path, json.loads(result.stdout)):
         _copy(path, root)

@@ -16,7 +16,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _PATIENCE_S = 120
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Why a kernel cannot be tried here; never a defect of schedtel."""
 
 
@@ -30,7 +30,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel to boot. ``suites`` are tried in turn. ``refusals``: backends that must say no, and what they must say."""
+    """A kernel to boot. ``suites`` are tried in turn; ``refusals``: backends that must say no, and with which words."""
 
     name: str
     suites: tuple[Suite, ...]
@@ -52,15 +52,15 @@ def cache_directory() -> Path:
 
 
 def fetch(kernel: Kernel) -> Path:
-    """The kernel's image, from the cache or the mirror. Raises :class:`Unavailable` with every reason there was."""
+    """The kernel's image, from the cache or the mirror; :class:`UnavailableError` names every reason there was."""
     reasons = []
     for suite in kernel.suites:
         directory = cache_directory() / f"{suite.name}{suite.version and '-'}{suite.version}"
         try:
             return _cached(directory) or _Archive(suite, directory).fetch()
-        except Unavailable as reason:
+        except UnavailableError as reason:
             reasons.append(f"{suite.name}: {reason}")
-    raise Unavailable("; ".join(reasons))
+    raise UnavailableError("; ".join(reasons))
 
 
 def _cached(directory: Path) -> Path | None:
@@ -73,7 +73,7 @@ class _Archive:
     def __init__(self, suite: Suite, directory: Path) -> None:
         for needed in ("apt-get", "dpkg-deb"):
             if shutil.which(needed) is None:
-                raise Unavailable(f"needs {needed} to fetch kernels")
+                raise UnavailableError(f"needs {needed} to fetch kernels")
         self._suite, self._target = suite, directory
         self._state = directory / "apt"
         for name in ("lists/partial", "cache/archives/partial"):
@@ -92,7 +92,7 @@ class _Archive:
             # /boot/vmlinuz-…, or /usr/lib/modules/…/vmlinuz from 7.x
             image = next((path for path in sorted(Path(scratch).rglob("vmlinuz*")) if path.is_file()), None)
             if image is None:
-                raise Unavailable(f"{package} has no vmlinuz in it")
+                raise UnavailableError(f"{package} has no vmlinuz in it")
             shutil.rmtree(self._state)
             return image.rename(self._target / f"vmlinuz-{package.split('-', 2)[2]}")
 
@@ -104,7 +104,7 @@ class _Archive:
             found = [name for name in names if re.fullmatch(pattern, name)]
             if found:
                 return max(found, key=_version)
-        raise Unavailable(f"has no package linux-image-{self._suite.version}…-cloud-amd64")
+        raise UnavailableError(f"has no package linux-image-{self._suite.version}…-cloud-amd64")
 
     def _run(self, *command: str, directory: str | None = None, options: bool = True) -> str:
         given = [word for option in self._options() for word in ("-o", option)] if options else []
@@ -118,10 +118,10 @@ class _Archive:
                 text=True,
             ).stdout
         except subprocess.TimeoutExpired:
-            raise Unavailable(f"{' '.join(command[:2])} took more than {_PATIENCE_S} s") from None
+            raise UnavailableError(f"{' '.join(command[:2])} took more than {_PATIENCE_S} s") from None
         except subprocess.CalledProcessError as error:
             complaint = (error.stderr.strip() or "no message").splitlines()[-1]
-            raise Unavailable(f"{' '.join(command[:2])} failed: {complaint}") from None
+            raise UnavailableError(f"{' '.join(command[:2])} failed: {complaint}") from None
 
     def _options(self) -> list[str]:
         state = self._state
@@ -152,5 +152,5 @@ def _mirror() -> str:
     lines = subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
     found = [line.split("\t")[2] for line in lines if line.startswith("Debian\tDebian\t")]
     if not found:
-        raise Unavailable("apt knows no Debian mirror here (is this Debian, and was `apt-get update` run?)")
+        raise UnavailableError("apt knows no Debian mirror here (is this Debian, and was `apt-get update` run?)")
     return found[0]

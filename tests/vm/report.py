@@ -30,7 +30,7 @@ class Report:
             expected = " as it should" if not Report.wrong_refusal(kernel, backend, results["refused"]) else ""
             return f"refused{expected}: {results['refused']['found']}"
         broken = [f"{check}: {result['found']}" for check, result in results.items() if not result["holds"]]
-        return "; ".join(broken) or f"laws {results['laws']['found']}; filters {results['filters']['found']}"
+        return "; ".join(broken) or "; ".join(f"{c}: {r['found']}" for c, r in results.items() if c != "attach")
 
     @staticmethod
     def wrong_refusal(kernel, backend, result):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from boot import boot, missing
 from initramfs import HERE, pack
-from kernels import KERNELS, Unavailable, fetch
+from kernels import KERNELS, UnavailableError, fetch
 from report import Report
 
 BACKENDS = ("core",)
@@ -22,7 +22,7 @@ def archive(tmp_path_factory):
     def packed():
         reason = missing()
         if reason:
-            raise Unavailable(reason)
+            raise UnavailableError(reason)
         workload = scratch / "schedtel-load"
         source = HERE.parent / "kernel" / "workloads.c"
         compiler = shutil.which("gcc") or "clang"
@@ -37,7 +37,7 @@ def archive(tmp_path_factory):
 def test_schedtel_on(kernel, archive, tmp_path, report):
     try:
         outcome = boot(fetch(kernel), archive(), BACKENDS, tmp_path)
-    except Unavailable as reason:
+    except UnavailableError as reason:
         report.skipped(kernel, str(reason))
         pytest.skip(str(reason))
     for backend in BACKENDS:
