@@ -339,6 +339,15 @@ def test_a_wakeup_nobody_told_of_is_made_up_for_and_counted(loader):
     assert window.losses["programs_skipped"] == 1
 
 
+def test_an_exit_nobody_told_of_is_made_up_for_at_the_last_switch(loader):
+    play(loader, *born_and_running(), Switch(1_700, 0, 0, None, prev_state=TASK_DEAD), Release(1_710, 0))
+    window = collect(loader)
+    row = rows_of(window)[0]
+    assert (row["running"], row["alive_ns"], row["completion_ns"]) == (600, 600, 1_700)
+    assert window.losses["programs_skipped"] == 1
+    assert_law_2(window)
+
+
 def test_a_switch_nobody_told_of_is_dated_by_the_kernels_books(loader):
     """Task 1 waits since 1200 and is seen leaving at 1700; the kernel says that it had been on the CPU for 100 ns."""
     play(loader, *born_and_running(), Fork(1_200, 1), Arrive(1_200, 1), Switch(1_300, 0, 0, None, prev_state=SLEEPING))
