@@ -372,18 +372,6 @@ static outlined int enter_unseen(struct task_state *state, struct cpu_state *cpu
 	return 0;
 }
 
-/*
- * A task leaves its CPU for ever, and the event of its exit was withheld: it completes now, its tear-down
- * included.
- */
-static inlined void end_unseen(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
-				   struct moment at, struct cpu_bank *bank)
-{
-	machine_missed();
-	task_completes(state, at, bank);
-	report_life(task, state, cpu);
-}
-
 /* What a CPU does with a task that is not followed. */
 static outlined int unfollowed_phase(struct task_struct *task)
 {
@@ -406,7 +394,7 @@ int on_switch(__u64 *ctx)
 	__u32 prev_state = settings.has_prev_state ? (__u32)ctx[3] : state_field(prev);
 	__u64 now = bpf_ktime_get_ns();
 	struct cpu_state *cpu = this_cpu();
-	struct task_state *state = prev->pid ? state_of(prev) : 0;
+	struct task_state *state = prev->pid ? state_of(prev) : 0, *ended = 0;
 	struct cpu_bank *bank;
 	struct moment at;
 
@@ -418,11 +406,15 @@ int on_switch(__u64 *ctx)
 	at = moment_of(&control.grid, now);
 	bank = book_cpu(cpu, at);
 	bank->switches++;
-	if (unlikely(state && (prev_state & TASK_DEAD)))
-		end_unseen(prev, state, cpu, at, bank);
-	else if (state)
+	if (unlikely(state && (prev_state & TASK_DEAD))) {
+		/* It leaves for ever, and the event of its exit was withheld: it completes now, its tear-down included. */
+		machine_missed();
+		task_completes(state, at, bank);
+		ended = state;
+	} else if (state) {
 		task_leaves_cpu(state, at, preempt || !prev_state,
 				prev_state && BPF_CORE_READ_BITFIELD(prev, in_iowait), bank);
+	}
 	if (!next->pid) {
 		cpu->word.phase = CPU_IDLE;
 	} else if (likely(state = state_of(next))) {
@@ -431,6 +423,8 @@ int on_switch(__u64 *ctx)
 	} else {
 		cpu->word.phase = unfollowed_phase(next);
 	}
+	if (unlikely(ended))	/* last: what follows a call is verified once more for each way through it */
+		report_life(prev, ended, cpu);
 	write_end(&cpu->word);
 	return 0;
 }
