@@ -251,6 +251,8 @@ static inlined u32 begin_late(struct slot_cpu *cpu, u32 tid, s32 prio, u64 now)
 	slot->state.left_censored = 1;
 	slot->state.first_cpu_ns = FIRST_CPU_BEFORE_TRACING;
 	slot->state.arrival_ns = now;
+	slot->tid = tid;
+	slot->state.selected = selects(slot);
 	publish(slot, entry, index, tid);
 	return index;
 }
@@ -294,22 +296,41 @@ static inlined u32 leaving(struct slot_cpu *cpu, u32 tid)
 	return index;
 }
 
-/* A task is on this CPU and no event brought it there; see core.bpf.c. Since when, only the last events can tell. */
-static inlined void enter_unseen(struct slot *slot, struct slot_cpu *cpu, const struct grid *grid)
+/* When something that was missed may have happened: after the last events of the task and of the CPU. */
+static inlined struct moment unseen_moment(struct slot *slot, struct slot_cpu *cpu, const struct grid *grid)
 {
 	u64 since = window_start(grid, *(volatile u32 *)&grid->window);
-	struct cpu_bank *bank;
-	struct moment at;
 
-	machine_missed();
 	if (since < slot->state.since_ns)
 		since = slot->state.since_ns;
 	if (since < cpu->cpu.since_ns)
 		since = cpu->cpu.since_ns;
-	at = moment_of(grid, since);
-	bank = book_cpu(&cpu->cpu, at);
+	return moment_of(grid, since);
+}
+
+/* A task is on this CPU and no event brought it there; see core.bpf.c. */
+static inlined void enter_unseen(struct slot *slot, struct slot_cpu *cpu, const struct grid *grid)
+{
+	struct moment at = unseen_moment(slot, cpu, grid);
+	struct cpu_bank *bank = book_cpu(&cpu->cpu, at);
+
+	machine_missed();
 	cpu->cpu.word.phase = CPU_BUSY;
 	task_takes_cpu(&slot->state, at, bpf_get_smp_processor_id(), bank);
+}
+
+/*
+ * The task that came in last is not the one that goes out: nobody told that it left, and after that the CPU may have done
+ * anything. The kernel delivers no events while it runs a task that it protects from tracing, so there the task's own
+ * time cannot be told from what came after it; all of it is untracked.
+ */
+static inlined void leave_unseen(struct slot *slot, struct slot_cpu *cpu, const struct grid *grid)
+{
+	struct moment at = unseen_moment(slot, cpu, grid);
+
+	machine_missed();
+	task_leaves_cpu(&slot->state, at, 0, 0, book_cpu(&cpu->cpu, at));
+	cpu->cpu.word.phase = CPU_UNTRACKED;
 }
 
 static inlined void leaves(struct slot *slot, struct slot_cpu *cpu, struct moment at, s64 prev_state, s32 prio,
@@ -342,8 +363,13 @@ int on_switch(struct tracepoint__sched__sched_switch *args)
 	if (!cpu || !control)
 		return 0;
 	write_begin(&cpu->cpu.word);
-	if (prev) {
+	slot = slot_at(cpu->slot);
+	if (prev)
 		index = leaving(cpu, prev);
+	if (unlikely(slot && cpu->slot != index && followed(slot) && slot->state.word.phase == PHASE_RUNNING))
+		leave_unseen(slot, cpu, &control->grid);
+	slot = 0;
+	if (prev) {
 		if (unlikely(!index))
 			index = begin_late(cpu, prev, args->prev_prio, now);
 		slot = slot_at(index);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The few kernel types the programs look into. preserve_access_index makes every access a CO-RE relocation: only the
+ * names matter, offsets come from the running kernel's BTF. A "___" suffix is another version's shape of a type.
+ */
+#ifndef SCHEDTEL_KERNEL_TYPES_H
+#define SCHEDTEL_KERNEL_TYPES_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+
+typedef int pid_t;
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup *ancestors[0];
+};
+
+/* Before 6.1 (7f203bc89eb6, "cgroup: Replace cgroup->ancestor_ids[] with ->ancestors[]"). */
+struct cgroup___ids {
+	__u64 ancestor_ids[0];
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct load_weight {
+	unsigned long weight;
+};
+
+struct sched_entity {
+	struct load_weight load;
+	__u64 sum_exec_runtime;
+	__u64 prev_sum_exec_runtime;
+	unsigned char sched_delayed;	/* since 6.12: queued, but only until its lag is spent */
+};
+
+struct thread_info {
+	__u32 cpu;
+};
+
+struct task_struct {
+	struct thread_info thread_info;
+	unsigned int __state;
+	unsigned int flags;
+	int on_cpu;
+	int on_rq;
+	int static_prio;
+	unsigned int policy;
+	int exit_code;
+	pid_t pid;
+	pid_t tgid;
+	unsigned in_iowait : 1;
+	struct task_struct *real_parent;
+	__u64 start_time;
+	__u64 start_boottime;
+	const struct cred *cred;
+	char comm[16];
+	struct css_set *cgroups;
+	struct sched_entity se;
+};
+
+/* Before 5.14 (2f064a59a11f, "sched: Change task_struct::state"). */
+struct task_struct___state {
+	volatile long state;
+};
+
+/* Before 5.16 (bcf9033e5449, "sched: move CPU field back into thread_info if THREAD_INFO_IN_TASK=y"). */
+struct task_struct___cpu {
+	unsigned int cpu;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+#pragma clang attribute pop
+
+/* kernel/bpf/task_iter.c: the iterator lives on the program's stack. */
+struct bpf_iter_task {
+	__u64 __opaque[3];
+} __attribute__((aligned(8)));
+
+enum { BPF_TASK_ITER_ALL_THREADS = 1 };
+
+/* include/linux/sched.h */
+#define TASK_NEW 0x00000800
+#define PF_EXITING 0x00000004
+#define PF_KTHREAD 0x00200000
+#define PRIO_OF_NICE_0 120
+
+#endif
