@@ -96,7 +96,8 @@ class View:
     def describe(self, source: LiveSource) -> None:
         """Take the session's own facts for the headline."""
         window = format_duration(source.window_ns)
-        self.subtitle = f"window {window} · {source.backend} loader · {source.filter.describe() or 'all tasks'}"
+        loader = f"{source.backend} loader" + (" (core does not work here)" if source.not_core_because else "")
+        self.subtitle = f"window {window} · {loader} · {source.filter.describe() or 'all tasks'}"
 
     def add(self, window: Window) -> None:
         """Make a window the current one."""
