@@ -170,7 +170,7 @@ class View:
             *self._cell("switches/s", _switches(row, seconds), "voluntary_switches"),
         )
         table.add_row(
-            *self._cell("on I/O", f"{row['iowait_avg']:.2f}", "iowait_avg"),
+            *self._cell("on I/O", "-" if row["iowait_avg"] is None else f"{row['iowait_avg']:.2f}", "iowait_avg"),
             *self._cell("idle", f"{idle:.0f} % of {cpus} CPUs", "idle_ns"),
         )
         return Padding(table, (1, 0, 0, 0))

@@ -18,6 +18,7 @@ from schedtel.filters import Filter
 from schedtel.libbpf import KernelTypes
 from schedtel.loader import Loader, missing_capabilities, online_cpus, possible_cpus
 from schedtel.pool import Pool
+from schedtel.rows import Rows
 from schedtel.seeding import Seeder, visit_cpus
 from schedtel.slots import Edges
 
@@ -34,6 +35,7 @@ class BccLoader(Loader):
     """The BPF side by bcc: tracepoints, compiled on this machine."""
 
     name = "bcc"
+    unknown = ("iowait_ns", "exit_code")
 
     def __init__(self, task_filter: Filter, max_tasks: int = DEFAULT_MAX_TASKS) -> None:
         if not _LEAST_TASKS <= max_tasks <= _MOST_TASKS:
@@ -81,7 +83,7 @@ class BccLoader(Loader):
 
     def _set_up(self, pages: np.ndarray, cpus: np.ndarray) -> None:
         """Everything but what the kernel does: the grid, and free slots for every CPU."""
-        self._pending: list[np.ndarray] = []
+        self._rows = Rows(layout.TASK_RECORD)
         self._pool = Pool(pages, cpus, [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus], self._settings)
         self._seeder = Seeder(self._pool, self._entries, self._settings)
         self._reconciled_ns = self._missed = 0
@@ -147,9 +149,9 @@ class BccLoader(Loader):
             self._missed, self._reconciled_ns = missed, now
 
     def _drain(self) -> bool:
-        self._pending += self._pool.records
+        added = sum(self._rows.append(records) for records in self._pool.records)
         self._pool.records.clear()
-        return bool(self._pending)
+        return added > 0
 
     # ---- what was lost, and what looking cost ----
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from schedtel import layout, slots
 from schedtel.membarrier import order
-from schedtel.ring import opaque
+from schedtel.rows import opaque
 from schedtel.slots import Edges
 
 #: How long a slot rests before it is used again: longer than a program takes that still holds it.

@@ -16,7 +16,6 @@ FREE_SLOTS = 4096
 GONE = 1
 COMPLETED, HIDDEN = 1, 2
 _FOREVER = np.uint64(2**64 - 1)
-_EXIT_CODE_UNKNOWN = np.iinfo(np.int32).min
 
 TASK_STATE = np.dtype(
     [
@@ -155,7 +154,6 @@ def records(slots: np.ndarray, window: Edges) -> np.ndarray:
     rows["first_cpu_ns"] = np.where((state["left_censored"] != 0) | (first >= edge), 0, first)
     rows["completion_ns"] = np.where(state["completion_ns"] > edge, 0, state["completion_ns"])
     rows["total_cpu_ns"] = state["total_cpu_ns"] + rows["bank"]["time_ns"][:, layout.RUNNING]
-    rows["exit_code"] = _EXIT_CODE_UNKNOWN
     rows["policy"], rows["nice"], rows["weight"] = _scheduling(slots["prio"], slots["policy"])
     return rows
 
