@@ -13,33 +13,36 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 _LENGTH = 4
 
 
-def _receive(channel: socket.socket) -> dict:
+def _receive(channel: socket.socket) -> dict[str, Any]:
     length = int.from_bytes(channel.recv(_LENGTH, socket.MSG_WAITALL), "little")
     return json.loads(channel.recv(length, socket.MSG_WAITALL) or b"{}")
 
 
-def _send(channel: socket.socket, message: dict, fds: list[int]) -> None:
+def _send(channel: socket.socket, message: dict[str, Any], fds: list[int]) -> None:
     payload = json.dumps(message).encode()
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     channel.sendmsg([len(payload).to_bytes(_LENGTH, "little")], ancillary)
     channel.sendall(payload)
 
 
-class _Failure(Exception):
+class _StepError(Exception):
     """What failed, and the error number if there is one."""
 
 
-def _step(what: str, call, *arguments):
+def _step(what: str, call: Callable[[], Any]) -> Any:
     """Call into bcc, which raises bare Exceptions and leaves the reason in errno."""
     ctypes.set_errno(0)
     try:
-        return call(*arguments)
+        return call()
     except Exception as error:
-        raise _Failure(what, ctypes.get_errno()) from error
+        raise _StepError(what, ctypes.get_errno()) from error
 
 
 def _serve(channel: socket.socket) -> None:
@@ -49,7 +52,7 @@ def _serve(channel: socket.socket) -> None:
 
     module = _step("compile the BPF programs", lambda: bcc.BPF(text=wanted["text"], cflags=wanted["flags"]))
     programs = [
-        _step(f"load BPF program {name}", module.load_func, name.encode(), bcc.BPF.TRACEPOINT).fd
+        _step(f"load BPF program {name}", partial(module.load_func, name.encode(), bcc.BPF.TRACEPOINT)).fd
         for name in wanted["programs"]
     ]
     maps = [bcc.libbcc.lib.bpf_table_fd(module.module, name.encode()) for name in wanted["maps"]]
@@ -57,7 +60,7 @@ def _serve(channel: socket.socket) -> None:
     if not _receive(channel):  # the parent has given up
         return
     for name, tracepoint in wanted["programs"].items():
-        _step(f"attach BPF program {name}", lambda n=name, t=tracepoint: module.attach_tracepoint(tp=t, fn_name=n))
+        _step(f"attach BPF program {name}", partial(module.attach_tracepoint, tp=tracepoint, fn_name=name))
     _send(channel, {"attached": True}, list(module.tracepoint_fds.values()))
 
 
@@ -65,7 +68,7 @@ def _main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         try:
             _serve(channel)
-        except _Failure as failure:
+        except _StepError as failure:
             _send(channel, {"failed": failure.args[0], "errno": failure.args[1]}, [])
         except (ImportError, OSError, AttributeError) as error:
             _send(channel, {"failed": "use bcc", "reason": f"{type(error).__name__}: {error}"}, [])

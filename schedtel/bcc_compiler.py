@@ -23,6 +23,7 @@ import numpy as np
 from schedtel import bcc_child, slots, tracepoints
 from schedtel.errors import CapabilityError
 from schedtel.headers import find_headers
+from schedtel.refusals import advice
 
 MAPS = ("controls", "cpus", "slots", "tids")
 #: Where distributions keep the modules of their own Python.
@@ -88,7 +89,7 @@ def _initialisers(settings: np.ndarray) -> Iterator[str]:
 
 
 def _assertions() -> Iterator[str]:
-    """Every field where numpy will look for it, and nothing beyond: checked by the compiler before anything is loaded."""
+    """Every field where numpy will look for it, checked by the compiler before anything is loaded."""
     for struct, dtype in slots.CONTRACT.items():
         yield f'_Static_assert(sizeof(struct {struct}) == {dtype.itemsize}, "size of struct {struct}");'
         for name, (_, offset) in ((n, dtype.fields[n][:2]) for n in dtype.names or ()):  # type: ignore[index]
@@ -138,7 +139,7 @@ class LoadedPrograms:
         self._child.wait()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Program → what the kernel counts of it: ``run_cnt``, ``run_time_ns``, ``recursion_misses``, as far as it does."""
+        """Program → what the kernel counts of it, as far as it does: runs, their time, runs skipped."""
         return {name: _program_counts(fd) for name, fd in self._programs.items()}
 
     def close(self) -> None:
@@ -176,15 +177,9 @@ class LoadedPrograms:
 def failure(answer: dict[str, Any], complaints: str) -> CapabilityError:
     """One line from what the process said and what bcc wrote to its stderr."""
     what, number = answer.get("failed", "run bcc"), answer.get("errno", 0)
-    if number == 1:
-        cause, hint = "Operation not permitted", "a security module, lockdown or a sandbox forbids it: ask who runs them"
-    elif number == 22:
-        cause, hint = "Invalid argument", "this kernel lacks a program type, map type or helper: see `schedtel doctor`"
-    else:
-        cause = answer.get("reason") or (os.strerror(number) if number else "bcc failed")
-        hint = "run `schedtel doctor`"
+    cause = answer.get("reason") or (os.strerror(number) if number else "bcc failed")
     told = re.search(r"(?:fatal )?error: .*|^.*(?:not permitted|denied|unbounded|invalid).*$", complaints, re.MULTILINE)
-    return CapabilityError(f"cannot {what}: {cause}{f'; bcc: {told[0].strip()}' if told else ''} ({hint})")
+    return CapabilityError(f"cannot {what}: {cause}{f'; bcc: {told[0].strip()}' if told else ''} ({advice(number)})")
 
 
 def _program_counts(fd: int) -> dict[str, int]:

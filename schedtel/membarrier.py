@@ -1,4 +1,4 @@
-"""A barrier that makes every other CPU's stores up to now visible: for a reader of pages that the kernel's programs write.
+"""A barrier for a reader of pages that BPF programs write: all CPUs' stores up to now become visible.
 
 The programs of the bcc loader have no instruction for a memory barrier. So where a machine reorders stores, the reader
 pays: MEMBARRIER_CMD_GLOBAL returns after every CPU has passed a point at which no program was running on it

@@ -28,9 +28,7 @@ class Pool:
     :param cpu_numbers: the CPUs that are given free slots.
     """
 
-    def __init__(
-        self, pages: np.ndarray, cpus: np.ndarray, cpu_numbers: Iterable[int], settings: np.ndarray
-    ) -> None:
+    def __init__(self, pages: np.ndarray, cpus: np.ndarray, cpu_numbers: Iterable[int], settings: np.ndarray) -> None:
         self.slots, self._cpus, self._settings = pages, cpus, settings
         self._numbers = list(cpu_numbers)
         self._opaque = pages.view(_OPAQUE)

@@ -1,4 +1,4 @@
-"""What /proc knows of threads that were there before tracing: for the bcc loader, which cannot walk tasks in the kernel."""
+"""What /proc knows of threads older than tracing: for the bcc loader, which cannot walk tasks in the kernel."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PF_KTHREAD = 0x00200000
-#: Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h): the numbers there are the kernel's own.
+#: Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h), whose numbers are the kernel's own.
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 _MOST_PIDS = 4 << 20
 _RUNNABLE = "R"

@@ -81,13 +81,12 @@ CONTRACT = layout.CONTRACT | {
 }
 
 #: Load weight of each nice level from -20 on (sched_prio_to_weight[], kernel/sched/core.c), and of SCHED_IDLE.
-_WEIGHTS = np.array(
-    [88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916]
-    + [9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991, 1586, 1277]
-    + [1024, 820, 655, 526, 423, 335, 272, 215, 172, 137]
-    + [110, 87, 70, 56, 45, 36, 29, 23, 18, 15],
-    np.uint32,
-)
+# fmt: off
+_WEIGHTS = np.array([
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501,
+    1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+], np.uint32)
+# fmt: on
 _WEIGHT_IDLE, _SCHED_IDLE, _SCHED_FIFO, _SCHED_DEADLINE = 3, 5, 1, 6
 _MAX_RT_PRIO, _PRIO_OF_NICE_0 = 100, 120
 

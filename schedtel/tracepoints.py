@@ -75,4 +75,4 @@ def _value(expression: str) -> int:
     """A constant expression of C that has numbers, ``| + - <<`` and parentheses only."""
     if not re.fullmatch(r"[0-9a-fA-FxX|+\-<() ]+", expression):
         raise CapabilityError(f"cannot understand {expression!r} in the format of sched_switch (use core)")
-    return int(eval(expression, {"__builtins__": {}}))  # noqa: PGH001  (numbers and operators, checked above)
+    return int(eval(expression, {"__builtins__": {}}))  # numbers and operators, checked above

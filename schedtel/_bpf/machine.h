@@ -32,7 +32,10 @@
 #define verified_once __attribute__((noinline))
 #endif
 
-/* One task's life. The first 56 bytes share a cache line with the storage header; the banks follow line by line. */
+/*
+ * One task's life. The first 56 bytes share a cache line with the storage header: what every event needs. The next line
+ * is what births, deaths and the flush need; the banks follow line by line.
+ */
 struct task_state {
 	union word word;
 	__u32 window;			/* the window its open bank belongs to; 0: none yet */
@@ -43,7 +46,7 @@ struct task_state {
 	__u64 first_cpu_ns;		/* 1: before tracing */
 	__u32 selected;			/* by the filter: index into cpu_bank.samples */
 	__u32 left_censored;		/* alive before tracing began: arrival is its start, first CPU unknown */
-	struct bank bank[2];
+
 	__u64 fork_ns;
 	__u64 arrival_ns;
 	__u64 alive_since_ns;		/* arrival, or when a task older than tracing was adopted */
@@ -51,6 +54,9 @@ struct task_state {
 	__u64 total_cpu_ns;		/* up to the last reported window */
 	__u32 previous_tid;
 	__u32 in_process;		/* the -p process or a descendant of it */
+	__u64 reserved[2];
+
+	struct bank bank[2];
 };
 
 #define FIRST_CPU_BEFORE_TRACING 1

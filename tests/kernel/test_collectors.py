@@ -186,7 +186,7 @@ def test_two_capabilities_are_enough():
     assert len(result.stdout.splitlines()) == 2
     doctor = schedtel_command("doctor", prefix=TWO_CAPABILITIES)
     assert doctor.returncode == 0
-    assert "yes  task storage, iterators, attach" in doctor.stdout
+    assert "yes  core: task storage, iterators, attach" in doctor.stdout
 
 
 def test_without_them_it_says_what_is_missing():
