@@ -28,7 +28,6 @@ TASK_STATE = np.dtype(
         ("first_cpu_ns", "<u8"),
         ("selected", "<u4"),
         ("left_censored", "<u4"),
-        ("bank", layout.BANK, (2,)),
         ("fork_ns", "<u8"),
         ("arrival_ns", "<u8"),
         ("alive_since_ns", "<u8"),
@@ -36,6 +35,8 @@ TASK_STATE = np.dtype(
         ("total_cpu_ns", "<u8"),
         ("previous_tid", "<u4"),
         ("in_process", "<u4"),
+        ("reserved", "<u8", (2,)),
+        ("bank", layout.BANK, (2,)),
     ]
 )
 
@@ -55,7 +56,7 @@ SLOT = np.dtype(
         ("policy", "<u4"),
         ("comm", "S16"),
         ("in_cgroup", "u1"),
-        ("padding", "u1", (31,)),
+        ("padding", "u1", (15,)),
     ]
 )
 
@@ -149,9 +150,9 @@ def records(slots: np.ndarray, window: Edges) -> np.ndarray:
         rows[name] = slots[name]
     for name in ("previous_tid", "fork_ns", "arrival_ns", "left_censored"):
         rows[name] = state[name]
-    first = state["first_cpu_ns"]
-    rows["first_cpu_ns"] = np.where((state["left_censored"] != 0) | (first >= edge), 0, first)
     rows["completion_ns"] = np.where(state["completion_ns"] > edge, 0, state["completion_ns"])
+    came = (state["first_cpu_ns"] < edge) | (rows["completion_ns"] != 0)
+    rows["first_cpu_ns"] = np.where(came & (state["left_censored"] == 0), state["first_cpu_ns"], 0)
     rows["total_cpu_ns"] = state["total_cpu_ns"] + rows["bank"]["time_ns"][:, layout.RUNNING]
     rows["policy"], rows["nice"], rows["weight"] = _scheduling(slots["prio"], slots["policy"])
     return rows
