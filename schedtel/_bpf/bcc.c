@@ -258,7 +258,7 @@ static inlined u32 begin_late(struct slot_cpu *cpu, u32 tid, s32 prio, u64 now)
 }
 
 /* On exec, a thread that was not the leader takes over its leader's tid. */
-static inlined void rename(struct slot *slot, u32 index, u32 tid)
+static inlined void take_over(struct slot *slot, u32 index, u32 tid)
 {
 	struct tid_entry *entry = tids.lookup(&tid);
 
@@ -292,7 +292,7 @@ static inlined u32 leaving(struct slot_cpu *cpu, u32 tid)
 	leader = slot_at(other);
 	if (tid != tgid || (leader && !completed(leader)))
 		return other;
-	rename(slot, index, tid);
+	take_over(slot, index, tid);
 	return index;
 }
 
@@ -462,7 +462,7 @@ int on_exec(struct tracepoint__sched__sched_process_exec *args)
 	struct slot *slot = slot_at(index);
 
 	if (slot && tid != slot->tid && !completed(slot))
-		rename(slot, index, tid);
+		take_over(slot, index, tid);
 	slot = slot_at(index_of(tid));
 	if (!slot || !control || !followed(slot))
 		return 0;

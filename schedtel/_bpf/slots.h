@@ -31,7 +31,7 @@ struct slot {
 	__u32 policy;
 	char comm[COMM_LENGTH];
 	__u8 in_cgroup;			/* of the filter */
-	__u8 padding[31];
+	__u8 padding[15];
 };
 
 /* A tid's slot, if slot.tid agrees: entries are overwritten and never deleted. */
