@@ -333,6 +333,23 @@ static inlined void leave_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 	cpu->cpu.word.phase = CPU_UNTRACKED;
 }
 
+/* The slot of the task that is on this CPU and has this tid, after whatever was missed before it; 0: there is none. */
+static inlined u32 occupant(struct slot_cpu *cpu, u32 tid, s32 prio, u64 now, const struct grid *grid)
+{
+	struct slot *before = slot_at(cpu->slot);
+	u32 index = tid ? leaving(cpu, tid) : 0;
+
+	if (unlikely(before && cpu->slot != index && followed(before) && before->state.word.phase == PHASE_RUNNING &&
+		     before->state.word.cpu == (__u16)bpf_get_smp_processor_id()))
+		leave_unseen(before, cpu, grid);
+	if (unlikely(tid && !index))
+		index = begin_late(cpu, tid, prio, now);
+	before = slot_at(index);
+	if (unlikely(before && followed(before) && !phase_on_cpu(before->state.word.phase)))
+		enter_unseen(before, cpu, grid);
+	return index;
+}
+
 static inlined void leaves(struct slot *slot, struct slot_cpu *cpu, struct moment at, s64 prev_state, s32 prio,
 			   struct cpu_bank *bank)
 {
@@ -351,31 +368,19 @@ static inlined void leaves(struct slot *slot, struct slot_cpu *cpu, struct momen
 
 int on_switch(struct tracepoint__sched__sched_switch *args)
 {
-	u32 prev = args->prev_pid, next = args->next_pid, index = 0;
+	u32 prev = args->prev_pid, next = args->next_pid, index;
 	s64 prev_state = args->prev_state;
 	u64 now = bpf_ktime_get_ns();
 	struct slot_cpu *cpu = this_cpu();
 	struct control *control = the_control();
-	struct slot *slot = 0;
 	struct cpu_bank *bank;
+	struct slot *slot;
 	struct moment at;
 
 	if (!cpu || !control)
 		return 0;
 	write_begin(&cpu->cpu.word);
-	slot = slot_at(cpu->slot);
-	if (prev)
-		index = leaving(cpu, prev);
-	if (unlikely(slot && cpu->slot != index && followed(slot) && slot->state.word.phase == PHASE_RUNNING))
-		leave_unseen(slot, cpu, &control->grid);
-	slot = 0;
-	if (prev) {
-		if (unlikely(!index))
-			index = begin_late(cpu, prev, args->prev_prio, now);
-		slot = slot_at(index);
-	}
-	if (unlikely(slot && followed(slot) && !phase_on_cpu(slot->state.word.phase)))
-		enter_unseen(slot, cpu, &control->grid);
+	slot = slot_at(occupant(cpu, prev, args->prev_prio, now, &control->grid));
 	at = moment_of(&control->grid, now);
 	bank = book_cpu(&cpu->cpu, at);
 	bank->switches++;
@@ -483,20 +488,16 @@ int on_exit(struct tracepoint__sched__sched_process_exit *args)
 
 	if (!cpu || !control)
 		return 0;
-	index = leaving(cpu, args->pid);
-	if (unlikely(!index))
-		index = begin_late(cpu, args->pid, args->prio, now);
-	slot = slot_at(index);
-	if (!slot || !followed(slot))
-		return 0;
 	write_begin(&cpu->cpu.word);
-	if (unlikely(!phase_on_cpu(slot->state.word.phase)))
-		enter_unseen(slot, cpu, &control->grid);
-	refresh(slot, slot->state.window);
-	at = moment_of(&control->grid, now);
-	task_completes(&slot->state, at, book_cpu(&cpu->cpu, at));
-	cpu->slot = index;
-	cpu->cpu.word.phase = CPU_TEARDOWN;
+	index = occupant(cpu, args->pid, args->prio, now, &control->grid);
+	slot = slot_at(index);
+	if (slot && followed(slot)) {
+		refresh(slot, slot->state.window);
+		at = moment_of(&control->grid, now);
+		task_completes(&slot->state, at, book_cpu(&cpu->cpu, at));
+		cpu->slot = index;
+		cpu->cpu.word.phase = CPU_TEARDOWN;
+	}
 	write_end(&cpu->cpu.word);
 	return 0;
 }

@@ -156,6 +156,8 @@ class Seeder:
         found = {tid: tgid for tgid, tid in procfs.thread_ids()}
         state = self._pool.slots["state"]
         gone = before[~np.isin(tids, list(found))]
+        # A listing of a directory of threads may pass one over when its neighbour ends.
+        gone = gone[[not os.path.exists(f"/proc/{tid}") for tid in self._pool.slots["tid"][gone]]]
         flags = state["word"]["flags"][gone] & (slots.COMPLETED | slots.HIDDEN)
         gone = gone[(flags == 0) & (state["completion_ns"][gone] == 0)]
         self._pool.let_go(gone)

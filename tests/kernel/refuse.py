@@ -16,7 +16,7 @@ _ERRNO, _ALLOW = 0x00050000, 0x7FFF0000
 
 
 def _program(number: int) -> bytes:
-    """Allow all but bpf(2) with BPF_PROG_LOAD as its first argument (struct seccomp_data: number at 0, argument at 16)."""
+    """Allow all but bpf(2) with BPF_PROG_LOAD (struct seccomp_data: the call at 0, its first argument at 16)."""
     lines = [
         (_LOAD, 0, 0, 0),
         (_JUMP_IF_EQUAL, 0, 3, _BPF),

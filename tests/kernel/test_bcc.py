@@ -1,5 +1,6 @@
 """The bcc loader on the running kernel: the laws, and beside the core loader on the same events."""
 
+import itertools
 import os
 import subprocess
 import time
@@ -10,10 +11,10 @@ import pytest
 from bcc_here import mounted_tracefs
 from observe import collecting, judge
 
-from schedtel import laws
+from schedtel import laws, procfs
 from schedtel.bcc_loader import BccLoader
 from schedtel.errors import UsageError
-from schedtel.filters import Filter
+from schedtel.filters import Filter, cgroup_root
 
 COUNTS = ("voluntary_switches", "involuntary_switches", "wakeups", "migrations", "bursts")
 TIMES = ("cpu_ns", "wait_ns", "wakeup_wait_ns", "preempt_wait_ns", "max_wait_ns", "burst_tat_sum_ns")
@@ -33,13 +34,13 @@ def wait_for(*processes):
         assert process.wait(timeout=30) == 0
 
 
-def both(work, **options):
+def both(work):
     """One run of some work under both loaders at once, judged only if the kernel withheld nothing."""
 
     def observe():
         with (
-            collecting("100ms", backend="bcc", **options) as bcc,
-            collecting("100ms", backend="core", **options) as core,
+            collecting("100ms", backend="bcc") as bcc,
+            collecting("100ms", backend="core") as core,
         ):
             time.sleep(0.12)
             pids = work()
@@ -87,7 +88,6 @@ def test_parity_with_core(start, last_cpu, work):
         wait_for(*[start(*what, cpu=last_cpu) for what in work])
 
     def verdict(bcc, core, _):
-        assert not any(window.losses["programs_skipped"] for window in bcc.windows), "withheld by the kernel"
         names = ("schedtel-load",)
         tids = born_here(core, names)
         assert tids == born_here(bcc, names)
@@ -147,17 +147,17 @@ def test_tasks_beyond_the_slots_are_counted(start):
         wait_for(start("storm", 300))
     assert collected.losses().get("state_failed", 0) > 0
     for window in collected.windows:
-        assert next(f for f in laws.check(window) if f.law.startswith("2")).holds
+        assert [finding for finding in laws.check(window) if not finding.holds] == []
 
 
 def test_more_lives_than_slots_fit_in_a_window(start):
     """Slots of lives that are over are used again before the window ends."""
 
     def observe():
-        with collecting("2s", backend="bcc", max_tasks=1024) as collected:
+        with collecting("2s", backend="bcc", max_tasks=_threads() + 1000) as collected:
             for _ in range(6):
                 wait_for(start("storm", 250))
-                time.sleep(0.25)
+                time.sleep(0.15)
         return (collected,)
 
     def verdict(collected):
@@ -166,6 +166,10 @@ def test_more_lives_than_slots_fit_in_a_window(start):
         assert "state_failed" not in collected.losses()
 
     judge(observe, verdict)
+
+
+def _threads():
+    return len(list(procfs.thread_ids()))
 
 
 def test_a_reused_tid_is_another_task():
@@ -186,7 +190,7 @@ def test_a_reused_tid_is_another_task():
         assert len(lives) == tids.count(reused)
         assert all(row["total_cpu_ns"] <= row["tat_ns"] and row["rt_ns"] <= row["tat_ns"] for row in lives)
         spans = sorted((row["arrival_ns"], row["completion_ns"]) for row in lives)
-        assert all(first[1] < second[0] for first, second in zip(spans, spans[1:], strict=False))
+        assert all(first[1] < second[0] for first, second in itertools.pairwise(spans))
 
     judge(observe, verdict)
 
@@ -263,8 +267,6 @@ def test_a_process_filter_takes_its_threads_and_descendants(start):
 
 
 def test_a_cgroup_filter_takes_the_whole_subtree(start):
-    from schedtel.filters import cgroup_root  # noqa: PLC0415
-
     root = cgroup_root() / f"schedtel-bcc-{os.getpid()}"
     child = root / "child"
     try:
