@@ -77,10 +77,8 @@ def born_here(collected, names):
 @pytest.mark.parametrize(
     "work",
     [
-        pytest.param([("pingpong", 500)], id="wakeups"),
         pytest.param([("spin", 0.3), ("spin", 0.3)], id="preemption"),
-        pytest.param([("storm", 60)], id="lives"),
-        pytest.param([("spin", 0.2), ("pingpong", 200), ("storm", 20)], id="mixed"),
+        pytest.param([("spin", 0.1), ("pingpong", 300), ("storm", 40)], id="wakeups and lives"),
     ],
 )
 def test_parity_with_core(start, last_cpu, work):
@@ -123,11 +121,11 @@ def test_what_a_tracepoint_does_not_say_is_null(start):
 
 def test_who_a_task_is_agrees_with_proc(start):
     """Of a task older than tracing, and of one born under it."""
-    early = start("spin", 1.2)
+    early = start("spin", 60)  # and killed afterwards
     with collecting("200ms", backend="bcc") as collected:
         late = start("spin", 0.5)
         stat = {p.pid: Path(f"/proc/{p.pid}/stat").read_text().rsplit(")", 1)[1].split() for p in (early, late)}
-        wait_for(late, early)
+        wait_for(late)
     tick_ns = 10**9 // os.sysconf("SC_CLK_TCK")
     for process in (early, late):
         row = collected.rows(tid=process.pid)[0]
@@ -211,10 +209,9 @@ NAPS = "sleep 0.1; sleep 0.1"
     ("options", "column", "value"),
     [
         ({"uid": 65534}, "uid", 65534),
-        ({"comm": "sleep"}, "comm", "sleep"),
         ({"kernel_threads": "only"}, "kernel_thread", True),
     ],
-    ids=["uid", "comm", "kernel threads"],
+    ids=["uid", "kernel threads"],
 )
 def test_a_filter_selects_the_task_itself_and_keeps_the_totals(start, options, column, value):
     def work():

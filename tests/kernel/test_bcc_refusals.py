@@ -85,9 +85,7 @@ def test_a_kernel_without_the_program_type(backend):
 def test_a_refusal_to_a_user_who_has_the_capabilities(backend):
     assert missing_capabilities() == []
     result = run("--backend", backend, under=[sys.executable, REFUSE, str(errno.EPERM)])
-    assert_one_line(
-        result, "load", "Operation not permitted", "security module", "though this user has"
-    )
+    assert_one_line(result, "load", "Operation not permitted", "security module", "though this user has")
 
 
 def test_when_neither_backend_works_both_reasons_are_given():
