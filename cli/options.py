@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from schedtel.backends import BACKENDS
-from schedtel.bcc_loader import DEFAULT_MAX_TASKS
 from schedtel.cli.output import FORMATS
 from schedtel.filters import Filter
+from schedtel.slots import DEFAULT_MAX_TASKS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -1,10 +1,10 @@
 """Which loader: a user's choice in; a loader that works, and why it is this one, out."""
 
-from schedtel.bcc_loader import DEFAULT_MAX_TASKS, BccLoader
 from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter
 from schedtel.loader import Loader, missing_capabilities
+from schedtel.slots import DEFAULT_MAX_TASKS
 
 BACKENDS = ("auto", "core", "bcc")
 
@@ -22,7 +22,7 @@ def open_loader(
     if backend not in BACKENDS:
         raise UsageError(f"cannot use backend {backend!r}: it is {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
     if backend == "bcc":
-        return BccLoader(task_filter, max_tasks), ""
+        return _bcc(task_filter, max_tasks), ""
     try:
         return CoreLoader(task_filter, ring_bytes), ""
     except CapabilityError as error:
@@ -32,8 +32,14 @@ def open_loader(
         return _instead_of_core(str(error), task_filter, max_tasks)
 
 
+def _bcc(task_filter: Filter, max_tasks: int) -> Loader:
+    from schedtel.bcc_loader import BccLoader  # noqa: PLC0415  (core need not wait for what only bcc needs)
+
+    return BccLoader(task_filter, max_tasks)
+
+
 def _instead_of_core(reason: str, task_filter: Filter, max_tasks: int) -> tuple[Loader, str]:
     try:
-        return BccLoader(task_filter, max_tasks), reason
+        return _bcc(task_filter, max_tasks), reason
     except CapabilityError as error:
         raise CapabilityError(f"cannot load by either backend: core: {reason}; bcc: {error}") from error

@@ -20,13 +20,12 @@ from schedtel.loader import Loader, missing_capabilities, online_cpus, possible_
 from schedtel.pool import Pool
 from schedtel.rows import Rows
 from schedtel.seeding import Seeder, visit_cpus
-from schedtel.slots import Edges
+from schedtel.slots import DEFAULT_MAX_TASKS, Edges
 
-DEFAULT_MAX_TASKS = 16_384
 _LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
 _MOST_PASSES = 200
-#: How often the collector looks whether a CPU runs short of slots.
-_LOOK_S = 0.1
+#: How often the collector looks whether a CPU runs short of slots, and while one does.
+_LOOK_S, _LOOK_AGAIN_S = 0.1, 0.01
 #: How often, at most, missed events make it ask /proc who has come and gone.
 _RECONCILE_NS = 5_000_000_000
 
@@ -87,6 +86,7 @@ class BccLoader(Loader):
         self._pool = Pool(pages, cpus, [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus], self._settings)
         self._seeder = Seeder(self._pool, self._entries, self._settings)
         self._reconciled_ns = self._missed = 0
+        self._short = False
         grid = self._control["grid"]
         grid["edge_ns"][:] = np.iinfo(np.uint64).max
         grid["edge_ns"][0] = 0
@@ -109,8 +109,9 @@ class BccLoader(Loader):
     def wait(self, deadline_ns: int) -> None:
         """Sleep for a while, at most until the deadline; then see that no CPU runs short of slots."""
         remaining = max(0, deadline_ns - time.monotonic_ns()) / 1e9
-        select.select([self._wake_fd], [], [], min(remaining, _LOOK_S))
-        if self._pool.short_of_slots():
+        select.select([self._wake_fd], [], [], min(remaining, _LOOK_AGAIN_S if self._short else _LOOK_S))
+        self._short = self._pool.short_of_slots()
+        if self._short:
             self._pool.report_completed(self._edges())
             self._pool.refill()
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from schedtel import window as windows
 from schedtel.backends import open_loader
-from schedtel.bcc_loader import DEFAULT_MAX_TASKS
 from schedtel.core import DEFAULT_RING_BYTES
 from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
+from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
 from schedtel.window import Window
 

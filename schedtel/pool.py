@@ -19,7 +19,7 @@ from schedtel.slots import Edges
 _REST_NS = 100_000_000
 #: A completed task whose last switch nobody has seen may still run, while the kernel takes it apart; not for so long.
 _LONGEST_TEARDOWN_NS = 60_000_000_000
-#: A CPU is given a quarter of an even part of all slots, but if possible not fewer than this.
+#: A CPU is given half of an even part of all slots, but if possible not fewer than this.
 _LEAST_SHARE = 64
 _OPAQUE = opaque(slots.SLOT)
 
@@ -38,7 +38,7 @@ class Pool:
         self._flushed, self._tids = pages["state"]["flushed"], pages["tid"]
         self._free = list(range(len(pages) - 1, 0, -1))
         even = (len(pages) - 1) // len(self._numbers)
-        self._share = max(1, min(slots.FREE_SLOTS, even, max(_LEAST_SHARE, even // 4)))
+        self._share = max(1, min(slots.FREE_SLOTS, even, max(_LEAST_SHARE, even // 2)))
         self._high = 1  # no slot from here on has ever been used
         self._reported_ns: np.ndarray = np.zeros(len(pages), np.int64)  # of completed tasks; 0: not yet
         self.records: list[np.ndarray] = []

@@ -152,15 +152,19 @@ def test_more_lives_than_slots_fit_in_a_window(start):
     """Slots of lives that are over are used again before the window ends."""
 
     def observe():
-        with collecting("2s", backend="bcc", max_tasks=_threads() + 1000) as collected:
-            for _ in range(6):
-                wait_for(start("storm", 250))
-                time.sleep(0.15)
+        for _ in range(5):
+            threads = _threads()
+            with collecting("2s", backend="bcc", max_tasks=threads + 1000) as collected:
+                for _ in range(6):
+                    wait_for(start("storm", 200))
+                    time.sleep(0.15)
+            if _threads() < threads + 100:  # nobody else has taken the slots
+                break
         return (collected,)
 
     def verdict(collected):
         ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"]]
-        assert len({(row["tid"], row["start_boottime_ns"]) for row in ended}) >= 1500
+        assert len({(row["tid"], row["start_boottime_ns"]) for row in ended}) >= 1200
         assert "state_failed" not in collected.losses()
 
     judge(observe, verdict)
