@@ -40,7 +40,7 @@ struct tid_entry {
 	__u32 seeded;			/* written by the collector: valid while there is no other */
 };
 
-#define FREE_SLOTS 4096			/* a power of two: the most that one CPU can take before the collector looks again */
+#define FREE_SLOTS 1024			/* a power of two: the most that one CPU can take before the collector looks again */
 
 /* A CPU: its books, what came in last, and a queue of free slots that the collector fills and this CPU empties. */
 struct slot_cpu {

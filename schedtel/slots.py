@@ -13,7 +13,7 @@ from schedtel import layout
 #: How many tasks can be followed at a time, unless the user says otherwise.
 DEFAULT_MAX_TASKS = 16_384
 #: How many free slots one CPU can be given at a time (FREE_SLOTS of bpf/slots.h).
-FREE_SLOTS = 4096
+FREE_SLOTS = 1024
 #: A completed task has left its CPU for good (SLOT_GONE).
 GONE = 1
 COMPLETED, HIDDEN = 1, 2
