@@ -7,8 +7,8 @@
  * current (the one that leaves its CPU, forks, execs or exits) they may also ask who it is. A task's state lives in a
  * slot of a mapped array; the collector reads the slots in place, so there is no flush program and no ring.
  *
- * When it works well: Linux 5.8 or later (mapped arrays 5.5, the boot clock 5.8). When it cannot: more tasks than slots,
- * which is counted. It differs in what tracepoints do not say: iowait, exit codes, and the policy of short lives.
+ * When it works well: Linux 5.8 or later (mapped arrays 5.5, the boot clock 5.8). When it cannot: more tasks than
+ * slots, which is counted. It differs in what tracepoints do not say: iowait, exit codes, the policy of short lives.
  *
  * The kernel runs no tracepoint program on a CPU on which another is running (trace_call_bpf(),
  * kernel/trace/bpf_trace.c). So nothing here can be interrupted by another of these programs, and what is this CPU's
@@ -271,10 +271,9 @@ static inlined void take_over(struct slot *slot, u32 index, u32 tid)
 /* ---- hot programs ---- */
 
 /*
- * The task that leaves a CPU is the one that came in, whatever became of its tid since: a task that reaps itself runs on
- * for a moment, and its tid may have a new owner by then. Not so where switches were missed, nor during an exec by a
- * thread that is not the leader, when it and the leader, who is dead or about to be, have exchanged their tids and no
- * event has told yet.
+ * The task that leaves a CPU is the one that came in, whatever became of its tid since: a task that reaps itself runs
+ * on for a moment, and its tid may have a new owner by then. Not so where switches were missed, nor during an exec by
+ * a thread that is not the leader, when it and the leader, who is dead, have exchanged their tids and no event has told.
  */
 static inlined u32 leaving(struct slot_cpu *cpu, u32 tid)
 {
@@ -320,9 +319,9 @@ static inlined void enter_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 }
 
 /*
- * The task that came in last is not the one that goes out: nobody told that it left, and after that the CPU may have done
- * anything. The kernel delivers no events while it runs a task that it protects from tracing, so there the task's own
- * time cannot be told from what came after it; all of it is untracked.
+ * The task that came in last is not the one that goes out: nobody told that it left, and after that the CPU may have
+ * done anything. The kernel may deliver no events while it runs a task that it protects from tracing, so there the
+ * task's own time cannot be told from what came after it; all of it is untracked.
  */
 static inlined void leave_unseen(struct slot *slot, struct slot_cpu *cpu, const struct grid *grid)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the bcc loader keeps beside records.h: a pool of slots, one a task, in a mapped array. schedtel/slots.py declares
- * the same layout for numpy; the loader has the compiler compare the two before anything is loaded.
+ * What the bcc loader keeps beside records.h: a pool of slots, one a task, in a mapped array. schedtel/slots.py
+ * declares the same layout for numpy; the loader has the compiler compare the two before anything is loaded.
  *
  * A slot is taken by a fork and given back by the collector. Nothing is ever cleared in the kernel: a slot on a free
  * list is all zeroes.
@@ -15,7 +15,7 @@ enum slot_status {
 	SLOT_GONE = 1,			/* a completed task has left its CPU for good: no event of it will come any more */
 };
 
-/* One task: its state, and of who it is what only events can tell. The first cache line holds what every event needs. */
+/* One task: its state, and who it is, as far as events can tell. The first cache line holds what every event needs. */
 struct slot {
 	__u32 tid;			/* 0: not in use */
 	__u8 status;

@@ -83,7 +83,7 @@ class BccLoader(Loader):
     def _set_up(self, pages: np.ndarray, cpus: np.ndarray) -> None:
         """Everything but what the kernel does: the grid, and free slots for every CPU."""
         self._rows = Rows(layout.TASK_RECORD)
-        self._pool = Pool(pages, cpus, [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus], self._settings)
+        self._pool = Pool(pages, cpus, self._online(), self._settings)
         self._seeder = Seeder(self._pool, self._entries, self._settings)
         self._reconciled_ns = self._missed = 0
         self._short = False
@@ -92,10 +92,13 @@ class BccLoader(Loader):
         grid["edge_ns"][0] = 0
         grid["window"] = 1
 
+    def _online(self) -> list[int]:
+        return [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus]
+
     def _begin(self) -> None:
         """Attach, then find out what was there before."""
         self._programs.attach()
-        visit_cpus(sorted(online_cpus()))
+        visit_cpus(self._online())
         if procfs.sees_all_pids():
             self._seeder.seed({tid: tgid for tgid, tid in procfs.thread_ids()})
             self._seeder.identify()
@@ -103,6 +106,11 @@ class BccLoader(Loader):
         self._pool.refill()
         self._control["losses"]["state_failed"] += self._seeder.failed
         self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+
+    def open_first(self, end_ns: int) -> int:
+        start = super().open_first(end_ns)
+        self._losses["state_failed"] -= self._seeder.failed  # older tasks that did not fit: the first window says so
+        return start
 
     # ---- reading ----
 
@@ -140,6 +148,7 @@ class BccLoader(Loader):
         if procfs.sees_all_pids():
             self._seeder.identify()
             self._reconcile()
+        self._pool.cpu_numbers = self._online()  # one may have come
         self._pool.select()
         self._pool.refill()
 

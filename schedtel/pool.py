@@ -32,12 +32,12 @@ class Pool:
 
     def __init__(self, pages: np.ndarray, cpus: np.ndarray, cpu_numbers: Iterable[int], settings: np.ndarray) -> None:
         self.slots, self._cpus, self._settings = pages, cpus, settings
-        self._numbers = list(cpu_numbers)
+        self.cpu_numbers = list(cpu_numbers)
         self._opaque = pages.view(_OPAQUE)
         self._words = pages["state"]["word"].view("<u8")
         self._flushed, self._tids = pages["state"]["flushed"], pages["tid"]
         self._free = list(range(len(pages) - 1, 0, -1))
-        even = (len(pages) - 1) // len(self._numbers)
+        even = (len(pages) - 1) // len(self.cpu_numbers)
         self._share = max(1, min(slots.FREE_SLOTS, even, max(_LEAST_SHARE, even // 2)))
         self._high = 1  # no slot from here on has ever been used
         self._reported_ns: np.ndarray = np.zeros(len(pages), np.int64)  # of completed tasks; 0: not yet
@@ -66,13 +66,13 @@ class Pool:
 
     def short_of_slots(self) -> bool:
         """Whether a CPU has used half of what it was given."""
-        queues = self._cpus[self._numbers]
+        queues = self._cpus[self.cpu_numbers]
         return bool(((queues["free_tail"] - queues["free_head"]) < self._share / 2).any())
 
     def refill(self) -> None:
         """Take back what has rested, and give every CPU its share of free slots, or an equal part of what there is."""
         self._take_back()
-        for number in self._numbers:
+        for number in self.cpu_numbers:
             queue = self._cpus[number]
             tail = int(queue["free_tail"])
             wanted = self._share - (tail - int(queue["free_head"]) & 0xFFFFFFFF)

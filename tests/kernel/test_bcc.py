@@ -189,7 +189,7 @@ def test_a_reused_tid_is_another_task():
         reused = max(set(tids), key=tids.count)
         assert tids.count(reused) >= 2, "somebody else forked each time"
         lives = [row for row in collected.rows(tid=reused) if row["completion_ns"]]
-        assert len(lives) == tids.count(reused)
+        assert len(lives) >= tids.count(reused), "or more: somebody else may have got it in between"
         assert all(row["total_cpu_ns"] <= row["tat_ns"] and row["rt_ns"] <= row["tat_ns"] for row in lives)
         spans = sorted((row["arrival_ns"], row["completion_ns"]) for row in lives)
         assert all(first[1] < second[0] for first, second in itertools.pairwise(spans))
