@@ -9,6 +9,11 @@ The modules, in the order in which data flows through them:
     rows        records of all windows        → one array a window
     loader      the window protocol           → raw windows, by either of
     core        libbpf, CO-RE objects         → a loader
+    headers, tracepoints, bcc_compiler        → bcc's programs, by bcc_child in a process of its own
+    slots, pool the slots of bpf/slots.h      → records
+    procfs, seeding     /proc                 → slots of tasks older than tracing
+    bcc_loader  all of these                  → a loader
+    backends    a user's choice               → a loader that works
     live        the window grid               → windows
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables

@@ -38,9 +38,9 @@ def possible_cpus() -> int:
 class RawWindow:
     """What one window left behind in the kernel.
 
-    ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten by those of the next window; ``folded``: (m,) of
-    ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with
-    ``cpu_numbers`` beside it; ``losses``: counts of this window.
+    ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten when the next window's are drained; ``folded``: (m,) of
+    ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with ``cpu_numbers``
+    beside it; ``losses``: counts of this window; ``unknown``: columns of ``tasks`` that this loader cannot tell.
     """
 
     number: int
@@ -52,6 +52,7 @@ class RawWindow:
     cpu_numbers: np.ndarray
     losses: dict[str, int]
     bpf_ns: int | None
+    unknown: tuple[str, ...] = ()
 
 
 class Loader:
@@ -63,6 +64,8 @@ class Loader:
 
     name: str
     is_eevdf: bool
+    #: Columns of ``tasks`` that it cannot tell.
+    unknown: tuple[str, ...] = ()
     _cpus: int
     _control: np.void
     _cpu_states: np.ndarray
@@ -144,7 +147,7 @@ class Loader:
         self._advance(edge_after)
         tasks = self._rows.take(number)
         losses, bpf_ns = self._losses_since(), self._bpf_ns_since()
-        return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns)
+        return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns, self.unknown)
 
     def _sleep_past(self, moment_ns: int) -> None:
         while (remaining := moment_ns - time.monotonic_ns()) >= 0:
