@@ -19,9 +19,9 @@ GROUPINGS = ("cgroup", "comm", "process")
 SUMS = ("cpu_ns", "wait_ns", "wakeup_wait_ns", "preempt_wait_ns", "blocked_ns", "involuntary_switches", "bursts")
 #: A recording of a build has a million processes. With more groups than this, the smaller half is folded into one.
 MOST_GROUPS = 20_000
-#: What stands for rows that are nobody's, and for groups that were folded.
-OTHER, SMALLER = "(other: no row of their own)", "(smaller ones)"
-UNKNOWN = "(unknown)"
+#: What stands for rows that are nobody's, for groups that were folded, and for a cgroup that has no path any more. Longer
+#: than a command's name can be (15), and no path.
+OTHER, SMALLER, UNKNOWN = "(other: no row of their own)", "(smaller ones, summed)", "(cgroup not known)"
 
 
 class Groups:
@@ -43,11 +43,12 @@ class Groups:
         rows, starts, keys, names = self._grouped(batch)
         index = np.array([self._at(key, name) for key, name in zip(keys, names, strict=True)])
         columns = np.stack([tables.column(batch, name) for name in SUMS], axis=1)
-        self._sums[index] += np.add.reduceat(columns[rows], starts, axis=0)
+        # at(): two labels of one group must both count.
+        np.add.at(self._sums, index, np.add.reduceat(columns[rows], starts, axis=0))
         waits = tables.histograms(batch, "wait_histogram").astype(np.int64)
-        self._waits[index] += np.add.reduceat(waits[rows], starts, axis=0)
+        np.add.at(self._waits, index, np.add.reduceat(waits[rows], starts, axis=0))
         longest = np.maximum.reduceat(tables.column(batch, "max_wait_ns")[rows], starts)
-        self._longest[index] = np.maximum(self._longest[index], longest)
+        np.maximum.at(self._longest, index, longest)
         if len(self._names) > self._most:
             self._fold_smaller()
 
@@ -82,7 +83,7 @@ class Groups:
             array[: len(kept)] = array[kept]
             array[len(kept) :] = 0
         self._index, self._names = {keys[at]: new for new, at in enumerate(kept.tolist())}, names
-        at = self._at(SMALLER, SMALLER)
+        at = self._at((SMALLER,), SMALLER)
         self._sums[at] += sums
         self._waits[at] += waits
         self._longest[at] = max(self._longest[at], longest)
@@ -110,15 +111,17 @@ def _codes(batch: pa.RecordBatch, by: str) -> tuple[np.ndarray, Callable[[int, i
     if by == "process":
 
         def process(code: int, row: int) -> tuple[Hashable, str]:
-            return (code, f"{comms[row].as_py()} [{code}]") if code >= 0 else (OTHER, OTHER)
+            return (code, f"{comms[row].as_py()} [{code}]") if code >= 0 else ((OTHER,), OTHER)
 
         return tables.column(batch, "tgid").astype(np.int64), process
     labels = batch[by]
     texts = labels.dictionary.to_pylist()
 
     def label(code: int, _row: int) -> tuple[Hashable, str]:
-        text = OTHER if code == -2 else UNKNOWN if code == -1 else texts[code]
-        return text, text
+        if code >= 0:
+            return texts[code], texts[code]
+        name = OTHER if code == -2 else UNKNOWN
+        return (name,), name  # a tuple: no task can take this name and be taken for it
 
     return np.where(valid(labels), to_numpy(labels.indices).astype(np.int64), -1), label
 

@@ -15,7 +15,7 @@ from schedtel import UsageError
 from schedtel.compare import compare
 from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
 from schedtel.report import Story, document_of, render, tell, unlike, write_page
-from schedtel.report.groups import OTHER, SMALLER, Groups
+from schedtel.report.groups import OTHER, SMALLER, UNKNOWN, Groups
 from schedtel.timeline import FIGURES, SAMPLES
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028<!--&amp;"
@@ -219,3 +219,12 @@ def test_of_too_many_groups_the_small_ones_become_one_and_no_time_is_lost(window
     for column in ("cpu_ns", "wait_ns", "waits", "bursts"):
         assert sum(g[column] for g in folding.top(10)) == sum(g[column] for g in whole.top(10))
     assert max(g["max_wait_ns"] for g in folding.top(10)) == max(g["max_wait_ns"] for g in whole.top(10))
+
+
+@pytest.mark.parametrize("name", [OTHER, SMALLER, UNKNOWN])
+def test_no_task_can_take_the_name_of_the_rest_and_be_counted_with_it(windows, name):
+    groups = Groups("comm")
+    for window in windows:
+        groups.add(renamed(window, name))
+    assert len([group for group in groups.top(9) if group["name"] == name]) == (2 if name == OTHER else 1)
+    assert sum(g["cpu_ns"] for g in groups.top(9)) == sum(sum(w.tasks["cpu_ns"].to_pylist()) for w in windows)
