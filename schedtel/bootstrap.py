@@ -87,9 +87,30 @@ def weights(n: int, block: int, resamples: int, random: np.random.Generator) -> 
     return flat.reshape(resamples, n).astype(np.float64)
 
 
-def standard_error(replicates: np.ndarray, blocks: float) -> float:
-    """Standard deviation of replicates, NaN left out, corrected as that of a sample of so many independent blocks."""
-    return float(np.nanstd(replicates)) * math.sqrt(blocks / (blocks - 1))
+def standard_error(replicates: np.ndarray, blocks: float, missed: float = 1.0) -> float:
+    """Standard deviation of replicates, NaN left out, corrected as that of a sample of so many independent blocks.
+
+    :param missed: by how much blocks make the variance too small; :func:`missed_variance`.
+    """
+    return float(np.nanstd(replicates)) * math.sqrt(missed * blocks / (blocks - 1))
+
+
+def missed_variance(series: np.ndarray, block: int) -> float:
+    """By how much the variance of a mean is larger than blocks of this mean length show, at least 1.
+
+    A block's end cuts what it has in common with the next. Of a series whose neighbours correlate by c, and all others
+    only through them, the variance is (1 + c) / (1 - c) times that of independent values, and blocks of mean length b
+    show it with c (1 - 1/b) in place of c. c is estimated, and corrected for being low in short series (M. Kendall,
+    "Note on Bias in the Estimation of Autocorrelation", Biometrika 41, 1954).
+    """
+    x, n = series - series.mean(), len(series)
+    total = float(x @ x)
+    if n < 8 or total <= 0:
+        return 1.0
+    estimated = float(x[1:] @ x[:-1]) / total
+    c = min(0.95, max(0.0, (n * estimated + 1) / (n - 3)))
+    shown = c * (1 - 1 / block)
+    return (1 + c) / (1 - c) * (1 - shown) / (1 + shown)
 
 
 def welch_freedom(variance: float, parts: list[tuple[float, float]]) -> float:

@@ -142,13 +142,15 @@ def _percentiles(histograms: np.ndarray, quantile: float) -> np.ndarray:
 class _Estimate:
     """One metric of one recording. ``replicates``: of each resample; None where there is too little to resample.
 
-    ``least``: how low it may be, as far as a percentile's bucket tells.
+    ``missed``: variance that blocks do not show, as a factor. ``least``: how low the value may be, as far as a
+    percentile's bucket tells.
     """
 
     value: float | None
     windows: int = 0
     block: int = 0
     replicates: np.ndarray | None = None
+    missed: float = 1.0
     least: float = 0.0
 
     @property
@@ -159,7 +161,9 @@ class _Estimate:
     def error(self, logarithmic: bool) -> float:
         """Standard error of the value, or of its logarithm, from the resamples."""
         assert self.replicates is not None
-        return bootstrap.standard_error(np.log(self.replicates) if logarithmic else self.replicates, self.blocks)
+        return bootstrap.standard_error(
+            np.log(self.replicates) if logarithmic else self.replicates, self.blocks, self.missed
+        )
 
     def slack(self, logarithmic: bool) -> float:
         """How far below the value a percentile may lie."""
@@ -214,12 +218,15 @@ def _estimate(metric: _Metric, of: _Sums, seed: tuple[int, int], resamples: int)
     beyond = total.sum() * (1 - metric.quantile) if metric.quantile else math.inf
     if windows < LEAST_WINDOWS or beyond < LEAST_BEYOND:
         return _Estimate(shown, windows)
-    block = min(bootstrap.block_length(metric.influence(sums, value)), windows // 4)
+    influence = metric.influence(sums, value)
+    block = min(bootstrap.block_length(influence), windows // 4)
     # Runs are drawn from all bins, also from those without the figure: silence has its length too.
     replicates = metric.of(bootstrap.resampled(sums, block, resamples, (*seed, block)))
     if np.isnan(replicates).mean() > MOST_EMPTY:
         return _Estimate(shown, windows)
-    return _Estimate(shown, windows, block, replicates, _lower_edge(metric, value) if metric.quantile else shown)
+    missed = bootstrap.missed_variance(influence, block)
+    least = _lower_edge(metric, value) if metric.quantile else shown
+    return _Estimate(shown, windows, block, replicates, missed, least)
 
 
 def _shown(metric: _Metric, of: _Sums, value: float) -> float:

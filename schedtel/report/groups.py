@@ -19,8 +19,8 @@ GROUPINGS = ("cgroup", "comm", "process")
 SUMS = ("cpu_ns", "wait_ns", "wakeup_wait_ns", "preempt_wait_ns", "blocked_ns", "involuntary_switches", "bursts")
 #: A recording of a build has a million processes. With more groups than this, the smaller half is folded into one.
 MOST_GROUPS = 20_000
-#: What stands for rows that are nobody's, for groups that were folded, and for a cgroup that has no path any more. Longer
-#: than a command's name can be (15), and no path.
+#: What stands for rows that are nobody's, for groups that were folded, and for a cgroup that has no path any more.
+#: Longer than a command's name can be (15), and no path.
 OTHER, SMALLER, UNKNOWN = "(other: no row of their own)", "(smaller ones, summed)", "(cgroup not known)"
 
 

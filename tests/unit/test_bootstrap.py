@@ -72,6 +72,14 @@ def test_the_error_of_a_mean_of_an_autoregressive_series_is_that_of_theory():
     assert np.mean(found) == pytest.approx(3 / 1000, rel=0.12)
 
 
+def test_what_the_ends_of_blocks_cut_off_is_what_theory_says():
+    """Neighbours correlate by 0.5: 3 times the variance of independent values; blocks of 5 show c = 0.4, 1.4 / 0.6."""
+    found = [bootstrap.missed_variance(autoregressive(np.random.default_rng(s), 2000, 0.5), 5) for s in range(20)]
+    assert np.mean(found) == pytest.approx(3 / (1.4 / 0.6), rel=0.02)
+    assert bootstrap.missed_variance(np.arange(100) % 2.0, 5) == 1  # neighbours unlike each other: nothing is cut off
+    assert bootstrap.missed_variance(np.ones(100), 5) == 1
+
+
 def test_the_same_seed_gives_the_same_resamples():
     x = np.random.default_rng(3).random((50, 3))
     first, again, other = (bootstrap.resampled(x, 3, 100, (seed, 1)) for seed in (5, 5, 6))

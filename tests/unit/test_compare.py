@@ -15,7 +15,7 @@ def judged(a, b, name: str, **options):
     return found
 
 
-def coverage(make, name: str, times: int = 150) -> float:
+def coverage(make, name: str, times: int = 120) -> float:
     """How often the 95 % interval of two recordings of the same law holds "no change"."""
     held = 0
     for number in range(times):
@@ -25,12 +25,12 @@ def coverage(make, name: str, times: int = 150) -> float:
     return held / times
 
 
-@pytest.mark.parametrize(("correlation", "least"), [(0.0, 0.91), (0.5, 0.86)])
+@pytest.mark.parametrize(("correlation", "least"), [(0.0, 0.91), (0.5, 0.9), (0.8, 0.82)])
 def test_intervals_of_skewed_means_hold_the_truth_about_as_often_as_they_say(correlation, least):
     def make(random):
         return of_figure("runqueue_length_avg", np.exp(0.5 * autoregressive(random, 40, correlation)))
 
-    assert least <= coverage(make, "runqueue_length_avg") <= 0.99
+    assert least <= coverage(make, "runqueue_length_avg") <= 0.995
 
 
 def test_intervals_of_percentiles_hold_the_truth_about_as_often_as_they_say():
