@@ -77,10 +77,7 @@ def command(a: str, b: str, output: str | None, kind: str, differences: bool, **
     if kind == "json":
         click.echo(json.dumps(_document(stories, found), indent=2, allow_nan=False))
     else:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=_PLAIN_WIDTH, no_color=True, highlight=False)
-        _print(console, stories, found, differences)
+        _show(stories, found, differences)
 
 
 def _story(directory: str) -> Story:
@@ -106,6 +103,18 @@ def _document(stories: list[Story], found: Comparison) -> dict[str, Any]:
         | {"unlike": unlike(*stories)}
         | found.as_document()
     )
+
+
+def _show(stories: list[Story], found: Comparison, only_differences: bool) -> None:
+    console = Console()
+    if console.is_terminal:
+        _print(console, stories, found, only_differences)
+        return
+    plain = Console(width=_PLAIN_WIDTH, no_color=True, highlight=False)
+    with plain.capture() as captured:
+        _print(plain, stories, found, only_differences)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def _print(console: Console, stories: list[Story], found: Comparison, only_differences: bool) -> None:

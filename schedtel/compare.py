@@ -81,9 +81,9 @@ class Comparison:
             f"The change from A to B with its {100 * self.confidence:g} % interval, from {self.resamples} resamples of "
             f"blocks of windows (stationary bootstrap, seed {self.seed}; percentiles from the added histograms of each "
             f"resample). A verdict needs a p-value below {level:.2g} once adjusted for {tested} metrics (Holm): "
-            f"if nothing differed, about {100 * level:.2g} % of comparisons would give any verdict. The intervals are "
-            "of each metric alone, and of these two recordings: how much two runs of the same load differ they cannot "
-            "know."
+            f"if nothing differed, about {100 * level:.2g} % of comparisons would give any verdict, and more where "
+            "windows are much alike. The intervals are of each metric alone, and of these two recordings: how much two "
+            "runs of the same load differ they cannot know."
         )
 
     def as_document(self) -> dict[str, Any]:
