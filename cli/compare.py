@@ -34,6 +34,8 @@ _WORDS = {
     FEW: ("cannot tell", "dim"),
 }
 _PLAIN_WIDTH = 140
+#: On a narrower terminal the intervals make room for the verdicts.
+_LEAST_WIDTH = 120
 
 
 @click.command("compare", short_help="Compare two recordings.")
@@ -121,13 +123,15 @@ def _print(console: Console, stories: list[Story], found: Comparison, only_diffe
     for letter, story in zip("AB", stories, strict=True):
         console.print(_headline(letter, story))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("metric", no_wrap=True)
-    for name in ("A", "B", "change", f"{100 * found.confidence:g} % interval"):
+    table.add_column("metric")
+    narrow = console.width < _LEAST_WIDTH
+    for name in ("A", "B", "change", *([] if narrow else [f"{100 * found.confidence:g} % interval"])):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for metric in found.metrics:
         if not only_differences or metric.verdict not in (NONE, FEW):
-            table.add_row(*_row(metric))
+            row = _row(metric)
+            table.add_row(*(row[:4] + row[5:] if narrow else row))
     if table.row_count:
         console.print()
         console.print(table)
