@@ -753,7 +753,6 @@ static outlined int flush_task(struct task_struct *task)
 	}
 	if ((state->word.flags & TASK_COMPLETED) || state->flushed >= window)
 		return 0;
-	control.tasks_seen++;
 
 	glance = look(state, window, start, end);
 	phase = glance.word.phase & (PHASES - 1);

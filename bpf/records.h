@@ -158,7 +158,6 @@ struct control {
 	__u64 reserved[2];
 	__u64 ring_bytes;
 	/* Written by the flush alone, reset by the collector before each one. */
-	__u64 tasks_seen;
 	__u64 tasks_busy;		/* in the middle of a change while being read: asks for another pass */
 	__u64 tasks_unknown;		/* state not established yet: asks for another pass while seeding */
 	struct folded other;
@@ -177,7 +176,6 @@ struct settings {
 	__u32 tgid;
 	__u32 tid;
 	__u32 uid;
-	__u32 cpus;
 	__u8 by_cgroup;
 	__u8 by_process;		/* the process tgid and its descendants */
 	__u8 by_tid;
@@ -187,7 +185,7 @@ struct settings {
 	__u8 has_prev_state;		/* sched_switch passes prev_state as its fourth argument */
 	__u8 weak_memory;		/* this machine reorders stores: pay for barriers */
 	__u8 disable_preemption;	/* births and deaths may be preempted by others: see preemption_off() */
-	__u8 padding[3];
+	__u8 padding[7];
 };
 
 #endif

@@ -118,7 +118,6 @@ class CoreLoader(Loader):
         values["has_prev_state"] = self._has_prev_state
         values["weak_memory"] = platform.machine() not in ("x86_64", "i686")
         values["wakeup_bytes"] = ring_bytes // 4
-        values["cpus"] = self._cpus
         for field, value in settings.items():
             values[field] = value
         self._object.set_initial_value("schedtel.rodata", values.tobytes())

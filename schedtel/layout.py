@@ -93,7 +93,6 @@ CONTROL = np.dtype(
         ("fence", "<u8"),
         ("reserved", "<u8", (2,)),
         ("ring_bytes", "<u8"),
-        ("tasks_seen", "<u8"),
         ("tasks_busy", "<u8"),
         ("tasks_unknown", "<u8"),
         ("other", FOLDED),
@@ -111,7 +110,6 @@ SETTINGS = np.dtype(
         ("tgid", "<u4"),
         ("tid", "<u4"),
         ("uid", "<u4"),
-        ("cpus", "<u4"),
         ("by_cgroup", "u1"),
         ("by_process", "u1"),
         ("by_tid", "u1"),
@@ -121,7 +119,7 @@ SETTINGS = np.dtype(
         ("has_prev_state", "u1"),
         ("weak_memory", "u1"),
         ("disable_preemption", "u1"),
-        ("padding", "u1", (3,)),
+        ("padding", "u1", (7,)),
     ]
 )
 

@@ -52,7 +52,7 @@ class HostBccLoader(BccLoader):
     def __init__(self, library: ctypes.CDLL, cpus: int, first_edge: int, most_tasks: int = SLOTS - 1, **settings):
         self.library, self._cpus, self.now = library, cpus, 0
         library.bcc_reset()
-        self._settings = settings_record({"min_activity_ns": 1, "cpus": cpus} | settings)
+        self._settings = settings_record({"min_activity_ns": 1} | settings)
         _view(library.bcc_settings(), layout.SETTINGS, 1)[0] = self._settings
         self._entries = _view(library.bcc_tids(), slots.TID_ENTRY, TIDS)
         self._control = _view(library.bcc_controls(), layout.CONTROL, 1)[0]

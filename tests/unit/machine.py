@@ -80,7 +80,7 @@ class HostLoader(CoreLoader):
         self._control = _view(library.host_control(), layout.CONTROL, 1)[0]
         self._cpu_states = _view(library.host_cpus(), layout.CPU_STATE, cpus)
         chosen = _view(library.host_settings(), layout.SETTINGS, 1)
-        for name, value in ({"has_prev_state": 1, "min_activity_ns": 1, "cpus": cpus} | settings).items():
+        for name, value in ({"has_prev_state": 1, "min_activity_ns": 1} | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
         self._rows = Rows(layout.TASK_RECORD)
