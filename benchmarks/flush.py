@@ -25,6 +25,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
 
 def _rows(active: int, load: workloads.Workers, rounds: int) -> list[Row]:
     with watched() as subject:
+        subject.window(load.pulse)  # the first one pays for fresh memory
         costs = [_checked(subject.window(load.pulse), active) for _ in range(rounds)]
         with kernel.counting():
             program = [_program_sample(subject, load) for _ in range(max(2, rounds // 3))]

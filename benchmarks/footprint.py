@@ -4,7 +4,6 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 from benchmarks import kernel, peers, process, workloads
 from benchmarks.failures import BenchmarkError
@@ -68,20 +67,17 @@ def _size_class(size: int) -> int:
 
 
 def _slab_bytes_per_task() -> float:
-    """Growth of the slab when so many sleeping tasks are given state, without what it grows without them."""
+    """Growth of the kernel's caches when so many sleeping tasks are given state, less what grows without them.
+
+    Only caches that grow by at least half an object a task: elsewhere, other processes are at work.
+    """
     with workloads.workers(TASKS):
-        many = _slab_growth()
-    return (many - _slab_growth()) / TASKS
-
-
-def _slab_growth() -> float:
-    def growth() -> int:
         time.sleep(0.5)  # what earlier programs left is freed after a grace period
-        before = process.unreclaimable_slab_bytes()
+        before = process.slab_objects()
         with watched():
-            return process.unreclaimable_slab_bytes() - before
-
-    return median(growth() for _ in range(3))
+            after = process.slab_objects()
+    grown = {name: (used - before.get(name, (0, 0))[0], size) for name, (used, size) in after.items()}
+    return sum(count * size for count, size in grown.values() if count > TASKS / 2) / TASKS
 
 
 def _parquet_rows() -> list[Row]:

@@ -61,7 +61,7 @@ def _with_threads(count: int, rounds: int) -> list[Row]:
         rows.append(_point(f"flush, {activity}", "ms", [cost.flush_ns / 1e6 for cost in costs], "threads", count))
         rows.append(_point(f"batch to Arrow, {activity}", "ms", [c.arrow_ns / 1e6 for c in costs], "threads", count))
     walk = [cost.flush_ns / cost.folded for cost in asleep]
-    share = [walked / (cost.flush_ns / cost.folded_or_active) for walked, cost in zip(walk, some, strict=True)]
+    share = [walked * cost.folded / cost.flush_ns for walked, cost in zip(walk, some, strict=True)]
     rows.append(_point("walk past a sleeping task", "ns/task", walk, "threads", count))
     rows.append(_point(f"share of sleepers in the flush, {_SOME} active", "ratio", share, "threads", count))
     rows.append(

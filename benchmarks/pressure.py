@@ -22,7 +22,7 @@ from schedtel.libbpf import BpfObject
 PART = "pressure"
 ROUNDS = 5
 #: As in bpf/ring.bpf.c; so many runs of all producers fit into its ring.
-_BATCH, _ALL_RUNS = 256, 80
+_BATCH, _ALL_RUNS = 4096, 20
 _EXITS = 20_000
 _SMALL_RING = 1 << 18
 _TRY_FOR_S = 15.0
@@ -134,7 +134,7 @@ def _exits(pid: int, lanes: int) -> tuple[float, float]:
 
 
 def _small_ring(rounds: int) -> list[Row]:
-    """A collector that does not drain, and a ring of 256 KB: what does not fit must be counted, and nothing else lost."""
+    """A collector that does not drain, and a ring of 256 KB: what does not fit must be counted."""
     dropped, accounted = [], []
     with watched(_SMALL_RING) as subject:
         for _ in range(rounds):

@@ -31,6 +31,8 @@ def context_switches() -> int:
     return int(re.search(r"^ctxt (\d+)", Path("/proc/stat").read_text(), re.MULTILINE)[1])
 
 
-def unreclaimable_slab_bytes() -> int:
-    """Kernel memory in objects that are in use: where task storage is (SUnreclaim of /proc/meminfo)."""
-    return int(re.search(r"^SUnreclaim:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)[1]) * 1024
+def slab_objects(text: str | None = None) -> dict[str, tuple[int, int]]:
+    """Name → objects in use and their size in bytes, of every cache of the kernel's allocator (/proc/slabinfo)."""
+    lines = (Path("/proc/slabinfo").read_text() if text is None else text).splitlines()[2:]
+    fields = (line.split() for line in lines)
+    return {name: (int(used), int(size)) for name, used, _, size, *_ in fields}

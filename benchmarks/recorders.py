@@ -1,4 +1,4 @@
-"""Peers that write down every event: ``perf sched record`` to a file, ftrace to its buffers. Each proves that it did."""
+"""Peers that write down every event: perf to a file, ftrace to its buffers. Each proves that it did."""
 
 import os
 import re

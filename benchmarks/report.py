@@ -53,7 +53,7 @@ def machine() -> dict[str, str]:
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"^(?:model name|Model)\s*:\s*(.*)", cpuinfo, re.MULTILINE)
     return {
-        "cpu": f"{os.cpu_count()} × {model[1] if model else platform.machine()}",
+        "cpu": f"{os.cpu_count()} of {model[1] if model else platform.machine()}",
         "virtualised": "yes" if _is_virtual(cpuinfo) else "no",
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB",
         "kernel": platform.release(),

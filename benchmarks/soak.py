@@ -1,4 +1,4 @@
-"""A long run of ``schedtel live`` under changing load: is memory flat, are files flat, is the grid kept, is anything lost?
+"""A long run of ``schedtel live`` under changing load: are memory and files flat, the grid kept, nothing lost?
 
 Only on request: ``python -m benchmarks soak --minutes N``. Windows are short, so that an hour has 14,400 of them.
 ``programs_skipped`` stands by itself: events that the kernel withholds (those in the context of a protected process)
@@ -103,11 +103,12 @@ def _rows(seen: Seen) -> list[Row]:
     gaps = sum(after[0] != before[1] for before, after in pairwise(seen.edges))
     # The first window begins when tracing does.
     off_grid = sum(start % _WINDOW_NS != 0 for start, _ in seen.edges[1:])
+    files = max(seen.files[settled]) - min(seen.files[settled])
     rows = [
         _row("RSS", "MB", seen.resident_mb[settled]),
         _row("RSS, growth (least squares)", "MB/h", [slope(hours, seen.resident_mb[settled])]),
-        _row("RSS, last quarter − second quarter", "MB", [_drift(seen.resident_mb)]),
-        _row("open files, most − fewest", "1", [max(seen.files[settled]) - min(seen.files[settled])], Target(0)),
+        _row("RSS, from the second quarter to the last", "MB", [_drift(seen.resident_mb)]),
+        _row("open files, between most and fewest", "1", [files], Target(0)),
         _row("window's end to its line", "ms", seen.delay_ms[settled]),
         _row("window's end to its line, drift", "ms", [_drift(seen.delay_ms)]),
         _row("windows off the grid", "1", [off_grid], Target(0)),

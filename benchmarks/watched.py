@@ -1,6 +1,5 @@
 """schedtel's own loader and tables inside this process, with a watch on each step of a window's end."""
 
-import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +63,6 @@ class Watched:
     def window(self, work: Callable[[], object] = lambda: None) -> WindowCost:
         """Ends a window in which the work was done, and makes its batch of tasks."""
         raw = self.raw(work)
-        gc.collect()  # what earlier windows left is not this batch's doing
         batch = duration_ns(lambda: tables.tasks_batch(1, raw.tasks, raw.folded, self._paths.path_of))
         return WindowCost(self._loader.flush_ns, batch, len(raw.tasks), int(raw.folded["tasks"].sum()), raw.losses)
 

@@ -7,29 +7,33 @@
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
-#define BATCH 256
+#define BATCH 4096
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 24);
+	__uint(max_entries, 1 << 26);
 } ring SEC(".maps");
+
+static long send(__u32 number, __u32 *sent)
+{
+	volatile __u64 *record = bpf_ringbuf_reserve(&ring, RECORD_BYTES, 0);
+	int word;
+
+	if (!record)
+		return 1;
+	for (word = 0; word < RECORD_BYTES / 8; word++)
+		record[word] = number;
+	bpf_ringbuf_submit((void *)record, BPF_RB_NO_WAKEUP);
+	(*sent)++;
+	return 0;
+}
 
 SEC("syscall")
 int produce(void *ctx)
 {
 	__u32 sent = 0;
-	void *record;
-	int i, word;
 
-	for (i = 0; i < BATCH; i++) {
-		record = bpf_ringbuf_reserve(&ring, RECORD_BYTES, 0);
-		if (!record)
-			continue;
-		for (word = 0; word < RECORD_BYTES / 8; word++)
-			((volatile __u64 *)record)[word] = i;
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-		sent++;
-	}
+	bpf_loop(BATCH, send, &sent, 0);
 	return sent;
 }
 

@@ -140,8 +140,8 @@ static void pass(int from, int to)
 		_exit(0);
 }
 
-/* A round trip is two switches. What a tick cannot do in its millisecond is not made up for. */
-static void switch_lane(uint64_t per_tick, uint64_t milliseconds, _Atomic uint64_t *trips)
+/* A round trip is two switches. What a tick cannot do in its time is not made up for. */
+static void switch_lane(uint64_t per_tick, uint64_t tick_ns, uint64_t ticks, _Atomic uint64_t *trips)
 {
 	struct timespec next;
 	int there[2], back[2];
@@ -159,16 +159,16 @@ static void switch_lane(uint64_t per_tick, uint64_t milliseconds, _Atomic uint64
 			pass(there[0], back[1]);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &next);
-	for (tick = 0; tick < milliseconds; tick++) {
-		uint64_t end = next.tv_sec * 1000000000ULL + next.tv_nsec + 1000000;
+	for (tick = 0; tick < ticks; tick++) {
+		uint64_t end = next.tv_sec * 1000000000ULL + next.tv_nsec + tick_ns;
 
 		for (i = 0; i < per_tick && now() < end; i++) {
 			if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1)
 				fail("pipe");
 			(*trips)++;
 		}
-		next.tv_nsec += 1000000;
-		if (next.tv_nsec >= 1000000000) {
+		next.tv_nsec += tick_ns;
+		while (next.tv_nsec >= 1000000000) {
 			next.tv_nsec -= 1000000000;
 			next.tv_sec++;
 		}
@@ -191,7 +191,9 @@ static void switches(uint64_t rate, uint64_t milliseconds)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN), i;
 	_Atomic uint64_t *trips = shared(cpus * 64);
-	uint64_t per_tick = rate / 2 / 1000 / cpus, total = 0, begin = now();
+	/* A tick is a millisecond, or as long as one round trip may take at that rate. */
+	uint64_t per_tick = rate / 2 / 1000 / cpus, tick_ns = per_tick ? 1000000 : 2000000000ULL * cpus / rate;
+	uint64_t total = 0, begin = now();
 
 	for (i = 0; i < cpus; i++) {
 		pid_t pid = fork();
@@ -199,7 +201,7 @@ static void switches(uint64_t rate, uint64_t milliseconds)
 		forked_or_fail(pid);
 		if (pid == 0) {
 			pin(i);
-			switch_lane(per_tick ? per_tick : 1, milliseconds, &trips[i * 8]);
+			switch_lane(per_tick ? per_tick : 1, tick_ns, milliseconds * 1000000 / tick_ns, &trips[i * 8]);
 			_exit(0);
 		}
 	}
