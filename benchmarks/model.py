@@ -158,11 +158,11 @@ _ASSUMED = """\
   "a record into the ring" in the results for two producers.
 - Program times are the kernel's (`bpf_stats_enabled`), so they contain what counting itself costs, the time of an
   empty program in the results. They are an upper bound, on caches as cold as this benchmark's.
-- The flush runs on one CPU and reads every task's first cache lines. Across NUMA nodes a line costs two to three times as
-  much: take the flush times twice.
+- The flush runs on one CPU and reads every task's first cache lines. Across NUMA nodes a line costs two to three times
+  as much: take the flush times twice.
 - One wakeup for two switches; one row a window for each active task and one for each exit.
-- The collector's drain and its batch are taken from windows of 5,000 rows. NDJSON and the terminal's page cost more than
-  a batch; see the part `collector`.
+- The collector's drain and its batch are taken from windows of 5,000 rows. NDJSON and the terminal's page cost more
+  than a batch; see the part `collector`.
 - Parquet bytes are those of rows that differ little; the summary and the CPUs' table come on top of them.
 """
 

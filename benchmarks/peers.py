@@ -25,6 +25,8 @@ from benchmarks.failures import BenchmarkError, PeerError
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 _PATIENCE_S = 30.0
 _NAPS = 30
+#: Where so many samples of a part were disturbed all the same, others trace here all the time: waiting is no use.
+_DISTURBED_ENOUGH = 5
 Sample = TypeVar("Sample")
 #: bpftrace looks for tracepoints in a mounted tracefs. It gets its own, in a mount namespace that ends with it.
 _OWN_MOUNTS = (
@@ -147,6 +149,7 @@ def undisturbed(sample: Callable[[], Sample], attempts: int = 3) -> Sample:
 
     After that many attempts it is taken as it is, and counted in ``observers``.
     """
+    attempts = attempts if observers.disturbed_samples < _DISTURBED_ENOUGH else 1
     for attempt in range(attempts):
         before = observers.foreign()
         result = sample()

@@ -35,10 +35,8 @@ struct state {
 	__u32 switches;
 	__u32 wakeups;
 	__u32 histogram[TASK_BUCKETS];
-	__u8 rest[856];
+	__u8 rest[STATE_BYTES - 416];
 };
-
-_Static_assert(sizeof(struct state) == STATE_BYTES, "as large as schedtel's");
 
 struct cpu_state {
 	__u32 seq;

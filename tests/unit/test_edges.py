@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import samples
 import test_machine
-from histories import FIRST_CPU_ON_THE_EDGE, RAN_FOR_NO_TIME, RAN_FOR_NO_TIME_ON_THE_EDGE, RAN_DURING_THE_WARM_UP, Collect, histories
+from histories import (
+    FIRST_CPU_ON_THE_EDGE,
+    RAN_DURING_THE_WARM_UP,
+    RAN_FOR_NO_TIME,
+    RAN_FOR_NO_TIME_ON_THE_EDGE,
+    Collect,
+    histories,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 from machine import FIRST_TID, HostLoader
