@@ -1,57 +1,42 @@
-"""A tree of kernel headers for the peers that compile at run time: bcc and bpftrace.
+"""Kernel headers for the peers that compile at run time, bcc and bpftrace: the tree that schedtel's bcc backend finds.
 
-They want the running kernel's. Where only another version's are installed, that one is used: programs that touch
-nothing but tracepoint arguments compile with it, and cost the same; what they print may be wrong.
+Where only another version's are installed, those serve: programs that touch nothing but tracepoint arguments compile
+with them and cost the same; what such a peer prints may be wrong.
 """
 
-import os
 import platform
-import subprocess
 from functools import cache
 from pathlib import Path
 
-from benchmarks import builds
-
-_SOURCES = Path("/usr/src")
+from schedtel import headers
+from schedtel.errors import CapabilityError
 
 
 @cache
-def tree() -> Path | None:
-    """A complete tree: the environment's, the running kernel's, or the newest installed one; None without any."""
-    if given := os.environ.get("BCC_KERNEL_SOURCE"):
-        return Path(given)
-    own = Path("/lib/modules") / platform.release() / "build"
-    if own.exists():
-        return own
-    common = sorted(_SOURCES.glob("linux-headers-*-common"))
-    return _merged(common[-1]) if common else None
+def _found() -> tuple[str, Path | None] | None:
+    try:
+        return headers.find_headers()
+    except CapabilityError:
+        return None
 
 
-def _merged(common: Path) -> Path:
-    """Debian splits its headers in two: links to the common part, and the architecture's on top."""
-    target = builds.scratch() / "headers"
-    machine = next(path for path in sorted(_SOURCES.glob(f"{common.name.removesuffix('common')}*")) if path != common)
-    for part in (common, machine):
-        # Links that exist are not made again: cp says so, and goes on.
-        subprocess.run(["cp", "-rsn", f"{part}/.", str(target)], capture_output=True, check=False)
-    return target
+def are_there() -> bool:
+    """True where there are headers of some version."""
+    return _found() is not None
 
 
 def environment() -> dict[str, str]:
-    """What tells bcc and bpftrace where the tree is."""
-    found = str(tree() or "")
-    return {name: found for name in ("BCC_KERNEL_SOURCE", "BPFTRACE_KERNEL_SOURCE") if found}
+    """What tells bcc and bpftrace where the tree is; empty when they find it by themselves."""
+    tree = _found()[1] if _found() else None
+    return {name: str(tree) for name in ("BCC_KERNEL_SOURCE", "BPFTRACE_KERNEL_SOURCE") if tree}
 
 
 def note() -> str:
     """What a reader of the results should know of the tree; empty when it is the running kernel's."""
-    found = tree()
+    found = _found()
     if found is None:
         return "no kernel headers (apt install linux-headers-$(uname -r))"
-    release = _release(found)
+    tree = found[1]
+    path = tree / "include" / "config" / "kernel.release" if tree else None
+    release = path.read_text().strip() if path and path.exists() else ""
     return "" if release in ("", platform.release()) else f"compiled with the headers of Linux {release}"
-
-
-def _release(found: Path) -> str:
-    path = found / "include" / "config" / "kernel.release"
-    return path.read_text().strip() if path.exists() else ""

@@ -185,13 +185,13 @@ def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]])
 
 
 def _bpftrace() -> Peer:
-    path, source = tool("runqlat.bt"), headers.tree()
+    path = tool("runqlat.bt")
     command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _OWN_MOUNTS, "sh", str(path))
     environment = headers.environment()
     peer = Peer("runqlat.bt", partial(running, command, environment), _SWITCH_AND_WAKEUPS, note=headers.note())
     if path is None:
         return replace(peer, missing="not installed (apt install bpftrace)")
-    return peer if source else replace(peer, missing=headers.note())
+    return peer if headers.are_there() else replace(peer, missing=headers.note())
 
 
 def _bcc() -> Peer:
@@ -200,7 +200,7 @@ def _bcc() -> Peer:
     peer = Peer("bcc runqlat", watching, _SWITCH_AND_WAKEUPS, settle_s=1, note=headers.note())
     if path is None:
         return replace(peer, missing="not installed (apt install bpfcc-tools)")
-    return peer if headers.tree() else replace(peer, missing=headers.note())
+    return peer if headers.are_there() else replace(peer, missing=headers.note())
 
 
 def _recorder(name: str, watching: Callable[[], AbstractContextManager[int]], tool_name: str, package: str) -> Peer:

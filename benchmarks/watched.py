@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from benchmarks import kernel, peers
 from schedtel import tables
-from schedtel.core import DEFAULT_RING_BYTES, CoreLoader, RawWindow
+from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths
+from schedtel.loader import RawWindow
 
 FOREVER_NS = 2**62
 #: The last thread to run has told so before it sleeps again.

@@ -7,7 +7,13 @@ The modules, in the order in which data flows through them:
     btf, layout the records of bpf/records.h  → numpy dtypes, checked against the object
     ring        the mapped ring buffer        → records
     rows        records of all windows        → one array a window
-    core        the loader                    → raw windows
+    loader      the window protocol           → raw windows, by either of
+    core        libbpf, CO-RE objects         → a loader
+    headers, tracepoints, bcc_compiler        → bcc's programs, by bcc_child in a process of its own
+    slots, pool the slots of bpf/slots.h      → records
+    procfs, seeding     /proc                 → slots of tasks older than tracing
+    bcc_loader  all of these                  → a loader
+    backends    a user's choice               → a loader that works
     live        the window grid               → windows
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables

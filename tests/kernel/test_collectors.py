@@ -186,7 +186,7 @@ def test_two_capabilities_are_enough():
     assert len(result.stdout.splitlines()) == 2
     doctor = schedtel_command("doctor", prefix=TWO_CAPABILITIES)
     assert doctor.returncode == 0
-    assert "yes  task storage, iterators, attach" in doctor.stdout
+    assert "yes  core: task storage, iterators, attach" in doctor.stdout
 
 
 def test_without_them_it_says_what_is_missing():
@@ -212,7 +212,7 @@ def test_a_machine_without_btf_or_libbpf_is_told_so(hidden, words):
     else:
         hidden = [hidden]
     mounts = "".join(f"mount --bind /dev/null {os.path.realpath(path)} && " for path in hidden)
-    script = f"{mounts} exec {' '.join(COMMAND)} live -n 1"
+    script = f"{mounts} exec {' '.join(COMMAND)} live -n 1 --backend core"
     result = subprocess.run(
         ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
     )

@@ -16,8 +16,9 @@ from unittest import mock
 import numpy as np
 from model import Arrive, Event, Exit, Fork, Release, Switch, Wake
 
-from schedtel import core, layout
-from schedtel.core import CoreLoader, RawWindow
+from schedtel import layout, loader
+from schedtel.core import CoreLoader
+from schedtel.loader import RawWindow
 from schedtel.rows import Rows
 
 IDLE = -1
@@ -139,7 +140,7 @@ class HostLoader(CoreLoader):
         exiting = threading.Thread(target=self.happen, args=(event,))
         exiting.start()
         assert reached.wait(_PATIENCE_S), "the exit asked the ring for nothing"
-        with mock.patch.object(core, "time", SimpleNamespace(sleep=finish, monotonic_ns=time.monotonic_ns)):
+        with mock.patch.object(loader, "time", SimpleNamespace(sleep=finish, monotonic_ns=time.monotonic_ns)):
             window = self.collect_at(now, next_edge)
         waited = go_on.is_set()
         finish(0)
@@ -168,7 +169,7 @@ class HostLoader(CoreLoader):
             return next_edge
 
         self.now = max(self.now, now)
-        with mock.patch.object(core, "_online_cpus", return_value=set(range(self._cpus))):
+        with mock.patch.object(loader, "online_cpus", return_value=set(range(self._cpus))):
             window = self.collect(edge_after)
         return replace(window, tasks=window.tasks.copy())
 

@@ -6,7 +6,7 @@ from machine import HostLoader
 from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 
 from schedtel import window as built
-from schedtel.core import RawWindow
+from schedtel.loader import RawWindow
 from schedtel.window import Window
 
 MS = 1_000_000

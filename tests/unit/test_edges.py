@@ -339,6 +339,15 @@ def test_a_wakeup_nobody_told_of_is_made_up_for_and_counted(loader):
     assert window.losses["programs_skipped"] == 1
 
 
+def test_an_exit_nobody_told_of_is_made_up_for_at_the_last_switch(loader):
+    play(loader, *born_and_running(), Switch(1_700, 0, 0, None, prev_state=TASK_DEAD), Release(1_710, 0))
+    window = collect(loader)
+    row = rows_of(window)[0]
+    assert (row["running"], row["alive_ns"], row["completion_ns"]) == (600, 600, 1_700)
+    assert window.losses["programs_skipped"] == 1
+    assert_law_2(window)
+
+
 def test_a_switch_nobody_told_of_is_dated_by_the_kernels_books(loader):
     """Task 1 waits since 1200 and is seen leaving at 1700; the kernel says that it had been on the CPU for 100 ns."""
     play(loader, *born_and_running(), Fork(1_200, 1), Arrive(1_200, 1), Switch(1_300, 0, 0, None, prev_state=SLEEPING))
@@ -387,6 +396,16 @@ def test_a_switch_nobody_told_of_cannot_be_older_than_what_is_known(loader, leav
     assert (row["wakeup_wait"], row["max_wait_ns"], row["running"]) == (since - arrival, since - arrival, 1_700 - since)
     assert (row["first_cpu_ns"], window.losses["samples_discarded"]) == (since, 0)
     assert_law_2(window)
+
+
+def test_a_life_that_ends_without_any_time_on_a_cpu_that_was_told_of_keeps_its_row(library):
+    """A sleeper's wakeup and switch are withheld, and the kernel's books are a tick old: its completion is still one."""
+    loader = started(library, min_activity_ns=1)
+    play(loader, *born_and_running(), Switch(1_200, 0, 0, None, prev_state=SLEEPING))
+    collect(loader)
+    play(loader, Exit(EDGE + 700, 0, 0))
+    [record] = collect(loader, NEXT_EDGE + 1, 4_000).tasks
+    assert (record["completion_ns"], record["alive_ns"]) == (EDGE + 700, 700)
 
 
 @pytest.mark.parametrize("leaves", [Exit(EDGE + 700, 0, 0), Switch(EDGE + 700, 0, 0, None, prev_state=SLEEPING)])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from machine import FIRST_TID, HostLoader
 
 from schedtel import layout
-from schedtel.core import RawWindow
+from schedtel.loader import RawWindow
 
 BANK_TIMES = {
     "running": layout.RUNNING,

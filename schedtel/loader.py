@@ -1,0 +1,208 @@
+"""What every loader shares: the window protocol. Edges set, frozen banks read, the next window opened.
+
+Knows the mapped pages of ``bpf/records.h`` and neither how they came into the kernel nor Arrow. The protocol is
+described in ``bpf/machine.h``.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from schedtel import layout
+from schedtel.rows import Rows
+
+#: How far ahead an edge is put that should come at once: setting it must be over when it passes.
+_SETTLE_NS = 1_000_000
+_CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
+_CAP_SYS_ADMIN = 21
+
+
+def missing_capabilities() -> list[str]:
+    """Which of CAP_BPF and CAP_PERFMON this process lacks; CAP_SYS_ADMIN stands for both."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+    if effective >> _CAP_SYS_ADMIN & 1:
+        return []
+    return [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
+
+
+def possible_cpus() -> int:
+    """One more than the highest CPU number the kernel may ever use."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+        return int(file.read().strip().replace(",", "-").split("-")[-1]) + 1
+
+
+@dataclass
+class RawWindow:
+    """What one window left behind in the kernel.
+
+    ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten when the next window's are drained; ``folded``: (m,) of
+    ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with ``cpu_numbers``
+    beside it; ``losses``: counts of this window; ``unknown``: columns of ``tasks`` that this loader cannot tell.
+    """
+
+    number: int
+    start_ns: int
+    end_ns: int
+    tasks: np.ndarray
+    folded: np.ndarray
+    cpus: np.ndarray
+    cpu_numbers: np.ndarray
+    losses: dict[str, int]
+    bpf_ns: int | None
+    unknown: tuple[str, ...] = ()
+
+
+class Loader:
+    """The kernel side, loaded, attached and seeded. A window runs from construction to the first :meth:`open_first`.
+
+    A subclass maps ``_control`` (of ``layout.CONTROL``) and ``_cpu_states`` (of ``layout.CPU_STATE``, one a possible
+    CPU), fills ``_rows`` with task records, and gives the methods that raise NotImplementedError here.
+    """
+
+    name: str
+    is_eevdf: bool
+    #: Columns of ``tasks`` that it cannot tell.
+    unknown: tuple[str, ...] = ()
+    _cpus: int
+    _control: np.void
+    _cpu_states: np.ndarray
+    _rows: Rows
+    _losses: dict[str, int]
+    _bpf_ns: int
+
+    def wait(self, deadline_ns: int) -> None:
+        """Sleep until the kernel side asks for something, or until the deadline."""
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """Make a :meth:`wait` return at once. Safe in a signal handler and from another thread."""
+        raise NotImplementedError
+
+    def run_counts(self) -> dict[str, tuple[int, int]]:
+        """Runs and nanoseconds of each program since load; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Detach and unload. What has been collected stays valid."""
+        raise NotImplementedError
+
+    def _flush(self) -> None:
+        """Have every task reported for the open window, whose end has passed."""
+        raise NotImplementedError
+
+    def _drain(self) -> bool:
+        """Take what has been reported since; True when there was anything."""
+        raise NotImplementedError
+
+    def _skipped(self) -> int:
+        """Runs of programs that the kernel has skipped since load."""
+        raise NotImplementedError
+
+    def _count_bpf_ns(self) -> int:
+        raise NotImplementedError
+
+    # ---- windows ----
+
+    @property
+    def window(self) -> int:
+        """Number of the window that is open."""
+        return int(self._control["grid"]["window"])
+
+    def open_first(self, end_ns: int) -> int:
+        """End the warm-up shortly from now and open the first real window; returns its start."""
+        start = self.end_now()
+        self._sleep_past(start)
+        self._flush()  # its records are dropped, but the CPU time of its tasks is part of their lives
+        self._advance(lambda _: end_ns)
+        self._losses = self._count_losses()
+        return start
+
+    @property
+    def edge_ns(self) -> int:
+        """Where the open window ends."""
+        return int(self._control["grid"]["edge_ns"][self.window & 3])
+
+    def end_now(self) -> int:
+        """Move the open window's end to the nearest safe moment; returns it."""
+        end = time.monotonic_ns() + _SETTLE_NS
+        if end >= self.edge_ns:  # it is about to end by itself, or has
+            return self.edge_ns
+        self._control["grid"]["edge_ns"][self.window & 3] = end
+        self._check_ahead(end)
+        return end
+
+    def collect(self, edge_after: Callable[[int], int]) -> RawWindow:
+        """Read the window whose end has passed and open the next one, until edge_after(now)."""
+        number, grid = self.window, self._control["grid"]
+        start, end = (int(grid["edge_ns"][n & 3]) for n in (number - 1, number))
+        self._sleep_past(end)
+        self._flush()
+        cpu_numbers = np.array([cpu for cpu in sorted(online_cpus()) if cpu < self._cpus])
+        cpus = np.concatenate([self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers])
+        self._drain()  # of lives that ended while the flush passed them over; their CPUs have been waited for
+        folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
+        self._advance(edge_after)
+        tasks = self._rows.take(number)
+        losses, bpf_ns = self._losses_since(), self._bpf_ns_since()
+        return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns, self.unknown)
+
+    def _sleep_past(self, moment_ns: int) -> None:
+        while (remaining := moment_ns - time.monotonic_ns()) >= 0:
+            time.sleep((remaining + 1000) / 1e9)
+
+    def _advance(self, edge_after: Callable[[int], int]) -> None:
+        """Open the next window. Its end is written first: programs read it only once the number has changed."""
+        grid, number = self._control["grid"], self.window + 1
+        end = edge_after(time.monotonic_ns())
+        grid["edge_ns"][number & 3] = end
+        grid["window"] = number
+        self._check_ahead(end)
+
+    def _check_ahead(self, end_ns: int) -> None:
+        """Held up while setting an edge until it was past: tasks may disagree about it, and the window says so."""
+        if time.monotonic_ns() >= end_ns:
+            self._control["losses"]["state_failed"] += 1
+
+    def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> np.ndarray:
+        """One CPU's bank as it stood at the window's end: shape (1,)."""
+        state = self._cpu_states[cpu : cpu + 1]
+        while True:
+            before = state["word"].copy()
+            newest, since = int(state["window"][0]), int(state["since_ns"][0])
+            bank = state["bank"][:, number & 1].copy() if newest >= number else np.zeros(1, layout.CPU_BANK)
+            if newest <= number:
+                bank["time_ns"][0, before["phase"][0]] += max(0, end - max(since, start))
+            # Checked for a frozen bank too: a life that ends just now may fold its owed row into it.
+            if not before["seq"][0] & 1 and state["word"][0] == before[0]:
+                break
+            time.sleep(0)
+        # No switch and no running task was seen since attach: nothing has run there.
+        bank["time_ns"][0, layout.CPU_IDLE] += bank["time_ns"][0, layout.CPU_UNKNOWN]
+        return bank
+
+    # ---- what was lost, and what looking cost ----
+
+    def _count_losses(self) -> dict[str, int]:
+        counts = {name: int(self._control["losses"][name]) for name in layout.LOSSES.names or ()}
+        return counts | {"programs_skipped": self._skipped() + counts.pop("events_missed")}
+
+    def _losses_since(self) -> dict[str, int]:
+        before, self._losses = self._losses, self._count_losses()
+        return {name: count - before[name] for name, count in self._losses.items()}
+
+    def _bpf_ns_since(self) -> int | None:
+        before, self._bpf_ns = self._bpf_ns, self._count_bpf_ns()
+        return self._bpf_ns - before if self._bpf_ns > before else None
+
+
+def online_cpus() -> set[int]:
+    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
+        text = file.read().strip()
+    cpus: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        cpus |= set(range(int(first), int(last or first) + 1))
+    return cpus
