@@ -16,6 +16,7 @@ The modules, in the order in which data flows through them:
     recorders     perf sched record, ftrace    → writing down every event, and shown to have done so
     peers         everybody                    → watching and proved to watch, or why not
     rungs         the ladder                   → one thing more on each rung, as peers
+    rounds        subjects, a way to sample one    → samples of all, taken in turns
     watched       schedtel's loader in here    → windows that end when told to, and what each took
     programs, slowdown, startup, collector, flush, footprint, growth, pressure, soak
                                                → rows, one module for each part

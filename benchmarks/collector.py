@@ -7,8 +7,9 @@ import time
 from dataclasses import replace
 
 from benchmarks import peers, process, workloads
-from benchmarks.measures import Plan, Row, Target, rotations, row
+from benchmarks.measures import Plan, Row, Target, row
 from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
 
 PART = "collector"
 ROUNDS = 2
@@ -25,23 +26,21 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     takers = {"schedtel": subject} | {
         peer.name: peer for peer in peers.measured() if peer.name not in ("schedtel", "ftrace")
     }
-    rows = _rows(takers, 300, plan.rounds(ROUNDS))
-    return rows + _rows({"schedtel": subject}, 10_000, plan.rounds(ROUNDS)), []
+    rows, notes = _rows(takers, 300, plan.rounds(ROUNDS))
+    more, said = _rows({"schedtel": subject}, 10_000, plan.rounds(ROUNDS))
+    return rows + more, notes + said
 
 
-def _rows(takers: dict[str, Peer], active: int, rounds: int) -> list[Row]:
-    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in takers}
+def _rows(takers: dict[str, Peer], active: int, rounds: int) -> tuple[list[Row], list[str]]:
     with workloads.workers(active) as load:
-        for order in rotations(list(takers), rounds):
-            for name in order:
-                samples[name].append(peers.undisturbed(lambda name=name: _sample(takers[name], load), attempts=2))
+        samples, notes = interleaved(takers, rounds, lambda peer: _sample(peer, load), attempts=2)
     rows = []
     for name, values in samples.items():
         cpu, resident = (list(column) for column in zip(*values, strict=True))
         targets = (_CPU_TARGETS[active], _RSS_TARGET) if name == "schedtel" else (None, None)
         rows.append(row(f"CPU, {active:,} active tasks", name, "% of a CPU", cpu, targets[0]))
         rows.append(row(f"RSS, {active:,} active tasks", name, "MB", resident, targets[1]))
-    return rows
+    return rows, notes
 
 
 def _sample(peer: Peer, load: workloads.Workers) -> tuple[float, float]:

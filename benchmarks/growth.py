@@ -3,6 +3,7 @@
 Cost should grow with activity. What a sleeping task costs is the walk past it at a window's end, shown by itself.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ _WINDOWS, _WINDOWS_LARGE = {"100ms": 0.1, "1s": 1.0, "5s": 5.0}, {"15s": 15.0, "
 _SOME = 300
 _LOAD_MS = 1_000
 _HOT = ("on_switch", "on_wakeup")
-_CGROUP = "schedtel-bench"
+_CGROUP = f"schedtel-bench-{os.getpid()}"
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:

@@ -8,8 +8,9 @@ import time
 
 from benchmarks import kernel, peers, rungs, workloads
 from benchmarks.failures import PeerError
-from benchmarks.measures import Plan, Row, Target, ratio, rotations, row
+from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
 
 PART = "programs"
 LOOPS, WARM_UP_LOOPS, LIVES, WARM_UP_LIVES, ROUNDS = 60_000, 5_000, 8_000, 500, 5
@@ -18,6 +19,7 @@ _TARGETS = {
     ("switch", "runqlat"): Target(0.40),
     ("wakeup", "runqlat"): Target(0.50),
 }
+#: (event, peer) → mean ns per run, one for each round.
 Samples = dict[tuple[str, str], list[float]]
 
 
@@ -27,18 +29,9 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
         return [], ["programs: not measured, perf is missing (apt install linux-perf)"]
     takers = {peer.name: peer for peer in (*rungs.ladder(), *peers.measured()) if peer.programs}
     with kernel.counting():
-        samples = _samples(takers, plan.rounds(ROUNDS))
-    return _rows(samples, list(takers)), []
-
-
-def _samples(takers: dict[str, Peer], rounds: int) -> Samples:
-    """(event, peer) → mean ns per run, one for each round."""
-    samples: Samples = {}
-    for order in rotations(list(takers), rounds):
-        for name in order:
-            for event, mean_ns in peers.undisturbed(lambda name=name: _sample(takers[name])).items():
-                samples.setdefault((event, name), []).append(mean_ns)
-    return samples
+        taken, notes = interleaved(takers, plan.rounds(ROUNDS), _sample)
+    samples = {(event, name): [one[event] for one in each] for name, each in taken.items() for event in each[0]}
+    return _rows(samples, list(taken)), notes
 
 
 def _sample(peer: Peer) -> dict[str, float]:

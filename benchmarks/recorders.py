@@ -17,7 +17,7 @@ _PATIENCE_S = 15.0
 #: A record of sched_switch is larger than this in perf.data; an entry of ftrace is one entry.
 _LEAST_BYTES = 40
 _EVENTS = ("sched_switch", "sched_wakeup", "sched_wakeup_new")
-_INSTANCE = "schedtel-bench"
+_INSTANCE = f"schedtel-bench-{os.getpid()}"
 
 
 @contextmanager

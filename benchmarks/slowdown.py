@@ -11,8 +11,9 @@ from functools import partial
 from statistics import mean
 
 from benchmarks import kernel, peers, rungs, workloads
-from benchmarks.measures import Plan, Row, Target, ratio, rotations, row
+from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
 
 PART = "slowdown"
 ROUNDS, PIPE_LOOPS, WARM_UP_LOOPS = 5, 100_000, 5_000
@@ -38,12 +39,9 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     notes = ["slowdown: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
     alone = [Peer(name, lambda: nullcontext(0), settle_s=0) for name in _NOBODY]
     takers = {peer.name: peer for peer in (*alone, *rungs.ladder(), *peers.measured())}
-    samples: Samples = {(load, name): [] for load in _LOADS for name in takers}
-    for order in rotations(list(takers), plan.rounds(ROUNDS)):
-        for name in order:
-            for load, value in peers.undisturbed(lambda name=name: _sample(takers[name])).items():
-                samples[load, name].append(value)
-    return [line for load in _LOADS for line in _rows(load, samples, list(takers)[2:])], notes
+    taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample)
+    samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in _LOADS}
+    return [line for load in _LOADS for line in _rows(load, samples, list(taken)[2:])], notes + said
 
 
 def _sample(peer: Peer) -> dict[str, float]:

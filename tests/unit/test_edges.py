@@ -399,7 +399,7 @@ def test_a_switch_nobody_told_of_cannot_be_older_than_what_is_known(loader, leav
 
 
 def test_a_life_that_ends_without_any_time_on_a_cpu_that_was_told_of_keeps_its_row(library):
-    """A sleeper's wakeup and switch are withheld, and the kernel's books are a tick old: its completion is still one."""
+    """A sleeper's wakeup and switch are withheld, and the kernel's books a tick old: its completion is still one."""
     loader = started(library, min_activity_ns=1)
     play(loader, *born_and_running(), Switch(1_200, 0, 0, None, prev_state=SLEEPING))
     collect(loader)
