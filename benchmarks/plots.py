@@ -17,6 +17,7 @@ try:
 
     mpl.use("svg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogFormatter, StrMethodFormatter
 except ImportError:
     raise SystemExit("benchmarks.plots: matplotlib is missing (pip install '.[bench]')") from None
 
@@ -77,19 +78,30 @@ def _color(subject: str) -> str:
     return _STEP if subject == "empty" or subject.startswith("+") else _THEIRS
 
 
+#: Of each panel of the growth: axis, unit, how its measures begin, label, scale of its y-axis.
+_GROWTH = (
+    ("threads", "ms", "flush, ", "flush (ms)", "log"),
+    ("threads", "ns/task", "", "flush (ns a task)", "linear"),
+    ("threads", "ratio", "share", "share of sleepers in the flush", "linear"),
+    ("switches/s asked for", "% of a CPU", "BPF", "BPF time (% of a CPU)", "log"),
+    ("cgroups", "ms", "", "window's end (ms)", "log"),
+    ("window, s", "% of a CPU", "collector CPU", "collector (% of a CPU)", "log"),
+)
+
+
 def growth(rows: Rows) -> Any:
     """Flush by threads, BPF time by switches, a window's end by cgroups, the collector by the window's length."""
-    panels = (
-        ("threads", "ms", "flush, ", "flush (ms)"),
-        ("switches/s asked for", "% of a CPU", "BPF", "BPF time (% of a CPU)"),
-        ("cgroups", "ms", "", "window's end (ms)"),
-        ("window, s", "% of a CPU", "collector CPU", "collector (% of a CPU)"),
-    )
-    figure, axes = plt.subplots(2, 2, figsize=(10, 7))
-    for axis, (name, unit, prefix, label) in zip(axes.flat, panels, strict=True):
+    figure, axes = plt.subplots(2, 3, figsize=(13, 7))
+    for axis, (name, unit, prefix, label, scale) in zip(axes.flat, _GROWTH, strict=True):
         own = [row for row in rows if row["axis"] == name and row["unit"] == unit]
         _curves(axis, [row for row in own if row["measure"].startswith(prefix)])
-        axis.set(xlabel=name, ylabel=label, xscale="log", yscale="log")
+        axis.set(xlabel=name, ylabel=label, xscale="log", yscale=scale)
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        if scale == "linear":
+            axis.set_ylim(bottom=0)
+        else:
+            axis.yaxis.set_major_formatter(LogFormatter())
+            axis.yaxis.set_minor_formatter(LogFormatter())
     return figure
 
 

@@ -23,6 +23,8 @@ _LOSSES = ("ring_dropped", "state_failed", "samples_discarded")
 _POINTS = 200
 #: Windows of the start, in which memory that will be used again is still being taken.
 _WARM_UP = 40
+#: The last window is written by a process that is ending: its files are being closed already.
+_LAST = -1
 _LOADS: tuple[Callable[[], object], ...] = (
     lambda: time.sleep(2),
     lambda: workloads.switches_per_second(100_000, 2_000),
@@ -98,7 +100,7 @@ def _read(collector: subprocess.Popen, begin: float, seen: Seen) -> None:
 
 
 def _rows(seen: Seen) -> list[Row]:
-    settled = slice(_WARM_UP, None)
+    settled = slice(_WARM_UP, _LAST)
     hours = [second / 3600 for second in seen.seconds[settled]]
     gaps = sum(after[0] != before[1] for before, after in pairwise(seen.edges))
     # The first window begins when tracing does.
@@ -139,8 +141,9 @@ def _curves(seen: Seen) -> list[Row]:
         ("active tasks", "1"): seen.active,
         ("collector CPU", "% of a CPU"): seen.cpu_percent,
     }
-    step = -(-len(seen.seconds) // _POINTS)
-    stretches = [slice(start, start + step) for start in range(0, len(seen.seconds), step)]
+    count = len(seen.seconds) + _LAST
+    step = -(-count // _POINTS)
+    stretches = [slice(start, min(start + step, count)) for start in range(0, count, step)]
     return [
         point(f"{measure} over time", "schedtel", unit, values[stretch], "seconds", seen.seconds[stretch][0])
         for (measure, unit), values in curves.items()
