@@ -100,7 +100,7 @@ def growth(rows: Rows) -> Any:
         if scale == "linear":
             axis.set_ylim(bottom=0)
         else:
-            axis.yaxis.set_major_formatter(LogFormatter())
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
             axis.yaxis.set_minor_formatter(LogFormatter())
     return figure
 
