@@ -33,9 +33,11 @@ lint: .venv/.dev
 	$(PIP) install --no-deps --target build/typed .
 	cd build/typed && ../../.venv/bin/mypy --config-file ../../pyproject.toml -p schedtel
 
-bench: .venv/.test
+bench: .venv/.bench
 	scripts/bench-packages
 	$(SUDO) .venv/bin/python -m benchmarks $(ARGS)
+	$(SUDO) .venv/bin/python -m benchmarks.plots
+	$(SUDO) .venv/bin/python -m benchmarks.model
 
 clean:
 	rm -rf .venv build dist *.egg-info schedtel/_bpf
@@ -54,6 +56,10 @@ clean:
 .venv/.test: .venv/.env
 	scripts/system-packages test
 	$(PIP) install -e '.[test]'
+	@touch $@
+
+.venv/.bench: .venv/.test
+	$(PIP) install -e '.[bench]'
 	@touch $@
 
 .venv/.dev: .venv/.env

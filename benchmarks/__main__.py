@@ -9,51 +9,60 @@ from types import ModuleType
 
 import click
 
-from benchmarks import flush, memory, peers, pipe, programs, report, startup
-from benchmarks.measures import Row
+from benchmarks import collector, flush, footprint, growth, peers, pressure, programs, report, slowdown, soak, startup
+from benchmarks.failures import BenchmarkError
+from benchmarks.measures import Plan, Row
 from schedtel.errors import SchedtelError
 
-PARTS: dict[str, ModuleType] = {module.PART: module for module in (programs, pipe, startup, memory, flush)}
-_RESULTS = Path(__file__).parent / "results"
+#: Measured without being asked for, in this order.
+USUAL: dict[str, ModuleType] = {
+    module.PART: module for module in (programs, slowdown, startup, collector, flush, footprint, growth, pressure)
+}
+PARTS = USUAL | {soak.PART: soak}
+RESULTS = Path(__file__).parent / "results"
 
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
-@click.option("--output", type=click.Path(path_type=Path), default=_RESULTS, help="Directory of the results.")
-def main(parts: tuple[str, ...], output: Path) -> None:
-    """Measure schedtel beside its peers, all in one run. Without PARTS, everything; about five minutes.
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS, help="Directory of the results.")
+@click.option("--repeats", type=click.IntRange(min=1), help="Rounds of every part, instead of its own number.")
+@click.option("--large", is_flag=True, help="Growth up to 50,000 threads and windows of a minute.")
+@click.option("--minutes", type=click.FloatRange(min=0.2), default=60.0, show_default=True, help="Length of the soak.")
+def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool, minutes: float) -> None:
+    """Measure schedtel beside its peers. Without PARTS, everything but the soak; up to 15 minutes.
 
-    Targets are printed beside what was measured. A missed target is no error.
+    Targets are printed beside what was measured. A missed target is no error. Parts not asked for keep the results
+    they had.
     """
     if os.geteuid():
         sys.exit("benchmarks: loading BPF programs and reading their run times needs root (use sudo)")
-    rows, notes = _measure(parts or tuple(PARTS))
-    facts = report.machine() | {part: str(PARTS[part].__doc__).splitlines()[0] for part in parts or PARTS}
-    click.echo(report.markdown(rows, facts, notes))
-    report.write(output, rows, facts, notes)
+    plan = Plan(repeats, large, minutes)
+    for part in parts or USUAL:
+        begin = time.monotonic()
+        rows, notes = _measured(part, plan)
+        report.write_part(output, part, rows, report.machine() | report.peer_facts(peers.everybody()), notes)
+        click.echo(f"{part}: {time.monotonic() - begin:.0f} s", err=True)
+    text = _document(output)
+    (output / "results.md").write_text(text, encoding="utf-8")
+    click.echo(text)
     click.echo(f"written to {output}", err=True)
 
 
-def _measure(parts: tuple[str, ...]) -> tuple[list[Row], list[str]]:
-    rows: list[Row] = []
-    notes: list[str] = []
-    for part in parts:
-        begin = time.monotonic()
-        found, said = _measured(part)
-        rows += [replace(row, part=part) for row in found]
-        notes += said
-        click.echo(f"{part}: {time.monotonic() - begin:.0f} s", err=True)
-    if disturbed := peers.observers.disturbed_samples:
-        notes.append(f"{disturbed} samples were taken while BPF programs of other processes were loaded")
-    return rows, notes
-
-
-def _measured(part: str) -> tuple[list[Row], list[str]]:
+def _measured(part: str, plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows and notes of a part; that it could not be measured is a note too, and the other parts go on."""
+    peers.observers.disturbed_samples = 0
     try:
-        return PARTS[part].measure()
-    except (peers.PeerError, SchedtelError) as error:
+        rows, notes = PARTS[part].measure(plan)
+    except (BenchmarkError, SchedtelError, OSError) as error:
         return [], [f"{part}: not measured: {error}"]
+    if disturbed := peers.observers.disturbed_samples:
+        notes = [*notes, f"{disturbed} samples were taken while BPF programs of other processes were loaded"]
+    return [replace(row, part=part) for row in rows], notes
+
+
+def _document(output: Path) -> str:
+    results = [result for part in PARTS if (result := report.read_part(output, part))]
+    return report.markdown(results, {part: str(module.__doc__).strip() for part, module in PARTS.items()})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,66 @@
-"""Stands in for ``schedtel live`` where the command does not run: takes a window a second and writes it as NDJSON."""
+"""CPU time and resident memory of a collector: windows of 5 s with 300 and with 10,000 active tasks.
 
-import sys
+A task is active when it ran in the window: here, each of them wakes up once a second. Peers print every second.
+"""
 
-import schedtel
+import time
+from dataclasses import replace
 
-if __name__ == "__main__":
-    with schedtel.live(window="1s") as source:
-        for window in source:
-            sys.stdout.write(window.to_ndjson() + "\n")
-            sys.stdout.flush()
+from benchmarks import peers, process, workloads
+from benchmarks.measures import Plan, Row, Target, row
+from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
+
+PART = "collector"
+ROUNDS = 2
+#: schedtel's windows, and how many of them one sample takes; peers print every second.
+_WINDOW_S, _WINDOWS, _PEER_S = 5.0, 2, 4.0
+_RSS_TARGET = Target(75)
+_CPU_TARGETS = {300: Target(0.3), 10_000: Target(2.0)}
+
+
+def measure(plan: Plan) -> tuple[list[Row], list[str]]:
+    """Rows, and notes on what could not be measured."""
+    subject = replace(peers.schedtel(), watching=lambda: peers.running(peers.schedtel_command("5s")))
+    # ftrace has no collector: nobody reads its buffers here.
+    takers = {"schedtel": subject} | {
+        peer.name: peer for peer in peers.measured() if peer.name not in ("schedtel", "ftrace")
+    }
+    rows, notes = _rows(takers, 300, plan.rounds(ROUNDS))
+    more, said = _rows({"schedtel": subject}, 10_000, plan.rounds(ROUNDS))
+    return rows + more, notes + said
+
+
+def _rows(takers: dict[str, Peer], active: int, rounds: int) -> tuple[list[Row], list[str]]:
+    with workloads.workers(active) as load:
+        samples, notes = interleaved(takers, rounds, lambda peer: _sample(peer, load), attempts=2)
+    rows = []
+    for name, values in samples.items():
+        cpu, resident = (list(column) for column in zip(*values, strict=True))
+        targets = (_CPU_TARGETS[active], _RSS_TARGET) if name == "schedtel" else (None, None)
+        rows.append(row(f"CPU, {active:,} active tasks", name, "% of a CPU", cpu, targets[0]))
+        rows.append(row(f"RSS, {active:,} active tasks", name, "MB", resident, targets[1]))
+    return rows, notes
+
+
+def _sample(peer: Peer, load: workloads.Workers) -> tuple[float, float]:
+    """Percent of a CPU over whole windows, the first left out; megabytes at their end."""
+    with peer.watching() as pid:
+        # From just behind one edge of the collector's grid to just behind another: as many flushes as windows.
+        ours = peer.name == "schedtel"
+        _pulse_until(load, _next_edge_s() + 0.5 if ours else time.monotonic() + 1)
+        begin, before = time.monotonic(), process.cpu_ns(pid)
+        _pulse_until(load, begin + (_WINDOWS * _WINDOW_S if ours else _PEER_S))
+        cpu_ns, seconds = process.cpu_ns(pid) - before, time.monotonic() - begin
+        return cpu_ns / 1e7 / seconds, process.resident_mb(pid)
+
+
+def _next_edge_s() -> float:
+    return (time.monotonic() // _WINDOW_S + 1) * _WINDOW_S
+
+
+def _pulse_until(load: workloads.Workers, moment_s: float) -> None:
+    """Wake every task once a second until then."""
+    while (left := moment_s - time.monotonic()) > 0:
+        load.pulse()
+        time.sleep(min(1.0, max(0.0, left)))

@@ -1,4 +1,4 @@
-"""What the kernel's books say: run times of BPF programs, who owns them, resident memory."""
+"""What the kernel's books say of BPF: run times of programs, who owns them, how large they and their maps are."""
 
 import ctypes
 import os
@@ -14,6 +14,10 @@ from schedtel.libbpf import ProgInfo, libbpf
 _STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 #: enum bpf_prog_type (include/uapi/linux/bpf.h): kprobe, tracepoint, perf_event, raw_tracepoint, …_writable, tracing.
 _OBSERVERS = {2, 5, 7, 17, 24, 26}
+_PROG_TYPE_SYSCALL = 31
+_INSTRUCTION_BYTES = 8
+#: The kernel cuts the names of programs to so many letters.
+NAME_LENGTH = 15
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class Runs:
     @property
     def mean_ns(self) -> float:
         return self.run_time_ns / self.runs
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a program is after the verifier: BPF instructions, and bytes of machine code."""
+
+    instructions: int
+    machine_bytes: int
 
 
 @contextmanager
@@ -70,26 +82,48 @@ def _descriptors(pid: int, kind: str) -> list[str]:
     return found
 
 
-_PROG_TYPE_SYSCALL = 31
+def _numbers(texts: list[str], name: str) -> list[int]:
+    """A field's value in each fdinfo that has it."""
+    found = (re.search(rf"^{name}:\s*(\d+)", text, re.MULTILINE) for text in texts)
+    return [int(number[1]) for number in found if number]
 
 
 def program_ids(pid: int) -> set[int]:
     """Ids of the BPF programs that a process has loaded and holds."""
-    numbers = (re.search(r"^prog_id:\s*(\d+)", text, re.MULTILINE) for text in _descriptors(pid, "bpf-prog"))
-    return {int(number[1]) for number in numbers if number}
+    return set(_numbers(_descriptors(pid, "bpf-prog"), "prog_id"))
 
 
 def is_attached(pid: int) -> bool:
-    """True when a process holds BPF programs that want a link, and as many links that attach them."""
+    """True when a process holds BPF programs that want attaching, and as many links or perf events that do so."""
     called = f"prog_type:\t{_PROG_TYPE_SYSCALL}\n"  # run by their own process, and never attached
     programs = [text for text in _descriptors(pid, "bpf-prog") if called not in text]
-    return 0 < len(programs) <= len(_descriptors(pid, "bpf_link"))
+    return 0 < len(programs) <= len(_descriptors(pid, "bpf_link")) + perf_events(pid)
+
+
+def perf_events(pid: int) -> int:
+    """How many perf events a process holds."""
+    return len(_descriptors(pid, "perf_event"))
+
+
+def map_bytes(pid: int) -> int:
+    """What the kernel says the BPF maps of a process take (memlock). Task storage is in no map's: see footprint."""
+    maps = _descriptors(pid, "bpf-map")
+    by_id = dict(zip(_numbers(maps, "map_id"), _numbers(maps, "memlock"), strict=True))
+    return sum(by_id.values())
+
+
+def _infos(pid: int) -> list[ProgInfo]:
+    return [info for identity in program_ids(pid) if (info := _program_info(identity))]
 
 
 def program_runs(pid: int) -> dict[str, Runs]:
-    """Name → runs of each BPF program that a process holds. Names are cut to 15 letters by the kernel."""
-    infos = [info for identity in program_ids(pid) if (info := _program_info(identity))]
-    return {info.name.decode(): Runs(info.run_cnt, info.run_time_ns) for info in infos}
+    """Name → runs of each BPF program that a process holds."""
+    return {info.name.decode(): Runs(info.run_cnt, info.run_time_ns) for info in _infos(pid)}
+
+
+def program_sizes(pid: int) -> dict[str, Size]:
+    """Name → size of each BPF program that a process holds. ``head`` ends with jited_prog_len and xlated_prog_len."""
+    return {info.name.decode(): Size(info.head[5] // _INSTRUCTION_BYTES, info.head[4]) for info in _infos(pid)}
 
 
 def observer_ids() -> set[int]:
@@ -107,9 +141,3 @@ def wait_until_gone(identities: set[int], patience_s: float = 3.0) -> None:
     deadline = time.monotonic() + patience_s
     while identities & observer_ids() and time.monotonic() < deadline:
         time.sleep(0.01)
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process in units of 10⁶ bytes (VmRSS)."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"^VmRSS:\s*(\d+)", text, re.MULTILINE)[1]) * 1024 / 1e6

@@ -1,5 +1,6 @@
 """Samples in; rows of medians, spreads and ratios out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
@@ -19,11 +20,23 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How much to measure: what the command's options say."""
+
+    repeats: int | None = None
+    large: bool = False
+    minutes: float = 60.0
+
+    def rounds(self, usual: int) -> int:
+        return self.repeats or usual
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the results: what was measured of whom, every sample of it, and what it should be.
 
     ``value`` is the median of the samples, except in a ratio, where it is the ratio of two medians and the samples
-    are the ratios inside each round.
+    are the ratios inside each round. A row of a curve says where on which axis it lies: ``at`` so many ``axis``.
     """
 
     measure: str
@@ -33,25 +46,49 @@ class Row:
     samples: tuple[float, ...]
     target: Target | None = None
     part: str = ""
+    axis: str = ""
+    at: float | None = None
 
     @property
     def reached(self) -> bool | None:
         return self.target.reached(self.value) if self.target else None
 
 
-def row(measure: str, subject: str, unit: str, samples: list[float], target: Target | None = None) -> Row:
+def row(measure: str, subject: str, unit: str, samples: Iterable[float], target: Target | None = None) -> Row:
     """A row whose value is the median of its samples."""
-    return Row(measure, subject, unit, median(samples), tuple(samples), target)
+    kept = tuple(samples)
+    return Row(measure, subject, unit, median(kept), kept, target)
 
 
-def ratio(measure: str, mine: list[float], theirs: list[float], peer: str, target: Target) -> Row:
-    """What schedtel takes in parts of what a peer takes."""
-    # A round in which the peer added nothing has no ratio; the ratio of the medians still stands.
+def point(measure: str, subject: str, unit: str, samples: Iterable[float], axis: str, at: float) -> Row:
+    """One point of a curve: the median of its samples, at a place on an axis."""
+    kept = tuple(samples)
+    return Row(measure, subject, unit, median(kept), kept, axis=axis, at=at)
+
+
+def ratio(measure: str, mine: list[float], theirs: list[float], names: str, target: Target | None = None) -> Row:
+    """What one takes in parts of what another takes; names say who: ``schedtel / runqlat``."""
+    # A round in which the other added nothing has no ratio; the ratio of the medians still stands.
     rounds = tuple(a / b for a, b in zip(mine, theirs, strict=True) if b > 0)
-    value = median(mine) / median(theirs)
-    return Row(measure, f"schedtel / {peer}", "ratio", value, rounds or (value,), target)
+    other = median(theirs)
+    value = median(mine) / other if other > 0 else float("nan")
+    return Row(measure, names, "ratio", value, rounds or (value,), target)
 
 
 def rotations(names: list[str], repeats: int) -> list[list[str]]:
-    """The order of each round: every subject comes first equally often, so that drift meets all alike."""
-    return [names[turn % len(names) :] + names[: turn % len(names)] for turn in range(repeats)]
+    """The order of each round: every subject comes first in turn, and every other round runs backwards.
+
+    So drift meets all alike, and nobody always follows the same neighbour.
+    """
+    turned = [names[turn % len(names) :] + names[: turn % len(names)] for turn in range(repeats)]
+    return [order[::-1] if turn % 2 else order for turn, order in enumerate(turned)]
+
+
+def slope(times: list[float], values: list[float]) -> float:
+    """Least-squares rise of values for each unit of time; 0 for fewer than two points."""
+    if len(times) < 2:
+        return 0.0
+    middle_time, middle_value = sum(times) / len(times), sum(values) / len(values)
+    spread = sum((time - middle_time) ** 2 for time in times)
+    together = sum((time - middle_time) * (value - middle_value) for time, value in zip(times, values, strict=True))
+    return together / spread if spread else 0.0

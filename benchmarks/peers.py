@@ -1,27 +1,58 @@
-"""The peers: started, waited for until they are truly attached, and stopped."""
+"""The peers: found or said to be missing, started, waited for until they watch, proved to watch, and stopped.
+
+A peer that holds BPF programs watches when the kernel counts runs of them while this process makes switches happen;
+perf when its file has grown by what the machine switched; ftrace when its buffers have filled. Each is asked before and
+after every sample, never during it.
+"""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import kernel
+from benchmarks import headers, kernel, recorders
+from benchmarks.failures import BenchmarkError, PeerError
 
 #: Debian keeps administrators' tools where a user's PATH does not look.
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-_PATIENCE_S = 15.0
+_PATIENCE_S = 30.0
+_NAPS = 30
+#: Where so many samples of a part were disturbed all the same, others trace here all the time: waiting is no use.
+_DISTURBED_ENOUGH = 5
 Sample = TypeVar("Sample")
+#: bpftrace looks for tracepoints in a mounted tracefs. It gets its own, in a mount namespace that ends with it.
+_OWN_MOUNTS = (
+    "mount -t tracefs none /sys/kernel/tracing 2>&-; mount -t debugfs none /sys/kernel/debug 2>&-; "
+    'mount --bind /sys/kernel/tracing /sys/kernel/debug/tracing 2>&-; exec "$@"'
+)
 
 
-class PeerError(Exception):
-    """A peer did not start, or was not attached while it was measured."""
+@dataclass(frozen=True)
+class Peer:
+    """One who watches the scheduler. ``watching`` yields the pid of the process to measure, while it does.
+
+    ``programs``: event → names of the BPF programs that run at it. ``settle_s``: until its start-up is over. ``note``:
+    what to know of it here. ``missing``: why it cannot be measured here; empty when it can.
+    """
+
+    name: str
+    watching: Callable[[], AbstractContextManager[int]]
+    programs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    settle_s: float = 0.5
+    note: str = ""
+    missing: str = ""
+
+    @property
+    def state(self) -> str:
+        return f"not measured: {self.missing}" if self.missing else f"measured{self.note and f'; {self.note}'}"
 
 
 def tool(name: str) -> str | None:
@@ -29,22 +60,12 @@ def tool(name: str) -> str | None:
     return shutil.which(name, path=_SEARCH)
 
 
-@cache
-def schedtel_command() -> tuple[str, ...]:
-    """``schedtel live`` with a window a second as NDJSON; where it does not run, a program that does the same."""
-    command = Path(sys.executable).with_name("schedtel")
-    if (
-        command.exists()
-        and not subprocess.run([command, "live", "--help"], capture_output=True, check=False).returncode
-    ):
-        return (str(command), "live", "--window", "1s", "--format", "ndjson")
-    return (sys.executable, "-m", "benchmarks.collector")
+def schedtel_command(window: str = "1s") -> tuple[str, ...]:
+    """``schedtel live`` of this checkout as NDJSON."""
+    return (str(Path(sys.executable).with_name("schedtel")), "live", "--window", window, "--format", "ndjson")
 
 
-def runqlat_command() -> tuple[str, ...] | None:
-    """libbpf-tools' runqlat with a histogram a second; None where it is not installed."""
-    path = tool("runqlat")
-    return (path, "1") if path else None
+# ---- starting and proving ----
 
 
 @dataclass
@@ -62,34 +83,55 @@ observers = Observers()
 
 
 @contextmanager
-def running(command: tuple[str, ...]) -> Iterator[int]:
-    """The pid of a peer that has attached its BPF programs. On leaving, its programs are gone too.
+def running(command: tuple[str, ...], environment: dict[str, str] | None = None) -> Iterator[int]:
+    """The pid of a command that has attached its BPF programs. On leaving, its programs are gone too.
 
-    Raises :class:`PeerError` when it does not attach, or has ended before it was asked to.
+    Raises :class:`PeerError` when it does not attach, or did not watch to the end.
     """
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ) | (environment or {})
+    )
     identities: set[int] = set()
     try:
         _wait_until_attached(process)
         identities = kernel.program_ids(process.pid)
         observers.own |= identities
+        prove(process.pid)
         yield process.pid
-        if not kernel.is_attached(process.pid):
-            raise PeerError(f"{Path(command[0]).name} was not attached to the end of its sample")
+        prove(process.pid)
     finally:
         _stop(process)
         kernel.wait_until_gone(identities)
+
+
+def prove(pid: int) -> None:
+    """Raise :class:`PeerError` unless BPF programs of that process run when something is switched."""
+    with kernel.counting():
+        before = kernel.program_runs(pid)
+        for _ in range(_NAPS):
+            time.sleep(0.0001)
+        after = kernel.program_runs(pid)
+    if not any(runs.runs > before[name].runs for name, runs in after.items() if name in before):
+        raise PeerError(f"process {pid} does not watch: none of its BPF programs {sorted(after)} ran at a switch")
 
 
 def _wait_until_attached(process: subprocess.Popen) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while not kernel.is_attached(process.pid):
         if process.poll() is not None:
-            said = process.stderr.read().decode(errors="replace").strip()
-            raise PeerError(f"{process.args[0]} ended with {process.returncode}: {said}")
+            raise PeerError(f"{_name(process)} ended with {process.returncode}: {_last_words(process)}")
         if time.monotonic() > deadline:
-            raise PeerError(f"{process.args[0]} attached nothing in {_PATIENCE_S:g} s")
+            raise PeerError(f"{_name(process)} attached nothing in {_PATIENCE_S:g} s")
         time.sleep(0.01)
+
+
+def _name(process: subprocess.Popen) -> str:
+    return " ".join(Path(word).name for word in process.args[:2])
+
+
+def _last_words(process: subprocess.Popen) -> str:
+    lines = process.stderr.read().decode(errors="replace").split("\n")
+    return " ".join(" ".join(line for line in lines if line.strip())[-400:].split())
 
 
 def _stop(process: subprocess.Popen) -> None:
@@ -102,17 +144,109 @@ def _stop(process: subprocess.Popen) -> None:
     process.stderr.close()
 
 
-def undisturbed(sample: Callable[[], Sample], attempts: int = 4) -> Sample:
+def undisturbed(sample: Callable[[], Sample], attempts: int = 3) -> Sample:
     """The result of sample(), taken again while BPF programs of others are seen before or after it.
 
     After that many attempts it is taken as it is, and counted in ``observers``.
     """
+    attempts = attempts if observers.disturbed_samples < _DISTURBED_ENOUGH else 1
     for attempt in range(attempts):
         before = observers.foreign()
         result = sample()
         if not before and not observers.foreign():
             return result
         if attempt + 1 < attempts:
-            time.sleep(2)
+            time.sleep(1)
     observers.disturbed_samples += 1
     return result
+
+
+# ---- the catalogue ----
+
+_SWITCH_AND_WAKEUPS = {"switch": ("sched_switch",), "wakeup": ("sched_wakeup",), "fork": ("sched_wakeup_new",)}
+_OURS = {
+    "switch": ("on_switch",),
+    "wakeup": ("on_wakeup",),
+    "fork": ("on_newtask", "on_arrival"),
+    "exit": ("on_exit",),
+}
+
+
+def schedtel() -> Peer:
+    """The subject: ``schedtel live`` with a window a second."""
+    # Its first windows pay for imports and first uses; that is start-up, and not what it costs to be watched.
+    return Peer("schedtel", partial(running, schedtel_command()), _OURS, settle_s=2.2)
+
+
+def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:
+    path = tool(name)
+    peer = Peer(name, partial(running, (str(path), argument)), programs)
+    return peer if path else replace(peer, missing="not installed (apt install libbpf-tools)")
+
+
+def _bpftrace() -> Peer:
+    path = tool("runqlat.bt")
+    command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _OWN_MOUNTS, "sh", str(path))
+    environment = headers.environment()
+    peer = Peer("runqlat.bt", partial(running, command, environment), _SWITCH_AND_WAKEUPS, note=headers.note())
+    if path is None:
+        return replace(peer, missing="not installed (apt install bpftrace)")
+    return peer if headers.are_there() else replace(peer, missing=headers.note())
+
+
+def _bcc() -> Peer:
+    path = tool("runqlat-bpfcc")
+    watching = partial(running, (str(path), "1"), headers.environment())
+    peer = Peer("bcc runqlat", watching, _SWITCH_AND_WAKEUPS, settle_s=1, note=headers.note())
+    if path is None:
+        return replace(peer, missing="not installed (apt install bpfcc-tools)")
+    return peer if headers.are_there() else replace(peer, missing=headers.note())
+
+
+def _recorder(name: str, watching: Callable[[], AbstractContextManager[int]], tool_name: str, package: str) -> Peer:
+    peer = Peer(name, watching)
+    return peer if tool(tool_name) else replace(peer, missing=f"not installed (apt install {package})")
+
+
+def _catalogue() -> list[Peer]:
+    return [
+        _libbpf_tool("runqlat", "1", _SWITCH_AND_WAKEUPS),
+        _libbpf_tool("cpudist", "1", {"switch": ("sched_switch_btf",)}),
+        _libbpf_tool("runqslower", "10000", _SWITCH_AND_WAKEUPS),
+        _bpftrace(),
+        _bcc(),
+        _recorder("perf sched record", partial(recorders.perf, str(tool("perf"))), "perf", "linux-perf"),
+        _recorder("ftrace", recorders.ftrace, "mount", "mount"),
+    ]
+
+
+@cache
+def everybody() -> tuple[Peer, ...]:
+    """Every peer, tried once: one that cannot watch here says why in ``missing``."""
+    return tuple(_tried(peer) for peer in _catalogue())
+
+
+def _tried(peer: Peer) -> Peer:
+    if peer.missing:
+        return peer
+    try:
+        with peer.watching():
+            time.sleep(0.2)
+    except (BenchmarkError, OSError) as error:
+        return replace(peer, missing=f"cannot run here: {error}")
+    return peer
+
+
+def measured() -> list[Peer]:
+    """schedtel first, and every peer that can be measured here."""
+    return [schedtel(), *(peer for peer in everybody() if not peer.missing)]
+
+
+def version(name: str) -> str:
+    """Version of an installed tool, as it tells it."""
+    path = tool(name)
+    if not path:
+        return "missing"
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return number[0] if number else "unknown"

@@ -1,67 +1,73 @@
-"""Mean time of a run of the switch and wakeup programs, as the kernel times them (bpf_stats_enabled=1).
+"""Mean time of a run of the BPF programs at a switch, wakeup, fork and exit, as the kernel times them.
 
-The load is ``perf bench sched pipe`` with both tasks on one CPU.
+With bpf_stats_enabled=1, which adds the same to every run of every program: see the empty ones. At a fork and an exit,
+a peer's programs are added up. Switches and wakeups are those of ``perf bench sched pipe`` with both tasks on one CPU.
 """
 
-from benchmarks import kernel, peers, workloads
-from benchmarks.measures import Row, Target, ratio, rotations, row
+import time
+
+from benchmarks import kernel, peers, rungs, workloads
+from benchmarks.failures import PeerError
+from benchmarks.measures import Plan, Row, Target, ratio, row
+from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
 
 PART = "programs"
-LOOPS, WARM_UP_LOOPS, REPEATS = 100_000, 10_000, 7
-_TARGETS = {"switch": Target(0.45), "wakeup": Target(0.55)}
-#: Names of the programs, by peer.
-_NAMES = {
-    "schedtel": {"switch": "on_switch", "wakeup": "on_wakeup"},
-    "runqlat": {"switch": "sched_switch", "wakeup": "sched_wakeup"},
+LOOPS, WARM_UP_LOOPS, LIVES, WARM_UP_LIVES, ROUNDS = 60_000, 5_000, 8_000, 500, 5
+_TARGETS = {
+    ("switch", rungs.FLOOR): Target(1.7),
+    ("switch", "runqlat"): Target(0.40),
+    ("wakeup", "runqlat"): Target(0.50),
 }
+#: (event, peer) → mean ns per run, one for each round.
+Samples = dict[tuple[str, str], list[float]]
 
 
-def measure() -> tuple[list[Row], list[str]]:
+def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    if not workloads.tool("perf"):
+    if not workloads.has_perf():
         return [], ["programs: not measured, perf is missing (apt install linux-perf)"]
-    commands, notes = _commands()
+    takers = {peer.name: peer for peer in (*rungs.ladder(), *peers.measured()) if peer.programs}
     with kernel.counting():
-        samples = _samples(commands)
-    return _rows(samples), notes
+        taken, notes = interleaved(takers, plan.rounds(ROUNDS), _sample)
+    samples = {(event, name): [one[event] for one in each] for name, each in taken.items() for event in each[0]}
+    return _rows(samples, list(taken)), notes
 
 
-def _commands() -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    commands = {"schedtel": peers.schedtel_command()}
-    runqlat = peers.runqlat_command()
-    if runqlat:
-        return commands | {"runqlat": runqlat}, []
-    return commands, ["programs: runqlat is missing (apt install libbpf-tools), so schedtel stands alone"]
-
-
-def _samples(commands: dict[str, tuple[str, ...]]) -> dict[tuple[str, str], list[float]]:
-    """(program, peer) → mean ns per run, one for each round."""
-    samples: dict[tuple[str, str], list[float]] = {}
-    for order in rotations(list(commands), REPEATS):
-        for peer in order:
-            for program, mean_ns in peers.undisturbed(lambda peer=peer: _sample(peer, commands[peer])).items():
-                samples.setdefault((program, peer), []).append(mean_ns)
-    return samples
-
-
-def _sample(peer: str, command: tuple[str, ...]) -> dict[str, float]:
-    with peers.running(command) as pid:
+def _sample(peer: Peer) -> dict[str, float]:
+    """Event → nanoseconds of all programs of a peer that run at it."""
+    with peer.watching() as pid:
+        time.sleep(peer.settle_s / 4)
         workloads.pipe_ns(WARM_UP_LOOPS)
+        workloads.lives_ns(WARM_UP_LIVES)
         before = kernel.program_runs(pid)
         workloads.pipe_ns(LOOPS)
+        between = kernel.program_runs(pid)
+        workloads.lives_ns(LIVES)
         after = kernel.program_runs(pid)
-    grown = {program: after[name].since(before[name]) for program, name in _NAMES[peer].items()}
-    # Two tasks on one CPU take turns: a run for each switch and wakeup, or the peer was not attached.
-    if min(runs.runs for runs in grown.values()) < LOOPS:
-        raise peers.PeerError(f"{peer} was not attached: its programs ran {grown} times in {LOOPS} round trips")
-    return {program: runs.mean_ns for program, runs in grown.items()}
+    piped = {name: runs.since(before[name]) for name, runs in between.items()}
+    lived = {name: runs.since(between[name]) for name, runs in after.items()}
+    return {event: _mean_ns(peer, event, piped if event in ("switch", "wakeup") else lived) for event in peer.programs}
 
 
-def _rows(samples: dict[tuple[str, str], list[float]]) -> list[Row]:
+def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
+    """Two tasks on one CPU take turns: a run for each switch, wakeup, life, or the peer did not watch."""
+    least = LOOPS if event in ("switch", "wakeup") else LIVES
+    names = (name[: kernel.NAME_LENGTH] for name in peer.programs[event])
+    programs = [grown[name] for name in names if name in grown]
+    if not programs or min(program.runs for program in programs) < least:
+        raise PeerError(f"{peer.name} did not watch: at each {event}, its programs ran {grown}, expected {least} runs")
+    return sum(program.mean_ns for program in programs)
+
+
+def _rows(samples: Samples, names: list[str]) -> list[Row]:
     rows = []
-    for program, target in _TARGETS.items():
-        of_program = {peer: values for (name, peer), values in samples.items() if name == program}
-        rows += [row(program, peer, "ns/run", of_program[peer]) for peer in _NAMES if peer in of_program]
-        if "runqlat" in of_program:
-            rows.append(ratio(program, of_program["schedtel"], of_program["runqlat"], "runqlat", target))
+    for event in ("switch", "wakeup", "fork", "exit"):
+        rows += [row(event, name, "ns/run", samples[event, name]) for name in names if (event, name) in samples]
+        rows += [_ratio(samples, event, other) for other in (rungs.FLOOR, "runqlat") if (event, other) in samples]
     return rows
+
+
+def _ratio(samples: Samples, event: str, other: str) -> Row:
+    names = f"schedtel / {other}"
+    return ratio(event, samples[event, "schedtel"], samples[event, other], names, _TARGETS.get((event, other)))

@@ -1,4 +1,4 @@
-"""Rows in; a Markdown table and a Parquet file with the machine they were taken on out."""
+"""Rows in; a Parquet file for each part and one Markdown document out, with the machine they were taken on."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +17,35 @@ import pyarrow.parquet as pq
 
 import schedtel
 from benchmarks.measures import Row
-from benchmarks.peers import schedtel_command, tool
+from benchmarks.peers import Peer, tool, version
 
-_COLUMNS = ("part", "measure", "subject", "median", "min … max", "unit", "target", "reached")
+_COLUMNS = ("measure", "subject", "median", "min … max", "n", "unit", "target", "reached")
+#: Rows of a curve go to Parquet and to the plots; so many of one curve are shown as a table too.
+_MOST_POINTS = 12
+_SCHEMA = pa.schema(
+    [
+        pa.field("part", pa.string()),
+        pa.field("measure", pa.string()),
+        pa.field("subject", pa.string()),
+        pa.field("unit", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("samples", pa.list_(pa.float64())),
+        pa.field("target", pa.string()),
+        pa.field("reached", pa.bool_()),
+        pa.field("axis", pa.string()),
+        pa.field("at", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One part, as it was written: its rows as dictionaries, the machine, what had to be said."""
+
+    part: str
+    rows: list[dict]
+    facts: dict[str, str]
+    notes: list[str]
 
 
 def machine() -> dict[str, str]:
@@ -26,17 +53,25 @@ def machine() -> dict[str, str]:
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"^(?:model name|Model)\s*:\s*(.*)", cpuinfo, re.MULTILINE)
     return {
-        "cpu": model[1] if model else platform.machine(),
-        "cpus": str(os.cpu_count()),
+        "cpu": f"{os.cpu_count()} of {model[1] if model else platform.machine()}",
         "virtualised": "yes" if _is_virtual(cpuinfo) else "no",
+        "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB",
         "kernel": platform.release(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "schedtel": f"{schedtel.__version__} ({_commit()})",
         "python": platform.python_version(),
-        "peers": ", ".join(f"{name} {_version(name)}" for name in ("runqlat", "perf")),
-        "collector": shlex.join([Path(schedtel_command()[0]).name, *schedtel_command()[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
     }
+
+
+def peer_facts(peers: Iterable[Peer]) -> dict[str, str]:
+    """Version and state of every peer: measured, or why not."""
+    programs = {"runqlat.bt": "bpftrace", "bcc runqlat": "", "perf sched record": "perf", "ftrace": ""}
+    facts = {}
+    for peer in peers:
+        program = programs.get(peer.name, peer.name)
+        facts[f"peer {peer.name}"] = f"{version(program)}, {peer.state}" if program else peer.state
+    return facts
 
 
 def _is_virtual(cpuinfo: str) -> bool:
@@ -53,59 +88,89 @@ def _commit() -> str:
     return done.stdout.strip() if done and not done.returncode else "commit unknown"
 
 
-def _version(name: str) -> str:
-    path = tool(name)
-    if not path:
-        return "missing"
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    number = re.search(r"\d+(\.\d+)+", done.stdout)
-    return number[0] if number else "unknown"
+# ---- Parquet ----
 
 
-def markdown(rows: list[Row], facts: dict[str, str], notes: list[str]) -> str:
-    """The results as a Markdown document."""
-    lines = ["# Benchmark results", ""]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    lines += ["", _line(_COLUMNS), _line("---" for _ in _COLUMNS)]
-    lines += [_line(_cells(row)) for row in rows]
-    lines += ["", *(f"- note: {note}" for note in notes)]
+def write_part(directory: Path, part: str, rows: list[Row], facts: dict[str, str], notes: list[str]) -> None:
+    """``<part>.parquet``; the machine and the notes are in its metadata."""
+    directory.mkdir(parents=True, exist_ok=True)
+    columns = {name: [getattr(row, name) for row in rows] for name in _SCHEMA.names if name != "target"}
+    columns["target"] = [str(row.target) if row.target else None for row in rows]
+    metadata = {"machine": json.dumps(facts), "notes": json.dumps(notes)}
+    pq.write_table(pa.table(columns, _SCHEMA).replace_schema_metadata(metadata), directory / f"{part}.parquet")
+
+
+def read_part(directory: Path, part: str) -> Result | None:
+    """What :func:`write_part` wrote; None where it did not."""
+    path = directory / f"{part}.parquet"
+    if not path.exists():
+        return None
+    table = pq.read_table(path)
+    said = {name.decode(): json.loads(value) for name, value in (table.schema.metadata or {}).items()}
+    return Result(part, table.to_pylist(), said["machine"], said["notes"])
+
+
+# ---- Markdown ----
+
+
+def markdown(results: list[Result], descriptions: dict[str, str]) -> str:
+    """All results as one document: targets first, then every part with the machine it ran on, then its rows."""
+    lines = ["# Benchmark results", "", "Made by `python -m benchmarks`; do not edit.", ""]
+    lines += ["## Targets", "", _line(("part", *_COLUMNS)), _line("---" for _ in ("part", *_COLUMNS))]
+    lines += [_line((row["part"], *_cells(row))) for result in results for row in result.rows if row["target"]]
+    for result in results:
+        lines += ["", f"## {result.part}", "", descriptions.get(result.part, ""), ""]
+        lines += [f"- {name}: {value}" for name, value in result.facts.items()]
+        lines += [f"- note: {note}" for note in result.notes]
+        lines += ["", *_table([row for row in result.rows if not row["axis"]]), *_curves(result.rows)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(rows: list[dict]) -> list[str]:
+    head = [_line(_COLUMNS), _line("---" for _ in _COLUMNS)]
+    return [*head, *(_line(_cells(row)) for row in rows)] if rows else []
+
+
+def _curves(rows: list[dict]) -> list[str]:
+    """One table for each axis: a line for each curve, a column for each place."""
+    lines: list[str] = []
+    for axis in dict.fromkeys(row["axis"] for row in rows if row["axis"]):
+        own = [row for row in rows if row["axis"] == axis]
+        places = sorted({row["at"] for row in own})
+        if len(places) <= _MOST_POINTS:
+            lines += ["", *_curve_table(axis, places, own)]
+    return lines
+
+
+def _curve_table(axis: str, places: list[float], rows: list[dict]) -> list[str]:
+    head = (f"measure, by {axis}", "unit", *(f"{place:,g}" for place in places))
+    found = {(row["measure"], row["unit"], row["at"]): row["value"] for row in rows}
+    lines = [_line(head), _line("---" for _ in head)]
+    for measure, unit in dict.fromkeys((row["measure"], row["unit"]) for row in rows):
+        values = (found.get((measure, unit, place)) for place in places)
+        lines.append(_line((measure, unit, *("" if value is None else _number(value) for value in values))))
+    return lines
 
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    spread = f"{_number(min(row.samples))} … {_number(max(row.samples))}"
-    verdict = {None: "", True: "yes", False: "**no**"}[row.reached]
-    target = str(row.target) if row.target else ""
-    return (row.part, row.measure, row.subject, _number(row.value), spread, row.unit, target, verdict)
+def _cells(row: dict) -> tuple[str, ...]:
+    spread = f"{_number(min(row['samples']))} … {_number(max(row['samples']))}"
+    verdict = {None: "", True: "yes", False: "**no**"}[row["reached"]]
+    count = str(len(row["samples"]))
+    return (
+        row["measure"],
+        row["subject"],
+        _number(row["value"]),
+        spread,
+        count,
+        row["unit"],
+        row["target"] or "",
+        verdict,
+    )
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-_SCHEMA = pa.schema(
-    [
-        pa.field("part", pa.string()),
-        pa.field("measure", pa.string()),
-        pa.field("subject", pa.string()),
-        pa.field("unit", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("samples", pa.list_(pa.float64())),
-        pa.field("target", pa.string()),
-        pa.field("reached", pa.bool_()),
-    ]
-)
-
-
-def write(directory: Path, rows: list[Row], facts: dict[str, str], notes: list[str]) -> None:
-    """``results.md`` and ``results.parquet``; the machine is in the Parquet file's metadata."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "results.md").write_text(markdown(rows, facts, notes), encoding="utf-8")
-    columns = {name: [getattr(row, name) for row in rows] for name in _SCHEMA.names if name != "target"}
-    columns["target"] = [str(row.target) if row.target else None for row in rows]
-    metadata = {"machine": json.dumps(facts), "notes": json.dumps(notes)}
-    pq.write_table(pa.table(columns, _SCHEMA).replace_schema_metadata(metadata), directory / "results.parquet")

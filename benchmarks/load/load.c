@@ -1,0 +1,328 @@
+/*
+ * The loads that perf bench does not have. One program, one word to choose; each prints what it did, and how long that
+ * took in nanoseconds. Workers sleep in a futex each, so that exactly those wake up that should.
+ */
+#define _GNU_SOURCE
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static void fail(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		fail("sched_setaffinity");
+}
+
+static void forked_or_fail(pid_t pid)
+{
+	if (pid < 0)
+		fail("fork");
+	if (pid == 0)	/* no child outlives its harness */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+/* ---- spin MILLIONS: a fixed amount of arithmetic on every CPU at once ---- */
+
+static void *spin_lane(void *argument)
+{
+	uint64_t steps = *(uint64_t *)argument * 1000000, x = 1;
+
+	while (steps--)
+		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (void *)(uintptr_t)x;	/* or the compiler drops the loop */
+}
+
+static void spin(uint64_t millions)
+{
+	long lanes = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_t thread[lanes];
+	uint64_t begin = now();
+	long i;
+
+	for (i = 0; i < lanes; i++)
+		if (pthread_create(&thread[i], 0, spin_lane, &millions))
+			fail("pthread_create");
+	for (i = 0; i < lanes; i++)
+		pthread_join(thread[i], 0);
+	printf("%llu\n", (unsigned long long)(now() - begin));
+}
+
+/* ---- forks COUNT LANES: fork, exec, exit, wait; lives COUNT LANES: threads that end at once ---- */
+
+static void fork_lane(long count)
+{
+	while (count--) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			fail("fork");
+		if (pid == 0) {
+			execl("/proc/self/exe", "load", "nothing", (char *)0);
+			_exit(127);
+		}
+		waitpid(pid, 0, 0);
+	}
+}
+
+static void *nothing(void *argument)
+{
+	return argument;
+}
+
+static void life_lane(long count)
+{
+	pthread_t thread;
+
+	while (count--) {
+		if (pthread_create(&thread, 0, nothing, 0))
+			fail("pthread_create");
+		pthread_join(thread, 0);
+	}
+}
+
+static void lanes(long count, long lanes, void (*lane)(long))
+{
+	uint64_t begin = now();
+	long i;
+
+	for (i = 0; i < lanes; i++) {
+		pid_t pid = fork();
+
+		forked_or_fail(pid);
+		if (pid == 0) {
+			lane(count / lanes);
+			_exit(0);
+		}
+	}
+	while (wait(0) > 0)
+		;
+	printf("%llu\n", (unsigned long long)(now() - begin));
+}
+
+/* ---- switches RATE MILLISECONDS: pairs that pass a byte to and fro, on every CPU, so often a second ---- */
+
+static void pass(int from, int to)
+{
+	char byte = 0;
+
+	if (read(from, &byte, 1) != 1 || write(to, &byte, 1) != 1)
+		_exit(0);
+}
+
+/* A round trip is two switches. What a tick cannot do in its time is not made up for. */
+static void switch_lane(uint64_t per_tick, uint64_t tick_ns, uint64_t ticks, _Atomic uint64_t *trips)
+{
+	struct timespec next;
+	int there[2], back[2];
+	uint64_t i, tick;
+	char byte = 0;
+	pid_t pid;
+
+	if (pipe(there) || pipe(back))
+		fail("pipe");
+	pid = fork();
+	forked_or_fail(pid);
+	if (pid == 0) {
+		close(there[1]);
+		for (;;)
+			pass(there[0], back[1]);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &next);
+	for (tick = 0; tick < ticks; tick++) {
+		uint64_t end = next.tv_sec * 1000000000ULL + next.tv_nsec + tick_ns;
+
+		for (i = 0; i < per_tick && now() < end; i++) {
+			if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1)
+				fail("pipe");
+			(*trips)++;
+		}
+		next.tv_nsec += tick_ns;
+		while (next.tv_nsec >= 1000000000) {
+			next.tv_nsec -= 1000000000;
+			next.tv_sec++;
+		}
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, 0);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, 0, 0);
+}
+
+static void *shared(size_t size)
+{
+	void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		fail("mmap");
+	return memory;
+}
+
+static void switches(uint64_t rate, uint64_t milliseconds)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN), i;
+	_Atomic uint64_t *trips = shared(cpus * 64);
+	/* A tick is a millisecond, or as long as one round trip may take at that rate. */
+	uint64_t per_tick = rate / 2 / 1000 / cpus, tick_ns = per_tick ? 1000000 : 2000000000ULL * cpus / rate;
+	uint64_t total = 0, begin = now();
+
+	for (i = 0; i < cpus; i++) {
+		pid_t pid = fork();
+
+		forked_or_fail(pid);
+		if (pid == 0) {
+			pin(i);
+			switch_lane(per_tick ? per_tick : 1, tick_ns, milliseconds * 1000000 / tick_ns, &trips[i * 8]);
+			_exit(0);
+		}
+	}
+	while (wait(0) > 0)
+		;
+	for (i = 0; i < cpus; i++)
+		total += trips[i * 8];
+	printf("%llu %llu\n", (unsigned long long)(2 * total), (unsigned long long)(now() - begin));
+}
+
+/* ---- threads COUNT, processes COUNT: asleep, until a line on stdin says how many are to wake up once ---- */
+
+struct workers {
+	_Atomic uint32_t left;
+	_Atomic uint32_t calls[];
+};
+
+static struct workers *workers;
+
+static void sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+	while (atomic_load(word) == value)
+		syscall(SYS_futex, word, FUTEX_WAIT, value, 0, 0, 0);
+}
+
+static void wake(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, 0, 0, 0);
+}
+
+static void *work(void *argument)
+{
+	_Atomic uint32_t *calls = &workers->calls[(uintptr_t)argument];
+	uint32_t seen = 0;
+
+	for (;;) {
+		sleep_while(calls, seen++);
+		if (atomic_fetch_sub(&workers->left, 1) == 1)
+			wake(&workers->left);
+	}
+	return 0;
+}
+
+static void start_thread(uintptr_t number)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	/* No guard pages: each would be a mapping of its own, of which a process may have 65,530. */
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, 16384);
+	pthread_attr_setguardsize(&attributes, 0);
+	if (pthread_create(&thread, &attributes, work, (void *)number))
+		fail("pthread_create (are pid_max, threads-max and ulimit -u large enough?)");
+	pthread_attr_destroy(&attributes);
+}
+
+static void start_process(uintptr_t number)
+{
+	pid_t pid = fork();
+
+	forked_or_fail(pid);
+	if (pid == 0)
+		work((void *)number);
+	printf("%d ", pid);
+}
+
+static void pulse(uint32_t count)
+{
+	uint32_t i, left;
+
+	atomic_store(&workers->left, count);
+	for (i = 0; i < count; i++) {
+		atomic_fetch_add(&workers->calls[i], 1);
+		wake(&workers->calls[i]);
+	}
+	while ((left = atomic_load(&workers->left)))
+		sleep_while(&workers->left, left);
+}
+
+static void serve(uint32_t count, void (*start)(uintptr_t))
+{
+	char line[32];
+	uintptr_t i;
+
+	workers = shared(sizeof(*workers) + count * sizeof(workers->calls[0]));
+	for (i = 0; i < count; i++)
+		start(i);
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		uint32_t asked = strtoul(line, 0, 10);
+
+		pulse(asked < count ? asked : count);
+		puts("done");
+		fflush(stdout);
+	}
+	exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "";
+	uint64_t first = argc > 2 ? strtoull(argv[2], 0, 10) : 0, second = argc > 3 ? strtoull(argv[3], 0, 10) : 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!strcmp(mode, "nothing"))
+		return 0;
+	if (!strcmp(mode, "spin"))
+		spin(first);
+	else if (!strcmp(mode, "forks"))
+		lanes(first, second ? second : 1, fork_lane);
+	else if (!strcmp(mode, "lives"))
+		lanes(first, second ? second : 1, life_lane);
+	else if (!strcmp(mode, "switches"))
+		switches(first, second);
+	else if (!strcmp(mode, "threads"))
+		serve(first, start_thread);
+	else if (!strcmp(mode, "processes"))
+		serve(first, start_process);
+	else
+		return 2;
+	return 0;
+}

@@ -1,0 +1,154 @@
+"""Results in; pictures beside them out: the ladder, the slowdown, the growth, the soak.
+
+python -m benchmarks.plots      # needs matplotlib: pip install '.[bench]'
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks import report
+from benchmarks.__main__ import RESULTS
+
+try:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogFormatter, StrMethodFormatter
+except ImportError:
+    raise SystemExit("benchmarks.plots: matplotlib is missing (pip install '.[bench]')") from None
+
+_STYLE = {
+    "figure.facecolor": "white",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 9,
+    "svg.fonttype": "none",  # text stays text: a quarter of the size
+    "svg.hashsalt": "schedtel",  # the same results make the same file
+}
+_OURS, _THEIRS, _STEP = "#1f5fa8", "#b0b0b0", "#7fb2e5"
+#: What the others are measured against is no bar of its own.
+_BESIDE = ("nobody", "nobody again")
+_SOAK = ("RSS", "collector CPU", "window's end to its line", "open files")
+Rows = list[dict[str, Any]]
+
+
+def ladder(rows: Rows) -> Any:
+    """ns per run of each event, rung by rung, then schedtel, then the peers."""
+    events = ("switch", "wakeup", "fork", "exit")
+    figure, axes = plt.subplots(1, len(events), figsize=(12, 3.6))
+    for axis, event in zip(axes, events, strict=True):
+        _bars(axis, [row for row in rows if row["measure"] == event and row["unit"] == "ns/run"])
+        axis.set_title(event)
+        axis.set_xlabel("ns per run, median and spread")
+    return figure
+
+
+def slowdown(rows: Rows) -> Any:
+    """How much longer each load takes under each watcher."""
+    loads = ("pipe", "messaging", "fork storm", "cpu bound")
+    figure, axes = plt.subplots(1, len(loads), figsize=(12, 3.6))
+    for axis, load in zip(axes, loads, strict=True):
+        _bars(axis, [row for row in rows if row["measure"] == f"{load}, slowdown"])
+        axis.axvline(1, color="black", linewidth=0.8)
+        axis.set_title(load)
+        axis.set_xlabel("time, in times of nobody's")
+    return figure
+
+
+def _bars(axis: Any, rows: Rows) -> None:
+    rows = [row for row in rows if row["subject"] not in _BESIDE][::-1]
+    values = [row["value"] for row in rows]
+    low = [value - min(row["samples"]) for value, row in zip(values, rows, strict=True)]
+    high = [max(row["samples"]) - value for value, row in zip(values, rows, strict=True)]
+    colors = [_color(row["subject"]) for row in rows]
+    axis.barh([row["subject"] for row in rows], values, xerr=(low, high), color=colors, ecolor="#555555")
+    axis.grid(visible=False, axis="y")
+
+
+def _color(subject: str) -> str:
+    if subject == "schedtel":
+        return _OURS
+    return _STEP if subject == "empty" or subject.startswith("+") else _THEIRS
+
+
+#: Of each panel of the growth: axis, unit, how its measures begin, label, scale of its y-axis.
+_GROWTH = (
+    ("threads", "ms", "flush, ", "flush (ms)", "log"),
+    ("threads", "ns/task", "", "flush (ns a task)", "linear"),
+    ("threads", "ratio", "share", "share of sleepers in the flush", "linear"),
+    ("switches/s asked for", "% of a CPU", "BPF", "BPF time (% of a CPU)", "log"),
+    ("cgroups", "ms", "", "window's end (ms)", "log"),
+    ("window, s", "% of a CPU", "collector CPU", "collector (% of a CPU)", "log"),
+)
+
+
+def growth(rows: Rows) -> Any:
+    """Flush by threads, BPF time by switches, a window's end by cgroups, the collector by the window's length."""
+    figure, axes = plt.subplots(2, 3, figsize=(13, 7))
+    for axis, (name, unit, prefix, label, scale) in zip(axes.flat, _GROWTH, strict=True):
+        own = [row for row in rows if row["axis"] == name and row["unit"] == unit]
+        _curves(axis, [row for row in own if row["measure"].startswith(prefix)])
+        axis.set(xlabel=name, ylabel=label, xscale="log", yscale=scale)
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        if scale == "linear":
+            axis.set_ylim(bottom=0)
+        else:
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            axis.yaxis.set_minor_formatter(LogFormatter())
+    return figure
+
+
+def soak(rows: Rows) -> Any:
+    """Memory, CPU, delay and files over the run."""
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6))
+    for axis, name in zip(axes.flat, _SOAK, strict=True):
+        own = [row for row in rows if row["measure"] == f"{name} over time"]
+        _curves(axis, own)
+        axis.set(xlabel="time (s)", ylabel=f"{name} ({own[0]['unit']})" if own else name)
+        axis.set_ylim(bottom=0)
+        axis.get_legend().remove()
+    return figure
+
+
+def _curves(axis: Any, rows: Rows) -> None:
+    for measure in dict.fromkeys(row["measure"] for row in rows):
+        own = sorted((row for row in rows if row["measure"] == measure), key=lambda row: row["at"])
+        few = len(own) < 20
+        places, values = [row["at"] for row in own], [row["value"] for row in own]
+        axis.plot(places, values, marker="o" if few else "", markersize=4, label=measure)
+    axis.legend(fontsize=7, frameon=False)
+
+
+PICTURES = {"ladder": ("programs", ladder), "slowdown": ("slowdown", slowdown)}
+PICTURES |= {"growth": ("growth", growth), "soak": ("soak", soak)}
+
+
+def _drawn(results: Path) -> Iterable[Path]:
+    for name, (part, draw) in PICTURES.items():
+        result = report.read_part(results, part)
+        if result and result.rows:
+            figure = draw(result.rows)
+            figure.tight_layout()
+            figure.savefig(results / f"{name}.svg", metadata={"Date": None})
+            plt.close(figure)
+            yield results / f"{name}.svg"
+
+
+@click.command()
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Directory of the results.")
+def main(results: Path) -> None:
+    """Draw a picture of every part that has results."""
+    with mpl.rc_context(_STYLE):
+        for path in _drawn(results):
+            click.echo(f"written to {path}", err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.plots")

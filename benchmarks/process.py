@@ -1,0 +1,38 @@
+"""What the kernel's books say of a process: memory, CPU time, open files; and of the machine: switches, slab."""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process in units of 10⁶ bytes (VmRSS)."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^VmRSS:\s*(\d+)", text, re.MULTILINE)[1]) * 1024 / 1e6
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all living threads of a process, by ``/proc/<pid>/task/*/schedstat``: to the nanosecond."""
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # the thread ended meanwhile
+            total += int(path.read_text().split()[0])
+    return total
+
+
+def open_files(pid: int) -> int:
+    """Number of open file descriptors."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def context_switches() -> int:
+    """Context switches of the whole machine since boot."""
+    return int(re.search(r"^ctxt (\d+)", Path("/proc/stat").read_text(), re.MULTILINE)[1])
+
+
+def slab_objects(text: str | None = None) -> dict[str, tuple[int, int]]:
+    """Name → objects in use and their size in bytes, of every cache of the kernel's allocator (/proc/slabinfo)."""
+    lines = (Path("/proc/slabinfo").read_text() if text is None else text).splitlines()[2:]
+    fields = (line.split() for line in lines)
+    return {name: (int(used), int(size)) for name, used, _, size, *_ in fields}

@@ -1,0 +1,33 @@
+"""Subjects and a way to sample one in; samples of all, taken in turns, out. A peer that fails is left out and told."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from benchmarks import peers
+from benchmarks.failures import BenchmarkError
+from benchmarks.measures import rotations
+from benchmarks.peers import Peer
+
+Sample = TypeVar("Sample")
+
+
+def interleaved(
+    takers: dict[str, Peer], rounds: int, sample: Callable[[Peer], Sample], attempts: int = 3
+) -> tuple[dict[str, list[Sample]], list[str]]:
+    """Name → one sample for each round; and a note for each peer that failed in one of them and has none.
+
+    Raises what schedtel itself fails with: without it there is nothing to compare.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in takers}
+    failures: dict[str, str] = {}
+    for order in rotations(list(takers), rounds):
+        for name in order:
+            if name in failures:
+                continue
+            try:
+                samples[name].append(peers.undisturbed(lambda name=name: sample(takers[name]), attempts))
+            except (BenchmarkError, OSError) as error:
+                if name == "schedtel":
+                    raise
+                failures[name] = f"{name} left out, it failed on the way: {error}"
+    return {name: taken for name, taken in samples.items() if name not in failures}, list(failures.values())

@@ -1,0 +1,45 @@
+"""The ladder: small programs of our own, each doing one thing more, attached in this process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from benchmarks import builds, kernel
+from benchmarks.peers import Peer, observers, prove
+from schedtel import layout
+from schedtel.libbpf import BpfObject
+
+#: In the order of bpf/ladder.bpf.c, numbered from 1.
+NAMES = ("empty", "+ timestamp", "+ task storage", "+ books", "+ histograms")
+#: What every program that measures time must pay.
+FLOOR = NAMES[1]
+_EVENTS = ("switch", "wakeup", "fork", "exit")
+#: struct task_state of bpf/machine.h: what stands before the banks, and two banks.
+STATE_BYTES = 120 + 2 * layout.BANK.itemsize
+
+
+def ladder() -> list[Peer]:
+    """Every rung, as a peer that is attached in this process."""
+    programs = {event: (f"rung_{event}",) for event in _EVENTS}
+    return [Peer(name, partial(_attached, number), programs, settle_s=0) for number, name in enumerate(NAMES, 1)]
+
+
+@contextmanager
+def _attached(number: int) -> Iterator[int]:
+    """One rung's programs, attached; yields our own pid, which holds them."""
+    sizes = {"RECORD_BYTES": layout.TASK_RECORD.itemsize, "STATE_BYTES": STATE_BYTES}
+    ladder_object = BpfObject(builds.bpf_object("ladder", RUNG=number, **sizes))
+    identities: set[int] = set()
+    try:
+        ladder_object.load()
+        for event in _EVENTS:
+            ladder_object.attach(f"rung_{event}")
+        identities = kernel.program_ids(os.getpid())
+        observers.own |= identities
+        prove(os.getpid())
+        yield os.getpid()
+        prove(os.getpid())
+    finally:
+        ladder_object.close()
+        kernel.wait_until_gone(identities)

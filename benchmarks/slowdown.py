@@ -1,0 +1,91 @@
+"""How much longer four loads take while somebody watches the scheduler (bpf_stats off): ladder and peers in one run.
+
+``pipe``: a round trip of two pinned tasks; ``messaging``: 10 groups of 40 processes; ``fork storm``: fork, exec, exit
+in two lanes; ``cpu bound``: arithmetic on every CPU. Each is a median over rounds, each round in another order.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from statistics import mean
+
+from benchmarks import kernel, peers, rungs, workloads
+from benchmarks.measures import Plan, Row, Target, ratio, row
+from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
+
+PART = "slowdown"
+ROUNDS, PIPE_LOOPS, WARM_UP_LOOPS = 5, 100_000, 5_000
+_FORKS = 1_500
+#: name → (unit, what one sample is)
+_LOADS: dict[str, tuple[str, Callable[[], float]]] = {
+    "pipe": ("ns/round trip", partial(workloads.pipe_ns, PIPE_LOOPS)),
+    "messaging": ("ms", lambda: workloads.messaging_ns(10, 100) / 1e6),
+    "fork storm": ("µs/fork", lambda: workloads.forks_ns(_FORKS) / 1e3 / _FORKS),
+    "cpu bound": ("ms", lambda: workloads.spin_ns(500) / 1e6),
+}
+_ADDED_TARGETS = {"runqlat": Target(0.40), "perf sched record": Target(0.15)}
+_NO_WORSE = Target(1.0)
+#: Measured twice in each round: how far the two are apart is what chance and the machine add.
+_NOBODY = ("nobody", "nobody again")
+Samples = dict[tuple[str, str], list[float]]
+
+
+def measure(plan: Plan) -> tuple[list[Row], list[str]]:
+    """Rows, and notes on what could not be measured."""
+    if not workloads.has_perf():
+        return [], ["slowdown: not measured, perf is missing (apt install linux-perf)"]
+    notes = ["slowdown: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
+    alone = [Peer(name, lambda: nullcontext(0), settle_s=0) for name in _NOBODY]
+    takers = {peer.name: peer for peer in (*alone, *rungs.ladder(), *peers.measured())}
+    taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample)
+    samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in _LOADS}
+    return [line for load in _LOADS for line in _rows(load, samples, list(taken)[2:])], notes + said
+
+
+def _sample(peer: Peer) -> dict[str, float]:
+    """One value of each load under a peer."""
+    with peer.watching():
+        time.sleep(peer.settle_s)
+        workloads.pipe_ns(WARM_UP_LOOPS)
+        return {load: sample() for load, (_, sample) in _LOADS.items()}
+
+
+def _rows(load: str, samples: Samples, watchers: list[str]) -> list[Row]:
+    first, again = (samples[load, name] for name in _NOBODY)
+    nobody = [mean(pair) for pair in zip(first, again, strict=True)]
+    slower = {name: _divided(samples[load, name], nobody) for name in watchers}
+    rows = [row(load, name, _LOADS[load][0], samples[load, name]) for name in (*_NOBODY, *watchers)]
+    rows.append(row(f"{load}, noise", "nobody again / nobody", "ratio", _divided(again, first)))
+    rows += [row(f"{load}, slowdown", name, "ratio", values) for name, values in slower.items()]
+    return rows + (_pipe_ratios(samples, nobody) if load == "pipe" else _ratios(load, samples))
+
+
+def _pipe_ratios(samples: Samples, nobody: list[float]) -> list[Row]:
+    """What schedtel adds to a round trip in parts of what others add."""
+    added = {
+        peer: _added(samples["pipe", peer], nobody)
+        for peer in ("schedtel", *_ADDED_TARGETS)
+        if ("pipe", peer) in samples
+    }
+    rows = [row("pipe, added", peer, "ns/round trip", values) for peer, values in added.items()]
+    for peer, target in _ADDED_TARGETS.items():
+        if peer in added:
+            rows.append(ratio("pipe, added", added["schedtel"], added[peer], f"schedtel / {peer}", target))
+    return rows
+
+
+def _ratios(load: str, samples: Samples) -> list[Row]:
+    if (load, "runqlat") not in samples:
+        return []
+    target = _NO_WORSE if load in ("messaging", "fork storm") else None
+    return [ratio(load, samples[load, "schedtel"], samples[load, "runqlat"], "schedtel / runqlat", target)]
+
+
+def _added(values: list[float], nobody: list[float]) -> list[float]:
+    return [value - base for value, base in zip(values, nobody, strict=True)]
+
+
+def _divided(values: list[float], nobody: list[float]) -> list[float]:
+    return [value / base for value, base in zip(values, nobody, strict=True)]

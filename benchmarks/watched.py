@@ -1,0 +1,95 @@
+"""schedtel's own loader and tables inside this process, with a watch on each step of a window's end."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks import kernel, peers
+from schedtel import tables
+from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
+from schedtel.filters import Filter
+from schedtel.host import CgroupPaths
+from schedtel.loader import RawWindow
+
+FOREVER_NS = 2**62
+#: The last thread to run has told so before it sleeps again.
+_SETTLE_S = 0.02
+
+
+class _TimedLoader(CoreLoader):
+    """The library's loader, with a watch on its flush."""
+
+    flush_ns = 0
+
+    def _flush(self) -> None:
+        self.flush_ns = duration_ns(super()._flush)
+
+
+def duration_ns(action: Callable[[], object]) -> int:
+    """Nanoseconds of wall time that an action takes."""
+    begin = time.perf_counter_ns()
+    action()
+    return time.perf_counter_ns() - begin
+
+
+@dataclass(frozen=True)
+class WindowCost:
+    """What one window's end took: wall time of the flush and of the batch to Arrow; how many rows it had."""
+
+    flush_ns: int
+    arrow_ns: int
+    rows: int
+    folded: int
+    losses: dict[str, int]
+
+
+class Watched:
+    """Windows that end when told to, each with its cost."""
+
+    def __init__(self, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
+        self._loader = _TimedLoader(Filter(), ring_bytes)
+        self._loader.open_first(lambda _: FOREVER_NS)
+        self._paths = CgroupPaths()
+        self._paths.path_of(0)  # reading the cgroup tree is done once a run, not once a window
+
+    def raw(self, work: Callable[[], object] = lambda: None) -> RawWindow:
+        """A window in which the work was done."""
+        work()
+        time.sleep(_SETTLE_S)
+        self._loader.end_now()
+        return self._loader.collect(lambda _: FOREVER_NS)
+
+    def window(self, work: Callable[[], object] = lambda: None) -> WindowCost:
+        """Ends a window in which the work was done, and makes its batch of tasks."""
+        raw = self.raw(work)
+        batch = duration_ns(lambda: tables.tasks_batch(1, raw.tasks, raw.folded, self._paths.path_of))
+        return WindowCost(self._loader.flush_ns, batch, len(raw.tasks), int(raw.folded["tasks"].sum()), raw.losses)
+
+    def program_ns(self, work: Callable[[], object] = lambda: None) -> tuple[int, int]:
+        """Nanoseconds that the kernel counts for the flush program itself in one window, and the window's rows."""
+        before = self._loader.run_counts()["flush"][1]
+        raw = self.raw(work)
+        return self._loader.run_counts()["flush"][1] - before, len(raw.tasks)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Runs and nanoseconds of each program since load."""
+        return self._loader.run_counts()
+
+    def close(self) -> None:
+        self._loader.close()
+
+
+@contextmanager
+def watched(ring_bytes: int = DEFAULT_RING_BYTES) -> Iterator[Watched]:
+    """The loader at work in this process; its programs are gone afterwards."""
+    subject = Watched(ring_bytes)
+    own = kernel.program_ids(os.getpid())
+    peers.observers.own |= own
+    try:
+        subject.window()  # the first one pays for page faults of the ring's mapping
+        yield subject
+    finally:
+        subject.close()
+        kernel.wait_until_gone(own)
