@@ -16,6 +16,7 @@ The modules, in the order in which data flows through them:
     window      tables and metrics            → Window
     source      anything that yields windows  → Arrow streams
     recording   windows                       ⇄ Parquet
+    flight      windows                       ⇄ Arrow Flight streams
     laws        windows                       → do the laws hold?
     capabilities the machine and the user     → what can be done here
 
@@ -23,8 +24,9 @@ The modules, in the order in which data flows through them:
 """
 
 from schedtel._version import __version__
-from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, UsageError
+from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
 from schedtel.filters import Filter
+from schedtel.flight import Subscription, serve, subscribe
 from schedtel.live import LiveSource, live
 from schedtel.metrics import Distribution, Fairness, Metrics
 from schedtel.recording import Recorder, Recording, read
@@ -44,9 +46,13 @@ __all__ = [
     "RecordingError",
     "SchedtelError",
     "Source",
+    "StreamError",
+    "Subscription",
     "UsageError",
     "Window",
     "__version__",
     "live",
     "read",
+    "serve",
+    "subscribe",
 ]

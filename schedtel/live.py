@@ -53,6 +53,13 @@ class LiveSource(Source):
         self._end_ns = begin + duration_ns if duration_ns is not None else None
         self._edge_ns = self._edge_after(begin + self.window_ns // _LEAST_FIRST_PART)
         self.start_ns = self._loader.open_first(self._edge_ns)
+        self.metadata = {
+            "clock": "CLOCK_MONOTONIC",
+            "host": self._host.host,
+            "kernel": self._host.kernel,
+            "window": window,
+            "filter": self.filter.describe(),
+        }
 
     def __iter__(self) -> Iterator[Window]:
         while self._remaining is None or self._remaining > 0:

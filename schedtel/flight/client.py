@@ -1,0 +1,206 @@
+"""A URI in, the windows that a server publishes there out: a source like any other, with the same numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from schedtel.errors import StreamError, UsageError
+from schedtel.flight import wire
+from schedtel.flight.address import Tls, check_asking, check_token, parse_address
+from schedtel.source import Source
+from schedtel.window import Window
+
+#: How long a server may take to answer at first.
+_ANSWER_S = 10.0
+#: A server that lives says so every few seconds (feeds.HEARTBEAT_S).
+_SILENCE_S = 30.0
+#: Windows received and not yet asked for. More would only hide from the server that we are slow.
+_AHEAD = 2
+
+
+class Subscription(Source):
+    """Windows as a server publishes them. Made by :func:`schedtel.subscribe`.
+
+    ``metadata`` says what the server knows of them: host, kernel, window, filter, run. ``windows_missed`` counts those
+    that were published and did not come, because this side was too slow; ``gap_before`` is the number of those before
+    the window that was yielded last. ``ended`` says how the stream did: ``end``, the run is over; ``stop``, the server left.
+    """
+
+    def __init__(self, uri: str, token: str | None, tls: Tls, request: wire.Request) -> None:
+        self.address = parse_address(uri)
+        if token is not None:
+            check_token(token)
+        check_asking(self.address, tls, token)
+        self.request = request
+        self.windows_missed = self.gap_before = self.sequence = 0
+        self.ended = ""
+        self._token, self._readers = token, set[Any]()
+        self._client = self._connect(tls)
+        try:
+            self.metadata = self._ask()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, tls: Tls) -> Any:
+        import pyarrow.flight as fl  # noqa: PLC0415  (12 MB that `live` does without)
+
+        options: dict[str, Any] = {"tls_root_certs": tls.authority or None}
+        if tls.certificate:
+            options |= {"cert_chain": tls.certificate, "private_key": tls.key}
+        return fl.FlightClient(self.address.uri, **options)
+
+    def _call(self, timeout: float | None = None) -> Any:
+        import pyarrow.flight as fl  # noqa: PLC0415  (see above)
+
+        headers = [(b"authorization", b"Bearer " + self._token.encode())] if self._token else []
+        return fl.FlightCallOptions(timeout=timeout, headers=headers)
+
+    def _ask(self) -> dict[str, str]:
+        """What the server has to say of its windows; at the same time whether it is there, lets us in and fits."""
+        import pyarrow.flight as fl  # noqa: PLC0415  (see above)
+
+        with self._explained("cannot subscribe to"):
+            info = self._client.get_flight_info(fl.FlightDescriptor.for_path("windows"), self._call(_ANSWER_S))
+            return wire.facts_of(info.schema)
+
+    def __iter__(self) -> Iterator[Window]:
+        chunks: queue.Queue[Any] = queue.Queue(_AHEAD)
+        reader = self._open()
+        gone = threading.Event()
+        worker = threading.Thread(target=_receive, args=(reader, chunks, gone), daemon=True)
+        worker.start()
+        try:
+            with self._explained("lost"):
+                yield from self._windows(chunks)
+        finally:
+            gone.set()
+            reader.cancel()
+            worker.join()
+            self._readers.discard(reader)
+
+    def _open(self) -> Any:
+        import pyarrow.flight as fl  # noqa: PLC0415  (see above)
+
+        with self._explained("cannot subscribe to"):
+            reader = self._client.do_get(fl.Ticket(self.request.ticket()), self._call())
+            self._readers.add(reader)
+            wire.facts_of(reader.schema)
+            return reader
+
+    def _windows(self, chunks: queue.Queue[Any]) -> Iterator[Window]:
+        while True:
+            for event in self._next(chunks):
+                if event.kind in (wire.END, wire.STOP):
+                    self.ended = event.kind
+                    return
+                if event.window is not None:
+                    self.sequence, self.gap_before = event.sequence, event.windows_missed
+                    self.windows_missed += event.windows_missed
+                    yield event.window
+
+    def _next(self, chunks: queue.Queue[Any]) -> list[wire.Event]:
+        """The next events. A thread waits for them, since no signal would reach a wait inside Flight."""
+        try:
+            got = chunks.get(timeout=_SILENCE_S)
+        except queue.Empty as error:
+            raise StreamError(f"nothing was heard for {_SILENCE_S:.0f} s (is the server's machine there?)") from error
+        if isinstance(got, StopIteration):
+            raise StreamError("the server ended it without a word (subscribe again)")
+        if isinstance(got, BaseException):
+            raise got
+        return wire.unpack(got)
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Errors of Flight and of what came, as one line that names the stream."""
+        try:
+            yield
+        except StreamError as error:
+            raise StreamError(f"{what} {self.address.uri}: {error}") from error.__cause__
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise StreamError(f"{what} {self.address.uri}: {explain(error)}") from error
+
+    def stop(self) -> None:
+        """End the stream; iteration finishes. Safe in a signal handler and from a thread."""
+        self.ended = self.ended or wire.STOP
+        for reader in list(self._readers):
+            reader.cancel()
+
+    def close(self) -> None:
+        self.stop()
+        self._client.close()
+
+
+def _receive(reader: Any, chunks: queue.Queue[Any], gone: threading.Event) -> None:
+    """In a thread of its own: pass batches on, in the end what ended them; wait where they are not taken."""
+    while not gone.is_set():
+        try:
+            got = reader.read_chunk().data
+        except BaseException as error:  # noqa: BLE001  (raised again where the windows are taken)
+            got = error
+        while not gone.is_set():
+            with contextlib.suppress(queue.Full):
+                chunks.put(got, timeout=0.2)
+                break
+        if isinstance(got, BaseException):
+            return
+
+
+#: What gRPC's words mean, and what to do, the more special first.
+_MEANINGS = (
+    (r"certificate has expired", "its certificate has expired (renew it)"),
+    (r"[Hh]ostname [Vv]erification|not match", "its certificate is for another name (use the name it was made for)"),
+    (
+        r"self.signed|unable to get (local )?issuer|CERTIFICATE_VERIFY_FAILED",
+        "its certificate is not trusted (give its authority by --ca)",
+    ),
+    (r"CERTIFICATE_REQUIRED|certificate required", "it wants a certificate of ours (give --tls-cert and --tls-key)"),
+    (
+        r"WRONG_VERSION_NUMBER|[Hh]andshak",
+        "one side speaks TLS and the other does not, or refuses our certificate (compare both URIs)",
+    ),
+    (r"Connection refused|No such file", "nobody serves there (start `schedtel serve` there, or correct the URI)"),
+    (r"Permission denied", "this user may not use the socket (ask its owner)"),
+    (r"DNS|resolve|Name or service", "no such host (correct the URI)"),
+    (r"[Dd]eadline|[Tt]imed out|[Tt]imeout", "no answer (is the host there, and the port open?)"),
+    (
+        r"Socket closed|Connection reset|Broken pipe|GOAWAY|shutdown|closed",
+        "the server has gone (subscribe again, or use `schedtel collect`, which does)",
+    ),
+)
+
+
+def explain(error: Exception) -> str:
+    """One line for a person: cause, and what to do."""
+    import pyarrow.flight as fl  # noqa: PLC0415  (see above)
+
+    text = " ".join(str(error).split())
+    if isinstance(error, fl.FlightUnauthenticatedError | fl.FlightUnauthorizedError):
+        return "the token is missing or wrong (give --token-file, or set SCHEDTEL_TOKEN)"
+    if isinstance(error, fl.FlightUnavailableError | fl.FlightTimedOutError | fl.FlightInternalError):
+        return next((meaning for words, meaning in _MEANINGS if re.search(words, text)), _first(text))
+    if isinstance(error, fl.FlightServerError):
+        return _first(text)
+    return f"what came is no stream of windows: {_first(text)} (is it schedtel that serves there?)"
+
+
+def _first(text: str) -> str:
+    """The server's own words, without what Flight and gRPC put around them."""
+    text = re.split(r"\. Detail:|\.? gRPC client debug context", text, maxsplit=1)[0]
+    return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")
+
+
+def is_permanent(error: StreamError | UsageError) -> bool:
+    """Whether trying again cannot help: the server is there, and refuses us or does not fit."""
+    return isinstance(error, UsageError) or any(
+        words in str(error)
+        for words in ("token is missing or wrong", "definitions have version", "its columns are not")
+    )
