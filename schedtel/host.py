@@ -32,6 +32,11 @@ def steal_ns() -> int:
     return int(figures[8]) * _TICK_NS if len(figures) > 8 else 0
 
 
+def new_run() -> str:
+    """A name for a run of a collector: unique in a fleet, and in the order of time: ``20260131T235959Z-1a2b3c``."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}"
+
+
 class CgroupPaths:
     """Looks up cgroup paths by id (the inode number of the directory) and remembers those that have gone."""
 

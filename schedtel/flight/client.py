@@ -30,7 +30,8 @@ class Subscription(Source):
 
     ``metadata`` says what the server knows of them: host, kernel, window, filter, run. ``windows_missed`` counts those
     that were published and did not come, because this side was too slow; ``gap_before`` is the number of those before
-    the window that was yielded last. ``ended`` says how the stream did: ``end``, the run is over; ``stop``, the server left.
+    the window that was yielded last. ``ended`` says how the stream did: ``end``, the run is over; ``stop``, one side
+    left.
     """
 
     def __init__(self, uri: str, token: str | None, tls: Tls, request: wire.Request) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from schedtel.errors import StreamError, UsageError
 from schedtel.flight.wire import ALIVE, END, STOP, WINDOW, Event, Request
+from schedtel.host import new_run
 from schedtel.source import Source
 from schedtel.window import Window
 
@@ -70,7 +70,7 @@ class Feed:
     """Events for subscribers. ``facts`` is what they must know to trust the numbers; ``run`` names this feed."""
 
     def __init__(self, facts: Mapping[str, str]) -> None:
-        self.run = uuid.uuid4().hex[:12]
+        self.run = new_run()
         self.facts = {**facts, "run": self.run}
 
     def events(self, request: Request, member: Member, gone: Callable[[], bool]) -> Iterator[Event]:
