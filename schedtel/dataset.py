@@ -11,8 +11,10 @@ of writers may share a dataset, and one that starts again adds to it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -81,14 +83,18 @@ class Dataset:
     def bytes_written(self) -> int:
         return self._closed_bytes + sum(host.bytes_written for host in self._hosts.values())
 
-    def write(self, window: Window, run: str = "") -> None:
-        """Add a window of a run. Raises :class:`RecordingError` when it cannot be written."""
+    def write(self, window: Window, run: str = "", facts: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Add a window of a run; ``facts`` are the metadata of the source it is from.
+
+        Raises :class:`RecordingError` when it cannot be written.
+        """
         name, run = host_of(window), run or self._session
         recorder = self._hosts.get(name)
         if recorder is None or recorder.run != run:
             self._closed_bytes += recorder.bytes_written if recorder else 0
             files = _Files(self._place, name, run, self._session)
-            recorder = _HostRecorder(files, self.window, self.filter_text, *self._rotation)
+            texts = facts.get("window", self.window), facts.get("filter", self.filter_text)
+            recorder = _HostRecorder(files, *texts, *self._rotation)
             self._hosts[name] = recorder
         recorder.write(window)
         self.windows_written += 1

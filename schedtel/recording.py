@@ -62,6 +62,10 @@ class Recorder:
         self._closed_bytes = 0
         self._prepare()
 
+    @property
+    def where(self) -> str:
+        return str(self._place)
+
     def _prepare(self) -> None:
         self._place.prepare()
         if not self._place.is_empty():

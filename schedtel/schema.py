@@ -183,9 +183,7 @@ CPUS = [
 #: What a dataset of several hosts keeps beside the tables of windows: a row for each time windows are missing.
 GAPS = [
     Column("uri", pa.string(), "", "where the windows were to be had"),
-    Column(
-        "cause", pa.string(), "", "slow: given up by the server; disconnected: out of reach; restarted: another run"
-    ),
+    Column("cause", pa.string(), "", "slow: given up by the server; disconnected: out of reach; restarted: a new run"),
     Column("run", pa.string(), "", "run of the first window after the gap"),
     _count("after_window_id", "last window before the gap; of the run before where the cause is restarted"),
     _count("before_window_id", "first window after the gap"),

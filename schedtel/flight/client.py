@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from schedtel.errors import StreamError, UsageError
+from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import wire
 from schedtel.flight.address import Tls, check_asking, check_token, parse_address
 from schedtel.source import Source
@@ -41,7 +41,7 @@ class Subscription(Source):
         check_asking(self.address, tls, token)
         self.request = request
         self.windows_missed = self.gap_before = self.sequence = 0
-        self.ended = ""
+        self.ended, self._stopping = "", False
         self._token, self._readers = token, set[Any]()
         self._client = self._connect(tls)
         try:
@@ -75,6 +75,7 @@ class Subscription(Source):
     def __iter__(self) -> Iterator[Window]:
         chunks: queue.Queue[Any] = queue.Queue(_AHEAD)
         reader = self._open()
+        self.ended = wire.STOP if self._stopping else ""
         gone = threading.Event()
         worker = threading.Thread(target=_receive, args=(reader, chunks, gone), daemon=True)
         worker.start()
@@ -97,11 +98,10 @@ class Subscription(Source):
             return reader
 
     def _windows(self, chunks: queue.Queue[Any]) -> Iterator[Window]:
-        while True:
+        while not self.ended:
             for event in self._next(chunks):
                 if event.kind in (wire.END, wire.STOP):
                     self.ended = event.kind
-                    return
                 if event.window is not None:
                     self.sequence, self.gap_before = event.sequence, event.windows_missed
                     self.windows_missed += event.windows_missed
@@ -113,6 +113,8 @@ class Subscription(Source):
             got = chunks.get(timeout=_SILENCE_S)
         except queue.Empty as error:
             raise StreamError(f"nothing was heard for {_SILENCE_S:.0f} s (is the server's machine there?)") from error
+        if self.ended:  # by stop(): what came then is the end that we made
+            return []
         if isinstance(got, StopIteration):
             raise StreamError("the server ended it without a word (subscribe again)")
         if isinstance(got, BaseException):
@@ -131,6 +133,7 @@ class Subscription(Source):
 
     def stop(self) -> None:
         """End the stream; iteration finishes. Safe in a signal handler and from a thread."""
+        self._stopping = True
         self.ended = self.ended or wire.STOP
         for reader in list(self._readers):
             reader.cancel()
@@ -199,7 +202,7 @@ def _first(text: str) -> str:
     return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")
 
 
-def is_permanent(error: StreamError | UsageError) -> bool:
+def is_permanent(error: SchedtelError) -> bool:
     """Whether trying again cannot help: the server is there, and refuses us or does not fit."""
     return isinstance(error, UsageError) or any(
         words in str(error)

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from schedtel.dataset import Gap, wall_end, wall_start
@@ -17,6 +17,8 @@ from schedtel.window import Window
 
 #: Windows that wait to be written. When the disk is slow, the servers are to know it.
 _AHEAD = 16
+#: How soon a thread that waits notices that it is to stop.
+_LOOK_S = 0.2
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
 
 
@@ -27,6 +29,7 @@ class Arrival:
     uri: str
     run: str
     window: Window
+    facts: Mapping[str, str]
     gap: Gap | None = None
 
 
@@ -62,7 +65,7 @@ class Collection:
         while not self._stopped.is_set():
             busy = any(thread.is_alive() for thread in self._threads)
             with contextlib.suppress(queue.Empty):
-                yield self._arrived.get(timeout=0.2)
+                yield self._arrived.get(timeout=_LOOK_S)
                 continue
             if not busy:
                 return
@@ -74,11 +77,11 @@ class Collection:
     def close(self) -> None:
         """Leave all servers."""
         self._stopped.set()
-        for subscription in list(self._open.values()):
-            subscription.stop()
-        for thread in self._threads:
-            if thread.ident:
-                thread.join()
+        while any(thread.is_alive() for thread in self._threads):
+            for subscription in list(self._open.values()):
+                subscription.stop()
+            self._threads[0].join(_LOOK_S)
+            self._threads = [thread for thread in self._threads if thread.is_alive()] or self._threads
 
     def _follow(self, uri: str) -> None:
         """In a thread of its own: one server, through all its outages."""
@@ -114,7 +117,7 @@ class Collection:
     def _put(self, what: Arrival | Trouble) -> None:
         while not self._stopped.is_set():
             with contextlib.suppress(queue.Full):
-                self._arrived.put(what, timeout=0.2)
+                self._arrived.put(what, timeout=_LOOK_S)
                 return
 
 
@@ -142,6 +145,7 @@ class _Server:
         self.sequence, self.seen = subscription.sequence, self.seen + 1
         missed = None if cause == "restarted" else subscription.gap_before
         if last is None or missed == 0:
-            return Arrival(self.uri, self.run, window)
+            return Arrival(self.uri, self.run, window, subscription.metadata)
         between = (last.window_id, window.window_id, missed, wall_end(last), wall_start(window))
-        return Arrival(self.uri, self.run, window, Gap(self.uri, cause, self.run, *between))
+        gap = Gap(self.uri, cause, self.run, *between)
+        return Arrival(self.uri, self.run, window, subscription.metadata, gap)

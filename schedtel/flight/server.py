@@ -59,10 +59,13 @@ class Server:
         for window in self._source:
             self._feed.publish(window)
             each(window)
-        self._feed.end()
+        self._feed.end(wire.STOP if self._closing.is_set() else wire.END)
 
     def stop(self) -> None:
-        """End :meth:`run` of a recording. Safe in a signal handler."""
+        """End :meth:`run` of a recording; of a live source, tell the subscribers that its end is not the run's.
+
+        Safe in a signal handler.
+        """
         self._closing.set()
 
     def close(self) -> None:
@@ -137,7 +140,7 @@ def _cause(error: Exception) -> str:
     )
 
 
-class _TokenCheck(fl.ServerMiddlewareFactory):
+class _TokenCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow has no types
     """Refuses every call without the token."""
 
     def __init__(self, token: str) -> None:
@@ -157,7 +160,7 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-class _FlightServer(fl.FlightServerBase):
+class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
     """What Flight calls, each in a thread of gRPC's. Whatever is asked, the answer is a stream or one line."""
 
     def __init__(self, location: str, server: Server, **options: Any) -> None:
