@@ -54,6 +54,8 @@ class Subscription(Source):
         import pyarrow.flight as fl  # noqa: PLC0415  (12 MB that `live` does without)
 
         options: dict[str, Any] = {"tls_root_certs": tls.authority or None}
+        # gRPC lets clients of one process share a connection, and so its flow control: one that is slow would stop all.
+        options["generic_options"] = [("grpc.use_local_subchannel_pool", 1)]
         if tls.certificate:
             options |= {"cert_chain": tls.certificate, "private_key": tls.key}
         return fl.FlightClient(self.address.uri, **options)

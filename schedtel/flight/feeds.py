@@ -38,18 +38,18 @@ class Member:
 
 
 class Members:
-    """The subscribers of a server. Raises :class:`StreamError` for one too many."""
+    """The subscribers of a server, of whom there may be ``limit`` at a time."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._lock = limit, threading.Lock()
-        self._present: set[int] = set()
+        self._limit, self._changed = limit, threading.Condition()
         self._members: dict[int, Member] = {}
         self.ever = 0
         self.windows_missed = 0
 
     def join(self, peer: str) -> Member:
-        with self._lock:
-            if len(self._members) >= self._limit:
+        """Let one in. Raises :class:`StreamError` when there are too many, and none turns out to have gone."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._members) < self._limit, 2 * _LOOK_S):
                 raise StreamError(f"{self._limit} subscribers are served already (serve with more --max-subscribers)")
             self.ever += 1
             member = Member(peer)
@@ -57,12 +57,13 @@ class Members:
             return member
 
     def leave(self, member: Member) -> None:
-        with self._lock:
+        with self._changed:
             if self._members.pop(id(member), None):
                 self.windows_missed += member.windows_missed
+                self._changed.notify()
 
     def present(self) -> list[Member]:
-        with self._lock:
+        with self._changed:
             return list(self._members.values())
 
 

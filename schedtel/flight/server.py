@@ -203,9 +203,6 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
     def list_flights(self, _context: Any, _criteria: bytes) -> Iterator[fl.FlightInfo]:
         return (self._info(wire.Request(name)) for name in wire.STREAMS)
 
-    def get_schema(self, context: Any, descriptor: fl.FlightDescriptor) -> fl.SchemaResult:
-        return fl.SchemaResult(self.get_flight_info(context, descriptor).schema)
-
     def do_put(self, *_arguments: Any) -> None:
         raise fl.FlightServerError(_ONLY_READS)
 
