@@ -96,6 +96,8 @@ class Store:
             self._files, self._root = pyarrow.fs.FileSystem.from_uri(uri)
         except (pa.ArrowException, ValueError, OSError) as error:
             raise UsageError(f"cannot use {self}: {_line(error)} (write s3://bucket/path or the like)") from error
+        if not self._root.strip("/"):
+            raise UsageError(f"cannot use {self}: it names no bucket (write s3://bucket/path or the like)")
 
     def __str__(self) -> str:
         return hide_secrets(self._uri)

@@ -131,7 +131,7 @@ class Subscription(Source):
         except StreamError as error:
             raise StreamError(f"{what} {self.address.uri}: {error}") from error.__cause__
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise StreamError(f"{what} {self.address.uri}: {explain(error)}") from error
+            raise StreamError(f"{what} {self.address.uri}: {explain(error, connected=what == 'lost')}") from error
 
     def stop(self) -> None:
         """End the stream; iteration finishes. Safe in a signal handler and from a thread."""
@@ -160,10 +160,14 @@ def _receive(reader: Any, chunks: queue.Queue[Any], gone: threading.Event) -> No
             return
 
 
+_GONE = r"Socket closed|Connection reset|Broken pipe|GOAWAY|shutdown|closed"
 #: What gRPC's words mean, and what to do, the more special first.
 _MEANINGS = (
     (r"certificate has expired", "its certificate has expired (renew it)"),
-    (r"[Hh]ostname [Vv]erification|not match", "its certificate is for another name (use the name it was made for)"),
+    (
+        r"[Hh]ostname [Vv]erification|not match|not in peer certificate",
+        "its certificate is for another name (use the name it was made for)",
+    ),
     (
         r"self.signed|unable to get (local )?issuer|CERTIFICATE_VERIFY_FAILED",
         "its certificate is not trusted (give its authority by --ca)",
@@ -178,13 +182,17 @@ _MEANINGS = (
     (r"DNS|resolve|Name or service", "no such host (correct the URI)"),
     (r"[Dd]eadline|[Tt]imed out|[Tt]imeout", "no answer (is the host there, and the port open?)"),
     (
-        r"Socket closed|Connection reset|Broken pipe|GOAWAY|shutdown|closed",
+        _GONE,
         "the server has gone (subscribe again, or use `schedtel collect`, which does)",
     ),
 )
 
 
-def explain(error: Exception) -> str:
+#: What a server does that speaks another protocol, and, after the handshake, one that wants a certificate of ours.
+_HUNG_UP = "it hung up (grpc+tls and grpc must not be mixed up; or it wants a certificate: --tls-cert and --tls-key)"
+
+
+def explain(error: Exception, connected: bool) -> str:
     """One line for a person: cause, and what to do."""
     import pyarrow.flight as fl  # noqa: PLC0415  (see above)
 
@@ -192,9 +200,11 @@ def explain(error: Exception) -> str:
     if isinstance(error, fl.FlightUnauthenticatedError | fl.FlightUnauthorizedError):
         return "the token is missing or wrong (give --token-file, or set SCHEDTEL_TOKEN)"
     if isinstance(error, fl.FlightUnavailableError | fl.FlightTimedOutError | fl.FlightInternalError):
-        return next((meaning for words, meaning in _MEANINGS if re.search(words, text)), _first(text))
+        if not connected and re.search(_GONE, text):
+            return _HUNG_UP
+        return next((meaning for words, meaning in _MEANINGS if re.search(words, text)), _advised(_first(text)))
     if isinstance(error, fl.FlightServerError):
-        return _first(text)
+        return _advised(_first(text))
     return f"what came is no stream of windows: {_first(text)} (is it schedtel that serves there?)"
 
 
@@ -202,6 +212,10 @@ def _first(text: str) -> str:
     """The server's own words, without what Flight and gRPC put around them."""
     text = re.split(r"\. Detail:|\.? gRPC client debug context", text, maxsplit=1)[0]
     return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")
+
+
+def _advised(text: str) -> str:
+    return text if text.endswith(")") else f"{text} (see what the server says)"
 
 
 def is_permanent(error: SchedtelError) -> bool:

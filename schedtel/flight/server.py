@@ -116,7 +116,7 @@ def _listen(address: Address, tls: Tls, token: str | None, server: Server) -> _F
     if address.kind == "tls":
         options = {"tls_certificates": [(tls.certificate, tls.key)], "verify_client": bool(tls.authority)}
         options |= {"root_certificates": tls.authority} if tls.authority else {}
-    if token:
+    if token is not None:
         options["middleware"] = {"token": _TokenCheck(check_token(token))}
     if address.kind == "unix":
         prepare_socket(address)

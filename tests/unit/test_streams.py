@@ -15,7 +15,6 @@ import pyarrow.flight as fl
 import pytest
 from serving import (
     TABLES,
-    TOKEN,
     Reader,
     assert_bit_identical,
     descriptors,
