@@ -6,6 +6,7 @@ import resource
 import socket
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
@@ -33,8 +34,8 @@ def steal_ns() -> int:
 
 
 def new_run() -> str:
-    """A name for a run of a collector: unique in a fleet, and in the order of time: ``20260131T235959Z-1a2b3c``."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}"
+    """A name for a run of a collector, unique in a fleet, in the order of time: ``20260131T235959.123456Z-1a2b3c``."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{os.urandom(3).hex()}"
 
 
 class CgroupPaths:

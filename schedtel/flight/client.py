@@ -23,6 +23,8 @@ _ANSWER_S = 10.0
 _SILENCE_S = 30.0
 #: Windows received and not yet asked for. More would only hide from the server that we are slow.
 _AHEAD = 2
+#: How soon a thread notices that it is to end, and how long it has for it.
+_LOOK_S, _LEAVE_S = 0.2, 2.0
 
 
 class Subscription(Source):
@@ -41,7 +43,7 @@ class Subscription(Source):
         check_asking(self.address, tls, token)
         self.request = request
         self.windows_missed = self.gap_before = self.sequence = 0
-        self.ended, self._stopping = "", False
+        self.ended, self._stopping, self._heard = "", False, False
         self._token, self._readers = token, set[Any]()
         self._client = self._connect(tls)
         try:
@@ -70,34 +72,47 @@ class Subscription(Source):
         """What the server has to say of its windows; at the same time whether it is there, lets us in and fits."""
         import pyarrow.flight as fl  # noqa: PLC0415  (see above)
 
-        with self._explained("cannot subscribe to"):
+        with self._explained():
             info = self._client.get_flight_info(fl.FlightDescriptor.for_path("windows"), self._call(_ANSWER_S))
             return wire.facts_of(info.schema)
 
     def __iter__(self) -> Iterator[Window]:
         chunks: queue.Queue[Any] = queue.Queue(_AHEAD)
-        reader = self._open()
-        self.ended = wire.STOP if self._stopping else ""
         gone = threading.Event()
-        worker = threading.Thread(target=_receive, args=(reader, chunks, gone), daemon=True)
+        worker = threading.Thread(target=self._receive, args=(chunks, gone), daemon=True)
+        self.ended, self._heard = wire.STOP if self._stopping else "", False
         worker.start()
         try:
-            with self._explained("lost"):
+            with self._explained():
                 yield from self._windows(chunks)
         finally:
             gone.set()
-            reader.cancel()
-            worker.join()
-            self._readers.discard(reader)
+            self._cancel()
+            worker.join(_LEAVE_S)  # and not longer: a server that does not answer a call cannot be made to
+
+    def _receive(self, chunks: queue.Queue[Any], gone: threading.Event) -> None:
+        """In a thread of its own: pass batches on, in the end what ended them; wait where they are not taken."""
+        reader, got = None, None
+        while not gone.is_set() and not isinstance(got, BaseException):
+            try:
+                reader = reader or self._open()
+                got = reader.read_chunk().data
+            except BaseException as error:  # noqa: BLE001  (raised again where the windows are taken)
+                got = error
+            _put(chunks, got, gone)
+        self._readers.discard(reader)
 
     def _open(self) -> Any:
         import pyarrow.flight as fl  # noqa: PLC0415  (see above)
 
-        with self._explained("cannot subscribe to"):
-            reader = self._client.do_get(fl.Ticket(self.request.ticket()), self._call())
-            self._readers.add(reader)
-            wire.facts_of(reader.schema)
-            return reader
+        reader = self._client.do_get(fl.Ticket(self.request.ticket()), self._call())
+        self._readers.add(reader)
+        wire.facts_of(reader.schema)
+        return reader
+
+    def _cancel(self) -> None:
+        for reader in list(self._readers):
+            reader.cancel()
 
     def _windows(self, chunks: queue.Queue[Any]) -> Iterator[Window]:
         while not self.ended:
@@ -121,42 +136,37 @@ class Subscription(Source):
             raise StreamError("the server ended it without a word (subscribe again)")
         if isinstance(got, BaseException):
             raise got
+        self._heard = True
         return wire.unpack(got)
 
     @contextlib.contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         """Errors of Flight and of what came, as one line that names the stream."""
         try:
             yield
         except StreamError as error:
-            raise StreamError(f"{what} {self.address.uri}: {error}") from error.__cause__
+            raise StreamError(f"{self._failed()} {self.address.uri}: {error}") from error.__cause__
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise StreamError(f"{what} {self.address.uri}: {explain(error, connected=what == 'lost')}") from error
+            raise StreamError(f"{self._failed()} {self.address.uri}: {explain(error, self._heard)}") from error
+
+    def _failed(self) -> str:
+        return "lost" if self._heard else "cannot subscribe to"
 
     def stop(self) -> None:
         """End the stream; iteration finishes. Safe in a signal handler and from a thread."""
         self._stopping = True
         self.ended = self.ended or wire.STOP
-        for reader in list(self._readers):
-            reader.cancel()
+        self._cancel()
 
     def close(self) -> None:
         self.stop()
         self._client.close()
 
 
-def _receive(reader: Any, chunks: queue.Queue[Any], gone: threading.Event) -> None:
-    """In a thread of its own: pass batches on, in the end what ended them; wait where they are not taken."""
+def _put(chunks: queue.Queue[Any], got: Any, gone: threading.Event) -> None:
     while not gone.is_set():
-        try:
-            got = reader.read_chunk().data
-        except BaseException as error:  # noqa: BLE001  (raised again where the windows are taken)
-            got = error
-        while not gone.is_set():
-            with contextlib.suppress(queue.Full):
-                chunks.put(got, timeout=0.2)
-                break
-        if isinstance(got, BaseException):
+        with contextlib.suppress(queue.Full):
+            chunks.put(got, timeout=_LOOK_S)
             return
 
 
