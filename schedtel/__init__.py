@@ -15,7 +15,9 @@ The modules, in the order in which data flows through them:
     metrics     samples, histogram            → distributions, fairness
     window      tables and metrics            → Window
     source      anything that yields windows  → Arrow streams
+    storage     names                         ⇄ Parquet files, here or in an object store
     recording   windows                       ⇄ Parquet
+    dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
     laws        windows                       → do the laws hold?
     capabilities the machine and the user     → what can be done here

@@ -162,10 +162,10 @@ def test_what_serving_costs_is_flat_however_many_come_and_go(serving):
     visit(5)
     time.sleep(1)
     before = held()
-    visit(15)
+    visit(40)
     time.sleep(1)
     after = held()
-    assert after[0] <= before[0] + 2
+    assert after[0] <= before[0] + 12, "one a visit would be 40; some are still on their way out"
     assert after[1] <= before[1] + 2
     assert after[2] <= before[2] + 20_000
 
