@@ -10,8 +10,7 @@ from rich.console import Console
 
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
-from schedtel.cli.session import stop_on_signals
-from schedtel.cli.sources import complain_of_missed, describe, open_source, stopping
+from schedtel.cli.sources import complain_of_missed, describe, open_source, stopped_by_signals
 from schedtel.cli.view import View, sort_column
 from schedtel.window import Window
 
@@ -33,7 +32,7 @@ def command(
     """
     chosen = format_for(kind, output)
     view = View(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
-    with open_source(directory, options) as source, stop_on_signals(stopping(source)):
+    with open_source(directory, options) as source, stopped_by_signals(source):
         view.subtitle = describe(source)
         wanted = (window for window in source if window.window_id >= first)
         show(itertools.islice(wanted, count), view, chosen, table, output)

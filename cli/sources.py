@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
 
+from schedtel.cli.session import stop_on_signals
 from schedtel.flight import Subscription
 from schedtel.flight.address import is_uri, read_tls, read_token
 from schedtel.flight.wire import Request
@@ -33,13 +35,9 @@ def open_request(options: dict[str, Any]) -> Callable[[str, Request], Subscripti
     return lambda uri, request: Subscription(uri, token, tls, request)
 
 
-def stopping(source: Source) -> Callable[[], None]:
-    """What a signal does: end a stream, so that what came is finished; leave reading of files at once."""
-    return source.stop if isinstance(source, Subscription) else _interrupt
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt
+def stopped_by_signals(source: Source) -> AbstractContextManager[None]:
+    """Within, a signal ends a stream, so that what came is finished. Files are left at once, as usual."""
+    return stop_on_signals(source.stop) if isinstance(source, Subscription) else nullcontext()
 
 
 def describe(source: Source) -> str:

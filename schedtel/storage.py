@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -189,4 +190,6 @@ def _text_columns(schema: pa.Schema) -> list[str]:
 
 
 def _line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
+    """The cause in one line, without the request that pyarrow repeats and the number the store gave it."""
+    first = re.sub(r"^.*?(?=AWS Error )| \(Request ID: \S*\)", "", str(error).splitlines()[0])
+    return first.rstrip(".")

@@ -6,6 +6,7 @@ import contextlib
 import queue
 import re
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,10 +127,12 @@ class Subscription(Source):
 
     def _next(self, chunks: queue.Queue[Any]) -> list[wire.Event]:
         """The next events. A thread waits for them, since no signal would reach a wait inside Flight."""
-        try:
-            got = chunks.get(timeout=_SILENCE_S)
-        except queue.Empty as error:
-            raise StreamError(f"nothing was heard for {_SILENCE_S:.0f} s (is the server's machine there?)") from error
+        got, until = None, time.monotonic() + _SILENCE_S
+        while got is None and not self.ended:
+            with contextlib.suppress(queue.Empty):
+                got = chunks.get(timeout=_LOOK_S)
+            if got is None and time.monotonic() > until:
+                raise StreamError(f"nothing was heard for {_SILENCE_S:.0f} s (is the server's machine there?)")
         if self.ended:  # by stop(): what came then is the end that we made
             return []
         if isinstance(got, StopIteration):

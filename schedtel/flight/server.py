@@ -24,7 +24,6 @@ from schedtel.source import Source
 STALLED_S = 5.0
 #: How long subscribers have to take what is left when the server ends.
 _FAREWELL_S = 2.0
-_SCHEMES = {"tcp": "grpc+tcp", "tls": "grpc+tls"}
 
 
 class Server:
@@ -171,10 +170,12 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
         with _one_line():
             request = wire.parse_request(ticket.ticket)
             schema = self._schema(request)
-            member = self._server.members.join(context.peer())
-            return fl.GeneratorStream(schema, self._deliver(context, request, member, schema))
+            return fl.GeneratorStream(schema, self._deliver(context, request, schema))
 
-    def _deliver(self, context: Any, request: wire.Request, member: Member, schema: pa.Schema) -> Iterator[Any]:
+    def _deliver(self, context: Any, request: wire.Request, schema: pa.Schema) -> Iterator[Any]:
+        # Joined here and not before: of a generator that is thrown away unstarted, no `finally` is run.
+        with _one_line():
+            member = self._server.members.join(context.peer())
         try:
             with _one_line():
                 for event in self._server.feed.events(request, member, context.is_cancelled):

@@ -27,6 +27,8 @@ STREAMS = ("windows", "summary", "tasks", "cpus", "groups")
 _LONGEST_TICKET = 1024
 _PREFIX = "schedtel."
 
+#: What a window cannot be without.
+_IDENTITY = ("window_id", "window_start_ns", "window_ns", "wall_start", "host")
 _NESTED = {name: pa.struct(list(schema)) for name, schema in ARROW.items()}
 _FIELDS = [
     pa.field("event", pa.string()),
@@ -152,7 +154,11 @@ def _list(values: pa.StructArray, length: int, kind: pa.ListType) -> pa.ListArra
 
 
 def unpack(batch: pa.RecordBatch) -> list[Event]:
-    """The events of a batch. Raises :class:`pyarrow.ArrowInvalid` for memory that is not what it says it is."""
+    """The events of a batch.
+
+    Raises :class:`pyarrow.ArrowInvalid` for memory that is not what it says it is, :class:`StreamError` for a row that
+    is no window.
+    """
     batch.validate(full=True)  # it may come from anybody
     heads = zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
     return [
@@ -162,7 +168,10 @@ def unpack(batch: pa.RecordBatch) -> list[Event]:
 
 
 def _window(batch: pa.RecordBatch, row: int) -> Window:
-    return Window(**{name: _table(batch.column(name)[row].values, schema) for name, schema in ARROW.items()})
+    window = Window(**{name: _table(batch.column(name)[row].values, schema) for name, schema in ARROW.items()})
+    if window.summary.num_rows != 1 or any(window.summary[name].null_count for name in _IDENTITY):
+        raise StreamError("a window came without what identifies it (is it schedtel that serves there?)")
+    return window
 
 
 def _table(rows: pa.StructArray, schema: pa.Schema) -> pa.RecordBatch:

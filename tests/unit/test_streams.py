@@ -230,6 +230,18 @@ def test_the_end_does_not_wait_for_who_does_not_read(windows):
     idle.close()
 
 
+def test_who_leaves_before_the_first_window_is_not_counted_for_ever(windows):
+    with served(max_subscribers=2) as server:
+        for _ in range(20):
+            client = fl.connect(server.uri)
+            client.do_get(fl.Ticket(Request().ticket())).cancel()
+            client.close()
+        server.source.feed(windows[0])
+        eventually(lambda: server.feed.oldest == 1 and subscribers(server) == 0)
+        with schedtel.subscribe(server.uri, history=True) as subscription:
+            assert next(iter(subscription)).window_id == 1
+
+
 # ---- many, malformed, half-open ----
 
 
@@ -387,6 +399,22 @@ def test_a_server_with_other_definitions_is_refused(replayed, monkeypatch):
     monkeypatch.setattr(wire, "metadata", lambda _facts: {"schedtel.definitions_version": "99"})
     with pytest.raises(schedtel.StreamError, match="definitions have version 99, this schedtel has 1"):
         schedtel.subscribe(replayed.uri)
+
+
+@pytest.mark.parametrize("column", ["window_id", "wall_start", "host"])
+def test_a_window_without_its_identity_is_refused(windows, column):
+    summary = windows[0].summary
+    nothing = [pa.nulls(1, f.type) if f.name == column else summary.column(f.name) for f in summary.schema]
+    hollow = schedtel.Window(pa.RecordBatch.from_arrays(nothing, schema=summary.schema), *_tables(windows[0]))
+    empty = schedtel.Window(summary.slice(0, 0), *_tables(windows[0]))
+    for window in (hollow, empty):
+        batch = wire.pack(wire.Event(wire.WINDOW, 1, 0, window), wire.windows_schema({}))
+        with pytest.raises(schedtel.StreamError, match="without what identifies it"):
+            wire.unpack(batch)
+
+
+def _tables(window):
+    return window.tasks, window.cpus
 
 
 def test_a_server_of_something_else_is_refused():
