@@ -52,9 +52,7 @@ def command(
                     break
     finally:
         collection.close()
-    kept.say(
-        f"collected {dataset.windows_written} windows of {len(kept.uris)} servers to {dataset.where}: {kept.gaps()}"
-    )
+    kept.say(kept.describe(dataset))
     return _INCOMPLETE if kept.refused else 0
 
 
@@ -80,10 +78,22 @@ class _Kept:
                 self._missed += what.gap.windows_missed or 0
             yield what
 
-    def gaps(self) -> str:
+    def describe(self, dataset: Dataset) -> str:
+        windows, servers = _counted(dataset.windows_written, "window"), _counted(len(self.uris), "server")
+        return f"collected {windows} of {servers} to {dataset.where}: {self._gaps()}"
+
+    def _gaps(self) -> str:
         causes = ", ".join(f"{count} {cause}" for cause, count in self._causes.items())
-        return f"{self._causes.total()} gaps ({causes}), {self._missed} windows missed" if causes else "no gaps"
+        return (
+            f"{_counted(self._causes.total(), 'gap')} ({causes}), {self._missed} windows missed"
+            if causes
+            else "no gaps"
+        )
 
     def say(self, line: str) -> None:
         if not self._quiet:
             click.echo(line, err=True)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -222,7 +222,7 @@ def test_collect_writes_a_dataset_that_show_reads(run, recording, tmp_path):
     with schedtel.serve(schedtel.read(recording), "grpc://127.0.0.1:0") as server:
         status, _, err = run("collect", server.uri, "-o", tmp_path / "fleet")
     assert status == 0
-    assert err == f"collected 3 windows of 1 servers to {tmp_path / 'fleet'}: no gaps\n"
+    assert err == f"collected 3 windows of 1 server to {tmp_path / 'fleet'}: no gaps\n"
     assert run("show", tmp_path / "fleet", "--format", "ndjson") == run("show", recording, "--format", "ndjson")
 
 
