@@ -149,7 +149,7 @@ class Subscription(Source):
             yield
         except StreamError as error:
             raise StreamError(f"{self._failed()} {self.address.uri}: {error}") from error.__cause__
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
             raise StreamError(f"{self._failed()} {self.address.uri}: {explain(error, self._heard)}") from error
 
     def _failed(self) -> str:
