@@ -1,5 +1,6 @@
 # make live    set everything up and watch this machine's scheduler
 # make test    set everything up and run the tests
+# make test-vm the same on other kernels, in virtual machines
 # make env     only the environment .venv, with the command at .venv/bin/schedtel
 
 PYTHON ?= python3
@@ -8,13 +9,17 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/*) pyproject.toml setup.py
 
-.PHONY: live test env build lint bench clean
+.PHONY: live test test-vm env build lint bench clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
 
 test: .venv/.test
 	$(SUDO) .venv/bin/python -m pytest $(ARGS)
+
+test-vm: .venv/.test
+	scripts/vm-packages
+	.venv/bin/python -m pytest tests/vm $(ARGS)
 
 env: .venv/.env
 

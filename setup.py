@@ -1,4 +1,7 @@
-"""The one build step setuptools does not know: bpf/*.bpf.c is compiled by clang into schedtel/_bpf/."""
+"""The one build step setuptools does not know: bpf/*.bpf.c is compiled by clang into schedtel/_bpf/.
+
+Beside the objects goes the source that bcc compiles on the machine where it runs.
+"""
 
 import shutil
 import subprocess
@@ -11,6 +14,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "bpf"
+FOR_BCC = ("bcc.c", "slots.h", "machine.h", "records.h")
 #: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
 FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 
@@ -45,6 +49,8 @@ class build_with_bpf(build_py):  # noqa: N801  (distutils names commands so)
         package = ROOT / "schedtel" if self.editable_mode else Path(self.build_lib) / "schedtel"
         for source in SOURCES.glob("*.bpf.c"):
             compile_object(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
+        for name in FOR_BCC:
+            shutil.copy(SOURCES / name, package / "_bpf" / name)
 
 
 setup(cmdclass={"build_py": build_with_bpf})

@@ -52,7 +52,7 @@ def measure() -> tuple[list[Row], list[str]]:
 def _rows(active: int, load: workloads.Threads) -> list[Row]:
     loader = _TimedLoader(Filter())
     try:
-        loader.open_first(_FOREVER_NS)
+        loader.open_first(lambda _: _FOREVER_NS)
         _sample(loader, load, active)  # the first one pays for page faults of the ring's mapping
         flush, arrow = zip(*(_sample(loader, load, active) for _ in range(REPEATS)), strict=True)
         with kernel.counting():

@@ -116,6 +116,25 @@ static inlined __u32 cpu_field(struct task_struct *task)
 	return BPF_CORE_READ(older, cpu);
 }
 
+/*
+ * For reading fields, a pointer that the verifier trusts is as good as one that it does not, and dear: at each pointer
+ * read through it, the verifier searches the kernel's whole BTF by name for lists of fields that keep the trust
+ * (kernel/bpf/btf.c: btf_nested_type_is_trusted()), about a millisecond a time. The cast costs nothing at run time.
+ */
+#ifdef OPEN_CODED_ITERATORS
+extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym;
+
+static inlined struct task_struct *readable(struct task_struct *task)
+{
+	return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+}
+#else
+static inlined struct task_struct *readable(struct task_struct *task)
+{
+	return task;
+}
+#endif
+
 /* ---- filters: always of the task itself, never of the current one ---- */
 
 static inlined bool in_cgroup(struct task_struct *task)
@@ -146,8 +165,9 @@ static inlined bool comm_matches(struct task_struct *task)
 	       (comm[1] & settings.comm_mask[1]) == settings.comm_value[1];
 }
 
-static outlined int selects(struct task_struct *task, struct task_state *state)
+static outlined int selects(struct task_struct *trusted, struct task_state *state)
 {
+	struct task_struct *task = readable(trusted);
 	bool kernel_thread = task->flags & PF_KTHREAD;
 
 	if (settings.kernel_threads == KERNEL_THREADS_EXCLUDE && kernel_thread)
@@ -229,8 +249,9 @@ static inlined __u64 activity(const struct bank *bank)
 }
 
 /* Not inlined: its parameter is what puts struct task_record into the object's BTF, where the loader checks it. */
-static outlined int describe(struct task_record *record, struct task_struct *task, struct task_state *state, __u64 edge)
+static outlined int describe(struct task_record *record, struct task_struct *trusted, struct task_state *state, __u64 edge)
 {
+	struct task_struct *task = readable(trusted);
 	bool came;
 
 	record->tid = task->pid;
@@ -294,7 +315,8 @@ static outlined int report_finished(struct task_struct *task, struct task_state 
 		return 0;
 	alive = alive_within(state, window_start(&control.grid, window), edge);
 	state->total_cpu_ns += bank->time_ns[PHASE_RUNNING];
-	if (!state->selected || !alive || activity(bank) < settings.min_activity_ns) {
+	/* To complete is a sign of life by itself: its time on the CPU may be 0 where the kernel withheld the switch to it. */
+	if (!state->selected || !alive || activity(bank) + 1 < settings.min_activity_ns) {
 		fold(other, bank, alive);
 		return 0;
 	}
@@ -364,15 +386,27 @@ static inlined __u64 slice_ns(struct task_struct *task)
 	return task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime;
 }
 
+/*
+ * The state in which prev leaves. The argument is right where the field may be overtaken by a wakeup, which makes it
+ * another sleeping state. But up to 6.13 it is stale for a task that turned back on its way to sleep because of a
+ * signal: only the field says that it runs on (8feb053d5319, "sched: Fix trace_sched_switch(.prev_state)").
+ */
+static inlined __u32 state_before(struct task_struct *prev, __u64 *ctx)
+{
+	__u32 state = state_field(prev);
+
+	return state && settings.has_prev_state ? (__u32)ctx[3] : state;
+}
+
 SEC("tp_btf/sched_switch")
 int on_switch(__u64 *ctx)
 {
 	bool preempt = ctx[0];
 	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
-	__u32 prev_state = settings.has_prev_state ? (__u32)ctx[3] : state_field(prev);
+	__u32 prev_state = state_before(prev, ctx);
 	__u64 now = bpf_ktime_get_ns();
 	struct cpu_state *cpu = this_cpu();
-	struct task_state *state = prev->pid ? state_of(prev) : 0;
+	struct task_state *state = prev->pid ? state_of(prev) : 0, *ended = 0;
 	struct cpu_bank *bank;
 	struct moment at;
 
@@ -384,9 +418,15 @@ int on_switch(__u64 *ctx)
 	at = moment_of(&control.grid, now);
 	bank = book_cpu(cpu, at);
 	bank->switches++;
-	if (state)
+	if (unlikely(state && (prev_state & TASK_DEAD))) {
+		/* It leaves for ever, and the event of its exit was withheld: it completes now, its tear-down included. */
+		machine_missed();
+		task_completes(state, at, bank);
+		ended = state;
+	} else if (state) {
 		task_leaves_cpu(state, at, preempt || !prev_state,
 				prev_state && BPF_CORE_READ_BITFIELD(prev, in_iowait), bank);
+	}
 	if (!next->pid) {
 		cpu->word.phase = CPU_IDLE;
 	} else if (likely(state = state_of(next))) {
@@ -395,6 +435,8 @@ int on_switch(__u64 *ctx)
 	} else {
 		cpu->word.phase = unfollowed_phase(next);
 	}
+	if (unlikely(ended))	/* last: what follows a call is verified once more for each way through it */
+		report_life(prev, ended, cpu);
 	write_end(&cpu->word);
 	return 0;
 }
@@ -410,6 +452,36 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 }
 
 /* ---- births, new names, deaths ---- */
+
+/*
+ * Since 7.0, the kernel calls a tracepoint's programs with preemption as it finds it (include/linux/tracepoint.h: SRCU
+ * guards them), and what it finds is on, at fork, exec and exit. A task that preempts there and forks or exits itself
+ * has its own event withheld, since the program is counted as running on that CPU; and its switch would find the CPU's
+ * books half written. The functions came with 6.10; without them the setting is 0, and the calls are dead code.
+ */
+#ifdef OPEN_CODED_ITERATORS
+
+extern void bpf_preempt_disable(void) __weak __ksym;
+extern void bpf_preempt_enable(void) __weak __ksym;
+
+static inlined void preemption_off(void)
+{
+	if (settings.disable_preemption)
+		bpf_preempt_disable();
+}
+
+static inlined void preemption_on(void)
+{
+	if (settings.disable_preemption)
+		bpf_preempt_enable();
+}
+
+#else
+
+static inlined void preemption_off(void) {}
+static inlined void preemption_on(void) {}
+
+#endif
 
 static inlined struct task_state *begin_life(struct task_struct *child)
 {
@@ -436,8 +508,10 @@ static inlined struct task_state *begin_life(struct task_struct *child)
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *child)
 {
+	preemption_off();
 	if (child->pid)
 		begin_life(child);
+	preemption_on();
 	return 0;
 }
 
@@ -456,26 +530,28 @@ int BPF_PROG(on_arrival, struct task_struct *task)
 	return 0;
 }
 
-/* The name has changed; so has the tid, where a thread that was not the leader took over its leader's. */
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid)
+static inlined void rename_life(struct task_struct *task, pid_t old_pid)
 {
 	struct task_state *state = state_of(task);
 
 	if (!state)
-		return 0;
+		return;
 	if (task->pid != old_pid)
 		state->previous_tid = old_pid;
 	state->selected = selects(task, state);
+}
+
+/* The name has changed; so has the tid, where a thread that was not the leader took over its leader's. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid)
+{
+	preemption_off();
+	rename_life(task, old_pid);
+	preemption_on();
 	return 0;
 }
 
-/*
- * The last record is written here and not at the last switch: between the two the task may be reaped, and the flush
- * would find it no more. Preemption is off, so no switch of this CPU can come in between.
- */
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+static inlined void end_life(struct task_struct *task)
 {
 	struct task_state *state = state_of(task);
 	struct cpu_state *cpu = this_cpu();
@@ -483,7 +559,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	__u64 now;
 
 	if (!state || !cpu)
-		return 0;
+		return;
 	now = bpf_ktime_get_ns();
 	write_begin(&cpu->word);
 	if (unlikely(!phase_on_cpu(state->word.phase)))
@@ -493,6 +569,18 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	cpu->word.phase = CPU_TEARDOWN;
 	report_life(task, state, cpu);
 	write_end(&cpu->word);
+}
+
+/*
+ * The last record is written here and not at the last switch: between the two the task may be reaped, and the flush
+ * would find it no more. Preemption is off, so no switch of this CPU can come in between.
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	preemption_off();
+	end_life(task);
+	preemption_on();
 	return 0;
 }
 

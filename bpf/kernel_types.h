@@ -60,8 +60,8 @@ struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
 	unsigned int flags;
-	int on_cpu;
-	int on_rq;
+	unsigned int on_cpu;		/* int up to 7.1, u8 in 7.2: a load is made to fit where both sides are unsigned */
+	unsigned int on_rq;
 	int static_prio;
 	unsigned int policy;
 	int exit_code;
@@ -110,6 +110,7 @@ struct bpf_iter_task {
 enum { BPF_TASK_ITER_ALL_THREADS = 1 };
 
 /* include/linux/sched.h */
+#define TASK_DEAD 0x00000080
 #define TASK_NEW 0x00000800
 #define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000

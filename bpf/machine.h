@@ -28,7 +28,9 @@
 #define inlined inline __attribute__((always_inline))
 #define outlined __attribute__((noinline))
 /* A global function: the BPF verifier checks it once, and not again on every path that leads to it. */
+#ifndef verified_once
 #define verified_once __attribute__((noinline))
+#endif
 
 /*
  * One task's life. The first 56 bytes share a cache line with the storage header: what every event needs. The next line
@@ -83,10 +85,11 @@ static inlined __u32 log2_floor(__u32 x)
 	return result + (x >> 1);
 }
 
-static inlined __u32 bucket_of(__u64 ns)
+/* 64 bits wide: in an instruction set without 32-bit ones (bcc's), the verifier loses a bound where a word is cut. */
+static inlined __u64 bucket_of(__u64 ns)
 {
-	__u64 units = ns >> 6;
-	__u32 exponent, bucket = FINE_BUCKETS - 1;
+	__u64 units = ns >> 6, bucket = FINE_BUCKETS - 1;
+	__u32 exponent;
 
 	if (units < 16) {
 		bucket = units;
@@ -99,7 +102,7 @@ static inlined __u32 bucket_of(__u64 ns)
 	return bucket < FINE_BUCKETS ? bucket : FINE_BUCKETS - 1;
 }
 
-static inlined void add_sample(struct samples *samples, __u32 bucket, __u64 ns)
+static inlined void add_sample(struct samples *samples, __u64 bucket, __u64 ns)
 {
 	samples->sum_ns += ns;
 	if (unlikely(ns > samples->max_ns))
@@ -252,7 +255,8 @@ static inlined void task_wakes(struct task_state *task, struct moment at)
 static inlined void end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
 {
 	__s64 wait = now - task->wait_since_ns;
-	__u32 kind = task->word.phase == PHASE_PREEMPT_WAIT, bucket;
+	__u32 kind = task->word.phase == PHASE_PREEMPT_WAIT;
+	__u64 bucket;
 
 	if (!task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
 		return;
@@ -303,7 +307,7 @@ static inlined void task_takes_cpu(struct task_state *task, struct moment at, __
 static inlined void end_burst(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
 {
 	__s64 tat = now - task->burst_since_ns;
-	__u32 bucket;
+	__u64 bucket;
 
 	if (!task->burst_since_ns)
 		return;

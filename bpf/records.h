@@ -186,7 +186,8 @@ struct settings {
 	__u8 kernel_threads;
 	__u8 has_prev_state;		/* sched_switch passes prev_state as its fourth argument */
 	__u8 weak_memory;		/* this machine reorders stores: pay for barriers */
-	__u8 padding[4];
+	__u8 disable_preemption;	/* births and deaths may be preempted by others: see preemption_off() */
+	__u8 padding[3];
 };
 
 #endif

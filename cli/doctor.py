@@ -2,7 +2,7 @@
 
 import click
 
-from schedtel.capabilities import survey
+from schedtel.capabilities import Answer, survey, usable_backends
 from schedtel.laws import Finding
 from schedtel.verify import verify
 
@@ -19,20 +19,30 @@ _FAILED = 1
     help="How long --verify runs its load.",
 )
 def command(verifying: bool, seconds: float) -> int:
-    """Check everything schedtel needs, and say what to do about each "no". Exit status 1 if a needed thing is missing.
+    """Check everything schedtel needs, and say what to do about each "no". Exit status 1 if no backend works.
 
     With --verify, also run a mixed load and judge the windows by the laws and by the kernel's own books.
     """
-    answers = []
-    for answer in survey():
-        mark = "yes" if answer.yes else "NO " if answer.needed else "no "
-        click.echo(f"{mark}  {answer.question}: {answer.found}")
-        answers.append(answer)
-    ready = all(answer.yes or not answer.needed for answer in answers)
-    click.echo("ready" if ready else "not ready: see the lines that begin with NO")
-    if ready and verifying:
+    answers = list(survey())
+    usable = usable_backends(answers)
+    for answer in answers:
+        click.echo(_line(answer, needed=answer.needed and not (answer.backend and usable)))
+    click.echo(_verdict(usable))
+    if usable and verifying:
         return _report(verify(seconds))
-    return 0 if ready else _FAILED
+    return 0 if usable else _FAILED
+
+
+def _line(answer: Answer, *, needed: bool) -> str:
+    mark = "yes" if answer.yes else "NO " if needed else "no "
+    subject = f"{answer.backend}: {answer.question}" if answer.backend else answer.question
+    return f"{mark}  {subject}: {' '.join(answer.found.split())}"
+
+
+def _verdict(usable: list[str]) -> str:
+    if not usable:
+        return "not ready: see the lines that begin with NO"
+    return "ready: backend " + " or ".join(usable)
 
 
 def _report(findings: list[Finding]) -> int:

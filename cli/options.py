@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
+from schedtel.backends import BACKENDS
 from schedtel.cli.output import FORMATS
 from schedtel.filters import Filter
+from schedtel.slots import DEFAULT_MAX_TASKS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -33,14 +35,29 @@ _FILTERS = (
     ),
     click.option("--all-tasks", is_flag=True, help="Also tasks that slept through the window."),
 )
-_RING = (
+_LOADER = (
+    click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        help="How to get into the kernel: core, or bcc where core does not work.",
+    ),
+    click.option(
+        "--max-tasks",
+        type=int,
+        default=DEFAULT_MAX_TASKS,
+        show_default=True,
+        metavar="N",
+        help="Tasks alive at a time, with bcc; those beyond are counted as lost.",
+    ),
     click.option(
         "--ring-size",
         type=click.IntRange(min=1, max=1024),
         default=4,
         show_default=True,
         metavar="MB",
-        help="Size of the kernel's ring buffer, a power of two.",
+        help="Size of the kernel's ring buffer, a power of two, with core.",
     ),
 )
 _VIEW = (
@@ -104,7 +121,7 @@ def _all(options: tuple[Decorator, ...]) -> Decorator:
 
 
 window_options = _all(_WINDOWS)
-filter_options = _all((*_FILTERS, *_RING))
+filter_options = _all((*_FILTERS, *_LOADER))
 view_options = _all(_VIEW)
 output_options = _all(_OUTPUT)
 client_options = _all(_CLIENT)

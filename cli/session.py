@@ -6,9 +6,12 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
+
 from schedtel.cli.options import make_filter
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
+from schedtel.filters import Filter
 from schedtel.live import LiveSource
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,9 +39,7 @@ def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterato
     try:
         if command:
             task_filter = dataclasses.replace(task_filter, pid=command.pid)
-        source = LiveSource(
-            options["window"], task_filter, options["count"], options["duration"], options["ring_size"] << 20
-        )
+        source = _start(options, task_filter)
     except BaseException:
         if command:
             command.close()
@@ -47,6 +48,15 @@ def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterato
         if command:
             command.start(source.stop)
         yield Session(source, command)
+
+
+def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
+    chosen = {name: options[name] for name in ("window", "count", "duration", "backend", "max_tasks")}
+    source = LiveSource(task_filter=task_filter, ring_bytes=options["ring_size"] << 20, **chosen)
+    if source.not_core_because:
+        reason = " ".join(source.not_core_because.split())
+        click.echo(f"schedtel: using backend bcc, because core: {reason}", err=True)
+    return source
 
 
 @contextlib.contextmanager

@@ -96,7 +96,8 @@ class View:
     def describe(self, source: LiveSource) -> None:
         """Take the session's own facts for the headline."""
         window = format_duration(source.window_ns)
-        self.subtitle = f"window {window} · {source.backend} loader · {source.filter.describe() or 'all tasks'}"
+        loader = f"{source.backend} loader" + (" (core does not work here)" if source.not_core_because else "")
+        self.subtitle = f"window {window} · {loader} · {source.filter.describe() or 'all tasks'}"
 
     def add(self, window: Window) -> None:
         """Make a window the current one."""
@@ -169,7 +170,7 @@ class View:
             *self._cell("switches/s", _switches(row, seconds), "voluntary_switches"),
         )
         table.add_row(
-            *self._cell("on I/O", f"{row['iowait_avg']:.2f}", "iowait_avg"),
+            *self._cell("on I/O", "-" if row["iowait_avg"] is None else f"{row['iowait_avg']:.2f}", "iowait_avg"),
             *self._cell("idle", f"{idle:.0f} % of {cpus} CPUs", "idle_ns"),
         )
         return Padding(table, (1, 0, 0, 0))

@@ -9,6 +9,11 @@ The modules, in the order in which data flows through them:
     rows        records of all windows        → one array a window
     loader      the window protocol           → raw windows, by either of
     core        libbpf, CO-RE objects         → a loader
+    headers, tracepoints, bcc_compiler        → bcc's programs, by bcc_child in a process of its own
+    slots, pool the slots of bpf/slots.h      → records
+    procfs, seeding     /proc                 → slots of tasks older than tracing
+    bcc_loader  all of these                  → a loader
+    backends    a user's choice               → a loader that works
     live        the window grid               → windows
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables
@@ -20,6 +25,10 @@ The modules, in the order in which data flows through them:
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
     laws        windows                       → do the laws hold?
+    timeline    windows                       → at most a thousand bins of time, merged exactly
+    report      timelines                     → one HTML page
+    bootstrap   sums over windows             → standard errors, p-values
+    compare     two timelines                 → changes, intervals, verdicts
     capabilities the machine and the user     → what can be done here
 
 :mod:`schedtel.schema` defines every column; :mod:`schedtel.errors` every error.

@@ -2,10 +2,12 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from schedtel import core
+from schedtel import bcc_compiler, core, headers, tracepoints
+from schedtel.bcc_loader import BccLoader
 from schedtel.btf import check_contract
 from schedtel.errors import CapabilityError
 from schedtel.filters import Filter, cgroup_root
@@ -26,33 +28,41 @@ _TRACEPOINTS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """One question, whether the answer is yes, what was found, and whether schedtel needs it."""
+    """One question, whether the answer is yes, what was found, and whether schedtel needs it.
+
+    What only one backend needs carries its name; schedtel works if one of them has all it needs.
+    """
 
     question: str
     yes: bool
     found: str
     needed: bool = True
+    backend: str = ""
 
 
 def survey() -> Iterator[Answer]:
     """Every question, in the order in which one answer depends on another."""
     yield Answer("Linux", platform.system() == "Linux", f"{platform.system()} {platform.release()}")
-    yield _ask("libbpf", lambda: libbpf().soname)
-    yield _ask("kernel BTF", _kernel_btf)
-    yield _ask("tracepoints", _tracepoints)
-    yield _ask("compiled BPF object", _object)
     yield _ask("privileges", _privileges)
-    yield _ask("task storage, iterators, attach", _attach)
+    yield from (_ask(question, find, backend="core") for question, find in _CORE.items())
+    yield from (_ask(question, find, backend="bcc") for question, find in _BCC.items())
     yield _ask("cgroup v2 (filter --cgroup, paths)", lambda: str(cgroup_root()), needed=False)
     yield _bpf_statistics()
     yield _sched_ext()
 
 
-def _ask(question: str, find: Callable[[], str], *, needed: bool = True) -> Answer:
+def usable_backends(answers: Sequence[Answer]) -> list[str]:
+    """The backends that work here, in the order in which ``auto`` tries them."""
+    if not all(answer.yes or not answer.needed or answer.backend for answer in answers):
+        return []
+    return [name for name in ("core", "bcc") if all(a.yes for a in answers if a.backend == name)]
+
+
+def _ask(question: str, find: Callable[[], str], *, needed: bool = True, backend: str = "") -> Answer:
     try:
-        return Answer(question, True, find(), needed)
+        return Answer(question, True, find(), needed, backend)
     except CapabilityError as error:
-        return Answer(question, False, str(error), needed)
+        return Answer(question, False, str(error), needed, backend)
 
 
 def _kernel_btf() -> str:
@@ -95,6 +105,34 @@ def _attach() -> str:
     loader = core.CoreLoader(Filter(), ring_bytes=1 << 16)
     loader.close()
     return "all programs load and attach"
+
+
+def _formats() -> str:
+    runnable = tracepoints.runnable_states(tracepoints.formats()["on_switch"])
+    return f"all {len(_TRACEPOINTS)}; a preempted task's prev_state is {runnable:#x}"
+
+
+def _compile() -> str:
+    begin = time.monotonic()
+    loader = BccLoader(Filter(), max_tasks=1024)
+    loader.close()
+    return f"all programs compile, load and attach, in {time.monotonic() - begin:.1f} s"
+
+
+_CORE = {
+    "libbpf": lambda: libbpf().soname,
+    "kernel BTF": _kernel_btf,
+    "tracepoints": _tracepoints,
+    "compiled BPF object": _object,
+    "task storage, iterators, attach": _attach,
+}
+_BCC = {
+    "bcc of the distribution": lambda: str(bcc_compiler.module_directory()),
+    "kernel headers": lambda: headers.find_headers()[0],
+    "tracefs": lambda: str(tracepoints.tracefs()),
+    "tracepoints' fields": _formats,
+    "mapped arrays, compile, attach": _compile,
+}
 
 
 def _bpf_statistics() -> Answer:

@@ -72,20 +72,36 @@ class CoreLoader(Loader):
             arguments = kernel.tracepoint_arguments("sched_switch")
             self.is_eevdf = kernel.has_member("sched_entity", "vlag")
             self._walks = kernel.has_function("bpf_iter_task_new")
+            self._guards = kernel.has_function("bpf_preempt_disable")
+            self._has_storage = kernel.has_function("bpf_task_storage_get")
         if arguments is None:
             raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
         self._has_prev_state = arguments >= 4
 
     def _open(self, settings: dict[str, object], ring_bytes: int) -> None:
         """Load the object that fits the kernel best; a verifier that refuses the walk gets the iterators."""
-        if self._walks:
-            try:
-                self._load("core_walk", settings, ring_bytes)
-            except CapabilityError:
-                self._walks = False
-            else:
+        # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
+        # are of kernels that do not need it.
+        for guard in (1, 0) if self._guards else (0,):
+            if self._walks and self._try("core_walk", settings | {"disable_preemption": guard}, ring_bytes):
                 return
-        self._load("core", settings, ring_bytes)
+        self._walks = False
+        try:
+            self._load("core", settings, ring_bytes)
+        except CapabilityError:
+            if self._has_storage:
+                raise
+            # Asked only now: a kernel that loads the programs is right whatever its BTF says.
+            raise CapabilityError(
+                "cannot use the core loader: this kernel has no BPF task storage (use Linux 5.15 or later)"
+            ) from None
+
+    def _try(self, name: str, settings: dict[str, object], ring_bytes: int) -> bool:
+        try:
+            self._load(name, settings, ring_bytes)
+        except CapabilityError:
+            return False
+        return True
 
     def _load(self, name: str, settings: dict[str, object], ring_bytes: int) -> None:
         self._object = BpfObject(object_image(name))
@@ -135,11 +151,20 @@ class CoreLoader(Loader):
 
     def _seed(self) -> None:
         """Read the seeding iterator until every task has a known state."""
-        for _ in range(_MOST_PASSES):
+        for passes in range(_MOST_PASSES):
             self._control["tasks_unknown"] = 0
             self._run_iterator("seed")
-            if not self._control["tasks_unknown"]:
+            unknown = int(self._control["tasks_unknown"])
+            if not unknown:
                 break
+            if not passes:
+                at_first = unknown
+        else:
+            if unknown >= at_first:
+                raise CapabilityError(
+                    "cannot follow any task: the kernel gives BPF programs no memory for task storage "
+                    "(on recent kernels it needs a CPU with cmpxchg16b: see `grep cx16 /proc/cpuinfo`)"
+                )
         self._losses = self._count_losses()
         self._bpf_ns = self._count_bpf_ns()
 

@@ -120,7 +120,8 @@ SETTINGS = np.dtype(
         ("kernel_threads", "u1"),
         ("has_prev_state", "u1"),
         ("weak_memory", "u1"),
-        ("padding", "u1", (4,)),
+        ("disable_preemption", "u1"),
+        ("padding", "u1", (3,)),
     ]
 )
 

@@ -7,6 +7,7 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64
 from typing import Any, Self
 
 from schedtel.errors import CapabilityError, CollectorError
+from schedtel.refusals import advice
 
 #: libbpf 1.x, else 0.5 or later (Ubuntu 22.04) in its strict mode, where calls report errors as 1.x does.
 _SONAMES = ("libbpf.so.1", "libbpf.so.0")
@@ -108,6 +109,10 @@ class Libbpf:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return getattr(self._library, name)
 
+    def forget_messages(self) -> None:
+        """What was complained of before is not the cause of what fails from now on."""
+        self._messages.clear()
+
     @property
     def first_message(self) -> str:
         """The first thing it complained of: the cause; what follows are consequences."""
@@ -142,6 +147,7 @@ class BpfObject:
 
     def __init__(self, image: bytes) -> None:
         self._lib = libbpf()
+        self._lib.forget_messages()
         options = _OpenOptions(ctypes.sizeof(_OpenOptions), OBJECT_NAME)
         self._image = ctypes.create_string_buffer(image, len(image))
         self._object = self._lib.bpf_object__open_mem(self._image, len(image), byref(options))
@@ -231,7 +237,7 @@ class BpfObject:
         if result < 0:
             error = _errno_of(result)
             detail = f"; libbpf: {self._lib.first_message}" if self._lib.first_message else ""
-            raise CapabilityError(f"cannot {what}: {os.strerror(error)}{detail} (run `schedtel doctor`)")
+            raise CapabilityError(f"cannot {what}: {os.strerror(error)}{detail} ({advice(error)})")
 
 
 class KernelTypes:

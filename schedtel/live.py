@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 
 from schedtel import window as windows
-from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
+from schedtel.backends import open_loader
+from schedtel.core import DEFAULT_RING_BYTES
 from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
+from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
 from schedtel.window import Window
 
@@ -37,6 +39,8 @@ class LiveSource(Source):
         count: int | None = None,
         duration: str | None = None,
         ring_bytes: int = DEFAULT_RING_BYTES,
+        backend: str = "auto",
+        max_tasks: int = DEFAULT_MAX_TASKS,
     ) -> None:
         self.window_ns = _window_length(window)
         self.filter = task_filter or Filter()
@@ -44,15 +48,15 @@ class LiveSource(Source):
         if count is not None and count < 1:
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
-        self._loader = CoreLoader(self.filter, ring_bytes)
+        self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
         self._stop_ns: int | None = None
         self._window_id = 0
         begin = time.monotonic_ns()
         self._end_ns = begin + duration_ns if duration_ns is not None else None
-        self._edge_ns = self._edge_after(begin + self.window_ns // _LEAST_FIRST_PART)
-        self.start_ns = self._loader.open_first(self._edge_ns)
+        self.start_ns = self._loader.open_first(lambda now: self._edge_after(now + self.window_ns // _LEAST_FIRST_PART))
+        self._edge_ns = self._loader.edge_ns
         self.metadata = {
             "clock": "CLOCK_MONOTONIC",
             "host": self._host.host,
@@ -127,6 +131,8 @@ def live(
     count: int | None = None,
     duration: str | None = None,
     ring_bytes: int = DEFAULT_RING_BYTES,
+    backend: str = "auto",
+    max_tasks: int = DEFAULT_MAX_TASKS,
 ) -> LiveSource:
     """Start telemetry of this machine's scheduler. Needs CAP_BPF and CAP_PERFMON.
 
@@ -134,11 +140,15 @@ def live(
     :param count: end after this many windows.
     :param duration: end after this time; the last window may be shorter.
     :param ring_bytes: size of the ring buffer, a power of two; it bounds how many exits may happen while the
-        collector does not run (about 1,500 a megabyte) before their rows are folded into ``other``.
+        collector does not run (about 1,500 a megabyte) before their rows are folded into ``other``. Of core.
+    :param backend: ``core`` (CO-RE objects), ``bcc`` (compiled here, for kernels that core does not support) or
+        ``auto``: core if it works. The source's ``backend`` says which it is, ``not_core_because`` why auto fell back.
+    :param max_tasks: how many tasks may live at a time, with bcc; those beyond have no rows and are counted in
+        ``state_failed``.
 
     The other parameters are those of :class:`schedtel.Filter`.
 
     Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
     """
     chosen = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
-    return LiveSource(window, chosen, count, duration, ring_bytes)
+    return LiveSource(window, chosen, count, duration, ring_bytes, backend, max_tasks)

@@ -53,7 +53,7 @@ class Metrics:
     runqueue_length_avg: float
     running_avg: float
     blocked_avg: float
-    iowait_avg: float
+    iowait_avg: float | None
 
     @classmethod
     def from_summary(cls, summary: pa.RecordBatch) -> "Metrics":

@@ -102,7 +102,9 @@ SUMMARY = [
     _average("runqueue_length_avg", "average number of tasks waiting for a CPU: sum of wait_ns / window_ns"),
     _average("running_avg", "average number of tasks running: sum of cpu_ns / window_ns"),
     _average("blocked_avg", "average number of tasks blocked: sum of blocked_ns / window_ns"),
-    _average("iowait_avg", "average number of tasks blocked on I/O: sum of iowait_ns / window_ns"),
+    _average(
+        "iowait_avg", "average number of tasks blocked on I/O: sum of iowait_ns / window_ns; null with backend bcc"
+    ),
     _count("voluntary_switches", "switches away from a task that was not runnable any more", "host"),
     _count("involuntary_switches", "switches away from a task that was still runnable", "host"),
     _count("wakeups", "blocked tasks made runnable", "host"),
@@ -152,7 +154,7 @@ TASKS = [
     _ns("wakeup_wait_ns", "time waiting after a wakeup"),
     _ns("preempt_wait_ns", "time waiting after losing the CPU while runnable"),
     _ns("blocked_ns", "time neither running nor waiting, I/O wait included"),
-    _ns("iowait_ns", "part of blocked_ns in which the task was in iowait"),
+    _ns("iowait_ns", "part of blocked_ns in which the task was in iowait; null with backend bcc"),
     _ns("max_wait_ns", "longest wait that ended in the window"),
     _count("voluntary_switches", "switch-outs not runnable"),
     _count("involuntary_switches", "switch-outs runnable"),
@@ -165,7 +167,12 @@ TASKS = [
     _ns("total_cpu_ns", "CPU time of its life so far"),
     Column("wait_histogram", _TASK_HISTOGRAM, "1", "waits that ended, by duration"),
     Column("burst_tat_histogram", _TASK_HISTOGRAM, "1", "bursts that ended, by turnaround time"),
-    Column("exit_code", pa.int32(), "", "exit status, or minus the signal that ended it; null while alive"),
+    Column(
+        "exit_code",
+        pa.int32(),
+        "",
+        "exit status, or minus the signal; null while alive, and with backend bcc",
+    ),
     _count("folded_tasks", "tasks summed into the row `other`; null in the others"),
 ]
 

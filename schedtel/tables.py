@@ -153,19 +153,25 @@ def _array(values: object, kind: np.dtype | None, known: pa.Buffer | None = None
 
 
 def tasks_batch(
-    window_id: int, records: np.ndarray, folded: np.ndarray, path_of: Callable[[int], str | None]
+    window_id: int,
+    records: np.ndarray,
+    folded: np.ndarray,
+    path_of: Callable[[int], str | None],
+    unknown: Sequence[str] = (),
 ) -> pa.RecordBatch:
     """The ``tasks`` table of one window: a row per record, then the row ``other`` if anything was folded.
 
     :param records: shape (n,) of ``layout.TASK_RECORD``.
     :param folded: shape (m,) of ``layout.FOLDED``.
     :param path_of: cgroup id to path.
+    :param unknown: columns that the loader cannot tell: null.
     """
     total = _sum_folded(folded)
     parts = [records, _other_record(total)] if total.view(np.uint8).any() else [records]
     own = np.arange(sum(map(len, parts))) < len(records)
     columns = _columns(parts)
-    return _arrow(_task_columns(columns, own, path_of) | _folding(window_id, total, own), "tasks")
+    found = _task_columns(columns, own, path_of) | _folding(window_id, total, own)
+    return _arrow(found | {name: pa.nulls(len(own), ARROW["tasks"].field(name).type) for name in unknown}, "tasks")
 
 
 def _other_record(total: np.ndarray) -> np.ndarray:

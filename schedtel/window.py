@@ -162,7 +162,7 @@ def build(
     raw: RawWindow, window_id: int, spanned: int, wall_start_ns: int, host: dict[str, object], cgroups: Any
 ) -> Window:
     """A window from what the kernel left behind and what the host counted meanwhile."""
-    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of)
+    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown)
     cpus = tables.cpus_batch(window_id, raw.cpu_numbers, raw.cpus)
     row: dict[str, object] = {
         "window_id": window_id,
@@ -176,6 +176,7 @@ def build(
         **_task_columns(tasks, raw),
         **_sample_columns(raw),
         **_host_sums(tasks, cpus, raw.end_ns - raw.start_ns),
+        **({"iowait_avg": None} if "iowait_ns" in raw.unknown else {}),
     }
     arrays = [from_list([row[field.name]], field.type) for field in ARROW["summary"]]
     return Window(pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"]), tasks, cpus)

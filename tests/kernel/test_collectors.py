@@ -46,9 +46,18 @@ def assert_readable_and_tiling(directory):
     windows = list(schedtel.read(directory))
     for before, after in itertools.pairwise(windows):
         assert before.end_ns == after.start_ns
-        assert [finding for finding in laws.check(after, before) if not finding.holds] == []
+        if not after.losses["state_failed"]:  # else it says itself that it is not exact
+            assert [finding for finding in laws.check(after, before) if not finding.holds] == []
     assert [w.window_id for w in windows] == list(range(1, len(windows) + 1))
     return len(windows)
+
+
+def wait_until(condition, patience_s=60):
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.002)
 
 
 @pytest.mark.slow
@@ -58,12 +67,17 @@ def test_a_recorder_killed_at_random_moments_leaves_what_it_had(tmp_path):
     for i in range(30):
         target = tmp_path / str(i)
         command = [*COMMAND, "record", "-q", "-w", "20ms", "--rotate-size", "1", "-o", str(target)]
-        recorders.append((target, subprocess.Popen(command, stderr=subprocess.DEVNULL)))
-        time.sleep(moments.uniform(0.6, 1.4))
-        recorders[-1][1].send_signal(signal.SIGKILL)
-        recorders[-1][1].wait()
-    counts = [assert_readable_and_tiling(target) for target, _ in recorders if target.exists()]
-    assert sum(count > 0 for count in counts) >= 15, counts
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        recorders.append(target)
+        if i % 6 == 0:  # while it starts
+            time.sleep(moments.uniform(0.2, 0.6))
+        else:
+            wait_until(lambda target=target: list(target.glob("summary/part-*.parquet")))
+            time.sleep(moments.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    counts = [assert_readable_and_tiling(target) for target in recorders if target.exists()]
+    assert sum(count > 0 for count in counts) >= 25, counts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -186,7 +200,7 @@ def test_two_capabilities_are_enough():
     assert len(result.stdout.splitlines()) == 2
     doctor = schedtel_command("doctor", prefix=TWO_CAPABILITIES)
     assert doctor.returncode == 0
-    assert "yes  task storage, iterators, attach" in doctor.stdout
+    assert "yes  core: task storage, iterators, attach" in doctor.stdout
 
 
 def test_without_them_it_says_what_is_missing():
@@ -212,7 +226,7 @@ def test_a_machine_without_btf_or_libbpf_is_told_so(hidden, words):
     else:
         hidden = [hidden]
     mounts = "".join(f"mount --bind /dev/null {os.path.realpath(path)} && " for path in hidden)
-    script = f"{mounts} exec {' '.join(COMMAND)} live -n 1"
+    script = f"{mounts} exec {' '.join(COMMAND)} live -n 1 --backend core"
     result = subprocess.run(
         ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
     )

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import bcc_machine
 import machine
 import pytest
 import samples
@@ -23,20 +24,31 @@ settings.register_profile(
 settings.load_profile("unit")
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    """bpf/core.bpf.c for the host, with the helpers of host_machine.c."""
+def compiled(directory, name):
+    """One of the C files here as a shared library."""
     compiler = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler (gcc or clang)")
-    target = tmp_path_factory.mktemp("host") / "host_machine.so"
+    target = directory / f"{name}.so"
     # -w: the attributes and casts are meant for BPF, where the build checks them with -Wall -Werror.
     # -Bsymbolic: libc has an on_exit() as well.
     flags = ["-shared", "-fPIC", "-O1", "-w", "-Wl,-Bsymbolic", f"-I{HERE / 'host'}"]
-    command = [compiler, *flags, "-o", target, HERE / "host_machine.c"]
+    command = [compiler, *flags, "-o", target, HERE / f"{name}.c"]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    return machine.load(str(target))
+    return str(target)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """bpf/core.bpf.c for the host, with the helpers of host_machine.c."""
+    return machine.load(compiled(tmp_path_factory.mktemp("host"), "host_machine"))
+
+
+@pytest.fixture(scope="session")
+def bcc_library(tmp_path_factory):
+    """bpf/bcc.c for the host, with the helpers of host_bcc.c."""
+    return bcc_machine.load(compiled(tmp_path_factory.mktemp("host"), "host_bcc"))
 
 
 @pytest.fixture(scope="session")

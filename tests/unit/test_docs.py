@@ -19,7 +19,8 @@ COMMANDS = {name: group.get_command(click.Context(group), name) for name in grou
 #: Names of places on the machines this was written on. Put together here, so that this file does not contain them.
 INTERNAL_WORDS = re.compile(r"\bshared" + r"/|(?<![\w)\]])\." + r"library\b|(?<!\w)/work" + r"/")
 #: Named in the architecture, defined elsewhere: in the kernel, in libbpf, in Python.
-FOREIGN_FUNCTIONS = {"copy_process", "kernel_clone", "exit_mm", "exit_notify", "bpf_core_read", "read"}
+FOREIGN_FUNCTIONS = {"copy_process", "kernel_clone", "exit_mm", "exit_notify", "bpf_core_read", "read", "membarrier"}
+FOREIGN_FUNCTIONS |= {"trace_call_bpf", "bpf_disable_instrumentation", "bpf_task_storage_trylock", "kmalloc_nolock"}
 
 
 def test_the_page_of_tables_is_what_schema_prints():

@@ -1,0 +1,78 @@
+"""What a tracepoint prints, read from tracefs: the values of ``prev_state`` that say runnable and dead.
+
+The value for "preempted" is not a constant of the kernel's interface: it is one above the states that can be reported,
+and they have changed (include/linux/sched.h: TASK_REPORT_MAX). But the tracepoint's own format says which bit it prints
+as ``+``, and which as ``X`` and ``Z``; so nobody has to ask for a version.
+"""
+
+import re
+from pathlib import Path
+
+from schedtel.errors import CapabilityError
+
+_TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+#: Every tracepoint that the programs are attached to, by program.
+TRACEPOINTS = {
+    "on_exit": "sched:sched_process_exit",
+    "on_newtask": "task:task_newtask",
+    "on_exec": "sched:sched_process_exec",
+    "on_arrival": "sched:sched_wakeup_new",
+    "on_wakeup": "sched:sched_wakeup",
+    "on_switch": "sched:sched_switch",
+}
+_DEAD = "XZ"
+
+
+def tracefs() -> Path:
+    """Where tracefs is mounted. Raises :class:`CapabilityError` where it is not, or may not be read."""
+    for root in _TRACEFS:
+        try:
+            if (root / "events").is_dir():
+                return root
+        except PermissionError as error:
+            raise CapabilityError(
+                f"cannot read {root}: {error.strerror} (run as root, or mount tracefs with a mode that lets you)"
+            ) from error
+    raise CapabilityError(
+        f"cannot find tracefs: it is not mounted at {_TRACEFS[0]} (mount -t tracefs tracefs {_TRACEFS[0]})"
+    )
+
+
+def formats() -> dict[str, str]:
+    """Program → the format of its tracepoint. Raises :class:`CapabilityError` for a tracepoint that is missing."""
+    root = tracefs()
+    found, missing = {}, []
+    for program, tracepoint in TRACEPOINTS.items():
+        try:
+            found[program] = (root / "events" / tracepoint.replace(":", "/") / "format").read_text()
+        except FileNotFoundError:
+            missing.append(tracepoint)
+        except PermissionError as error:
+            raise CapabilityError(f"cannot read the format of {tracepoint}: {error.strerror} (run as root)") from error
+    if missing:
+        raise CapabilityError(f"cannot find tracepoints {', '.join(missing)} in {root} (use another kernel)")
+    return found
+
+
+def runnable_states(switch_format: str) -> int:
+    """Bits of ``prev_state`` that mean "preempted while runnable", from the format of sched_switch."""
+    found = re.search(r"REC->prev_state & (\([^?{}\"]*\)) \? \"\+\"", switch_format)
+    if found is None:
+        raise CapabilityError("cannot tell a preempted task from a sleeping one: sched_switch prints no + (use core)")
+    return _value(found[1])
+
+
+def dead_states(switch_format: str) -> int:
+    """Bits of ``prev_state`` that mean that the task will never run again, from the format of sched_switch."""
+    named = re.findall(r"\{ (0x[0-9a-fA-F]+|\d+), \"([A-Za-z])\" \}", switch_format)
+    bits = sum(int(value, 0) for value, name in named if name in _DEAD)
+    if not bits:
+        raise CapabilityError("cannot tell a dead task from a sleeping one: sched_switch prints no X or Z (use core)")
+    return bits
+
+
+def _value(expression: str) -> int:
+    """A constant expression of C that has numbers, ``| + - <<`` and parentheses only."""
+    if not re.fullmatch(r"[0-9a-fA-FxX|+\-<() ]+", expression):
+        raise CapabilityError(f"cannot understand {expression!r} in the format of sched_switch (use core)")
+    return int(eval(expression, {"__builtins__": {}}))  # numbers and operators, checked above

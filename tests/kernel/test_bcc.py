@@ -1,0 +1,303 @@
+"""The bcc loader on the running kernel: the laws, and beside the core loader on the same events."""
+
+import itertools
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bcc_here import mounted_tracefs
+from observe import collecting, judge
+
+from schedtel import laws, procfs
+from schedtel.bcc_loader import BccLoader
+from schedtel.errors import UsageError
+from schedtel.filters import Filter, cgroup_root
+
+COUNTS = ("voluntary_switches", "involuntary_switches", "wakeups", "migrations", "bursts")
+TIMES = ("cpu_ns", "wait_ns", "wakeup_wait_ns", "preempt_wait_ns", "max_wait_ns", "burst_tat_sum_ns")
+LIVES = ("tat_ns", "rt_ns", "total_cpu_ns")
+#: What two programs on one tracepoint may differ by: they run one after the other, and take their own time stamps.
+RELATIVE, ABSOLUTE_NS = 0.01, 50_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tracefs():
+    with mounted_tracefs():
+        yield
+
+
+def wait_for(*processes):
+    for process in processes:
+        assert process.wait(timeout=30) == 0
+
+
+def both(work):
+    """One run of some work under both loaders at once, judged only if the kernel withheld nothing."""
+
+    def observe():
+        with (
+            collecting("100ms", backend="bcc") as bcc,
+            collecting("100ms", backend="core") as core,
+        ):
+            time.sleep(0.12)
+            pids = work()
+            time.sleep(0.25)
+        return bcc, core, pids
+
+    return observe
+
+
+def totals(collected, tid):
+    """One task's life, over all windows: sums, and what its last row says."""
+    rows = collected.rows(tid=tid)
+    assert rows, f"no row of {tid}"
+    sums = {name: sum(row[name] for row in rows) for name in COUNTS + TIMES if name != "max_wait_ns"}
+    return sums | {"max_wait_ns": max(row["max_wait_ns"] for row in rows)} | {name: rows[-1][name] for name in LIVES}
+
+
+def assert_same(bcc, core, pids):
+    """Counts exactly, times within 1 % or 50 us, for each task."""
+    assert pids
+    for tid in pids:
+        ours, theirs = totals(bcc, tid), totals(core, tid)
+        assert {n: ours[n] for n in COUNTS} == {n: theirs[n] for n in COUNTS}, tid
+        for name in (*TIMES, *LIVES):
+            assert ours[name] == pytest.approx(theirs[name], rel=RELATIVE, abs=ABSOLUTE_NS), (tid, name)
+
+
+def born_here(collected, names):
+    """Threads of these names that were born and died under both loaders."""
+    rows = [row for name in names for row in collected.rows(comm=name)]
+    return {row["tid"] for row in rows if row["completion_ns"] and row["fork_ns"]}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param([("spin", 0.3), ("spin", 0.3)], id="preemption"),
+        pytest.param([("spin", 0.1), ("pingpong", 300), ("storm", 40)], id="wakeups and lives"),
+    ],
+)
+def test_parity_with_core(start, last_cpu, work):
+    def run():
+        wait_for(*[start(*what, cpu=last_cpu) for what in work])
+
+    def verdict(bcc, core, _):
+        names = ("schedtel-load",)
+        tids = born_here(core, names)
+        assert tids == born_here(bcc, names)
+        assert_same(bcc, core, tids)
+
+    judge(both(run), verdict)
+
+
+def test_the_laws_hold_with_bcc(start):
+    def observe():
+        with collecting("100ms", backend="bcc") as collected:
+            wait_for(start("spin", 0.4), start("pingpong", 2000), start("storm", 300))
+        return (collected,)
+
+    def verdict(collected):
+        assert len(collected.windows) >= 4
+        for before, window in zip([None, *collected.windows], collected.windows, strict=False):
+            assert [f for f in laws.check(window, before) if not f.holds] == []
+        ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"]]
+        assert len({row["tid"] for row in ended}) >= 300
+
+    judge(observe, verdict)
+
+
+def test_what_a_tracepoint_does_not_say_is_null(start):
+    with collecting("100ms", backend="bcc") as collected:
+        wait_for(start("storm", 20))
+    for window in collected.windows:
+        assert window.tasks["iowait_ns"].null_count == window.tasks["exit_code"].null_count == window.tasks.num_rows
+        assert window.summary["iowait_avg"][0].as_py() is None
+        assert window.metrics.iowait_avg is None
+
+
+def test_who_a_task_is_agrees_with_proc(start):
+    """Of a task older than tracing, and of one born under it."""
+    early = start("spin", 60)  # and killed afterwards
+    with collecting("200ms", backend="bcc") as collected:
+        late = start("spin", 0.5)
+        stat = {p.pid: Path(f"/proc/{p.pid}/stat").read_text().rsplit(")", 1)[1].split() for p in (early, late)}
+        wait_for(late)
+    tick_ns = 10**9 // os.sysconf("SC_CLK_TCK")
+    for process in (early, late):
+        row = collected.rows(tid=process.pid)[0]
+        assert row["tgid"] == process.pid
+        assert row["comm"] == "schedtel-load"
+        assert row["uid"] == os.getuid()
+        assert (row["nice"], row["weight"], row["policy"]) == (0, 1024, 0)
+        assert not row["kernel_thread"]
+        assert row["left_censored"] == (process is early)
+        assert abs(row["start_boottime_ns"] - int(stat[process.pid][19]) * tick_ns) <= 2 * tick_ns
+    kernel = {row["comm"] for row in collected.rows(kernel_thread=True)}
+    assert any(name.startswith(("kworker", "rcu", "ksoftirqd", "migration")) for name in kernel), kernel
+
+
+def test_tasks_beyond_the_slots_are_counted(start):
+    with collecting("100ms", backend="bcc", max_tasks=64) as collected:
+        wait_for(start("storm", 300))
+    assert collected.losses().get("state_failed", 0) > 0
+    for window in collected.windows:
+        assert [finding for finding in laws.check(window) if not finding.holds] == []
+
+
+def test_more_lives_than_slots_fit_in_a_window(start):
+    """Slots of lives that are over are used again before the window ends."""
+
+    def observe():
+        for _ in range(5):
+            threads = _threads()
+            with collecting("2s", backend="bcc", max_tasks=threads + 1000) as collected:
+                for _ in range(6):
+                    wait_for(start("storm", 200))
+                    time.sleep(0.15)
+            if _threads() < threads + 100:  # nobody else has taken the slots
+                break
+        return (collected,)
+
+    def verdict(collected):
+        ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"]]
+        assert len({(row["tid"], row["start_boottime_ns"]) for row in ended}) >= 1200
+        assert "state_failed" not in collected.losses()
+
+    judge(observe, verdict)
+
+
+def _threads():
+    return len(list(procfs.thread_ids()))
+
+
+def test_a_reused_tid_is_another_task():
+    """The same tid, forked again as soon as its first owner has been waited for."""
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last, os.W_OK):
+        pytest.skip("needs /proc/sys/kernel/ns_last_pid (CONFIG_CHECKPOINT_RESTORE)")
+
+    def observe():
+        with collecting("100ms", backend="bcc") as collected:
+            tids = [_fork_as(last, 31_000) for _ in range(20)]
+        return collected, tids
+
+    def verdict(collected, tids):
+        reused = max(set(tids), key=tids.count)
+        assert tids.count(reused) >= 2, "somebody else forked each time"
+        lives = [row for row in collected.rows(tid=reused) if row["completion_ns"]]
+        assert len(lives) >= tids.count(reused), "or more: somebody else may have got it in between"
+        assert all(row["total_cpu_ns"] <= row["tat_ns"] and row["rt_ns"] <= row["tat_ns"] for row in lives)
+        spans = sorted((row["arrival_ns"], row["completion_ns"]) for row in lives)
+        assert all(first[1] < second[0] for first, second in itertools.pairwise(spans))
+
+    judge(observe, verdict)
+
+
+def _fork_as(last, tid):
+    last.write_text(str(tid - 1))
+    pid = os.fork()
+    if pid == 0:
+        os._exit(sum(range(1000)) & 0)
+    os.waitpid(pid, 0)
+    return pid
+
+
+NAPS = "sleep 0.1; sleep 0.1"
+
+
+@pytest.mark.parametrize(
+    ("options", "column", "value"),
+    [
+        ({"uid": 65534}, "uid", 65534),
+        ({"kernel_threads": "only"}, "kernel_thread", True),
+    ],
+    ids=["uid", "kernel threads"],
+)
+def test_a_filter_selects_the_task_itself_and_keeps_the_totals(start, options, column, value):
+    def work():
+        nobody = subprocess.Popen(["setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", NAPS])
+        wait_for(start("pingpong", 300), start("storm", 50), nobody)
+
+    def observe():
+        with collecting("100ms", backend="bcc", **options) as few, collecting("100ms", backend="core") as everything:
+            time.sleep(0.12)
+            work()
+            time.sleep(0.25)
+        return few, everything
+
+    def verdict(few, everything):
+        named = [row for row in few.rows() if row["tid"]]
+        assert {row[column] for row in named} == {value}
+        spans = {(w.start_ns, w.end_ns) for w in few.windows} & {(w.start_ns, w.end_ns) for w in everything.windows}
+        for name in ("wakeups", "voluntary_switches", "bursts"):
+            ours, all_of_it = (_sum_within(c, spans, name) for c in (few, everything))
+            assert abs(ours - all_of_it) <= max(4, 0.01 * all_of_it), name
+
+    judge(observe, verdict)
+
+
+def _sum_within(collected, spans, column):
+    windows = [w for w in collected.windows if (w.start_ns, w.end_ns) in spans]
+    return sum(int(np.sum(w.tasks[column].to_numpy())) for w in windows)
+
+
+def test_a_process_filter_takes_its_threads_and_descendants(start):
+    """A shell and what it forks, alive at attach or born later; nothing else."""
+    family = "for i in 1 2 3; do sh -c 'sleep 0.02; true'; done"
+    script = f"sleep 5 & echo $!; read go; {family}; kill $!; wait; echo done; read stop"
+    shell = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    early = int(shell.stdout.readline())
+    try:
+        with collecting("100ms", backend="bcc", pid=shell.pid) as filtered:
+            time.sleep(0.3)
+            shell.stdin.write("go\n")
+            shell.stdin.flush()
+            assert shell.stdout.readline() == "done\n"
+            outsider = start("storm", 20)
+            wait_for(outsider)
+    finally:
+        shell.communicate("stop\n")
+    found = {row["tid"] for row in filtered.rows() if row["tid"]}
+    assert {shell.pid, early} <= found
+    assert len(found) >= 2 + 3 + 3
+    assert outsider.pid not in found
+
+
+def test_a_cgroup_filter_takes_the_whole_subtree(start):
+    root = cgroup_root() / f"schedtel-bcc-{os.getpid()}"
+    child = root / "child"
+    try:
+        child.mkdir(parents=True)
+    except OSError as error:
+        pytest.skip(f"needs a writable cgroup v2 hierarchy: {error}")
+    try:
+        with collecting("200ms", backend="bcc", cgroup=str(root)) as filtered:
+            done = subprocess.run(["sh", "-c", f"echo $$ > {child}/cgroup.procs; sleep 0.05; true"], check=False)
+            wait_for(start("storm", 20))
+        assert done.returncode == 0
+    finally:
+        for directory in (child, root):
+            _remove(directory)
+    named = [row for row in filtered.rows() if row["tid"]]
+    assert "sleep" in {row["comm"] for row in named} <= {"sh", "sleep"}
+    assert {row["cgroup"] for row in named} <= {f"/{root.name}/child", None}
+
+
+def _remove(directory):
+    for _ in range(100):
+        try:
+            directory.rmdir()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.mark.parametrize("number", [0, 63, 1 << 21])
+def test_a_senseless_number_of_tasks_is_refused(number):
+    with pytest.raises(UsageError, match="cannot follow"):
+        BccLoader(Filter(), max_tasks=number)

@@ -1,0 +1,138 @@
+"""The bcc front end on the host, driven from Python: scheduler events in, the loader's raw windows out.
+
+``host_bcc.c`` is bpf/bcc.c compiled for the host. :class:`HostBccLoader` is the real loader over its pages, with its
+own clock; what reads the slots, flushes and collects is the code that ships.
+"""
+
+import ctypes
+from ctypes import c_char_p, c_int64, c_uint32, c_uint64, c_void_p
+from dataclasses import replace
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+from machine import FIRST_TID
+from model import TASK_DEAD, Arrive, Event, Exit, Fork, Release, Switch, Wake
+
+from schedtel import bcc_loader, layout, loader, slots
+from schedtel.bcc_loader import BccLoader, settings_record
+from schedtel.loader import RawWindow
+
+SLOTS, TIDS, CPUS = 128, 1024, 16
+RUNNABLE, DEAD = 0x100, 0x10
+
+_SIGNATURES = {
+    "bcc_reset": (None, []),
+    "bcc_task": (None, [c_uint32, c_uint32, c_uint32, c_char_p]),
+    "bcc_fork": (None, [c_uint64, c_uint32, c_uint32, c_uint32, c_uint64]),
+    "bcc_arrive": (None, [c_uint64, c_uint32, c_uint32]),
+    "bcc_wake": (None, [c_uint64, c_uint32, c_uint32]),
+    "bcc_exec": (None, [c_uint64, c_uint32, c_uint32, c_uint32]),
+    "bcc_exit": (None, [c_uint64, c_uint32, c_uint32]),
+    "bcc_switch": (None, [c_uint64, c_uint32, c_uint32, c_uint32, c_int64]),
+    **{f"bcc_{name}": (c_void_p, []) for name in ("controls", "cpus", "slots", "tids", "settings")},
+}
+
+
+def load(path: str) -> ctypes.CDLL:
+    library = ctypes.CDLL(path)
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
+    return np.frombuffer((ctypes.c_char * (dtype.itemsize * count)).from_address(address), dtype)
+
+
+class HostBccLoader(BccLoader):
+    """A machine of some CPUs in its warm-up window, which ends at ``first_edge``."""
+
+    def __init__(self, library: ctypes.CDLL, cpus: int, first_edge: int, most_tasks: int = SLOTS - 1, **settings):
+        self.library, self._cpus, self.now = library, cpus, 0
+        library.bcc_reset()
+        self._settings = settings_record({"min_activity_ns": 1, "cpus": cpus} | settings)
+        _view(library.bcc_settings(), layout.SETTINGS, 1)[0] = self._settings
+        self._entries = _view(library.bcc_tids(), slots.TID_ENTRY, TIDS)
+        self._control = _view(library.bcc_controls(), layout.CONTROL, 1)[0]
+        all_cpus = _view(library.bcc_cpus(), slots.SLOT_CPU, CPUS)
+        self._cpu_states = all_cpus["cpu"]
+        self._programs = SimpleNamespace(counts=dict)
+        self.running: dict[int, int] = {}
+        with mock.patch.object(bcc_loader, "online_cpus", return_value=set(range(cpus))):
+            self._set_up(_view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
+        self._control["grid"]["edge_ns"][1] = first_edge
+        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+
+    # ---- events ----
+
+    def task(self, task: int, uid: int = 0, comm: str = "", tgid: int | None = None) -> None:
+        """Announce a task; its tid is FIRST_TID + task."""
+        tid = FIRST_TID + task
+        self.library.bcc_task(tid, tgid or tid, uid, (comm or f"task-{task}").encode())
+
+    def happen(self, event: Event) -> None:
+        """Let one event happen; time may also go back, as it does for a writer that was held up."""
+        self.now = max(self.now, event.now)
+        match event:
+            case Fork(now, task):
+                # The parent is not modelled; it is one that has the child's uid, which it inherits.
+                self.library.bcc_fork(now, 0, FIRST_TID + task, FIRST_TID + task, 0)
+            case Arrive(now, task):
+                self.library.bcc_arrive(now, 0, FIRST_TID + task)
+            case Wake(now, task):
+                self.library.bcc_wake(now, 0, FIRST_TID + task)
+            case Exit(now, task, cpu):
+                self.library.bcc_exit(now, cpu, FIRST_TID + task)
+            case Switch(now, cpu, prev, following):
+                tids = (0 if task is None else FIRST_TID + task for task in (prev, following))
+                self.library.bcc_switch(now, cpu, *tids, _printed(event))
+            case Release():
+                pass  # nothing of it is looked at
+
+    # ---- what stands in for the kernel under the real loader ----
+
+    def collect_at(self, now: int, next_edge: int) -> RawWindow:
+        """Collect the open window at a moment past its end, and open the next one until ``next_edge``."""
+        self.now = max(self.now, now)
+        with mock.patch.object(loader, "online_cpus", return_value=set(range(self._cpus))):
+            window = self.collect(lambda _: next_edge)
+        return replace(window, tasks=window.tasks.copy())
+
+    def open_first_at(self, now: int, next_edge: int) -> None:
+        """End the warm-up, whose edge has passed, and open the first window."""
+        self.now = max(self.now, now)
+        self.open_first(lambda _: next_edge)
+
+    def look(self) -> None:
+        """What the collector does while it waits: rows of lives that are over, and their slots back."""
+        self._pool.report_completed(self._edges())
+        self._pool.refill()
+
+    def end_now(self) -> int:
+        return self.edge_ns
+
+    def _keep_up(self) -> None:
+        self._seeder.drop_overruled()
+        self._pool.select()
+        self._pool.refill()
+
+    def _sleep_past(self, moment_ns: int) -> None:
+        assert self.now > moment_ns, "the test collects before the window's end"
+
+    def _is_ahead(self, _moment_ns: int) -> bool:
+        return True
+
+    def _check_ahead(self, end_ns: int) -> None:
+        assert self.now < end_ns, "the test sets an edge that has passed"
+
+    def close(self) -> None:
+        pass
+
+
+def _printed(event: Switch) -> int:
+    """``prev_state`` as the tracepoint has it (__trace_sched_switch_state(), include/trace/events/sched.h)."""
+    if event.preempt:
+        return RUNNABLE
+    return DEAD if event.prev_state == TASK_DEAD else event.prev_state

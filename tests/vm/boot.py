@@ -1,0 +1,97 @@
+"""One guest: a kernel and an archive in, what its checks said out.
+
+Software emulation: no /dev/kvm, no root. One thread for all virtual CPUs, since with one for each some kernels oops.
+"""
+
+import json
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernels import UnavailableError
+
+QEMU = "qemu-system-x86_64"
+NEEDED = (QEMU, "busybox", "cpio")
+#: A guest takes half a minute where nothing else runs.
+PATIENCE_S = 240
+#: What builds of numpy and pyarrow ask for, x86-64-v2.
+_CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
+_KERNEL_WORDS = (
+    "console=ttyS0",
+    "quiet",
+    "loglevel=3",
+    # Whatever goes wrong in the kernel ends the guest at once.
+    "oops=panic",
+    "panic=-1",
+    # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
+    "clearcpuid=141",
+    # Without it, recent kernels give BPF programs memory from checked caches only (kmalloc_nolock(), mm/slub.c).
+    "slab_debug=F,kmalloc-*",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``results``: what the guest wrote, in order; ``console``: the kernel's and Python's complaints."""
+
+    results: list[dict[str, str]]
+    console: str
+    ending: str
+
+    def of(self, backend: str) -> dict[str, dict[str, str]]:
+        """One backend's results by check."""
+        return {result["check"]: result for result in self.results if result.get("backend") == backend}
+
+    @property
+    def release(self) -> str:
+        return self.results[0]["found"]
+
+    @property
+    def finished(self) -> bool:
+        return self.results[-1]["check"] == "finished"
+
+
+def missing() -> str:
+    """What keeps this machine from booting guests; empty when nothing does."""
+    if platform.machine() != "x86_64":
+        return f"needs an x86-64 machine, whose Python the guest borrows, and this is {platform.machine()}"
+    absent = [program for program in NEEDED if shutil.which(program) is None]
+    return f"needs {' and '.join(absent)} (scripts/vm-packages)" if absent else ""
+
+
+def boot(image: Path, archive: Path, backends: tuple[str, ...], scratch: Path) -> Outcome:
+    """Run a guest to its end. Raises :class:`UnavailableError` when it did not get as far as its first word."""
+    console, results = scratch / "console", scratch / "results"
+    command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU, "-smp", "2", "-m", "2G"]
+    command += ["-nodefaults", "-nographic", "-no-reboot", "-net", "none"]
+    command += ["-serial", f"file:{console}", "-serial", f"file:{results}"]
+    command += ["-kernel", str(image), "-initrd", str(archive)]
+    command += ["-append", " ".join([*_KERNEL_WORDS, f"schedtel.backends={','.join(backends)}"])]
+    ending = _run(command)
+    outcome = Outcome(_parsed(results), _text(console)[-6000:], ending)
+    if not outcome.results:
+        raise UnavailableError(f"the guest did not start, {ending}: {_last_line(outcome.console)}")
+    return outcome
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, timeout=PATIENCE_S, check=False, capture_output=True, text=True)
+    except subprocess.TimeoutExpired:
+        return f"stopped after {PATIENCE_S} s"
+    return f"qemu said {_last_line(done.stderr)}" if done.returncode else "powered off"
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["nothing"])[-1]
+
+
+def _parsed(path: Path) -> list[dict[str, str]]:
+    """The complete lines; a guest that died may have left half of one."""
+    return [json.loads(line) for line in _text(path).splitlines() if line.startswith("{") and line.endswith("}")]
