@@ -10,7 +10,7 @@ import click
 from schedtel.errors import SchedtelError
 
 #: Command → its module here; imported when it is called, so that `--help` and `schema` do not wait for BPF.
-_COMMANDS = ("live", "record", "show", "report", "compare", "doctor", "schema")
+_COMMANDS = ("live", "record", "show", "report", "compare", "serve", "subscribe", "collect", "doctor", "schema")
 USAGE_STATUS = 2
 
 
@@ -33,6 +33,8 @@ def group() -> None:
 
 def main() -> None:
     """Run the command; every error a user can cause is one line on stderr and a status."""
+    # gRPC writes a line of its own to stderr for every handshake that fails, on either side.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         status = group.main(prog_name="schedtel", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -90,6 +90,27 @@ _OUTPUT = (
 )
 
 
+_CLIENT = (
+    click.option("--token-file", metavar="FILE", help="Token for a server, else from SCHEDTEL_TOKEN."),
+    click.option("--ca", metavar="FILE", help="Authority (PEM) to trust for grpc+tls, instead of the system's."),
+    click.option("--tls-cert", metavar="FILE", help="Our certificate (PEM), where the server wants one."),
+    click.option("--tls-key", metavar="FILE", help="Its key (PEM)."),
+)
+_ROTATION = (
+    click.option(
+        "--rotate-size",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="MB",
+        help="Close a file at this size.",
+    ),
+    click.option(
+        "--rotate-every", default="5m", show_default=True, metavar="DURATION", help="Close a file after this time."
+    ),
+)
+
+
 def _all(options: tuple[Decorator, ...]) -> Decorator:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -103,6 +124,8 @@ window_options = _all(_WINDOWS)
 filter_options = _all((*_FILTERS, *_LOADER))
 view_options = _all(_VIEW)
 output_options = _all(_OUTPUT)
+client_options = _all(_CLIENT)
+rotation_options = _all(_ROTATION)
 
 
 def make_filter(options: dict[str, Any]) -> Filter:

@@ -8,28 +8,19 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from schedtel.cli.options import filter_options, window_options
+from schedtel.cli.options import filter_options, rotation_options, window_options
 from schedtel.cli.session import open_session
+from schedtel.dataset import Dataset
 from schedtel.durations import format_duration
 from schedtel.recording import Recorder
 from schedtel.window import Window
 
 
 @click.command("record", short_help="Record to Parquet.")
-@click.option("-o", "--output", required=True, metavar="DIR", help="Directory of the recording: new or empty.")
+@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or s3://…")
 @window_options
 @filter_options
-@click.option(
-    "--rotate-size",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="MB",
-    help="Close a file at this size.",
-)
-@click.option(
-    "--rotate-every", default="5m", show_default=True, metavar="DURATION", help="Close a file after this time."
-)
+@rotation_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no closing summary.")
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 def command(
@@ -37,11 +28,15 @@ def command(
 ) -> int:
     """Write every window to a Parquet dataset: DIR/summary, DIR/tasks, DIR/cpus.
 
+    A URI of an object store, such as s3://bucket/path, gets a dataset that many hosts may share: in each table, a
+    folder for each host, day and run.
+
     The files are complete after every window; whatever ends the recording, at most the window in progress is lost.
 
     With a COMMAND, run it, and record it and its descendants until it ends; its exit status is passed on.
     """
-    recorder, kept = Recorder(output, options["window"], "", rotate_size << 20, rotate_every), _Totals()
+    make = Dataset if "://" in output else Recorder
+    recorder, kept = make(output, options["window"], "", rotate_size << 20, rotate_every), _Totals()
     with open_session(options, arguments) as session:
         recorder.filter_text = session.source.filter.describe()
         for window in _with_progress(session.source, recorder, quiet):
@@ -53,7 +48,7 @@ def command(
     return status
 
 
-def _with_progress(windows: Iterable[Window], recorder: Recorder, quiet: bool) -> Iterator[Window]:
+def _with_progress(windows: Iterable[Window], recorder: Recorder | Dataset, quiet: bool) -> Iterator[Window]:
     """The windows, with a line on stderr that says how far it has come when that is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield from windows
@@ -87,10 +82,10 @@ class _Totals:
         for name, count in window.losses.items():
             self.lost[name] = self.lost.get(name, 0) + count
 
-    def describe(self, recorder: Recorder) -> str:
+    def describe(self, recorder: Recorder | Dataset) -> str:
         losses = ", ".join(f"{count} {name}" for name, count in self.lost.items() if count) or "nothing lost"
         windows = f"{recorder.windows_written} window{'' if recorder.windows_written == 1 else 's'}"
         return (
-            f"recorded {windows} over {format_duration(self.time_ns)} to {recorder.directory}: "
+            f"recorded {windows} over {format_duration(self.time_ns)} to {recorder.where}: "
             f"{self.rows} rows, {self.completed} lives completed, {recorder.bytes_written / 1e6:.2f} MB, {losses}"
         )

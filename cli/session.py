@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -44,7 +44,7 @@ def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterato
         if command:
             command.close()
         raise
-    with source, _stop_on_signals(source, command):
+    with source, stop_on_signals(source.stop, command):
         if command:
             command.start(source.stop)
         yield Session(source, command)
@@ -60,12 +60,14 @@ def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
 
 
 @contextlib.contextmanager
-def _stop_on_signals(source: LiveSource, command: TracedCommand | None) -> Iterator[None]:
+def stop_on_signals(end: Callable[[], None], command: TracedCommand | None = None) -> Iterator[None]:
+    """Within, SIGINT, SIGTERM and SIGHUP call ``end``; all but Ctrl-C are also passed on to the command."""
+
     def stop(number: int, _frame: object) -> None:
         # Ctrl-C reaches the whole foreground group; the other signals only us.
         if command and number != signal.SIGINT:
             command.signal(number)
-        source.stop()
+        end()
 
     before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:

@@ -1,34 +1,46 @@
-"""``schedtel show``: a recording as tables."""
+"""``schedtel show``: a recording, or what is served somewhere, as tables."""
 
 import itertools
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
 from rich.console import Console
 
-from schedtel.cli.options import output_options, view_options
+from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
+from schedtel.cli.sources import complain_of_missed, describe, open_source, stopped_by_signals
 from schedtel.cli.view import View, sort_column
-from schedtel.recording import Recording, read
+from schedtel.window import Window
 
 
 @click.command("show", short_help="Show a recording.")
-@click.argument("directory")
+@click.argument("directory", metavar="DIR|URI")
 @click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True, help="First window.")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="Number of windows.")
 @view_options
 @output_options
+@client_options
 def command(
     directory: str, first: int, count: int | None, kind: str | None, table: str, output: str | None, **options: Any
 ) -> None:
-    """Show the windows of a recording as `live` would have shown them."""
+    """Show the windows of a recording as `live` would have shown them.
+
+    The recording may also be what `schedtel serve` has at a URI (all it remembers, then what comes), or a dataset in
+    an object store.
+    """
     chosen = format_for(kind, output)
-    recording = read(directory)
     view = View(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
-    view.subtitle = _describe(recording)
-    wanted = (window for window in recording if window.window_id >= first)
-    windows = itertools.islice(wanted, count)
+    with open_source(directory, options) as source, stopped_by_signals(source):
+        view.subtitle = describe(source)
+        wanted = (window for window in source if window.window_id >= first)
+        show(itertools.islice(wanted, count), view, chosen, table, output)
+        complain_of_missed(source)
+
+
+def show(windows: Iterable[Window], view: View, chosen: str, table: str, output: str | None) -> None:
+    """Page by page on a terminal, else in the chosen format."""
     if chosen == "table" and output is None and sys.stdout.isatty():
         console = Console()
         for window in windows:
@@ -37,8 +49,3 @@ def command(
         return
     with opened(output) as stream:
         write_windows(windows, stream, chosen, table, view)
-
-
-def _describe(recording: Recording) -> str:
-    facts = recording.metadata
-    return " · ".join(["recording", f"window {facts.get('window', '?')}", facts.get("filter") or "all tasks"])

@@ -20,7 +20,10 @@ The modules, in the order in which data flows through them:
     metrics     samples, histogram            → distributions, fairness
     window      tables and metrics            → Window
     source      anything that yields windows  → Arrow streams
+    storage     names                         ⇄ Parquet files, here or in an object store
     recording   windows                       ⇄ Parquet
+    dataset     windows of many hosts         → partitioned Parquet
+    flight      windows                       ⇄ Arrow Flight streams
     laws        windows                       → do the laws hold?
     timeline    windows                       → at most a thousand bins of time, merged exactly
     report      timelines                     → one HTML page
@@ -32,8 +35,9 @@ The modules, in the order in which data flows through them:
 """
 
 from schedtel._version import __version__
-from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, UsageError
+from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
 from schedtel.filters import Filter
+from schedtel.flight import Subscription, serve, subscribe
 from schedtel.live import LiveSource, live
 from schedtel.metrics import Distribution, Fairness, Metrics
 from schedtel.recording import Recorder, Recording, read
@@ -53,9 +57,13 @@ __all__ = [
     "RecordingError",
     "SchedtelError",
     "Source",
+    "StreamError",
+    "Subscription",
     "UsageError",
     "Window",
     "__version__",
     "live",
     "read",
+    "serve",
+    "subscribe",
 ]

@@ -4,7 +4,8 @@
     ├── UsageError                an argument is wrong
     ├── CapabilityError           this kernel, this machine or this user cannot do it
     ├── CollectorError            the kernel side failed while running
-    └── RecordingError            a recording cannot be read or written
+    ├── RecordingError            a recording cannot be read or written
+    └── StreamError               windows cannot be served to others or had from afar
 
 The command prints the message on one line and exits with status 2; no traceback reaches a user for any of these.
 """
@@ -28,3 +29,7 @@ class CollectorError(SchedtelError):
 
 class RecordingError(SchedtelError):
     """A recording is missing, corrupt, or cannot be written."""
+
+
+class StreamError(SchedtelError):
+    """A stream of windows cannot be served or had, was refused, or was lost."""

@@ -6,6 +6,7 @@ import resource
 import socket
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
@@ -30,6 +31,11 @@ def steal_ns() -> int:
     with open("/proc/stat", encoding="ascii") as file:
         figures = file.readline().split()
     return int(figures[8]) * _TICK_NS if len(figures) > 8 else 0
+
+
+def new_run() -> str:
+    """A name for a run of a collector, unique in a fleet, in the order of time: ``20260131T235959.123456Z-1a2b3c``."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{os.urandom(3).hex()}"
 
 
 class CgroupPaths:

@@ -57,6 +57,13 @@ class LiveSource(Source):
         self._end_ns = begin + duration_ns if duration_ns is not None else None
         self.start_ns = self._loader.open_first(lambda now: self._edge_after(now + self.window_ns // _LEAST_FIRST_PART))
         self._edge_ns = self._loader.edge_ns
+        self.metadata = {
+            "clock": "CLOCK_MONOTONIC",
+            "host": self._host.host,
+            "kernel": self._host.kernel,
+            "window": window,
+            "filter": self.filter.describe(),
+        }
 
     def __iter__(self) -> Iterator[Window]:
         while self._remaining is None or self._remaining > 0:

@@ -12,7 +12,6 @@ when it is large or old enough, which bounds what is rewritten.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,11 +24,11 @@ from schedtel.durations import parse_duration
 from schedtel.errors import RecordingError, UsageError
 from schedtel.schema import ARROW, DEFINITIONS_VERSION
 from schedtel.source import Source
+from schedtel.storage import place_of
 from schedtel.window import Window
 
 _TABLES = ("tasks", "cpus", "summary")
 _LOSSES = ("ring_dropped", "state_failed", "samples_discarded", "programs_skipped")
-_COMPRESSION = "zstd"
 
 
 class Recorder:
@@ -53,6 +52,7 @@ class Recorder:
         if rotate_bytes < 1:
             raise UsageError(f"cannot rotate at {rotate_bytes} bytes: it must be at least 1")
         self.directory = Path(directory)
+        self._place = place_of(directory)
         self._rotate_bytes, self._rotate_ns = rotate_bytes, parse_duration(rotate_every)
         self.window, self.filter_text = window, filter_text
         self._part = 1
@@ -60,15 +60,16 @@ class Recorder:
         self.windows_written = 0
         self.bytes_written = 0
         self._closed_bytes = 0
-        self._make_directory()
+        self._prepare()
 
-    def _make_directory(self) -> None:
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if any(self.directory.iterdir()):
-                raise RecordingError(f"cannot record to {self.directory}: it is not empty (choose another directory)")
-        except OSError as error:
-            raise _write_error(self.directory, error) from error
+    @property
+    def where(self) -> str:
+        return str(self._place)
+
+    def _prepare(self) -> None:
+        self._place.prepare()
+        if not self._place.is_empty():
+            raise RecordingError(f"cannot record to {self._place}: it is not empty (choose another directory)")
 
     def write(self, window: Window) -> None:
         """Add one window. Raises :class:`RecordingError` when it cannot be written; what was there stays readable."""
@@ -78,33 +79,21 @@ class Recorder:
         self.bytes_written = self._closed_bytes + sum(sizes.values())
         age_ns = window.end_ns - self._windows[0].start_ns
         if sizes["tasks"] >= self._rotate_bytes or age_ns >= self._rotate_ns:
-            self._part += 1
-            self._windows.clear()
-            self._closed_bytes = self.bytes_written
+            self._close_part()
+
+    def _close_part(self) -> None:
+        self._part += 1
+        self._windows.clear()
+        self._closed_bytes = self.bytes_written
 
     def _write_part(self, table: str) -> int:
         """Write the open part of one table anew; returns its size in bytes."""
-        target = self.directory / table / f"part-{self._part:06d}.parquet"
-        # A leading dot: readers of a directory (pandas, polars, duckdb, Spark) pass over it.
-        unfinished = target.with_name(f".{target.name}.unfinished")
         batch = tables.concatenate((getattr(w, table) for w in self._windows), ARROW[table])
-        schema = batch.schema.with_metadata(self._metadata())
-        import pyarrow.parquet as pq  # noqa: PLC0415  (9 MB that `live` does without)
+        return self._place.write(self._name(table), batch.replace_schema_metadata(self._metadata()))
 
-        try:
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            with open(unfinished, "wb", opener=_owner_only) as file:
-                with pq.ParquetWriter(
-                    file, schema, compression=_COMPRESSION, use_dictionary=_text_columns(schema)
-                ) as w:
-                    w.write_batch(batch.replace_schema_metadata(schema.metadata))
-                size = file.tell()
-                file.flush()
-            os.rename(unfinished, target)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise _write_error(target, error) from error
-        return size
+    def _name(self, table: str) -> str:
+        """Name of the open part of one table, below the directory."""
+        return f"{table}/part-{self._part:06d}.parquet"
 
     def _metadata(self) -> dict[str, str]:
         """What a reader must know to trust the file: kernel, clock, window, filter, losses, definitions."""
@@ -122,21 +111,6 @@ class Recorder:
         return {f"schedtel.{name}": value for name, value in facts.items()}
 
 
-def _owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _text_columns(schema: pa.Schema) -> list[str]:
-    """Dictionary encoding is for text; numbers rarely repeat and are smaller without."""
-    return [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_dictionary(f.type)]
-
-
-def _write_error(path: Path, error: OSError) -> RecordingError:
-    hint = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EACCES: "choose another directory"}
-    advice = hint.get(error.errno or 0, "choose another directory")
-    return RecordingError(f"cannot write {path}: {error.strerror or error} ({advice})")
-
-
 class Recording(Source):
     """A recording as a source: the windows that were written, in order, with the same numbers.
 
@@ -145,13 +119,12 @@ class Recording(Source):
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
-        if not self.directory.is_dir():
-            raise RecordingError(
-                f"cannot read {self.directory}: no such directory (name one that `schedtel record` made)"
-            )
-        self._parts = sorted(path.name for path in (self.directory / "summary").glob("part-*.parquet"))
+        self._place = place_of(directory)
+        if not self._place.exists():
+            raise RecordingError(f"cannot read {self._place}: no such directory (name one that `schedtel record` made)")
+        self._parts = self._place.parts("summary")
         if not self._parts:
-            raise RecordingError(f"cannot read {self.directory}: no window in it (is it a recording?)")
+            raise RecordingError(f"cannot read {self._place}: no window in it (is it a recording?)")
         self.metadata = self._read_metadata()
 
     def _read_metadata(self) -> dict[str, str]:
@@ -160,21 +133,19 @@ class Recording(Source):
         version = raw.get(b"schedtel.definitions_version", b"")
         if version != str(DEFINITIONS_VERSION).encode():
             raise RecordingError(
-                f"cannot read {self.directory}: its definitions have version {version.decode() or 'none'}, "
+                f"cannot read {self._place}: its definitions have version {version.decode() or 'none'}, "
                 f"this schedtel has {DEFINITIONS_VERSION} (use the schedtel that wrote it)"
             )
         ours = ((k.decode(), v.decode()) for k, v in raw.items())
         return {name.removeprefix("schedtel."): value for name, value in ours if name.startswith("schedtel.")}
 
     def _read(self, table: str, part: str) -> pa.Table:
-        import pyarrow.parquet as pq  # noqa: PLC0415  (see above)
-
-        path = self.directory / table / part
         try:
-            with pq.ParquetFile(path) as file:  # and not read_table(), which imports pandas
+            with self._place.open(f"{table}/{part}") as file:  # and not read_table(), which imports pandas
                 return file.read()
         except (OSError, pa.ArrowException) as error:
             cause = str(error).splitlines()[0].rstrip(".")
+            path = self._place.path(f"{table}/{part}")
             raise RecordingError(f"cannot read {path}: {cause} (the file is damaged or not a recording's)") from error
 
     def _batches(self, table: str, part: str) -> dict[int, pa.RecordBatch]:
@@ -182,7 +153,7 @@ class Recording(Source):
         read = self._read(table, part)
         if not read.schema.equals(ARROW[table]):
             raise RecordingError(
-                f"cannot read {self.directory / table / part}: its columns are not those of {table} "
+                f"cannot read {self._place.path(f'{table}/{part}')}: its columns are not those of {table} "
                 "(not a recording's file)"
             )
         batch = tables.concatenate(read.to_batches(), ARROW[table])
@@ -207,7 +178,7 @@ _EMPTY = {
 
 
 def read(directory: str | os.PathLike[str]) -> Recording:
-    """Open a recording made by ``schedtel record`` or :class:`Recorder`.
+    """Open a recording made by ``schedtel record`` or :class:`Recorder`, or a fleet's dataset: a directory or a URI.
 
     Raises :class:`RecordingError` when it is missing, damaged, or of another version of the definitions.
     """

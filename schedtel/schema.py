@@ -187,6 +187,18 @@ CPUS = [
     Column("wait_histogram", _FINE_HISTOGRAM, "1", "waits that ended on this CPU, by duration"),
 ]
 
+#: What a dataset of several hosts keeps beside the tables of windows: a row for each time windows are missing.
+GAPS = [
+    Column("uri", pa.string(), "", "where the windows were to be had"),
+    Column("cause", pa.string(), "", "slow: given up by the server; disconnected: out of reach; restarted: a new run"),
+    Column("run", pa.string(), "", "run of the first window after the gap"),
+    _count("after_window_id", "last window before the gap; of the run before where the cause is restarted"),
+    _count("before_window_id", "first window after the gap"),
+    _count("windows_missed", "windows between them; null where the server was restarted: nobody knows"),
+    Column("gap_start", pa.timestamp("us", "UTC"), "UTC", "end of the last window before, on the wall clock"),
+    Column("gap_end", pa.timestamp("us", "UTC"), "UTC", "start of the first window after, on the wall clock"),
+]
+
 TABLES = {"summary": SUMMARY, "tasks": TASKS, "cpus": CPUS}
 ARROW = {name: pa.schema([column.field() for column in columns]) for name, columns in TABLES.items()}
 
@@ -234,7 +246,7 @@ def _describe(column: Column) -> str:
 def markdown() -> str:
     """The tables as Markdown, for the documentation."""
     parts = []
-    for name, columns in TABLES.items():
+    for name, columns in {**TABLES, "gaps": GAPS}.items():
         lines = [f"## `{name}`", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
         lines += [f"| `{c.name}` | {c.type} | {c.unit or '-'} | {c.meaning} |" for c in columns]
         parts.append("\n".join(lines))

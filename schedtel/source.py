@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import pyarrow as pa
@@ -18,7 +18,11 @@ class Source:
 
     The source itself is an Arrow stream of its ``tasks``; :meth:`table` gives the others. Any consumer of the Arrow
     C stream interface reads them: ``polars.DataFrame(source.table("summary"))``, ``duckdb.from_arrow(...)``.
+
+    ``metadata`` is what is known of all its windows: host, kernel, window, filter.
     """
+
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __iter__(self) -> Iterator[Window]:
         raise NotImplementedError

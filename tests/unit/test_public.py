@@ -21,11 +21,15 @@ PUBLIC = {
     "RecordingError",
     "SchedtelError",
     "Source",
+    "StreamError",
+    "Subscription",
     "UsageError",
     "Window",
     "__version__",
     "live",
     "read",
+    "serve",
+    "subscribe",
 }
 
 

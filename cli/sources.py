@@ -1,0 +1,56 @@
+"""What a user names as the source of windows in; a source out: a directory, a dataset in a store, or a server's URI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import click
+
+from schedtel.cli.session import stop_on_signals
+from schedtel.flight import Subscription
+from schedtel.flight.address import is_uri, read_tls, read_token
+from schedtel.flight.wire import Request
+from schedtel.recording import read
+from schedtel.source import Source
+
+
+def open_source(where: str, options: dict[str, Any], *, history: bool = True) -> Source:
+    """The recording or the stream that ``where`` names; ``options`` are those of ``client_options``.
+
+    Raises :class:`schedtel.SchedtelError` when it cannot be had.
+    """
+    return open_stream(where, options, history=history) if is_uri(where) else read(where)
+
+
+def open_stream(uri: str, options: dict[str, Any], *, history: bool) -> Subscription:
+    """A subscription with the user's token and certificates."""
+    return open_request(options)(uri, Request(start="history" if history else "now"))
+
+
+def open_request(options: dict[str, Any]) -> Callable[[str, Request], Subscription]:
+    """What makes subscriptions with the user's token and certificates, which are read now and once."""
+    token, tls = read_token(options["token_file"]), read_tls(options["tls_cert"], options["tls_key"], options["ca"])
+    return lambda uri, request: Subscription(uri, token, tls, request)
+
+
+def stopped_by_signals(source: Source) -> AbstractContextManager[None]:
+    """Within, a signal ends a stream, so that what came is finished. Files are left at once, as usual."""
+    return stop_on_signals(source.stop) if isinstance(source, Subscription) else nullcontext()
+
+
+def describe(source: Source) -> str:
+    """A line for the head of a page."""
+    facts = source.metadata
+    kind = source.address.uri if isinstance(source, Subscription) else "recording"
+    return " · ".join([kind, f"window {facts.get('window', '?')}", facts.get("filter") or "all tasks"])
+
+
+def complain_of_missed(source: Source) -> None:
+    """One line on stderr when this side was too slow for a stream."""
+    missed = getattr(source, "windows_missed", 0)
+    if missed:
+        click.echo(
+            f"schedtel: {missed} windows missed: too slow for the server (read faster, or ask for less)", err=True
+        )

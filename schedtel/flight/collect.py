@@ -1,0 +1,151 @@
+"""Many URIs in, the windows of all of them out, with the gaps between: connections that are lost are made again."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from schedtel.dataset import Gap, wall_end, wall_start
+from schedtel.errors import SchedtelError, StreamError
+from schedtel.flight.client import Subscription, is_permanent
+from schedtel.flight.wire import END, Request
+from schedtel.window import Window
+
+#: Windows that wait to be written. When the disk is slow, the servers are to know it.
+_AHEAD = 16
+#: How soon a thread that waits notices that it is to stop.
+_LOOK_S = 0.2
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A window, where and of which run it came, and the gap before it if there is one."""
+
+    uri: str
+    run: str
+    window: Window
+    facts: Mapping[str, str]
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why there is nothing from a URI for the time being, or, if ``final``, from now on."""
+
+    uri: str
+    error: SchedtelError
+    final: bool
+
+
+class Collection:
+    """Iterable of what comes from several servers: an :class:`Arrival` a window, a :class:`Trouble` an outage.
+
+    It ends when every run is over (a recording's end, a ``--count`` reached) or out of reach for good, or by
+    :meth:`stop`. A server that stops or vanishes is asked again, after 0.5 s, 1 s … 30 s, each give or take a half, so
+    that a fleet does not come back all at once; a connection takes up where it was if the server remembers.
+
+    :param subscribe: makes a subscription of a URI and a request.
+    """
+
+    def __init__(self, uris: Sequence[str], subscribe: Callable[[str, Request], Subscription]) -> None:
+        self._subscribe = subscribe
+        self._arrived: queue.Queue[Arrival | Trouble] = queue.Queue(_AHEAD)
+        self._stopped = threading.Event()
+        self._open: dict[str, Subscription] = {}
+        self._threads = [threading.Thread(target=self._follow, args=(uri,), daemon=True) for uri in dict.fromkeys(uris)]
+
+    def __iter__(self) -> Iterator[Arrival | Trouble]:
+        for thread in self._threads:
+            thread.start()
+        while not self._stopped.is_set():
+            busy = any(thread.is_alive() for thread in self._threads)
+            with contextlib.suppress(queue.Empty):
+                yield self._arrived.get(timeout=_LOOK_S)
+                continue
+            if not busy:
+                return
+
+    def stop(self) -> None:
+        """End it. Safe in a signal handler."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Leave all servers."""
+        self._stopped.set()
+        while any(thread.is_alive() for thread in self._threads):
+            for subscription in list(self._open.values()):
+                subscription.stop()
+            self._threads[0].join(_LOOK_S)
+            self._threads = [thread for thread in self._threads if thread.is_alive()] or self._threads
+
+    def _follow(self, uri: str) -> None:
+        """In a thread of its own: one server, through all its outages."""
+        server, delay = _Server(uri), _FIRST_DELAY_S
+        while not self._stopped.is_set():
+            seen = server.seen
+            error = self._until_lost(server)
+            if error is None:
+                return
+            final = is_permanent(error)
+            if final or server.seen != seen or delay == _FIRST_DELAY_S:
+                delay = _FIRST_DELAY_S
+                self._put(Trouble(uri, error, final))
+            if final:
+                return
+            self._stopped.wait(delay * random.uniform(0.5, 1.5))
+            delay = min(2 * delay, _LONGEST_DELAY_S)
+
+    def _until_lost(self, server: _Server) -> SchedtelError | None:
+        """Pass a server's windows on for as long as they come; returns why they do not any more, None at their end."""
+        try:
+            with self._subscribe(server.uri, server.request()) as subscription:
+                self._open[server.uri] = subscription
+                server.begin(subscription.metadata.get("run", ""))
+                for window in subscription:
+                    self._put(server.arrival(subscription, window))
+            return None if subscription.ended == END else StreamError(f"lost {server.uri}: the server has stopped")
+        except SchedtelError as error:
+            return error
+        finally:
+            self._open.pop(server.uri, None)
+
+    def _put(self, what: Arrival | Trouble) -> None:
+        while not self._stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                self._arrived.put(what, timeout=_LOOK_S)
+                return
+
+
+class _Server:
+    """What is remembered of a server from one connection to the next."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri, self.run = uri, ""
+        self.seen = self.sequence = 0
+        self._last: Window | None = None
+        self._cause = "slow"
+
+    def request(self) -> Request:
+        """All it remembers, or what follows on what we have."""
+        return Request(start="history", run=self.run, after=self.sequence)
+
+    def begin(self, run: str) -> None:
+        """A connection has been made. What is missing from now on until the next window is missing because of that."""
+        self._cause = "disconnected" if run == self.run else "restarted"
+        self.run = run
+
+    def arrival(self, subscription: Subscription, window: Window) -> Arrival:
+        cause, self._cause = self._cause, "slow"
+        last, self._last = self._last, window
+        self.sequence, self.seen = subscription.sequence, self.seen + 1
+        missed = None if cause == "restarted" else subscription.gap_before
+        if last is None or missed == 0:
+            return Arrival(self.uri, self.run, window, subscription.metadata)
+        between = (last.window_id, window.window_id, missed, wall_end(last), wall_start(window))
+        gap = Gap(self.uri, cause, self.run, *between)
+        return Arrival(self.uri, self.run, window, subscription.metadata, gap)

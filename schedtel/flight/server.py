@@ -1,0 +1,241 @@
+"""A feed in, an Arrow Flight server out: tickets, tokens, and an end that no subscriber can hold up."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.flight as fl
+
+from schedtel.errors import SchedtelError, StreamError, UsageError
+from schedtel.flight import sockets, wire
+from schedtel.flight.address import Address, Tls, check_serving, check_token, prepare_socket
+from schedtel.flight.feeds import Feed, LiveFeed, Member, Members
+from schedtel.source import Source
+
+#: With the policy `drop`: a subscriber that has not taken what it was given for so long is hung up on.
+STALLED_S = 5.0
+#: How long subscribers have to take what is left when the server ends.
+_FAREWELL_S = 2.0
+
+
+class Server:
+    """A running server. Made by :func:`schedtel.serve`; also a context manager.
+
+    ``uri`` is where it listens, with the port that was chosen if 0 was asked for.
+    """
+
+    def __init__(self, feed: Feed, source: Source, address: Address, tls: Tls, token: str | None, limit: int) -> None:
+        self._feed, self._source = feed, source
+        self.members = Members(limit)
+        self._closing = threading.Event()
+        self._flight = _listen(address, tls, token, self)
+        self._address, self._port = address, self._flight.port
+        self.uri = address.uri if address.kind == "unix" else _with_port(address, self._port)
+        sockets.watch_peers(address, self._port)
+        self._watch = threading.Thread(target=self._hang_up_on_stalled, name="schedtel-serve", daemon=True)
+        self._watch.start()
+
+    @property
+    def feed(self) -> Feed:
+        return self._feed
+
+    def run(self, each: Callable[[Any], None] = lambda _window: None) -> None:
+        """Publish the source's windows until it ends; for a recording, wait until :meth:`stop`.
+
+        :param each: called with every window that was published.
+        """
+        if not isinstance(self._feed, LiveFeed):
+            self._closing.wait()
+            return
+        for window in self._source:
+            self._feed.publish(window)
+            each(window)
+        self._feed.end(wire.STOP if self._closing.is_set() else wire.END)
+
+    def stop(self) -> None:
+        """End :meth:`run` of a recording; of a live source, tell the subscribers that its end is not the run's.
+
+        Safe in a signal handler.
+        """
+        self._closing.set()
+
+    def close(self) -> None:
+        """End all streams and stop listening, within seconds, whatever the subscribers do."""
+        self._closing.set()
+        self._feed.stop()
+        # Flight waits for calls without limit, and a subscriber that does not read never ends its own.
+        ending = threading.Thread(target=self._flight.shutdown, daemon=True)
+        ending.start()
+        ending.join(_FAREWELL_S)
+        while ending.is_alive():
+            sockets.hang_up(self._address, self._port)
+            ending.join(0.1)
+        self._watch.join()
+        if self._address.kind == "unix":
+            with contextlib.suppress(OSError):
+                os.unlink(self._address.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _hang_up_on_stalled(self) -> None:
+        """In a thread of its own: with the policy `drop`, end what a subscriber that does not read would hold."""
+        while not self._closing.wait(STALLED_S / 5):
+            if not isinstance(self._feed, LiveFeed) or self._feed.slow != "drop":
+                continue
+            for member in self.members.present():
+                if self._feed.has_lost(member) and _stalled(member):
+                    sockets.hang_up(self._address, self._port, member.peer)
+
+
+def _stalled(member: Member) -> bool:
+    since = member.busy_since
+    return since is not None and time.monotonic() - since > STALLED_S
+
+
+def _with_port(address: Address, port: int) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{address.uri.partition('://')[0]}://{host}:{port}"
+
+
+def _listen(address: Address, tls: Tls, token: str | None, server: Server) -> _FlightServer:
+    check_serving(address, tls, token)
+    options: dict[str, Any] = {}
+    if address.kind == "tls":
+        options = {"tls_certificates": [(tls.certificate, tls.key)], "verify_client": bool(tls.authority)}
+        options |= {"root_certificates": tls.authority} if tls.authority else {}
+    if token is not None:
+        options["middleware"] = {"token": _TokenCheck(check_token(token))}
+    if address.kind == "unix":
+        prepare_socket(address)
+    location = address.uri if address.kind == "unix" else _with_port(address, address.port)
+    # The socket is made by bind(2), with the mode that the umask leaves.
+    before = os.umask(0o177)
+    try:
+        return _FlightServer(location, server, **options)
+    except (pa.ArrowException, OSError) as error:
+        raise StreamError(f"cannot serve on {address.uri}: {_cause(error)} (choose another address)") from error
+    finally:
+        os.umask(before)
+
+
+def _cause(error: Exception) -> str:
+    first = str(error).splitlines()[0]
+    return (
+        "the address is in use or not this machine's, or the certificate does not fit its key"
+        if ("Server did not start" in first)
+        else first.rstrip(".")
+    )
+
+
+class _TokenCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow has no types
+    """Refuses every call without the token."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._digest = _digest(token.encode())
+
+    def start_call(self, _info: object, headers: dict[str, list[str]]) -> None:
+        values = next((values for name, values in headers.items() if name.lower() == "authorization"), [])
+        given = values[0] if len(values) == 1 else ""
+        scheme, _, token = str(given).partition(" ")
+        # Of digests, so that neither the time nor a difference in length says how near a guess came.
+        if not hmac.compare_digest(_digest(token.encode(errors="replace")), self._digest) or scheme != "Bearer":
+            raise fl.FlightUnauthenticatedError("the token is missing or wrong")
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
+    """What Flight calls, each in a thread of gRPC's. Whatever is asked, the answer is a stream or one line."""
+
+    def __init__(self, location: str, server: Server, **options: Any) -> None:
+        self._server = server
+        super().__init__(location, **options)
+
+    def do_get(self, context: Any, ticket: fl.Ticket) -> fl.FlightDataStream:
+        with _one_line():
+            request = wire.parse_request(ticket.ticket)
+            schema = self._schema(request)
+            return fl.GeneratorStream(schema, self._deliver(context, request, schema))
+
+    def _deliver(self, context: Any, request: wire.Request, schema: pa.Schema) -> Iterator[Any]:
+        # Joined here and not before: of a generator that is thrown away unstarted, no `finally` is run.
+        with _one_line():
+            member = self._server.members.join(context.peer())
+        try:
+            with _one_line():
+                for event in self._server.feed.events(request, member, context.is_cancelled):
+                    yield from _chunks(event, request, schema)
+        finally:
+            self._server.members.leave(member)
+
+    def _schema(self, request: wire.Request) -> pa.Schema:
+        facts = self._server.feed.facts
+        return wire.windows_schema(facts) if request.stream == "windows" else wire.table_schema(request, facts)
+
+    def get_flight_info(self, _context: Any, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        with _one_line():
+            path = descriptor.path or []
+            if descriptor.descriptor_type != fl.DescriptorType.PATH or len(path) != 1:
+                raise UsageError(f"cannot tell what is meant: name one of {', '.join(wire.STREAMS)} as the path")
+            return self._info(wire.Request(path[0].decode(errors="replace")))
+
+    def _info(self, request: wire.Request) -> fl.FlightInfo:
+        ticket = request.ticket()
+        schema = self._schema(wire.parse_request(ticket))
+        descriptor = fl.FlightDescriptor.for_path(request.stream)
+        # No location: the stream is to be had from the server that was asked (Flight.proto, FlightEndpoint).
+        return fl.FlightInfo(schema, descriptor, [fl.FlightEndpoint(ticket, [])], -1, -1)
+
+    def list_flights(self, _context: Any, _criteria: bytes) -> Iterator[fl.FlightInfo]:
+        return (self._info(wire.Request(name)) for name in wire.STREAMS)
+
+    def do_put(self, *_arguments: Any) -> None:
+        raise fl.FlightServerError(_ONLY_READS)
+
+    def do_exchange(self, *_arguments: Any) -> None:
+        raise fl.FlightServerError(_ONLY_READS)
+
+    def do_action(self, *_arguments: Any) -> None:
+        raise fl.FlightServerError(_ONLY_READS)
+
+    def list_actions(self, _context: Any) -> list[Any]:
+        return []
+
+
+_ONLY_READS = "cannot do that: this server only publishes (use DoGet)"
+
+
+def _chunks(event: wire.Event, request: wire.Request, schema: pa.Schema) -> Iterator[Any]:
+    """An event as Flight takes it. One table has no rows for events: its marker then comes with an empty batch."""
+    if request.stream == "windows":
+        # As a stream of its own: Flight for Python would leave the dictionaries of a bare batch behind.
+        yield fl.RecordBatchStream(pa.Table.from_batches([wire.pack(event, schema)]))
+        return
+    batch = wire.table_of(event.window, request) if event.window else pa.RecordBatch.from_pylist([], schema=schema)
+    yield batch.cast(schema), wire.marker(event)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Our errors, and what may go wrong with a source, as Flight's: anything else would carry a traceback abroad."""
+    try:
+        yield
+    except SchedtelError as error:
+        raise fl.FlightServerError(str(error)) from None
+    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
+        raise fl.FlightServerError(f"cannot stream: {type(error).__name__} in the server") from None

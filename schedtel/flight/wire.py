@@ -1,0 +1,219 @@
+"""How windows cross a Flight stream: windows and a subscriber's wish in, Arrow batches and tickets out, and back.
+
+The stream ``windows`` has a row an event, and in it the three tables of a window as nested Arrow, dictionaries and all:
+what is unpacked is the window that was packed, bit for bit. The streams ``summary``, ``tasks``, ``cpus`` and ``groups``
+are one table each for anybody's Flight client: a batch a window, labels as plain text, and how many windows were
+missed before it in the batch's ``app_metadata``, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from schedtel.arrow import from_list, from_numpy
+from schedtel.errors import StreamError, UsageError
+from schedtel.schema import ARROW, DEFINITIONS_VERSION
+from schedtel.window import Window
+
+#: Events of the stream ``windows``: a window; nothing new, but the server lives; the run is over; the server leaves.
+WINDOW, ALIVE, END, STOP = "window", "alive", "end", "stop"
+STREAMS = ("windows", "summary", "tasks", "cpus", "groups")
+#: A ticket is a short JSON object; whatever is longer is none of ours.
+_LONGEST_TICKET = 1024
+_PREFIX = "schedtel."
+
+#: What a window cannot be without.
+_IDENTITY = ("window_id", "window_start_ns", "window_ns", "wall_start", "host")
+_NESTED = {name: pa.struct(list(schema)) for name, schema in ARROW.items()}
+_FIELDS = [
+    pa.field("event", pa.string()),
+    pa.field("sequence", pa.int64()),
+    pa.field("windows_missed", pa.int64()),
+    pa.field("summary", pa.list_(_NESTED["summary"])),
+    pa.field("tasks", pa.list_(_NESTED["tasks"])),
+    pa.field("cpus", pa.list_(_NESTED["cpus"])),
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a feed hands to a subscriber.
+
+    :param sequence: number of the window among all that this server has published, from 1.
+    :param windows_missed: windows between the one delivered before and this one, which the subscriber will never see.
+    :param window: the window; None unless ``kind`` is ``window``.
+    """
+
+    kind: str
+    sequence: int = 0
+    windows_missed: int = 0
+    window: Window | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a subscriber wishes: the JSON in a ticket.
+
+    :param stream: one of :data:`STREAMS`.
+    :param start: ``now``, or ``history``: begin with the oldest window that the server remembers.
+    :param run, after: go on behind this sequence number, if the server is still in that run.
+    :param by: what a row of ``groups`` is, as in :meth:`schedtel.Window.groups`.
+    """
+
+    stream: str = "windows"
+    start: str = "now"
+    run: str = ""
+    after: int = 0
+    by: str = "cgroup"
+
+    def ticket(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+
+def parse_request(ticket: bytes) -> Request:
+    """The wish in a ticket. Raises :class:`UsageError` for whatever is not one."""
+    if len(ticket) > _LONGEST_TICKET:
+        raise UsageError(f"cannot read a ticket of {len(ticket)} bytes: the longest has {_LONGEST_TICKET}")
+    try:
+        wish = json.loads(ticket)
+        request = Request(**wish)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError("cannot read the ticket: it is no JSON object of known fields (see Request)") from error
+    _check(request)
+    return request
+
+
+def _check(request: Request) -> None:
+    given, expected = ([type(value) for value in asdict(r).values()] for r in (request, Request()))
+    if given != expected or request.start not in ("now", "history") or request.after < 0:
+        raise UsageError("cannot read the ticket: a field has a value it cannot have (see Request)")
+    if request.stream not in STREAMS:
+        raise UsageError(f"cannot stream {request.stream[:40]!r}: there are {', '.join(STREAMS)}")
+
+
+# ---- the stream `windows` ----
+
+
+def metadata(facts: Mapping[str, str]) -> dict[str, str]:
+    """What a subscriber must know to trust the numbers, for a schema: the definitions' version and the facts."""
+    known = {"definitions_version": str(DEFINITIONS_VERSION), **facts}
+    return {_PREFIX + name: value for name, value in known.items()}
+
+
+def windows_schema(facts: Mapping[str, str]) -> pa.Schema:
+    return pa.schema(_FIELDS, metadata=metadata(facts))
+
+
+def facts_of(schema: pa.Schema) -> dict[str, str]:
+    """The facts in the metadata of a stream's schema, without the prefix.
+
+    Raises :class:`StreamError` when the other side has other definitions or other columns.
+    """
+    raw = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
+    facts = {name.removeprefix(_PREFIX): value for name, value in raw.items() if name.startswith(_PREFIX)}
+    version = facts.get("definitions_version", "none")
+    if version != str(DEFINITIONS_VERSION):
+        raise StreamError(
+            f"its definitions have version {version}, this schedtel has {DEFINITIONS_VERSION} "
+            "(use the same schedtel on both sides)"
+        )
+    if not schema.equals(pa.schema(_FIELDS)):
+        raise StreamError("its columns are not those of this schedtel (use the same schedtel on both sides)")
+    return facts
+
+
+def pack(event: Event, schema: pa.Schema) -> pa.RecordBatch:
+    """An event as a batch of one row; the tables are not copied."""
+    heads = [from_list([value], kind.type) for value, kind in zip(_head(event), schema, strict=False)]
+    tables = [_nest(getattr(event.window, name, None), schema.field(name).type) for name in ARROW]
+    return pa.RecordBatch.from_arrays([*heads, *tables], schema=schema)
+
+
+def _head(event: Event) -> tuple[str, int, int]:
+    return event.kind, event.sequence, event.windows_missed
+
+
+def _nest(batch: pa.RecordBatch | None, kind: pa.ListType) -> pa.ListArray:
+    """A table as a list array of shape (1,); an empty list where there is none."""
+    if batch is None:
+        return _list(_no_rows(kind.value_type), 0, kind)
+    return _list(pa.StructArray.from_arrays(batch.columns, fields=list(kind.value_type)), batch.num_rows, kind)
+
+
+def _no_rows(kind: pa.StructType) -> pa.StructArray:
+    return pa.StructArray.from_arrays([pa.nulls(0, f.type) for f in kind], fields=list(kind))
+
+
+def _list(values: pa.StructArray, length: int, kind: pa.ListType) -> pa.ListArray:
+    return pa.ListArray.from_arrays(from_numpy(np.array([0, length], np.int32)), values, type=kind)
+
+
+def unpack(batch: pa.RecordBatch) -> list[Event]:
+    """The events of a batch.
+
+    Raises :class:`pyarrow.ArrowInvalid` for memory that is not what it says it is, :class:`StreamError` for a row that
+    is no window.
+    """
+    batch.validate(full=True)  # it may come from anybody
+    heads = zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
+    return [
+        Event(kind, sequence, missed, _window(batch, row) if kind == WINDOW else None)
+        for row, (kind, sequence, missed) in enumerate(heads)
+    ]
+
+
+def _window(batch: pa.RecordBatch, row: int) -> Window:
+    window = Window(**{name: _table(batch.column(name)[row].values, schema) for name, schema in ARROW.items()})
+    if window.summary.num_rows != 1 or any(window.summary[name].null_count for name in _IDENTITY):
+        raise StreamError("a window came without what identifies it (is it schedtel that serves there?)")
+    return window
+
+
+def _table(rows: pa.StructArray, schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(rows.flatten(), schema=schema)
+
+
+# ---- the streams of one table ----
+
+
+def table_schema(request: Request, facts: Mapping[str, str]) -> pa.Schema:
+    """The schema of one table, with labels as plain text."""
+    schema = plain(_empty_groups(request.by)).schema if request.stream == "groups" else _plain_schema(request.stream)
+    return schema.with_metadata(metadata(facts))
+
+
+def _plain_schema(name: str) -> pa.Schema:
+    fields = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in ARROW[name]]
+    return pa.schema(fields)
+
+
+def _empty_groups(by: str) -> pa.RecordBatch:
+    no_tasks, no_summary, no_cpus = (
+        pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in ARROW[name]], schema=ARROW[name])
+        for name in ("tasks", "summary", "cpus")
+    )
+    return Window(no_summary, no_tasks, no_cpus).groups(by)
+
+
+def table_of(window: Window, request: Request) -> pa.RecordBatch:
+    """The table that a request names, of one window, with labels as plain text."""
+    return plain(window.groups(request.by) if request.stream == "groups" else getattr(window, request.stream))
+
+
+def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch with its dictionaries written out: Flight for Python sends none beside app_metadata."""
+    arrays = [a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for a in batch.columns]
+    fields = [f.with_type(a.type) for f, a in zip(batch.schema, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def marker(event: Event) -> bytes:
+    """The ``app_metadata`` of a batch: ``{"sequence": 7, "windows_missed": 2}``."""
+    return json.dumps(
+        {"event": event.kind, "sequence": event.sequence, "windows_missed": event.windows_missed}
+    ).encode()
