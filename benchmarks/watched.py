@@ -50,7 +50,7 @@ class Watched:
 
     def __init__(self, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
         self._loader = _TimedLoader(Filter(), ring_bytes)
-        self._loader.open_first(FOREVER_NS)
+        self._loader.open_first(lambda _: FOREVER_NS)
         self._paths = CgroupPaths()
         self._paths.path_of(0)  # reading the cgroup tree is done once a run, not once a window
 

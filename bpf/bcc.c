@@ -354,8 +354,14 @@ static inlined void leaves(struct slot *slot, struct slot_cpu *cpu, struct momen
 {
 	int runnable = !prev_state || prev_state & RUNNABLE_STATES;
 
-	if (unlikely(completed(slot)) && !runnable && prev_state & DEAD_STATES)
+	if (unlikely(!runnable && prev_state & DEAD_STATES)) {
 		slot->status |= SLOT_GONE;
+		if (followed(slot)) {	/* its exit was not delivered: it completes now, its tear-down included */
+			machine_missed();
+			refresh(slot, slot->state.window);
+			task_completes(&slot->state, at, bank);
+		}
+	}
 	if (unlikely(!followed(slot)))
 		return;
 	task_leaves_cpu(&slot->state, at, runnable, 0, bank);

@@ -386,12 +386,24 @@ static inlined __u64 slice_ns(struct task_struct *task)
 	return task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime;
 }
 
+/*
+ * The state in which prev leaves. The argument is right where the field may be overtaken by a wakeup, which makes it
+ * another sleeping state. But up to 6.13 it is stale for a task that turned back on its way to sleep because of a
+ * signal: only the field says that it runs on (8feb053d5319, "sched: Fix trace_sched_switch(.prev_state)").
+ */
+static inlined __u32 state_before(struct task_struct *prev, __u64 *ctx)
+{
+	__u32 state = state_field(prev);
+
+	return state && settings.has_prev_state ? (__u32)ctx[3] : state;
+}
+
 SEC("tp_btf/sched_switch")
 int on_switch(__u64 *ctx)
 {
 	bool preempt = ctx[0];
 	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
-	__u32 prev_state = settings.has_prev_state ? (__u32)ctx[3] : state_field(prev);
+	__u32 prev_state = state_before(prev, ctx);
 	__u64 now = bpf_ktime_get_ns();
 	struct cpu_state *cpu = this_cpu();
 	struct task_state *state = prev->pid ? state_of(prev) : 0, *ended = 0;

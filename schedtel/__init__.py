@@ -22,6 +22,10 @@ The modules, in the order in which data flows through them:
     source      anything that yields windows  → Arrow streams
     recording   windows                       ⇄ Parquet
     laws        windows                       → do the laws hold?
+    timeline    windows                       → at most a thousand bins of time, merged exactly
+    report      timelines                     → one HTML page
+    bootstrap   sums over windows             → standard errors, p-values
+    compare     two timelines                 → changes, intervals, verdicts
     capabilities the machine and the user     → what can be done here
 
 :mod:`schedtel.schema` defines every column; :mod:`schedtel.errors` every error.

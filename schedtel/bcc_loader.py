@@ -8,6 +8,7 @@ import mmap
 import os
 import select
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -107,8 +108,8 @@ class BccLoader(Loader):
         self._control["losses"]["state_failed"] += self._seeder.failed
         self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
 
-    def open_first(self, end_ns: int) -> int:
-        start = super().open_first(end_ns)
+    def open_first(self, edge_after: Callable[[int], int]) -> int:
+        start = super().open_first(edge_after)
         self._losses["state_failed"] -= self._seeder.failed  # older tasks that did not fit: the first window says so
         return start
 

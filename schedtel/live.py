@@ -55,8 +55,8 @@ class LiveSource(Source):
         self._window_id = 0
         begin = time.monotonic_ns()
         self._end_ns = begin + duration_ns if duration_ns is not None else None
-        self._edge_ns = self._edge_after(begin + self.window_ns // _LEAST_FIRST_PART)
-        self.start_ns = self._loader.open_first(self._edge_ns)
+        self.start_ns = self._loader.open_first(lambda now: self._edge_after(now + self.window_ns // _LEAST_FIRST_PART))
+        self._edge_ns = self._loader.edge_ns
 
     def __iter__(self) -> Iterator[Window]:
         while self._remaining is None or self._remaining > 0:

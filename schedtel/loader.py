@@ -15,6 +15,8 @@ from schedtel.rows import Rows
 
 #: How far ahead an edge is put that should come at once: setting it must be over when it passes.
 _SETTLE_NS = 1_000_000
+#: An edge nearer than this when its window is about to open is given up for a later one.
+_LEAST_AHEAD_NS = 500_000
 _CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
 _CAP_SYS_ADMIN = 21
 
@@ -111,12 +113,12 @@ class Loader:
         """Number of the window that is open."""
         return int(self._control["grid"]["window"])
 
-    def open_first(self, end_ns: int) -> int:
-        """End the warm-up shortly from now and open the first real window; returns its start."""
+    def open_first(self, edge_after: Callable[[int], int]) -> int:
+        """End the warm-up shortly from now and open the first real window, until edge_after(now); returns its start."""
         start = self.end_now()
         self._sleep_past(start)
         self._flush()  # its records are dropped, but the CPU time of its tasks is part of their lives
-        self._advance(lambda _: end_ns)
+        self._advance(edge_after)
         self._losses = self._count_losses()
         return start
 
@@ -127,10 +129,11 @@ class Loader:
 
     def end_now(self) -> int:
         """Move the open window's end to the nearest safe moment; returns it."""
+        edges, index, planned = self._control["grid"]["edge_ns"], self.window & 3, self.edge_ns
         end = time.monotonic_ns() + _SETTLE_NS
-        if end >= self.edge_ns:  # it is about to end by itself, or has
-            return self.edge_ns
-        self._control["grid"]["edge_ns"][self.window & 3] = end
+        if end >= planned:  # it is about to end by itself, or has
+            return planned
+        edges[index] = end
         self._check_ahead(end)
         return end
 
@@ -154,16 +157,27 @@ class Loader:
             time.sleep((remaining + 1000) / 1e9)
 
     def _advance(self, edge_after: Callable[[int], int]) -> None:
-        """Open the next window. Its end is written first: programs read it only once the number has changed."""
+        """Open the next window. Its end is written first: programs read it only once the number has changed.
+
+        An edge must be known before it passes. So the last question before the number is written, a single store, is
+        whether this process was held up meanwhile: nobody has seen the edge yet, and a later one can still be taken.
+        """
         grid, number = self._control["grid"], self.window + 1
-        end = edge_after(time.monotonic_ns())
-        grid["edge_ns"][number & 3] = end
+        edges = grid["edge_ns"]
+        while True:
+            end = edge_after(time.monotonic_ns())
+            edges[number & 3] = end
+            if self._is_ahead(end - _LEAST_AHEAD_NS):
+                break
         grid["window"] = number
         self._check_ahead(end)
 
+    def _is_ahead(self, moment_ns: int) -> bool:
+        return time.monotonic_ns() < moment_ns
+
     def _check_ahead(self, end_ns: int) -> None:
         """Held up while setting an edge until it was past: tasks may disagree about it, and the window says so."""
-        if time.monotonic_ns() >= end_ns:
+        if not self._is_ahead(end_ns):
             self._control["losses"]["state_failed"] += 1
 
     def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> np.ndarray:

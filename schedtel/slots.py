@@ -174,10 +174,13 @@ def _scheduling(prio: np.ndarray, policy: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def wanted(slots: np.ndarray, rows: np.ndarray, least_ns: int) -> np.ndarray:
-    """Which rows are rows of their own, by the filter as it was when the window began: booleans of shape (n,)."""
+    """Which rows are rows of their own, by the filter as it was when the window began: booleans of shape (n,).
+
+    To complete is a sign of life by itself: its time on the CPU may be 0 where the switch to it was withheld.
+    """
     time = rows["bank"]["time_ns"]
     activity = time[:, layout.RUNNING] + time[:, layout.WAKEUP_WAIT] + time[:, layout.PREEMPT_WAIT]
-    return (slots["state"]["selected"] != 0) & (rows["alive_ns"] > 0) & (activity >= least_ns)
+    return (slots["state"]["selected"] != 0) & (rows["alive_ns"] > 0) & (activity + completed(slots) >= least_ns)
 
 
 def fold(into: np.ndarray, rows: np.ndarray) -> None:

@@ -46,9 +46,18 @@ def assert_readable_and_tiling(directory):
     windows = list(schedtel.read(directory))
     for before, after in itertools.pairwise(windows):
         assert before.end_ns == after.start_ns
-        assert [finding for finding in laws.check(after, before) if not finding.holds] == []
+        if not after.losses["state_failed"]:  # else it says itself that it is not exact
+            assert [finding for finding in laws.check(after, before) if not finding.holds] == []
     assert [w.window_id for w in windows] == list(range(1, len(windows) + 1))
     return len(windows)
+
+
+def wait_until(condition, patience_s=60):
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.002)
 
 
 @pytest.mark.slow
@@ -58,12 +67,17 @@ def test_a_recorder_killed_at_random_moments_leaves_what_it_had(tmp_path):
     for i in range(30):
         target = tmp_path / str(i)
         command = [*COMMAND, "record", "-q", "-w", "20ms", "--rotate-size", "1", "-o", str(target)]
-        recorders.append((target, subprocess.Popen(command, stderr=subprocess.DEVNULL)))
-        time.sleep(moments.uniform(0.6, 1.4))
-        recorders[-1][1].send_signal(signal.SIGKILL)
-        recorders[-1][1].wait()
-    counts = [assert_readable_and_tiling(target) for target, _ in recorders if target.exists()]
-    assert sum(count > 0 for count in counts) >= 15, counts
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        recorders.append(target)
+        if i % 6 == 0:  # while it starts
+            time.sleep(moments.uniform(0.2, 0.6))
+        else:
+            wait_until(lambda target=target: list(target.glob("summary/part-*.parquet")))
+            time.sleep(moments.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    counts = [assert_readable_and_tiling(target) for target in recorders if target.exists()]
+    assert sum(count > 0 for count in counts) >= 25, counts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -41,6 +41,7 @@ static struct {
 	bool discarded[MOST_RECORDS];
 	__u32 reserved, ring_records;
 	bool wants_drain;
+	bool turned_back;		/* the next switch's prev_state is stale: a signal kept its task running */
 
 	/* Runs once, when a program asks the ring for its next record: what another CPU does at that moment. */
 	void (*meanwhile)(void);
@@ -236,7 +237,8 @@ void host_switch(__u64 now, __u32 cpu, int prev, int next, int preempt, __u32 pr
 
 	host.now = now;
 	host.cpu = cpu;
-	task_of(prev)->__state = prev_state;
+	task_of(prev)->__state = host.turned_back ? 0 : prev_state;
+	host.turned_back = false;
 	task_of(prev)->in_iowait = iowait;
 	on_switch(ctx);
 }
@@ -281,6 +283,11 @@ __u32 host_drain(struct task_record *to)
 void host_release(int task)
 {
 	host.task[task].released = true;
+}
+
+void host_turn_back(void)
+{
+	host.turned_back = true;
 }
 
 void host_refuse_allocations(int count)

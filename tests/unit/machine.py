@@ -45,6 +45,7 @@ _SIGNATURES = {
     "host_release": (None, [c_int]),
     "host_exiting": (None, [c_int]),
     "host_refuse_allocations": (None, [c_int]),
+    "host_turn_back": (None, []),
     "host_control": (c_void_p, []),
     "host_cpus": (c_void_p, []),
     "host_settings": (c_void_p, []),
@@ -176,13 +177,16 @@ class HostLoader(CoreLoader):
     def open_first_at(self, now: int, next_edge: int) -> None:
         """End the warm-up, whose edge has passed, and open the first window."""
         self.now = max(self.now, now)
-        self.open_first(next_edge)
+        self.open_first(lambda _: next_edge)
 
     def end_now(self) -> int:
         return self.edge_ns
 
     def _sleep_past(self, moment_ns: int) -> None:
         assert self.now > moment_ns, "the test collects before the window's end"
+
+    def _is_ahead(self, _moment_ns: int) -> bool:
+        return True
 
     def _check_ahead(self, end_ns: int) -> None:
         assert self.now < end_ns, "the test sets an edge that has passed"

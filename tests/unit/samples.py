@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pyarrow as pa
 from machine import HostLoader
 from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 
@@ -69,3 +70,11 @@ def build(raw: RawWindow, window_id: int) -> Window:
 
 def windows(library) -> list[Window]:
     return [build(raw, number) for number, raw in enumerate(raw_windows(library), 1)]
+
+
+def renamed(window: Window, name: str) -> Window:
+    """The window, with every task's command and cgroup under another name."""
+    tasks = window.tasks
+    names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
+    columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]
+    return Window(window.summary, pa.RecordBatch.from_arrays(columns, schema=tasks.schema), window.cpus)

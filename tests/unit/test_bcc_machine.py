@@ -158,6 +158,17 @@ def test_a_life_whose_end_was_not_delivered_ends_when_its_tid_is_used_again(load
     assert window.losses["programs_skipped"] == 1
 
 
+def test_a_life_whose_end_was_not_delivered_ends_with_its_last_switch(loader):
+    loader.task(0)
+    for event in (Fork(1_100, 0), Arrive(1_100, 0), Switch(1_110, 0, None, 0)):
+        loader.happen(event)
+    loader.happen(Switch(1_400, 0, 0, None, prev_state=model.TASK_DEAD))
+    window = loader.collect_at(2_001, 3_000)
+    [row] = window.tasks
+    assert (row["completion_ns"], row["bank"]["time_ns"][layout.RUNNING]) == (1_400, 290)
+    assert window.losses["programs_skipped"] == 1
+
+
 def test_an_exec_by_another_thread_takes_over_the_leaders_tid(bcc_library, loader):
     """Between the exchange of tids and the event, the thread sleeps under its new tid, and the leader dies."""
     loader.task(0)

@@ -84,6 +84,17 @@ WRONG = [
     ["show", "/"],
     ["show", "/etc/passwd"],
     ["show", "/", "--from", "0"],
+    ["report"],
+    ["report", "/"],
+    ["report", "/no/such/recording", "-o", "page.html"],
+    ["report", "/etc/passwd", "-o", "page.html"],
+    ["compare"],
+    ["compare", "/no/such/recording"],
+    ["compare", "/no/such/recording", "/"],
+    ["compare", "/", "/", "--format", "xml"],
+    ["compare", "/", "/", "--resamples", "5"],
+    ["compare", "/", "/", "--confidence", "95"],
+    ["compare", "/", "/", "--seed", "-1"],
     ["schema", "--format", "yaml"],
     ["doctor", "--seconds", "0"],
     ["no-such-command"],
@@ -163,11 +174,77 @@ def test_from_and_count_choose_windows(run, recording):
     assert [json.loads(line)["summary"]["window_id"] for line in lines] == [2]
 
 
-@pytest.mark.parametrize("name", ["live", "record", "show", "doctor", "schema"])
+@pytest.mark.parametrize("name", ["live", "record", "show", "report", "compare", "doctor", "schema"])
 def test_every_command_has_help(run, name):
     status, out, _ = run(name, "--help")
     assert status == 0
     assert out.startswith(f"Usage: schedtel {name}")
+
+
+@pytest.mark.parametrize("name", ["report", "compare"])
+def test_a_page_that_cannot_be_written_is_one_line(run, recording, tmp_path, name):
+    directories = [recording] * (2 if name == "compare" else 1)
+    for place in (tmp_path, tmp_path / "missing" / "page.html", "/dev/null/page.html"):
+        status, out, err = run(name, *directories, "-o", place)
+        assert (status, out) == (2, "")
+        (line,) = err.splitlines()
+        assert line.startswith(f"schedtel: cannot write {place}")
+
+
+def test_a_damaged_recording_makes_no_page(run, recording, tmp_path):
+    (recording / "cpus" / "part-000001.parquet").write_bytes(b"PAR1")
+    status, _, err = run("report", recording, "-o", tmp_path / "page.html")
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_report_writes_a_page_and_says_so(run, recording, tmp_path):
+    status, out, err = run("report", recording, "-o", tmp_path / "page.html")
+    assert (status, out) == (0, "")
+    assert "3 windows" in err
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_compare_says_that_three_windows_tell_nothing(run, recording):
+    status, out, err = run("compare", recording, recording)
+    assert (status, err) == (0, "")
+    assert "cannot tell" in out
+    assert "Fewer than 8 windows" in out
+    assert "\x1b" not in out
+
+
+@pytest.fixture
+def long_recording(tmp_path, windows):
+    """The three windows, five times."""
+    recorder = schedtel.Recorder(tmp_path / "long", window="100ms")
+    for number, window in enumerate(windows * 5, 1):
+        tables = {name: renumbered(getattr(window, name), number) for name in ("summary", "tasks", "cpus")}
+        recorder.write(schedtel.Window(**tables))
+    return tmp_path / "long"
+
+
+def renumbered(batch, number):
+    return batch.set_column(0, batch.schema.field(0), pa.array([number] * batch.num_rows, pa.int64()))
+
+
+def test_compare_of_a_recording_with_itself_shows_no_difference(run, long_recording, tmp_path):
+    options = ["--resamples", "100", "-o", tmp_path / "page.html"]
+    status, out, _ = run("compare", long_recording, long_recording, *options)
+    assert status == 0
+    assert "no difference shown" in out
+    assert "better in 0, worse in 0, and differs in 0" in out
+    assert (tmp_path / "page.html").exists()
+    assert "fairness J" not in run("compare", long_recording, long_recording, "--resamples", "100", "--differences")[1]
+
+
+def test_compare_as_json_is_the_same_for_the_same_seed(run, recording, long_recording):
+    arguments = ["compare", long_recording, recording, "--format", "json", "--resamples", "100", "--seed", "3"]
+    first, again = (json.loads(run(*arguments)[1]) for _ in range(2))
+    assert first == again
+    assert first["a"]["windows"] == 15
+    assert (first["seed"], first["resamples"]) == (3, 100)
+    assert {metric["name"] for metric in first["metrics"]} >= {"wait_p99_ns", "tat_mean_ns", "fairness_jain"}
 
 
 def test_version(run):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from unittest import mock
 
 import model
 import numpy as np
@@ -74,6 +75,16 @@ def test_a_task_preempted_on_its_way_to_sleep_keeps_waiting(loader):
     row = rows_of(collect(loader))[0]
     assert (row["preempt_wait"], row["blocked"], row["involuntary_switches"]) == (150, 0, 1)
     assert row["running"] == (1_300 - 1_100) + (EDGE - 1_450)
+
+
+def test_a_task_that_a_signal_kept_from_sleeping_keeps_waiting_though_the_argument_says_asleep(loader):
+    play(loader, *born_and_running(), Fork(1_100, 1), Arrive(1_100, 1))
+    loader.library.host_turn_back()
+    play(loader, Switch(1_300, 0, 0, 1, prev_state=SLEEPING), Switch(1_450, 0, 1, 0, prev_state=SLEEPING))
+    window = collect(loader)
+    row = rows_of(window)[0]
+    assert (row["preempt_wait"], row["blocked"], row["involuntary_switches"], row["bursts"]) == (150, 0, 1, 0)
+    assert window.losses["programs_skipped"] == 0
 
 
 def test_waking_a_task_that_runs_changes_nothing(loader):
@@ -399,7 +410,7 @@ def test_a_switch_nobody_told_of_cannot_be_older_than_what_is_known(loader, leav
 
 
 def test_a_life_that_ends_without_any_time_on_a_cpu_that_was_told_of_keeps_its_row(library):
-    """A sleeper's wakeup and switch are withheld, and the kernel's books a tick old: its completion is still one."""
+    """A sleeper's wakeup and switch are withheld, the kernel's books are a tick old: its completion still counts."""
     loader = started(library, min_activity_ns=1)
     play(loader, *born_and_running(), Switch(1_200, 0, 0, None, prev_state=SLEEPING))
     collect(loader)
@@ -496,9 +507,23 @@ def test_a_wait_that_began_before_tracing_is_no_sample(library):
 
 def test_ending_a_window_whose_edge_has_passed_moves_nothing_and_loses_nothing(loader):
     """By the real clock the edge is long past: a stop that comes together with it must not look like a late edge."""
+    loader._is_ahead = partial(CoreLoader._is_ahead, loader)
     loader._check_ahead = partial(CoreLoader._check_ahead, loader)
     assert CoreLoader.end_now(loader) == loader.edge_ns == EDGE
     assert collect(loader, next_edge=1 << 63).losses["state_failed"] == 0
+
+
+def test_an_edge_that_came_too_near_before_its_window_was_open_is_given_up(loader):
+    """The collector is held up twice while it opens the next window; nobody saw the edges that passed meanwhile."""
+    answers, edges = iter([False, False, True]), iter([3_000, 4_000, 5_000])
+    loader._is_ahead = lambda _: next(answers, True)
+    play(loader, *born_and_running())
+    loader.now = EDGE + 1
+    with mock.patch("schedtel.loader.online_cpus", return_value={0}):
+        loader.collect(lambda _: next(edges))
+    assert loader.edge_ns == 5_000
+    [record] = loader.collect_at(5_001, 6_000).tasks
+    assert numbers_of(record)["running"] == record["alive_ns"] == 5_000 - EDGE
 
 
 @pytest.mark.parametrize("refused", [1, 2, 3])

@@ -1,0 +1,171 @@
+"""Timelines and groups in, what the page shows out: plain lists and numbers for JSON. Bins stay bins: nothing is lost.
+
+Times of the page are nanoseconds since the recording's first window.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from schedtel._version import __version__
+from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
+from schedtel.report.groups import GROUPINGS, Groups
+from schedtel.schema import DEFINITIONS_VERSION
+from schedtel.timeline import FIGURES, LOSSES, MOST_BINS, SAMPLES, Timeline, follow
+from schedtel.window import Window
+
+#: Groups the page can show of each grouping, by each of its orders.
+TOP_GROUPS = 40
+_SIGNIFICANT = 6
+
+
+@dataclass
+class Story:
+    """One recording as the page tells it. ``facts``: what the recording says of itself: filter, nominal window."""
+
+    name: str
+    timeline: Timeline
+    groups: list[Groups] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """Loss counter → its sum over all windows."""
+        return dict(zip(LOSSES, self.timeline.stacked("losses").sum(axis=0).tolist(), strict=True))
+
+
+def tell(
+    windows: Iterable[Window], name: str, facts: Mapping[str, str] | None = None, most_bins: int = MOST_BINS
+) -> Story:
+    """Read all windows of a source, one at a time. Raises :class:`~schedtel.UsageError` when it has none."""
+    story = Story(name, Timeline(most_bins), [Groups(by) for by in GROUPINGS], dict(facts or {}))
+    for window in follow(windows, story.timeline):
+        for groups in story.groups:
+            groups.add(window)
+    return story
+
+
+def unlike(a: Story, b: Story) -> list[str]:
+    """In what else two recordings differ: a change may come from there. ``fact (a / b)`` each."""
+    facts = [_facts(story) | {"CPUs": str(len(story.timeline.total().cpus))} for story in (a, b)]
+    names = ("host", "CPUs", "kernel", "scheduler", "filter", "window")
+    for of in facts:  # a command that was traced has another pid each time
+        of["filter"] = re.sub(r"\bpid=\d+", "a process", of["filter"])
+    return [f"{name} ({facts[0][name]} / {facts[1][name]})" for name in names if facts[0][name] != facts[1][name]]
+
+
+def document_of(stories: list[Story], comparison: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the page shows of one recording, or of two that are compared."""
+    return {
+        "version": __version__,
+        "definitions": DEFINITIONS_VERSION,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "edges": {"448": FINE_EDGES_NS.tolist(), "56": TASK_EDGES_NS.tolist()},
+        "figures": {f.name: {"label": f.label, "unit": f.unit} for f in FIGURES},
+        "samples": {s.name: {"label": s.label, "scope": s.scope, "buckets": s.buckets} for s in SAMPLES},
+        "losses": list(LOSSES),
+        "recordings": [_recording(story) for story in stories],
+        "comparison": comparison and comparison | {"unlike": unlike(*stories)},
+    }
+
+
+def _recording(story: Story) -> dict[str, Any]:
+    timeline = story.timeline
+    origin = timeline.bins[0].start_ns
+    lost = timeline.stacked("losses")
+    return {
+        "name": story.name,
+        "facts": _facts(story),
+        "wall_us": timeline.bins[0].wall_us,
+        "start": [b.start_ns - origin for b in timeline.bins],
+        "end": [b.end_ns - origin for b in timeline.bins],
+        "windows": [b.windows for b in timeline.bins],
+        "held_up": [b.held_up for b in timeline.bins],
+        "lost": {name: lost[:, i].tolist() for i, name in enumerate(LOSSES) if lost[:, i].any()},
+        **_figures(timeline),
+        "samples": {s.name: _samples(timeline, s.name) for s in SAMPLES},
+        "cpus": _cpus(timeline),
+        "groups": {groups.by: _groups(groups) for groups in story.groups},
+    }
+
+
+def _facts(story: Story) -> dict[str, str]:
+    """Provenance, in words."""
+    timeline, facts = story.timeline, story.facts
+    return {
+        "host": timeline.host,
+        "kernel": timeline.kernel,
+        "scheduler": " → ".join(timeline.schedulers),
+        "filter": facts.get("filter") or "all tasks",
+        "window": facts.get("window") or "as recorded",
+        "windows": str(timeline.windows),
+        "definitions": facts.get("definitions_version") or str(DEFINITIONS_VERSION),
+    }
+
+
+def _figures(timeline: Timeline) -> dict[str, Any]:
+    """Of each figure the numerators and denominators by bin, from which any stretch of time has its own value.
+
+    Many figures share their denominators: they are kept once, and a figure has their place in the list. For averages
+    the extremes of the windows within a bin come along where a bin has more than one window.
+    """
+    numerators, denominators = timeline.stacked("numerators"), timeline.stacked("denominators")
+    extremes = {"low": timeline.stacked("lowest"), "high": timeline.stacked("highest")}
+    found: dict[str, Any] = {}
+    shared: list[list[float | None]] = []
+    for i, figure in enumerate(FIGURES):
+        below = _numbers(denominators[:, i])
+        if not any(below):
+            continue
+        if below not in shared:
+            shared.append(below)
+        found[figure.name] = {"n": _numbers(numerators[:, i]), "d": shared.index(below)}
+        if timeline.stride > 1 and figure.kind == "average":
+            found[figure.name] |= {name: _numbers(values[:, i]) for name, values in extremes.items()}
+    return {"figures": found, "denominators": shared}
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Floats with six significant digits, whole numbers without a fraction, NaN as null."""
+    texts = (None if np.isnan(v) else float(f"{v:.{_SIGNIFICANT}g}") for v in values)
+    return [int(v) if v is not None and v.is_integer() else v for v in texts]
+
+
+def _samples(timeline: Timeline, name: str) -> dict[str, Any]:
+    histograms = timeline.histograms(name)
+    return {
+        "counts": [_packed(counts) for counts in histograms],
+        "largest": [b.largest_ns[name] for b in timeline.bins],
+    }
+
+
+def _packed(counts: np.ndarray) -> list[int]:
+    """A histogram without its zeros: a negative number says how many empty buckets are passed over."""
+    used = np.flatnonzero(counts)
+    packed: list[int] = []
+    gaps = np.diff(used, prepend=-1) - 1
+    for gap, count in zip(gaps.tolist(), counts[used].tolist(), strict=True):
+        packed += [-gap, count] if gap else [count]
+    return packed
+
+
+def _cpus(timeline: Timeline) -> dict[str, Any]:
+    """Per CPU and bin the busy share in ten-thousandths; null where the CPU was not there."""
+    numbers = sorted({cpu for b in timeline.bins for cpu in b.cpus})
+    return {"numbers": numbers, "busy": [[_busy(b.cpus.get(cpu)) for b in timeline.bins] for cpu in numbers]}
+
+
+def _busy(times: np.ndarray | None) -> int | None:
+    if times is None or not times.sum():
+        return None
+    return round(10_000 * int(times[0]) / int(times.sum()))
+
+
+def _groups(groups: Groups) -> dict[str, Any]:
+    return {"all": len(groups), "folded": groups.folded, "top": groups.top(TOP_GROUPS)}

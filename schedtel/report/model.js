@@ -1,0 +1,155 @@
+// The figures of the page: what Python put there in, sums over any stretch of time out. Bins are merged as Python
+// merges windows: numerators and denominators are added, histograms are added, percentiles are read from the sum.
+
+const PAGE = JSON.parse(document.getElementById("figures").textContent);
+const COMPARED = PAGE.recordings.length > 1;
+
+class Recording {
+  constructor(source, index) {
+    Object.assign(this, source);
+    this.index = index;
+    this.letter = COMPARED ? "AB"[index] : "";
+    this.length = source.start.length;
+    this.duration = source.end.at(-1);
+    this.filtered = source.facts.filter !== "all tasks";
+    this.unpacked = {};
+  }
+
+  // Histograms of one kind: an array of [bucket, count] pairs for each bin.
+  histograms(name) {
+    this.unpacked[name] ??= this.samples[name].counts.map((packed) => {
+      const pairs = [];
+      let bucket = 0;
+      for (const n of packed) {
+        if (n < 0) bucket -= n;
+        else pairs.push([bucket++, n]);
+      }
+      return pairs;
+    });
+    return this.unpacked[name];
+  }
+
+  // Bins that lie in a stretch of time at least in part: from first to last + 1.
+  within([from, to]) {
+    let first = 0, last = this.length;
+    while (first < last && this.end[first] <= from) first++;
+    while (last > first && this.start[last - 1] >= to) last--;
+    return [first, last];
+  }
+
+  // The bin at a point in time, or -1.
+  at(t) {
+    let low = 0, high = this.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.start[middle] <= t) low = middle;
+      else high = middle - 1;
+    }
+    return t >= this.start[low] && t <= this.end[low] ? low : -1;
+  }
+
+  merged(name, range) {
+    const counts = new Float64Array(PAGE.samples[name].buckets), [first, last] = this.within(range);
+    const all = this.histograms(name);
+    let largest = 0;
+    for (let i = first; i < last; i++) {
+      for (const [bucket, n] of all[i]) counts[bucket] += n;
+      largest = Math.max(largest, this.samples[name].largest[i]);
+    }
+    return new Distribution(counts, largest, this.mean(name, range));
+  }
+
+  // A mean is known where its sum is: not of the waits of all tasks.
+  mean(name, range) {
+    const parts = { selected_wait: ["wakeup_wait_mean_ns", "preempt_wait_mean_ns"] }[name] ?? [`${name}_mean_ns`];
+    const sums = parts.filter((part) => this.figures[part]).map((part) => this.sums(part, range));
+    const n = sums.reduce((total, [, d]) => total + d, 0);
+    return n ? sums.reduce((total, [s]) => total + s, 0) / n : null;
+  }
+
+  sums(figure, range) {
+    const { n, d } = this.figures[figure], below = this.denominators[d], [first, last] = this.within(range);
+    let a = 0, b = 0;
+    for (let i = first; i < last; i++) { a += n[i]; b += below[i]; }
+    return [a, b];
+  }
+
+  value(figure, range) {
+    if (!this.figures[figure]) return null;
+    const [a, b] = this.sums(figure, range);
+    return b > 0 ? a / b : null;
+  }
+
+  // Value of every bin, null where it has none.
+  series(figure) {
+    if (!this.figures[figure]) return null;
+    const { n, d, low, high } = this.figures[figure], below = this.denominators[d];
+    return { values: n.map((a, i) => (below[i] > 0 ? a / below[i] : null)), low, high };
+  }
+
+  lossesAt(i) {
+    return Object.entries(this.lost).filter(([, counts]) => counts[i]).map(([name, counts]) => [name, counts[i]]);
+  }
+
+  losses(range) {
+    const [first, last] = this.within(range);
+    const sum = (counts) => counts.slice(first, last).reduce((a, b) => a + b, 0);
+    return Object.entries(this.lost).map(([name, counts]) => [name, sum(counts)]).filter(([, n]) => n);
+  }
+}
+
+// A histogram with its largest sample. A percentile is the upper edge of its bucket, and never above the largest.
+class Distribution {
+  constructor(counts, largest, mean) {
+    Object.assign(this, { counts, largest, mean });
+    this.edges = PAGE.edges[counts.length];
+    this.n = counts.reduce((a, b) => a + b, 0);
+  }
+
+  percentile(q) {
+    if (!this.n) return null;
+    const rank = Math.max(1, Math.ceil(q * this.n));
+    let seen = 0;
+    for (let i = 0; i < this.counts.length; i++) {
+      seen += this.counts[i];
+      if (seen >= rank) return Math.min(this.edges[i + 1], this.largest || Infinity);
+    }
+    return this.largest;
+  }
+
+  // Share of the samples that are at most so long, as far as the buckets tell: those wholly below.
+  below(ns) {
+    let seen = 0;
+    for (let i = 0; i < this.counts.length && this.edges[i + 1] <= ns; i++) seen += this.counts[i];
+    return this.largest && ns >= this.largest ? 1 : seen / this.n;
+  }
+}
+
+function percentileOf(pairs, buckets, q, largest) {
+  const n = pairs.reduce((total, [, c]) => total + c, 0);
+  const rank = Math.max(1, Math.ceil(q * n));
+  let seen = 0;
+  for (const [bucket, c] of pairs) {
+    seen += c;
+    if (seen >= rank) return Math.min(PAGE.edges[buckets][bucket + 1], largest || Infinity);
+  }
+  return null;
+}
+
+const RECORDINGS = PAGE.recordings.map((source, i) => new Recording(source, i));
+const WHOLE = [0, Math.max(...RECORDINGS.map((r) => r.duration))];
+
+// The stretch of time that is shown; whoever draws it listens.
+const view = {
+  range: WHOLE,
+  listeners: [],
+  show(from, to) {
+    // Not closer than two windows: a window is the least that is known.
+    const least = 2 * Math.min(...RECORDINGS.map((r) => r.duration / r.length));
+    const middle = (from + to) / 2, span = Math.min(WHOLE[1], Math.max(least, to - from));
+    const start = Math.min(Math.max(0, middle - span / 2), WHOLE[1] - span);
+    this.range = [start, start + span];
+    this.listeners.forEach((listen) => listen());
+  },
+  get zoomed() { return this.range[1] - this.range[0] < WHOLE[1] * 0.9999; },
+};
