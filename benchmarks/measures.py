@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isnan
 from statistics import median
 
 
@@ -51,7 +52,8 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        return self.target.reached(self.value) if self.target else None
+        """Nobody can tell where there is no target, or no value: what was added is less than the noise."""
+        return self.target.reached(self.value) if self.target and not isnan(self.value) else None
 
 
 def row(measure: str, subject: str, unit: str, samples: Iterable[float], target: Target | None = None) -> Row:
@@ -71,7 +73,8 @@ def ratio(measure: str, mine: list[float], theirs: list[float], names: str, targ
     # A round in which the other added nothing has no ratio; the ratio of the medians still stands.
     rounds = tuple(a / b for a, b in zip(mine, theirs, strict=True) if b > 0)
     other = median(theirs)
-    value = median(mine) / other if other > 0 else float("nan")
+    known = other > 0 and median(mine) >= 0
+    value = median(mine) / other if known else float("nan")
     return Row(measure, names, "ratio", value, rounds or (value,), target)
 
 

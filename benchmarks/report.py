@@ -158,7 +158,7 @@ def _line(cells: Iterable[str]) -> str:
 
 def _cells(row: dict) -> tuple[str, ...]:
     spread = f"{_number(min(row['samples']))} … {_number(max(row['samples']))}"
-    verdict = {None: "", True: "yes", False: "**no**"}[row["reached"]]
+    verdict = {None: "unknown" if row["target"] else "", True: "yes", False: "**no**"}[row["reached"]]
     count = str(len(row["samples"]))
     return (
         row["measure"],

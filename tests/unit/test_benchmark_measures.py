@@ -25,10 +25,11 @@ def test_a_ratio_divides_medians_and_shows_the_ratios_of_each_round():
     assert line.samples == (0.5, 1.0, 0.75)
 
 
-def test_a_peer_that_added_nothing_leaves_a_ratio_unknown_and_its_target_missed():
+def test_what_is_lost_in_the_noise_leaves_a_ratio_unknown_and_its_target_undecided():
     line = ratio("pipe", [1.0, 2.0], [-1.0, -2.0], "schedtel / runqlat", Target(1))
     assert math.isnan(line.value)
-    assert line.reached is False
+    assert line.reached is None
+    assert ratio("pipe", [-1.0], [5.0], "schedtel / runqlat", Target(1)).reached is None
 
 
 def test_every_subject_comes_first_in_turn_and_rounds_alternate_their_direction():
