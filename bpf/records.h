@@ -144,7 +144,7 @@ struct grid {
 };
 
 struct losses {
-	__u64 ring_dropped;		/* rows folded because the ring was full */
+	__u64 ring_dropped[2];		/* rows folded because the ring was full, of windows by window & 1 */
 	__u64 state_failed;		/* task state that could not be allocated or read */
 	__u64 samples_discarded;	/* negative durations */
 	__u64 events_missed;		/* events that must have happened and reached no program */

@@ -83,7 +83,7 @@ CPU_STATE = np.dtype(
 
 GRID = np.dtype([("window", "<u4"), ("padding", "<u4"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
 LOSSES = np.dtype(
-    [("ring_dropped", "<u8"), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
+    [("ring_dropped", "<u8", (2,)), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
 )
 
 CONTROL = np.dtype(

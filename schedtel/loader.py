@@ -73,6 +73,7 @@ class Loader:
     _cpu_states: np.ndarray
     _rows: Rows
     _losses: dict[str, int]
+    _dropped: tuple[int, int] = (0, 0)
     _bpf_ns: int
 
     def wait(self, deadline_ns: int) -> None:
@@ -119,7 +120,7 @@ class Loader:
         self._sleep_past(start)
         self._flush()  # its records are dropped, but the CPU time of its tasks is part of their lives
         self._advance(edge_after)
-        self._losses = self._count_losses()
+        self._losses_since(1)
         return start
 
     @property
@@ -149,7 +150,7 @@ class Loader:
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
         tasks = self._rows.take(number)
-        losses, bpf_ns = self._losses_since(), self._bpf_ns_since()
+        losses, bpf_ns = self._losses_since(number), self._bpf_ns_since()
         return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns, self.unknown)
 
     def _sleep_past(self, moment_ns: int) -> None:
@@ -200,12 +201,18 @@ class Loader:
     # ---- what was lost, and what looking cost ----
 
     def _count_losses(self) -> dict[str, int]:
-        counts = {name: int(self._control["losses"][name]) for name in layout.LOSSES.names or ()}
-        return counts | {"programs_skipped": self._skipped() + counts.pop("events_missed")}
+        """Since load; all but the rows dropped, which are known by window."""
+        losses = self._control["losses"]
+        counts = {name: int(losses[name]) for name in ("state_failed", "samples_discarded")}
+        return counts | {"programs_skipped": self._skipped() + int(losses["events_missed"])}
 
-    def _losses_since(self) -> dict[str, int]:
+    def _losses_since(self, number: int) -> dict[str, int]:
         before, self._losses = self._losses, self._count_losses()
-        return {name: count - before[name] for name, count in self._losses.items()}
+        since = {name: count - before[name] for name, count in self._losses.items()}
+        # Only those of this window: an exit past its end may have had rows of the next one dropped already.
+        dropped, seen = int(self._control["losses"]["ring_dropped"][number & 1]), self._dropped
+        self._dropped = (seen[0], dropped) if number & 1 else (dropped, seen[1])
+        return {"ring_dropped": dropped - seen[number & 1], **since}
 
     def _bpf_ns_since(self) -> int | None:
         before, self._bpf_ns = self._bpf_ns, self._count_bpf_ns()
