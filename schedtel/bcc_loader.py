@@ -17,7 +17,7 @@ from schedtel.bcc_compiler import LoadedPrograms, source_text
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import KernelTypes
-from schedtel.loader import Loader, missing_capabilities, online_cpus, possible_cpus
+from schedtel.loader import Loader, online_cpus, possible_cpus, require_capabilities
 from schedtel.pool import Pool
 from schedtel.rows import Rows
 from schedtel.seeding import Seeder, visit_cpus
@@ -41,12 +41,7 @@ class BccLoader(Loader):
         if not _LEAST_TASKS <= max_tasks <= _MOST_TASKS:
             raise UsageError(f"cannot follow {max_tasks} tasks: it must be from {_LEAST_TASKS} to {_MOST_TASKS}")
         self._settings = settings_record(task_filter.settings())
-        missing = missing_capabilities()
-        if missing:
-            raise CapabilityError(
-                f"cannot load BPF programs: this user lacks {' and '.join(missing)} "
-                "(run as root, or grant them: see `schedtel doctor`)"
-            )
+        require_capabilities()
         self._cpus, self._tids, self._slots = possible_cpus(), procfs.most_tids(), max_tasks + 1
         self.is_eevdf = _is_eevdf()
         self._programs = LoadedPrograms(source_text(self._settings, self._constants()))

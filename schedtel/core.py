@@ -17,7 +17,7 @@ from schedtel.btf import check_contract
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import BpfObject, KernelTypes
-from schedtel.loader import Loader, missing_capabilities, possible_cpus
+from schedtel.loader import Loader, possible_cpus, require_capabilities
 from schedtel.ring import Ring
 from schedtel.rows import Rows
 
@@ -50,12 +50,7 @@ class CoreLoader(Loader):
                 f"cannot use a ring of {ring_bytes} bytes: it must be a power of two, at least {mmap.PAGESIZE}"
             )
         settings = task_filter.settings()
-        missing = missing_capabilities()
-        if missing:
-            raise CapabilityError(
-                f"cannot load BPF programs: this user lacks {' and '.join(missing)} "
-                "(run as root, or grant them: see `schedtel doctor`)"
-            )
+        require_capabilities()
         self._cpus = possible_cpus()
         self._ask_kernel()
         self._open(settings, ring_bytes)

@@ -20,10 +20,8 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from schedtel.arrow import from_list
-from schedtel.durations import parse_duration
-from schedtel.errors import UsageError
 from schedtel.host import new_run
-from schedtel.recording import Recorder
+from schedtel.recording import Recorder, rotation_ns
 from schedtel.schema import DEFINITIONS_VERSION, GAPS
 from schedtel.storage import Place, place_of
 from schedtel.window import Window
@@ -61,9 +59,7 @@ class Dataset:
         rotate_bytes: int = 1 << 20,
         rotate_every: str = "5m",
     ) -> None:
-        if rotate_bytes < 1:
-            raise UsageError(f"cannot rotate at {rotate_bytes} bytes: it must be at least 1")
-        parse_duration(rotate_every)
+        rotation_ns(rotate_bytes, rotate_every)  # at once, and not with the first window
         self.window, self.filter_text = window, filter_text
         self._rotation = (rotate_bytes, rotate_every)
         self._place = place_of(where)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schedtel import layout
+from schedtel.errors import CapabilityError
 from schedtel.rows import Rows
 
 #: How far ahead an edge is put that should come at once: setting it must be over when it passes.
@@ -28,6 +29,16 @@ def missing_capabilities() -> list[str]:
     if effective >> _CAP_SYS_ADMIN & 1:
         return []
     return [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
+
+
+def require_capabilities() -> None:
+    """Raises :class:`CapabilityError` where :func:`missing_capabilities` finds any."""
+    missing = missing_capabilities()
+    if missing:
+        raise CapabilityError(
+            f"cannot load BPF programs: this user lacks {' and '.join(missing)} "
+            "(run as root, or grant them: see `schedtel doctor`)"
+        )
 
 
 def possible_cpus() -> int:

@@ -22,13 +22,19 @@ import pyarrow as pa
 from schedtel import tables
 from schedtel.durations import parse_duration
 from schedtel.errors import RecordingError, UsageError
-from schedtel.schema import ARROW, DEFINITIONS_VERSION
+from schedtel.schema import ARROW, DEFINITIONS_VERSION, LOSSES
 from schedtel.source import Source
 from schedtel.storage import place_of
 from schedtel.window import Window
 
 _TABLES = ("tasks", "cpus", "summary")
-_LOSSES = ("ring_dropped", "state_failed", "samples_discarded", "programs_skipped")
+
+
+def rotation_ns(rotate_bytes: int, rotate_every: str) -> int:
+    """How long a part may span, in nanoseconds. Raises :class:`UsageError` for a size or a time that cannot be."""
+    if rotate_bytes < 1:
+        raise UsageError(f"cannot rotate at {rotate_bytes} bytes: it must be at least 1")
+    return parse_duration(rotate_every)
 
 
 class Recorder:
@@ -49,11 +55,9 @@ class Recorder:
         rotate_bytes: int = 1 << 20,
         rotate_every: str = "5m",
     ) -> None:
-        if rotate_bytes < 1:
-            raise UsageError(f"cannot rotate at {rotate_bytes} bytes: it must be at least 1")
+        self._rotate_bytes, self._rotate_ns = rotate_bytes, rotation_ns(rotate_bytes, rotate_every)
         self.directory = Path(directory)
         self._place = place_of(directory)
-        self._rotate_bytes, self._rotate_ns = rotate_bytes, parse_duration(rotate_every)
         self.window, self.filter_text = window, filter_text
         self._part = 1
         self._windows: list[Window] = []
@@ -98,7 +102,7 @@ class Recorder:
     def _metadata(self) -> dict[str, str]:
         """What a reader must know to trust the file: kernel, clock, window, filter, losses, definitions."""
         first = self._windows[0].summary
-        lost = {name: sum(w.losses[name] for w in self._windows) for name in _LOSSES}
+        lost = {name: sum(w.losses[name] for w in self._windows) for name in LOSSES}
         facts = {
             "definitions_version": str(DEFINITIONS_VERSION),
             "clock": "CLOCK_MONOTONIC",

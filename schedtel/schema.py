@@ -253,6 +253,9 @@ def markdown() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+#: The loss counters of the summary: a window in which all are 0 is exact.
+LOSSES = ("ring_dropped", "state_failed", "samples_discarded", "programs_skipped")
+
 #: Integer columns of `tasks` that are summed when rows are folded or grouped.
 TASK_SUMS = [
     c.name

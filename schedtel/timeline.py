@@ -20,11 +20,10 @@ from schedtel.arrow import rows, valid
 from schedtel.errors import UsageError
 from schedtel.histogram import FINE_EDGES_NS, percentile_ns
 from schedtel.layout import FINE_BUCKETS, TASK_BUCKETS
-from schedtel.schema import DISTRIBUTIONS
+from schedtel.schema import DISTRIBUTIONS, LOSSES
 from schedtel.window import Window
 
 MOST_BINS = 1000
-LOSSES = ("ring_dropped", "state_failed", "samples_discarded", "programs_skipped")
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Bin:
     ``numerators``, ``denominators``, ``lowest``, ``highest``: shape (len(FIGURES),); the latter two are the extremes of
     the windows' own values, NaN where no window has one. ``histograms``: name of :data:`SAMPLES` → shape (buckets,).
     ``largest_ns``: its largest sample, where it is known. ``cpus``: CPU → busy and idle ns. ``losses``: as
-    :data:`LOSSES`. ``held_up``: windows that span more than one nominal length.
+    :data:`schedtel.schema.LOSSES`. ``held_up``: windows that span more than one nominal length.
     """
 
     start_ns: int

@@ -18,7 +18,7 @@ from schedtel.errors import UsageError
 from schedtel.histogram import percentile_ns
 from schedtel.loader import RawWindow
 from schedtel.metrics import Metrics
-from schedtel.schema import ARROW
+from schedtel.schema import ARROW, LOSSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +61,7 @@ class Window:
     @property
     def losses(self) -> dict[str, int]:
         """The loss counters; a window in which all are 0 is exact."""
-        names = ("ring_dropped", "state_failed", "samples_discarded", "programs_skipped")
-        return {name: int(self.summary[name][0].as_py()) for name in names}
+        return {name: int(self.summary[name][0].as_py()) for name in LOSSES}
 
     def groups(self, by: str = "cgroup") -> pa.RecordBatch:
         """Tasks summed by ``cgroup``, ``comm``, ``process``, ``task`` or any column of ``tasks``.

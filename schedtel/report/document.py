@@ -16,8 +16,8 @@ import numpy as np
 from schedtel._version import __version__
 from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
 from schedtel.report.groups import GROUPINGS, Groups
-from schedtel.schema import DEFINITIONS_VERSION
-from schedtel.timeline import FIGURES, LOSSES, MOST_BINS, SAMPLES, Timeline, follow
+from schedtel.schema import DEFINITIONS_VERSION, LOSSES
+from schedtel.timeline import FIGURES, MOST_BINS, SAMPLES, Timeline, follow
 from schedtel.window import Window
 
 #: Groups the page can show of each grouping, by each of its orders.

@@ -10,8 +10,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 from unittest import mock
 
-import numpy as np
-from machine import FIRST_TID
+import machine
+from machine import FIRST_TID, view
 from model import TASK_DEAD, Arrive, Event, Exit, Fork, Release, Switch, Wake
 
 from schedtel import bcc_loader, layout, loader, slots
@@ -35,15 +35,7 @@ _SIGNATURES = {
 
 
 def load(path: str) -> ctypes.CDLL:
-    library = ctypes.CDLL(path)
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
-def _view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
-    return np.frombuffer((ctypes.c_char * (dtype.itemsize * count)).from_address(address), dtype)
+    return machine.load(path, _SIGNATURES)
 
 
 class HostBccLoader(BccLoader):
@@ -53,15 +45,15 @@ class HostBccLoader(BccLoader):
         self.library, self._cpus, self.now = library, cpus, 0
         library.bcc_reset()
         self._settings = settings_record({"min_activity_ns": 1} | settings)
-        _view(library.bcc_settings(), layout.SETTINGS, 1)[0] = self._settings
-        self._entries = _view(library.bcc_tids(), slots.TID_ENTRY, TIDS)
-        self._control = _view(library.bcc_controls(), layout.CONTROL, 1)[0]
-        all_cpus = _view(library.bcc_cpus(), slots.SLOT_CPU, CPUS)
+        view(library.bcc_settings(), layout.SETTINGS, 1)[0] = self._settings
+        self._entries = view(library.bcc_tids(), slots.TID_ENTRY, TIDS)
+        self._control = view(library.bcc_controls(), layout.CONTROL, 1)[0]
+        all_cpus = view(library.bcc_cpus(), slots.SLOT_CPU, CPUS)
         self._cpu_states = all_cpus["cpu"]
         self._programs = SimpleNamespace(counts=dict)
         self.running: dict[int, int] = {}
         with mock.patch.object(bcc_loader, "online_cpus", return_value=set(range(cpus))):
-            self._set_up(_view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
+            self._set_up(view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
         self._control["grid"]["edge_ns"][1] = first_edge
         self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
 

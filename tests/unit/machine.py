@@ -54,15 +54,15 @@ _SIGNATURES = {
 }
 
 
-def load(path: str) -> ctypes.CDLL:
+def load(path: str, signatures: dict[str, tuple] = _SIGNATURES) -> ctypes.CDLL:
     library = ctypes.CDLL(path)
-    for name, (result, arguments) in _SIGNATURES.items():
+    for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
 
 
-def _view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
+def view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
     return np.frombuffer((ctypes.c_char * (dtype.itemsize * count)).from_address(address), dtype)
 
 
@@ -77,9 +77,9 @@ class HostLoader(CoreLoader):
     ):
         self.library, self._cpus = library, cpus
         library.host_reset(cpus, ring_records, first_edge)
-        self._control = _view(library.host_control(), layout.CONTROL, 1)[0]
-        self._cpu_states = _view(library.host_cpus(), layout.CPU_STATE, cpus)
-        chosen = _view(library.host_settings(), layout.SETTINGS, 1)
+        self._control = view(library.host_control(), layout.CONTROL, 1)[0]
+        self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
+        chosen = view(library.host_settings(), layout.SETTINGS, 1)
         for name, value in ({"has_prev_state": 1, "min_activity_ns": 1} | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)

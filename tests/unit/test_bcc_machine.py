@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from machine import FIRST_TID
 from model import Arrive, Exit, Fork, Switch, Wake
-from test_machine import CPU_TIMES, expected_total, rows_of, total_of
+from test_machine import assert_cpus_equal_the_model, assert_rows_equal_the_model, rows_of, total_of
 
 from schedtel import layout
 from schedtel.loader import RawWindow
@@ -61,17 +61,7 @@ known_histories = histories().map(without_iowait)
 @example(COMPLETES_ON_THE_EDGE, 0, 0)
 @example(COMPLETES_ON_THE_EDGE, 0, 1)
 def test_every_row_equals_the_model_with_bcc(bcc_library, history, least, looks):
-    lives = model.lives(history.events)
-    windows = play(bcc_library, history, looks=looks, min_activity_ns=least)
-    for (start, end), window in zip(history.windows, windows, strict=True):
-        assert (window.start_ns, window.end_ns) == (start, end)
-        rows = {task: model.row(life, start, end) for task, life in lives.items()}
-        active = {t: row for t, row in rows.items() if row["alive_ns"] and model.demand_ns(row) >= least}
-        assert rows_of(window) == active
-        assert total_of(window) == expected_total(list(rows.values()))
-        alive = sum(row["alive_ns"] > 0 for row in rows.values())
-        assert int(window.folded["tasks"].sum()) == alive - len(active)
-        assert not any(window.losses.values())
+    assert_rows_equal_the_model(history, play(bcc_library, history, looks=looks, min_activity_ns=least), least)
 
 
 @given(history=known_histories)
@@ -79,14 +69,7 @@ def test_every_row_equals_the_model_with_bcc(bcc_library, history, least, looks)
 @example(UNHASHED_BEFORE_ITS_LAST_SWITCH)
 @example(COMPLETES_ON_THE_EDGE)
 def test_every_cpu_equals_the_model_with_bcc(bcc_library, history):
-    lives = list(model.lives(history.events).values())
-    for (start, end), window in zip(history.windows, play(bcc_library, history), strict=True):
-        for cpu, bank in enumerate(window.cpus):
-            found = {name: int(bank["time_ns"][phase]) for name, phase in CPU_TIMES.items()}
-            assert found | {"switches": int(bank["switches"])} == model.cpu_row(history.events, cpu, start, end)
-            for kind, samples in zip(layout.SAMPLE_KINDS, bank["samples"][1], strict=True):
-                named = {name: samples[name].tolist() for name in ("sum_ns", "max_ns", "histogram")}
-                assert named == model.samples(lives, kind, cpu, start, end)
+    assert_cpus_equal_the_model(history, play(bcc_library, history))
 
 
 @given(history=known_histories, uids=st.lists(st.integers(1, 2), min_size=12, max_size=12))

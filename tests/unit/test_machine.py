@@ -102,8 +102,12 @@ def expected_total(rows: list[dict[str, object]]) -> dict[str, object]:
 @example(UNHASHED_BEFORE_ITS_LAST_SWITCH, 0)
 @example(COMPLETES_ON_THE_EDGE, 0)
 def test_every_row_equals_the_model(library, history, least):
+    assert_rows_equal_the_model(history, play(library, history, min_activity_ns=least), least)
+
+
+def assert_rows_equal_the_model(history, windows, least):
     lives = model.lives(history.events)
-    for (start, end), window in zip(history.windows, play(library, history, min_activity_ns=least), strict=True):
+    for (start, end), window in zip(history.windows, windows, strict=True):
         assert (window.start_ns, window.end_ns) == (start, end)
         rows = {task: model.row(life, start, end) for task, life in lives.items()}
         active = {t: row for t, row in rows.items() if row["alive_ns"] and model.demand_ns(row) >= least}
@@ -119,8 +123,12 @@ def test_every_row_equals_the_model(library, history, least):
 @example(UNHASHED_BEFORE_ITS_LAST_SWITCH)
 @example(COMPLETES_ON_THE_EDGE)
 def test_every_cpu_equals_the_model(library, history):
+    assert_cpus_equal_the_model(history, play(library, history))
+
+
+def assert_cpus_equal_the_model(history, windows):
     lives = list(model.lives(history.events).values())
-    for (start, end), window in zip(history.windows, play(library, history), strict=True):
+    for (start, end), window in zip(history.windows, windows, strict=True):
         for cpu, bank in enumerate(window.cpus):
             found = {name: int(bank["time_ns"][phase]) for name, phase in CPU_TIMES.items()}
             assert found | {"switches": int(bank["switches"])} == model.cpu_row(history.events, cpu, start, end)
