@@ -95,7 +95,7 @@ def wait_stopped(process):
 def assert_buckets_outgrow_16_bits(start, cpu, **options):
     """A long window of a fast ping-pong: more bursts of one length than 16 bits can count, and none missing."""
     with collecting("1m", **options) as collected:
-        process = start("pingpong", 300_000, cpu=cpu)
+        process = start("pingpong", 500_000, cpu=cpu)
         assert process.wait(timeout=90) == 0
     rows = collected.rows(comm="schedtel-load")
     assert max(max(row["burst_tat_histogram"]) for row in rows) > 65_536
