@@ -17,6 +17,10 @@ _WINDOWS = (
     click.option("-d", "--duration", metavar="DURATION", help="End after this time."),
     click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
 )
+_BOUNDS = (
+    click.option("-d", "--duration", metavar="DURATION", help="End after windows of this time."),
+    click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
+)
 _FILTERS = (
     click.option("-c", "--cgroup", metavar="PATH", help="Only this cgroup (v2) and those below it."),
     click.option("-p", "--pid", type=int, metavar="PID", help="Only this process and its descendants."),
@@ -121,6 +125,7 @@ def _all(options: tuple[Decorator, ...]) -> Decorator:
 
 
 window_options = _all(_WINDOWS)
+bound_options = _all(_BOUNDS)
 filter_options = _all((*_FILTERS, *_LOADER))
 view_options = _all(_VIEW)
 output_options = _all(_OUTPUT)
