@@ -115,6 +115,12 @@ _ROTATION = (
 )
 
 
+_LOG = (
+    click.option("-v", "--verbose", is_flag=True, help="A line for each event, as under systemd."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+)
+
+
 def _all(options: tuple[Decorator, ...]) -> Decorator:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -125,6 +131,7 @@ def _all(options: tuple[Decorator, ...]) -> Decorator:
 
 
 window_options = _all(_WINDOWS)
+log_options = _all(_LOG)
 bound_options = _all(_BOUNDS)
 filter_options = _all((*_FILTERS, *_LOADER))
 view_options = _all(_VIEW)
