@@ -45,6 +45,17 @@ def test_systemd_understands_every_line_of_a_unit(unit, tmp_path):
     assert "NoSuchSetting" in systemd_analyze("verify", tmp_path / unit.name).stderr
 
 
+def test_the_readmes_addition_to_a_unit_fits_it(tmp_path):
+    (addition,) = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
+    (start,) = re.findall(r"^ExecStart=(.+)$", addition, re.MULTILINE)
+    assert_is_a_command(shlex.split(start)[1:])
+    (tmp_path / "together.service").write_text(
+        (UNITS[-1].read_text() + addition).replace("/usr/local/bin/schedtel", "/bin/true")
+    )
+    found = systemd_analyze("verify", tmp_path / "together.service")
+    assert [line for line in found.stderr.splitlines() if "together" in line] == []
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_is_hardly_exposed(unit):
     found = systemd_analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", unit)
