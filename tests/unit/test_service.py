@@ -47,7 +47,6 @@ def second(windows):
 @pytest.fixture
 def told(caplog):
     """Log lines of a chronicle of these windows, with their levels."""
-    caplog.set_level(logging.INFO, logger="schedtel")
 
     def lines(*windows):
         chronicle = Chronicle()
@@ -56,6 +55,12 @@ def told(caplog):
         return [(record.levelname, record.getMessage()) for record in caplog.records]
 
     return lines
+
+
+@pytest.fixture(autouse=True)
+def listening(caplog):
+    """Events are told, whatever a command that ran in this process has left behind."""
+    caplog.set_level(logging.INFO, logger="schedtel")
 
 
 # ---- what is worth a line ----
@@ -93,7 +98,6 @@ def test_a_window_that_was_held_up_is_told(told, second):
 
 
 def test_who_joins_who_leaves_and_who_is_slow_is_told(windows, caplog):
-    caplog.set_level(logging.INFO, logger="schedtel")
     with served(history=1) as server:
         reader = Reader(schedtel.subscribe(server.uri))
         eventually(lambda: subscribers(server))
@@ -113,7 +117,7 @@ def test_who_joins_who_leaves_and_who_is_slow_is_told(windows, caplog):
 def test_a_refused_token_is_told_and_never_shown(caplog):
     with served(token="0123456789abcdef") as server, pytest.raises(schedtel.StreamError):
         schedtel.subscribe(server.uri, token="0123456789-secret")
-    (line,) = [record.getMessage() for record in caplog.records]
+    (line,) = {record.getMessage() for record in caplog.records}
     assert line == "a call was refused: its token is missing or wrong"
 
 
