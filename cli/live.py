@@ -8,7 +8,7 @@ import click
 from schedtel.cli.options import filter_options, output_options, view_options, window_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import open_session
-from schedtel.cli.terminal import watch
+from schedtel.cli.terminal import clock, watch
 from schedtel.cli.view import View, sort_column
 
 
@@ -30,7 +30,8 @@ def command(arguments: tuple[str, ...], kind: str | None, table: str, output: st
     with opened(output) as stream, open_session(options, arguments) as session:
         view.describe(session.source)
         if chosen == "table" and output is None and sys.stdout.isatty():
-            watch(session.source, view)
+            source = session.source
+            watch(source, view, source.stop, lambda: clock(source.elapsed))
         else:
             write_windows(session.source, stream, chosen, table, view)
         return session.status()

@@ -93,6 +93,10 @@ class View:
         self._window: Window | None = None
         self._history: dict[str, deque[float]] = {}
 
+    @property
+    def has_window(self) -> bool:
+        return self._window is not None
+
     def describe(self, source: LiveSource) -> None:
         """Take the session's own facts for the headline."""
         window = format_duration(source.window_ns)
