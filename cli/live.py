@@ -32,5 +32,5 @@ def command(arguments: tuple[str, ...], kind: str | None, table: str, output: st
         if chosen == "table" and output is None and sys.stdout.isatty():
             watch(session.source, view)
         else:
-            write_windows(session.source, stream, chosen, table, view)
+            write_windows(session.source, stream, chosen, table, view, session.source.drain)
         return session.status()

@@ -18,6 +18,7 @@ The modules, in the order in which data flows through them:
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables
     metrics     samples, histogram            → distributions, fairness
+    ndjson      tables                        → text
     window      tables and metrics            → Window
     source      anything that yields windows  → Arrow streams
     storage     names                         ⇄ Parquet files, here or in an object store

@@ -91,6 +91,13 @@ class LiveSource(Source):
         edge = ((moment_ns + _NEAREST_EDGE_NS) // self.window_ns + 1) * self.window_ns
         return edge if self._end_ns is None or self._end_ns <= moment_ns + _NEAREST_EDGE_NS else min(edge, self._end_ns)
 
+    def drain(self) -> None:
+        """Take in what has come since the last window; returns at once.
+
+        For who is busy with a window for long: rows of tasks that exit wait in the ring, and drop when it is full.
+        """
+        self._loader.wait(0)
+
     @property
     def elapsed(self) -> float:
         """Part of the open window that has passed, from 0 to 1."""

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel import layout
-from schedtel.arrow import bits, fixed_list, from_list, from_numpy, to_numpy
+from schedtel.arrow import bits, fixed_list, from_list, from_numpy, lists_to_numpy, to_numpy
 from schedtel.schema import ARROW, TASK_SUMS
 
 #: Identity of the row that stands for all tasks without one of their own.
@@ -269,8 +269,7 @@ def _reduce(values: np.ndarray, starts: np.ndarray, operation: np.ufunc) -> np.n
 
 def histograms(batch: pa.RecordBatch, name: str) -> np.ndarray:
     """A histogram column as numpy of shape (rows, buckets)."""
-    values = batch.column(name)
-    return to_numpy(values.flatten()).reshape(-1, values.type.list_size)
+    return lists_to_numpy(batch.column(name))
 
 
 def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from schedtel import metrics, tables
-from schedtel.arrow import fixed_list, from_list, from_numpy, rows, to_numpy, valid
+from schedtel import metrics, ndjson, tables
+from schedtel.arrow import fixed_list, from_list, from_numpy, to_numpy, valid
 from schedtel.errors import UsageError
 from schedtel.histogram import percentile_ns
 from schedtel.loader import RawWindow
 from schedtel.metrics import Metrics
-from schedtel.schema import ARROW, LOSSES
+from schedtel.schema import ARROW, LOSSES, TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,24 +79,11 @@ class Window:
 
     def to_ndjson(self) -> str:
         """The window as one line of JSON, by the schema that ``schedtel schema`` prints."""
-        summary, tasks, cpus = (",".join(_json_rows(batch)) for batch in (self.summary, self.tasks, self.cpus))
-        return f'{{"summary":{summary},"tasks":[{tasks}],"cpus":[{cpus}]}}'
+        return "".join(self.ndjson_parts())
 
-
-#: Rows that are Python objects at the same time on their way to JSON: those of a big window would take 10 KB each.
-_ROWS_AT_ONCE = 128
-
-
-def _json_rows(batch: pa.RecordBatch) -> Iterator[str]:
-    for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-        for row in rows(batch.slice(start, _ROWS_AT_ONCE)):
-            yield json.dumps(row, separators=(",", ":"), allow_nan=False, default=_json_value)
-
-
-def _json_value(value: object) -> str:
-    """What JSON has no type for: a point in time, as RFC 3339."""
-    assert isinstance(value, datetime)
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    def ndjson_parts(self) -> Iterator[str]:
+        """That line in parts of some hundred rows at most, for who has more to do than to write."""
+        return ndjson.parts({name: getattr(self, name) for name in TABLES})
 
 
 def _groups(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
