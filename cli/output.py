@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import pyarrow as pa
-from rich.console import Console
 
-from schedtel.cli.view import View
+from schedtel.cli.choice import Choice
 from schedtel.errors import UsageError
 from schedtel.schema import ARROW
 from schedtel.window import Window
@@ -59,7 +58,7 @@ def write_windows(
     stream: BinaryIO,
     kind: str,
     table: str,
-    view: View,
+    choice: Choice,
     meanwhile: Callable[[], None] = _nothing,
 ) -> None:
     """Write every window as it comes, flushed, so that a pipe's reader sees it at once.
@@ -69,8 +68,9 @@ def write_windows(
     if kind == "arrow":
         _write_arrow(windows, stream, table)
         return
+    text = _ndjson if kind == "ndjson" else _plain(choice)
     for window in windows:
-        for part in _ndjson(window) if kind == "ndjson" else (_plain(window, view),):
+        for part in text(window):
             stream.write(part.encode())
             meanwhile()
         stream.flush()
@@ -102,9 +102,18 @@ class _Unclosable:
         """Belongs to the caller."""
 
 
-def _plain(window: Window, view: View) -> str:
-    console = Console(width=140, force_terminal=False, no_color=True, highlight=False, legacy_windows=False)
-    view.add(window)
-    with console.capture() as capture:
-        console.print(view.render())
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n\n"
+def _plain(choice: Choice) -> Callable[[Window], Iterator[str]]:
+    from rich.console import Console  # noqa: PLC0415  (2.5 MB that NDJSON does without)
+
+    from schedtel.cli.view import View  # noqa: PLC0415  (see above)
+
+    view = View(choice)
+
+    def page(window: Window) -> Iterator[str]:
+        console = Console(width=140, force_terminal=False, no_color=True, highlight=False, legacy_windows=False)
+        view.add(window)
+        with console.capture() as capture:
+            console.print(view.render())
+        yield "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n\n"
+
+    return page

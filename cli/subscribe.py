@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
+from schedtel.cli.choice import Choice, sort_column
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.show import show
 from schedtel.cli.sources import complain_of_missed, describe, open_stream
-from schedtel.cli.view import View, sort_column
 
 
 @click.command("subscribe", short_help="Watch what is served elsewhere.")
@@ -28,8 +28,8 @@ def command(
     A URI is grpc://127.0.0.1:8815, grpc+unix:///path or grpc+tls://host:port.
     """
     chosen = format_for(kind, output)
-    view = View(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
+    choice = Choice(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
     with open_stream(uri, options, history=history) as source, stop_on_signals(source.stop):
-        view.subtitle = describe(source)
-        show(itertools.islice(source, count), view, chosen, table, output)
+        choice.subtitle = describe(source)
+        show(itertools.islice(source, count), choice, chosen, table, output)
         complain_of_missed(source)

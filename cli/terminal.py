@@ -9,13 +9,14 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
 
-from schedtel.cli.view import GROUPINGS, SORTS, View, sort_column
+from schedtel.cli.choice import GROUPINGS, SORTS, Choice, sort_column
+from schedtel.cli.view import View
 from schedtel.live import LiveSource
 from schedtel.window import Window
 
@@ -26,14 +27,22 @@ _KEYS = "q quit · b by {by} · s sort · ↑↓ rows · p {pause}"
 _End = None
 
 
-def watch(source: LiveSource, view: View) -> None:
+def pages(windows: Iterable[Window], choice: Choice) -> None:
+    """One page after the other, as wide as the terminal."""
+    console, view = Console(), View(choice)
+    for window in windows:
+        view.add(window)
+        console.print(view.render(width=console.width))
+
+
+def watch(source: LiveSource, choice: Choice) -> None:
     """Show windows until the source ends or the user quits."""
     windows: queue.Queue[Window | BaseException | None] = queue.Queue()
     worker = threading.Thread(target=_collect, args=(source, windows), daemon=True)
     worker.start()
     try:
         with _keyboard() as keys, Live(console=Console(), screen=True, auto_refresh=False) as screen:
-            _show(source, view, windows, keys, screen)
+            _show(source, View(choice), windows, keys, screen)
     finally:
         source.stop()
         worker.join()
@@ -63,7 +72,7 @@ def _show(
             return
         paused ^= pressed.count("p") % 2 == 1
         for key in pressed:
-            _adjust(view, key)
+            _adjust(view.choice, key)
         new = _take_all(windows)
         if _End in new:
             return
@@ -72,7 +81,7 @@ def _show(
                 view.add(window)
         if new or pressed or time.monotonic() - drawn >= _REDRAW_S:
             size = screen.console.size
-            screen.update(view.render(size.height, size.width, _status(source, view, paused)), refresh=True)
+            screen.update(view.render(size.height, size.width, _status(source, view.choice, paused)), refresh=True)
             drawn = time.monotonic()
 
 
@@ -87,19 +96,19 @@ def _take_all(windows: "queue.Queue[Window | BaseException | None]") -> list[Win
     return taken
 
 
-def _status(source: LiveSource, view: View, paused: bool) -> str:
+def _status(source: LiveSource, choice: Choice, paused: bool) -> str:
     done = round(source.elapsed * 20)
-    return "━" * done + "╌" * (20 - done) + "  " + _KEYS.format(by=view.by, pause="go on" if paused else "pause")
+    return "━" * done + "╌" * (20 - done) + "  " + _KEYS.format(by=choice.by, pause="go on" if paused else "pause")
 
 
-def _adjust(view: View, key: str) -> None:
+def _adjust(choice: Choice, key: str) -> None:
     if key == "b":
-        view.by = _after(GROUPINGS, view.by)
+        choice.by = _after(GROUPINGS, choice.by)
     elif key == "s":
         short = {sort_column(name): name for name in SORTS}
-        view.sort = sort_column(_after(SORTS, short.get(view.sort, SORTS[-1])))
+        choice.sort = sort_column(_after(SORTS, short.get(choice.sort, SORTS[-1])))
     elif key in (_UP, _DOWN):
-        view.top = max(0, view.top + (1 if key == _DOWN else -1))
+        choice.top = max(0, choice.top + (1 if key == _DOWN else -1))
 
 
 def _after(choices: tuple[str, ...], current: str) -> str:

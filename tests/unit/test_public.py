@@ -77,6 +77,11 @@ def test_reading_windows_imports_neither_pandas_nor_compute_functions(windows, t
     assert python(program, str(tmp_path / "recording")) == "[]"
 
 
+def test_who_draws_no_page_does_not_import_rich():
+    program = "import schedtel.cli.live, schedtel.cli.show, schedtel.cli.subscribe, sys"
+    assert python(program + "; print('rich' in sys.modules)") == "False"
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
