@@ -12,6 +12,7 @@ from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
+from schedtel.memory import Memory
 from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
 from schedtel.window import Window
@@ -51,6 +52,7 @@ class LiveSource(Source):
         self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
+        self._memory = Memory()
         self._stop_ns: int | None = None
         self._window_id = 0
         begin = time.monotonic_ns()
@@ -84,7 +86,8 @@ class LiveSource(Source):
         self._edge_ns = self._loader.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
-        return windows.build(raw, self._window_id, spanned, wall_start_ns, self._host.since_last(), self._cgroups)
+        host = self._host.since_last()
+        return windows.build(raw, self._window_id, spanned, wall_start_ns, host, self._cgroups, self._memory)
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""

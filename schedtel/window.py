@@ -15,6 +15,7 @@ from schedtel.arrow import fixed_list, from_list, from_numpy, to_numpy, valid
 from schedtel.errors import UsageError
 from schedtel.histogram import percentile_ns
 from schedtel.loader import RawWindow
+from schedtel.memory import Memory
 from schedtel.metrics import Metrics
 from schedtel.schema import ARROW, LOSSES, TABLES
 
@@ -143,10 +144,16 @@ def _group_fairness(batch: pa.RecordBatch, codes: np.ndarray, groups: int, real:
 
 
 def build(
-    raw: RawWindow, window_id: int, spanned: int, wall_start_ns: int, host: dict[str, object], cgroups: Any
+    raw: RawWindow,
+    window_id: int,
+    spanned: int,
+    wall_start_ns: int,
+    host: dict[str, object],
+    cgroups: Any,
+    memory: Memory | None = None,
 ) -> Window:
     """A window from what the kernel left behind and what the host counted meanwhile."""
-    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown)
+    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown, memory)
     cpus = tables.cpus_batch(window_id, raw.cpu_numbers, raw.cpus)
     row: dict[str, object] = {
         "window_id": window_id,
