@@ -4,6 +4,7 @@ Fresh memory costs a page fault every 4 KB, which together took as long as every
 """
 
 import ctypes
+import functools
 import math
 import weakref
 
@@ -13,6 +14,12 @@ import numpy as np
 _STEP_BYTES = 64 << 10
 #: What two windows need: the newest is made while somebody looks at the one before.
 _MOST_FREE = 4
+
+
+@functools.cache
+def _lease_of(size: int) -> type[ctypes.Array[ctypes.c_ubyte]]:
+    """A type of that size; made anew each time, it would take longer than the array."""
+    return ctypes.c_ubyte * size
 
 
 class Memory:
@@ -26,7 +33,7 @@ class Memory:
         count = math.prod(shape)
         block = self._take(count * np.dtype(kind).itemsize)
         # All views of an array hold what it was made from, and this, unlike an array, says when it goes.
-        lease = (ctypes.c_ubyte * len(block)).from_buffer(block)
+        lease = _lease_of(len(block)).from_buffer(block)
         weakref.finalize(lease, self._give_back, block)
         return np.frombuffer(lease, kind, count).reshape(shape)
 

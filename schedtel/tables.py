@@ -109,11 +109,13 @@ def _known(values: np.ndarray) -> pa.Array:
 
 
 def _runs(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where runs of equal columns of shape (words, n) begin, and their lengths: neighbours often are of one process."""
-    begins = np.ones(words.shape[1], bool)
-    begins[1:] = (words[:, 1:] != words[:, :-1]).any(axis=0)
-    starts = np.flatnonzero(begins)
-    return starts, np.diff(starts, append=len(begins))
+    """Where equal neighbours of shape (words, n) begin, and the run that each belongs to: threads of one process."""
+    begins = np.zeros(words.shape[1], bool)
+    for word in words:
+        begins[1:] |= word[1:] != word[:-1]
+    runs = begins.cumsum()
+    begins[:1] = True
+    return begins.nonzero()[0], runs
 
 
 def _distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
@@ -128,21 +130,21 @@ def _distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
 
 def _text(words: np.ndarray) -> pa.Array:
     """16 bytes of text of shape (2, n) as a dictionary of strings; what is not UTF-8 is escaped."""
-    starts, lengths = _runs(words)
+    starts, runs = _runs(words)
     unique, index = _distinct(words.T[starts].view("S16").reshape(-1))
     names = [name.decode(errors="backslashreplace") for name in unique]
-    return pa.DictionaryArray.from_arrays(from_numpy(np.repeat(index, lengths)), from_list(names, pa.string()))
+    return pa.DictionaryArray.from_arrays(from_numpy(index[runs]), from_list(names, pa.string()))
 
 
 def _cgroup_paths(ids: np.ndarray, path_of: Callable[[int], str | None]) -> pa.Array:
     """Ids of shape (n,) as a dictionary of paths; 0, the row ``other``, has none."""
-    starts, lengths = _runs(ids[np.newaxis])
+    starts, runs = _runs(ids[np.newaxis])
     unique, index = _distinct(ids[starts])
     paths = [path_of(identity) if identity else None for identity in unique]
     known = np.array([path is not None for path in paths], bool)
     renumbered = np.cumsum(known) - 1
     names = from_list([path for path in paths if path is not None], pa.string())
-    index = np.repeat(index, lengths)
+    index = index[runs]
     return pa.DictionaryArray.from_arrays(from_numpy(renumbered[index].astype(np.int32), known[index]), names)
 
 
