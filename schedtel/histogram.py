@@ -44,3 +44,12 @@ def percentile_ns(counts: np.ndarray, quantile: float, max_ns: int | None = None
     rank = max(1, int(np.ceil(quantile * total)))
     edge = int(edges_ns(len(counts))[1:][np.searchsorted(cumulative, rank)])
     return edge if max_ns is None else min(edge, max_ns)
+
+
+def percentiles_ns(counts: np.ndarray, quantile: float, max_ns: np.ndarray) -> np.ndarray:
+    """As :func:`percentile_ns`, of histograms of shape (n, buckets): shape (n,), -1 where there is no sample."""
+    cumulative = np.cumsum(counts, axis=1, dtype=np.int64)
+    total = cumulative[:, -1]
+    rank = np.maximum(1, np.ceil(quantile * total))
+    edges = edges_ns(counts.shape[1])[1:][np.minimum((rank > cumulative.T).sum(axis=0), counts.shape[1] - 1)]
+    return np.where(total > 0, np.minimum(edges, max_ns), -1)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from schedtel import metrics, ndjson, tables
 from schedtel.arrow import fixed_list, from_list, from_numpy, to_numpy, valid
 from schedtel.errors import UsageError
-from schedtel.histogram import percentile_ns
+from schedtel.histogram import percentiles_ns
 from schedtel.loader import RawWindow
 from schedtel.memory import Memory
 from schedtel.metrics import Metrics
@@ -118,9 +118,9 @@ def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _group_waits(sums: dict[str, np.ndarray]) -> dict[str, pa.Array]:
-    waits = list(zip(sums["wait_histogram"], sums["max_wait_ns"], strict=True))
     read = {"wait_p50_ns": 0.50, "wait_p99_ns": 0.99}
-    return {name: from_list([percentile_ns(h, q, int(m)) for h, m in waits], pa.int64()) for name, q in read.items()}
+    found = {name: percentiles_ns(sums["wait_histogram"], q, sums["max_wait_ns"]) for name, q in read.items()}
+    return {name: from_numpy(values, values >= 0) for name, values in found.items()}
 
 
 def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[str, pa.Array]:
@@ -136,11 +136,12 @@ def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[
 
 
 def _group_fairness(batch: pa.RecordBatch, codes: np.ndarray, groups: int, real: np.ndarray) -> dict[str, pa.Array]:
-    arrays = [tables.column(batch, name) for name in ("cpu_ns", "wait_ns", "weight", "policy")]
-    members = [np.flatnonzero((codes == group) & real) for group in range(groups)]
-    found = [metrics.fairness(*(array[chosen] for array in arrays)) for chosen in members]
-    kinds = {"fairness_cv": "cv", "fairness_jain": "jain"}
-    return {name: from_list([getattr(f, kind) for f in found], pa.float64()) for name, kind in kinds.items()}
+    cpu_ns, wait_ns = (tables.column(batch, name)[real] for name in ("cpu_ns", "wait_ns"))
+    found = metrics.fairness_within(cpu_ns, wait_ns, codes[real], groups)
+    return {
+        name: from_numpy(values, ~np.isnan(values))
+        for name, values in zip(("fairness_cv", "fairness_jain"), found, strict=True)
+    }
 
 
 def build(
