@@ -15,9 +15,11 @@ The modules, in the order in which data flows through them:
     bcc_loader  all of these                  → a loader
     backends    a user's choice               → a loader that works
     live        the window grid               → windows
+    memory      sizes                         → arrays, lent
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables
     metrics     samples, histogram            → distributions, fairness
+    ndjson      tables                        → text
     window      tables and metrics            → Window
     source      anything that yields windows  → Arrow streams
     storage     names                         ⇄ Parquet files, here or in an object store

@@ -46,6 +46,15 @@ def percentile_ns(counts: np.ndarray, quantile: float, max_ns: int | None = None
     return edge if max_ns is None else min(edge, max_ns)
 
 
+def percentiles_ns(counts: np.ndarray, quantile: float, max_ns: np.ndarray) -> np.ndarray:
+    """As :func:`percentile_ns`, of histograms of shape (n, buckets): shape (n,), -1 where there is no sample."""
+    cumulative = np.cumsum(counts, axis=1, dtype=np.int64)
+    total = cumulative[:, -1]
+    rank = np.maximum(1, np.ceil(quantile * total))
+    edges = edges_ns(counts.shape[1])[1:][np.minimum((rank > cumulative.T).sum(axis=0), counts.shape[1] - 1)]
+    return np.where(total > 0, np.minimum(edges, max_ns), -1)
+
+
 def add_spills(banks: np.ndarray, *histograms: np.ndarray) -> None:
     """Add what the kernel's 16-bit buckets could not hold to histograms made from them.
 

@@ -12,6 +12,7 @@ from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
+from schedtel.memory import Memory
 from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
 from schedtel.window import Window
@@ -51,6 +52,7 @@ class LiveSource(Source):
         self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
+        self._memory = Memory()
         self._stop_ns: int | None = None
         self._window_id = 0
         begin = time.monotonic_ns()
@@ -84,12 +86,20 @@ class LiveSource(Source):
         self._edge_ns = self._loader.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
-        return windows.build(raw, self._window_id, spanned, wall_start_ns, self._host.since_last(), self._cgroups)
+        host = self._host.since_last()
+        return windows.build(raw, self._window_id, spanned, wall_start_ns, host, self._cgroups, self._memory)
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
         edge = ((moment_ns + _NEAREST_EDGE_NS) // self.window_ns + 1) * self.window_ns
         return edge if self._end_ns is None or self._end_ns <= moment_ns + _NEAREST_EDGE_NS else min(edge, self._end_ns)
+
+    def drain(self) -> None:
+        """Take in what has come since the last window; returns at once.
+
+        For who is busy with a window for long: rows of tasks that exit wait in the ring, and drop when it is full.
+        """
+        self._loader.wait(0)
 
     @property
     def elapsed(self) -> float:
