@@ -97,7 +97,8 @@ class LiveSource(Source):
     def drain(self) -> None:
         """Take in what has come since the last window; returns at once.
 
-        For who is busy with a window for long: rows of tasks that exit wait in the ring, and drop when it is full.
+        For who iterates and is busy with a window for long: rows of tasks that exit wait in the ring, and those that
+        find it full are folded into ``other``. Not for another thread than the one that iterates.
         """
         self._loader.wait(0)
 

@@ -14,6 +14,8 @@ import numpy as np
 _STEP_BYTES = 64 << 10
 #: What two windows need: the newest is made while somebody looks at the one before.
 _MOST_FREE = 4
+#: How far a block may be from what is asked for now; the arrays of one window are nearer to each other.
+_FACTOR = 4
 
 
 @functools.cache
@@ -41,9 +43,10 @@ class Memory:
         needed = max(1, math.ceil(size / _STEP_BYTES)) * _STEP_BYTES
         # Whole steps that no other thread can come between: whoever drops a window may give back at any moment.
         free = [self._free.pop() for _ in range(len(self._free))]
-        # A block of a crowd that has gone is too much for the few who stay.
-        best = min((block for block in free if needed <= len(block) <= 2 * needed), key=len, default=None)
-        self._free.extend(block for block in free if block is not best)
+        # A block of a crowd that has gone is too much for the few who stay, and is given up.
+        near = [block for block in free if needed <= _FACTOR * len(block) and len(block) <= _FACTOR * needed]
+        best = min((block for block in near if len(block) >= needed), key=len, default=None)
+        self._free.extend(block for block in near if block is not best)
         return bytearray(needed) if best is None else best
 
     def _give_back(self, block: bytearray) -> None:

@@ -62,9 +62,13 @@ def _texts(column: pa.Array) -> list[object]:
     if pa.types.is_dictionary(kind):
         words = np.array([_encode(word) for word in column.dictionary.to_pylist()], object)
         return _with_nulls(column, words[to_numpy(column.indices)])
-    if pa.types.is_fixed_size_list(kind) and pa.types.is_unsigned_integer(kind.value_type) and not nulls:
+    if pa.types.is_fixed_size_list(kind) and _all_unsigned(column):
         return lists(lists_to_numpy(column))
     return [_encode(value) for value in values(column)]
+
+
+def _all_unsigned(column: pa.Array) -> bool:
+    return pa.types.is_unsigned_integer(column.type.value_type) and not column.null_count + column.values.null_count
 
 
 def _with_nulls(column: pa.Array, found: np.ndarray) -> list[object]:

@@ -70,6 +70,7 @@ def test_a_crowd_that_has_gone_leaves_its_memory_to_others():
     where = address(memory.empty((1_000_000,), np.int64))
     few = [memory.empty((100,), np.int64) for _ in range(3)]
     assert where not in {address(array) for array in few}
+    assert memory._free == []
 
 
 def test_windows_that_go_together_leave_no_more_than_two_need():

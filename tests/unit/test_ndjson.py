@@ -40,7 +40,9 @@ def elements(kind: pa.DataType) -> st.SearchStrategy[object]:
     """What a column of a type may hold, null left out."""
     if pa.types.is_fixed_size_list(kind):
         few = st.one_of(st.just(0), st.integers(0, 12), numbers(kind.value_type.bit_width, signed=False))
-        return st.lists(few, min_size=kind.list_size, max_size=kind.list_size)
+        return st.sampled_from([few, st.none() | few]).flatmap(
+            lambda element: st.lists(element, min_size=kind.list_size, max_size=kind.list_size)
+        )
     if pa.types.is_integer(kind):
         return numbers(kind.bit_width, pa.types.is_signed_integer(kind))
     if pa.types.is_boolean(kind):
