@@ -37,7 +37,7 @@ class Memory:
         # All views of an array hold what it was made from, and this, unlike an array, says when it goes.
         lease = _lease_of(len(block)).from_buffer(block)
         weakref.finalize(lease, self._give_back, block)
-        return np.frombuffer(lease, np.dtype(kind), count).reshape(shape)
+        return np.frombuffer(lease, kind, count).reshape(shape)  # type: ignore[call-overload]  # the stubs do not know it
 
     def _take(self, size: int) -> bytearray:
         needed = max(1, math.ceil(size / _STEP_BYTES)) * _STEP_BYTES
