@@ -86,7 +86,9 @@ class LiveSource(Source):
         self._edge_ns = self._loader.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
-        return windows.build(raw, self._window_id, spanned, wall_start_ns, self._host.since_last(), self._cgroups)
+        counted = self._host.since_last()
+        told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
+        return windows.build(raw, self._window_id, spanned, *told)
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""

@@ -1,12 +1,12 @@
-"""A window: three Arrow batches in; metrics, groups and data frames out."""
+"""A window: Arrow batches in; metrics, groups and data frames out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from schedtel.histogram import percentile_ns
 from schedtel.loader import RawWindow
 from schedtel.metrics import Metrics
 from schedtel.schema import ARROW, LOSSES
+from schedtel.throttling import Throttled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +33,15 @@ class Window:
     """One window of telemetry.
 
     ``summary``: one row; ``tasks``: a row for each task active in the window, and ``other``; ``cpus``: a row for
-    each CPU. All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.schema`.
+    each CPU; ``preemptions``: a row for each pair of groups of which one took the CPU from the other; ``throttled``: a row
+    for each cgroup under a bandwidth limit. All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.schema`.
     """
 
     summary: pa.RecordBatch
     tasks: pa.RecordBatch
     cpus: pa.RecordBatch
+    preemptions: pa.RecordBatch = field(default_factory=partial(tables.empty, "preemptions"))
+    throttled: pa.RecordBatch = field(default_factory=partial(tables.empty, "throttled"))
 
     @property
     def window_id(self) -> int:
@@ -81,8 +85,9 @@ class Window:
 
     def to_ndjson(self) -> str:
         """The window as one line of JSON, by the schema that ``schedtel schema`` prints."""
-        summary, tasks, cpus = (",".join(_json_rows(batch)) for batch in (self.summary, self.tasks, self.cpus))
-        return f'{{"summary":{summary},"tasks":[{tasks}],"cpus":[{cpus}]}}'
+        summary, *others = (",".join(_json_rows(getattr(self, table))) for table in ARROW)
+        arrays = (f'"{table}":[{found}]' for table, found in zip([*ARROW][1:], others, strict=True))
+        return f'{{"summary":{summary},{",".join(arrays)}}}'
 
 
 #: Rows that are Python objects at the same time on their way to JSON: those of a big window would take 10 KB each.
@@ -158,7 +163,13 @@ def _group_fairness(batch: pa.RecordBatch, codes: np.ndarray, groups: int, real:
 
 
 def build(
-    raw: RawWindow, window_id: int, spanned: int, wall_start_ns: int, host: dict[str, object], cgroups: Any
+    raw: RawWindow,
+    window_id: int,
+    spanned: int,
+    wall_start_ns: int,
+    host: dict[str, object],
+    cgroups: Any,
+    throttled: Sequence[Throttled] = (),
 ) -> Window:
     """A window from what the kernel left behind and what the host counted meanwhile."""
     tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown)
@@ -178,7 +189,9 @@ def build(
         **({"iowait_avg": None} if "iowait_ns" in raw.unknown else {}),
     }
     arrays = [from_list([row[field.name]], field.type) for field in ARROW["summary"]]
-    return Window(pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"]), tasks, cpus)
+    summary = pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"])
+    preemptions = tables.preemptions_batch(window_id, raw.preemptions, raw.preempted_by, cgroups.path_of)
+    return Window(summary, tasks, cpus, preemptions, tables.throttled_batch(window_id, throttled))
 
 
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:
