@@ -21,7 +21,11 @@ _LEAST_AHEAD_NS = 500_000
 _CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
 _CAP_SYS_ADMIN = 21
 #: What who preempted whom can be told by.
-PREEMPTIONS = {"cgroup": layout.PREEMPTIONS_BY_CGROUP, "comm": layout.PREEMPTIONS_BY_COMM, "off": layout.PREEMPTIONS_OFF}
+PREEMPTIONS = {
+    "cgroup": layout.PREEMPTIONS_BY_CGROUP,
+    "comm": layout.PREEMPTIONS_BY_COMM,
+    "off": layout.PREEMPTIONS_OFF,
+}
 DEFAULT_PREEMPTIONS = "cgroup"
 
 

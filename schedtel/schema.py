@@ -197,7 +197,9 @@ PREEMPTIONS = [
         "whose tasks lost their CPU while runnable: a cgroup or a command name; `other` for tasks that the filter "
         "leaves out, and for pairs that the kernel's table had no room for; null when the cgroup was gone",
     ),
-    Column("victim_cgroup_id", pa.int64(), "", "id of the cgroup (v2); null for `other` and where told by command name"),
+    Column(
+        "victim_cgroup_id", pa.int64(), "", "id of the cgroup (v2); null for `other` and where told by command name"
+    ),
     Column("preemptor", _LABEL, "", "whose task took the CPU; `(idle)`: nobody's, as a bandwidth limit stops a task"),
     Column("preemptor_cgroup_id", pa.int64(), "", "likewise; null for `(idle)` as well"),
     _count("count", "waits after such a switch that ended in the window"),

@@ -1,4 +1,4 @@
-"""Bandwidth limits: the cpu.stat files of all cgroups in; which were throttled, and how long, since the last look out."""
+"""Bandwidth limits: the cpu.stat files of all cgroups in; which were throttled since the last look, and how long, out."""
 
 import functools
 import os
@@ -18,8 +18,8 @@ _SEARCH_EVERY_NS, _SEARCH_SHARE = 1_000_000_000, 100
 class Throttled:
     """One cgroup, by its path in the hierarchy that has the cpu controller, and what its limit did to it.
 
-    ``throttled_ns`` is summed over its CPUs; ``periods`` are those in which it wanted a CPU, ``throttled_periods`` those
-    of them in which it used up its quota.
+    ``throttled_ns`` is summed over its CPUs; ``periods`` are those in which it wanted a CPU, ``throttled_periods``
+    those of them in which it used up its quota.
     """
 
     cgroup: str
@@ -32,7 +32,7 @@ def directories(root: str) -> Iterator[str]:
     """A directory of cgroupfs and all below it. One without any below has two links (fs/kernfs): it is not listed."""
     yield root
     try:
-        if os.stat(root).st_nlink == 2:  # noqa: PLR2004  (its name and its own dot)
+        if os.stat(root).st_nlink == 2:
             return
         with os.scandir(root) as entries:
             below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -74,8 +74,8 @@ def _read(directory: str) -> _Counts:
 class Throttling:
     """What bandwidth limits did from one look to the next.
 
-    A cgroup without a limit counts no periods. So only those that have counted some are read every time, and one that is
-    found by a later search counted from zero: nothing of it is missed, though it may be told of a little late.
+    A cgroup without a limit counts no periods. So only those that have counted some are read every time, and one that
+    is found by a later search counted from zero: nothing of it is missed, though it may be told of a little late.
     """
 
     def __init__(self, root: str | None = None) -> None:

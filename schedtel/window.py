@@ -33,8 +33,9 @@ class Window:
     """One window of telemetry.
 
     ``summary``: one row; ``tasks``: a row for each task active in the window, and ``other``; ``cpus``: a row for
-    each CPU; ``preemptions``: a row for each pair of groups of which one took the CPU from the other; ``throttled``: a row
-    for each cgroup under a bandwidth limit. All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.schema`.
+    each CPU; ``preemptions``: a row for each pair of groups of which one took the CPU from the other; ``throttled``: a
+    row for each cgroup that a bandwidth limit may have stopped. All are :class:`pyarrow.RecordBatch`; the columns are
+    those of :mod:`schedtel.schema`.
     """
 
     summary: pa.RecordBatch

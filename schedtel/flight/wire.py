@@ -1,8 +1,9 @@
 """How windows cross a Flight stream: windows and a subscriber's wish in, Arrow batches and tickets out, and back.
 
-The stream ``windows`` has a row an event, and in it the tables of a window as nested Arrow, dictionaries and all:
-what is unpacked is the window that was packed, bit for bit. The streams named after a table, and ``groups``, are one table each for anybody's Flight client: a batch a window, labels as plain text, and how many windows were
-missed before it in the batch's ``app_metadata``, as JSON.
+The stream ``windows`` has a row an event, and in it the tables of a window as nested Arrow, dictionaries and all: what
+is unpacked is the window that was packed, bit for bit. The streams named after a table, and ``groups``, are one table
+each for anybody's Flight client: a batch a window, labels as plain text, and how many windows were missed before it in
+the batch's ``app_metadata``, as JSON.
 """
 
 from __future__ import annotations
