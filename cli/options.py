@@ -72,10 +72,10 @@ _LOADER = (
 _VIEW = (
     click.option(
         "--by",
-        type=click.Choice(["task", "process", "cgroup", "comm"]),
+        type=click.Choice(["task", "process", "cgroup", "comm", "preemption"]),
         default="task",
         show_default=True,
-        help="What a row of the table is.",
+        help="What a row of the table is; preemption: who preempted whom.",
     ),
     click.option(
         "--sort",

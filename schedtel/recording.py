@@ -4,7 +4,7 @@
     DIR/tasks/part-000001.parquet
     DIR/cpus/part-000001.parquet
 
-``preemptions`` and ``throttled`` are there as well, in parts that have rows of them. Part n of all tables holds the same
+Where there are rows of them, ``preemptions`` and ``throttled`` are there as well. Part n of all tables holds the same
 windows. The newest part grows: after every window it is written anew beside itself and renamed over itself, so that a
 reader, or a killed writer, always leaves complete files and at most the window in progress is lost. ``summary`` is
 written last: a window counts once its summary is there. A part is closed when it is large or old enough, which bounds

@@ -1,4 +1,4 @@
-"""Bandwidth limits: the cpu.stat files of all cgroups in; which were throttled since the last look, and how long, out."""
+"""Bandwidth limits: the cpu.stat files of cgroups in; which were throttled since the last look, and how long, out."""
 
 import functools
 import os

@@ -8,6 +8,7 @@ from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 
 from schedtel import window as built
 from schedtel.loader import RawWindow
+from schedtel.throttling import Throttled
 from schedtel.window import Window
 
 MS = 1_000_000
@@ -20,10 +21,13 @@ HOST = {
     "kernel": "6.18.0",
     "scheduler": "eevdf",
     "steal_ns": 10_000_000,
-    "throttled_ns": 0,
+    "throttled_ns": 20_000_000,
     "collector_cpu_ns": 1_234_567,
     "collector_rss_bytes": 50 << 20,
 }
+
+#: A cgroup under a limit, as it was in each of the windows.
+THROTTLED = (Throttled("/batch.slice", 20_000_000, 2, 1),)
 
 #: (task, command name, uid)
 TASKS = ((0, "web", 1000), (1, "web", 1000), (2, "batch", 1001), (3, "short", 1000), (4, "sleeper", 0))
@@ -65,7 +69,7 @@ def raw_windows(library) -> list[RawWindow]:
 
 def build(raw: RawWindow, window_id: int) -> Window:
     wall = WALL_START + raw.start_ns - START
-    return built.build(raw, window_id, 1, wall, HOST, CGROUPS)
+    return built.build(raw, window_id, 1, wall, HOST, CGROUPS, THROTTLED)
 
 
 def windows(library) -> list[Window]:

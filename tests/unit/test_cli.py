@@ -185,7 +185,7 @@ def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
         jsonschema.validate(json.loads(line), schema)
 
 
-@pytest.mark.parametrize("table", ["summary", "tasks", "cpus"])
+@pytest.mark.parametrize("table", list(ARROW))
 def test_arrow_is_an_ipc_stream_of_one_table(run, recording, table, tmp_path):
     target = tmp_path / "out.arrow"
     assert run("show", recording, "-o", target, "--table", table)[0] == 0
@@ -285,7 +285,7 @@ def long_recording(tmp_path, windows):
     """The three windows, five times."""
     recorder = schedtel.Recorder(tmp_path / "long", window="100ms")
     for number, window in enumerate(windows * 5, 1):
-        tables = {name: renumbered(getattr(window, name), number) for name in ("summary", "tasks", "cpus")}
+        tables = {name: renumbered(getattr(window, name), number) for name in ARROW}
         recorder.write(schedtel.Window(**tables))
     return tmp_path / "long"
 
