@@ -1,5 +1,6 @@
 """Windows to test with: a short history of two CPUs and five tasks, through the programs, the loader and the tables."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -81,4 +82,4 @@ def renamed(window: Window, name: str) -> Window:
     tasks = window.tasks
     names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
     columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]
-    return Window(window.summary, pa.RecordBatch.from_arrays(columns, schema=tasks.schema), window.cpus)
+    return replace(window, tasks=pa.RecordBatch.from_arrays(columns, schema=tasks.schema))

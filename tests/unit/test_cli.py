@@ -9,6 +9,7 @@ import pytest
 
 import schedtel
 from schedtel.cli import main
+from schedtel.schema import ARROW
 
 
 @pytest.fixture

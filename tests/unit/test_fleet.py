@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import duckdb
 import polars as pl
@@ -34,7 +35,7 @@ def changed(window, **columns):
         from_list([columns[field.name]], field.type) if field.name in columns else summary.column(field.name)
         for field in summary.schema
     ]
-    return schedtel.Window(pa.RecordBatch.from_arrays(arrays, schema=summary.schema), window.tasks, window.cpus)
+    return replace(window, summary=pa.RecordBatch.from_arrays(arrays, schema=summary.schema))
 
 
 def hosts(windows, *names):

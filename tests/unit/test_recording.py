@@ -157,8 +157,8 @@ def test_a_recording_from_before_a_table_was_there_reads_without_it(recording, w
     shutil.rmtree(recording / "preemptions")
     for window, told in zip(read(recording), windows, strict=True):
         assert window.preemptions.equals(tables.empty("preemptions"))
-        assert window.throttled.equals(told.throttled)
-        assert window.tasks.equals(told.tasks)
+        assert window.throttled.to_pylist() == told.throttled.to_pylist()
+        assert window.summary.equals(told.summary)
 
 
 def test_a_table_without_rows_has_no_file(windows, tmp_path):
@@ -169,7 +169,7 @@ def test_a_table_without_rows_has_no_file(windows, tmp_path):
     assert sorted(path.name for path in (tmp_path / "preemptions").iterdir()) == ["part-000002.parquet"]
     quiet, busy = read(tmp_path)
     assert (quiet.preemptions.num_rows, quiet.throttled.num_rows) == (0, 0)
-    assert busy.preemptions.equals(windows[1].preemptions)
+    assert busy.preemptions.to_pylist() == windows[1].preemptions.to_pylist()
     assert busy.preemptions.num_rows > 0
 
 
