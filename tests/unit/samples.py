@@ -78,8 +78,15 @@ def windows(library) -> list[Window]:
 
 
 def renamed(window: Window, name: str) -> Window:
-    """The window, with every task's command and cgroup under another name."""
+    """The window, with every task's command and cgroup under another name, and whoever took its CPU."""
     tasks = window.tasks
     names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
     columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]
-    return replace(window, tasks=pa.RecordBatch.from_arrays(columns, schema=tasks.schema))
+    pairs = window.preemptions
+    who = pa.DictionaryArray.from_arrays(pa.array([0] * pairs.num_rows, pa.int32()), pa.array([name]))
+    sides = [who if column in ("victim", "preemptor") else pairs[column] for column in pairs.schema.names]
+    return replace(
+        window,
+        tasks=pa.RecordBatch.from_arrays(columns, schema=tasks.schema),
+        preemptions=pa.RecordBatch.from_arrays(sides, schema=pairs.schema),
+    )
