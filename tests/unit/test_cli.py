@@ -178,6 +178,16 @@ def test_show_groups(run, recording, by):
     assert "other" in out
 
 
+def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
+    """Of task 2: batch takes the CPU from one web at 51 ms, and gives it back at 91 ms."""
+    status, out, _ = run("show", recording, "--by", "preemption", "--count", 1)
+    assert status == 0
+    [pair] = [line.split() for line in out.splitlines() if line.startswith("web")]
+    assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
+    [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
+    assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
 def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
     schema = json.loads(run("schema")[1])
     lines = run("show", recording, "--format", "ndjson")[1].splitlines()
