@@ -23,7 +23,10 @@ class Finding:
 
 
 def check(window: Window, previous: Window | None = None) -> list[Finding]:
-    """Laws 1, 2, 3, 7 and 8 for one window, and 5 where the window before it is given; 8 is not for `preemptions="off"`."""
+    """Laws 1, 2, 3, 7 and 8 for one window, and 5 where the one before it is given.
+
+    Law 8 needs to know who preempted whom: it is not for windows collected with that off.
+    """
     findings = [_times_add_up(window), _cpus_add_up(window), _lives_are_possible(window), _nothing_lost(window)]
     findings.append(_preemptions_add_up(window))
     return findings if previous is None else [*findings, _windows_tile(previous, window)]

@@ -200,7 +200,12 @@ PREEMPTIONS = [
     Column(
         "victim_cgroup_id", pa.int64(), "", "id of the cgroup (v2); null for `other` and where told by command name"
     ),
-    Column("preemptor", _LABEL, "", "whose task took the CPU; `(idle)`: nobody's, as a bandwidth limit stops a task"),
+    Column(
+        "preemptor",
+        _LABEL,
+        "",
+        "whose task took the CPU; `(idle)`: nobody, as when a bandwidth limit stops a task; else as the victim",
+    ),
     Column("preemptor_cgroup_id", pa.int64(), "", "likewise; null for `(idle)` as well"),
     _count("count", "waits after such a switch that ended in the window"),
     _ns("wait_ns", "how long they were, summed: from losing the CPU to having one again, whoever ran meanwhile"),
