@@ -23,7 +23,8 @@ COLUMNS = {
     "tat": "tat_ns",
 }
 SORTS = ("cpu", "wait", "max wait", "invol", "vol", "tat", "rt")
-GROUPINGS = ("task", "process", "cgroup", "comm")
+#: A row of the table is one of these; of the last, a pair of groups: who preempted whom.
+GROUPINGS = ("task", "process", "cgroup", "comm", "preemption")
 
 
 @dataclass

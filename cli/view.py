@@ -171,6 +171,8 @@ class View:
 
     def _table(self, top: int, width: int) -> RenderableType:
         assert self._window is not None
+        if self.choice.by == "preemption":
+            return Padding(_pairs(self._window, top), (1, 0, 0, 0))
         batch = self._window.tasks if self.choice.by == "task" else self._window.groups(self.choice.by)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         identity = self._identity(batch)
@@ -225,6 +227,28 @@ class View:
                 notes.append(f"{words} {format_duration(row[name])}")
         state = (f"lost: {lost}", "bold red") if lost else ("nothing lost, exact", "green")
         return Text.assemble("\n", state, (" · " + " · ".join(notes), "dim"))
+
+
+def _pairs(window: Window, top: int) -> Table:
+    """Who preempted whom; below it, what looks like it and is a bandwidth limit's doing."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("victim", "preemptor"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=44)
+    for name in ("count", "wait▾", "mean wait", "max wait"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows_of(window.preemptions.slice(0, top)):
+        waits = (row["wait_ns"], row["wait_ns"] / row["count"], row["max_wait_ns"])
+        table.add_row(_party(row, "victim"), _party(row, "preemptor"), str(row["count"]), *map(format_duration, waits))
+    for row in rows_of(window.throttled.slice(0, top)):
+        if row["throttled_ns"]:
+            said = f"throttled in {row['throttled_periods']} of {row['periods']} periods"
+            table.add_row(row["cgroup"], said, "", format_duration(row["throttled_ns"]), style="yellow")
+    return table
+
+
+def _party(row: dict[str, Any], name: str) -> str:
+    """A group's name; of a cgroup that has gone, its number."""
+    return row[name] if row[name] is not None else f"cgroup {row[f'{name}_cgroup_id']} (gone)"
 
 
 def _fitting(names: list[str], width: int) -> list[str]:

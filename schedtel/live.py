@@ -12,6 +12,7 @@ from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
+from schedtel.loader import DEFAULT_PREEMPTIONS
 from schedtel.memory import Memory
 from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
@@ -42,6 +43,7 @@ class LiveSource(Source):
         ring_bytes: int = DEFAULT_RING_BYTES,
         backend: str = "auto",
         max_tasks: int = DEFAULT_MAX_TASKS,
+        preemptions: str = DEFAULT_PREEMPTIONS,
     ) -> None:
         self.window_ns = _window_length(window)
         self.filter = task_filter or Filter()
@@ -49,7 +51,7 @@ class LiveSource(Source):
         if count is not None and count < 1:
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
-        self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks)
+        self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks, preemptions)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
         self._memory = Memory()
@@ -86,8 +88,9 @@ class LiveSource(Source):
         self._edge_ns = self._loader.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
-        host = self._host.since_last()
-        return windows.build(raw, self._window_id, spanned, wall_start_ns, host, self._cgroups, self._memory)
+        counted = self._host.since_last()
+        told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
+        return windows.build(raw, self._window_id, spanned, *told, memory=self._memory)
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
@@ -144,6 +147,7 @@ def live(
     ring_bytes: int = DEFAULT_RING_BYTES,
     backend: str = "auto",
     max_tasks: int = DEFAULT_MAX_TASKS,
+    preemptions: str = DEFAULT_PREEMPTIONS,
 ) -> LiveSource:
     """Start telemetry of this machine's scheduler. Needs CAP_BPF and CAP_PERFMON.
 
@@ -156,10 +160,11 @@ def live(
         ``auto``: core if it works. The source's ``backend`` says which it is, ``not_core_because`` why auto fell back.
     :param max_tasks: how many tasks may live at a time, with bcc; those beyond have no rows and are counted in
         ``state_failed``.
+    :param preemptions: what the table of who preempted whom is told by, ``cgroup`` or ``comm``; or ``off``.
 
     The other parameters are those of :class:`schedtel.Filter`.
 
     Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
     """
     chosen = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
-    return LiveSource(window, chosen, count, duration, ring_bytes, backend, max_tasks)
+    return LiveSource(window, chosen, count, duration, ring_bytes, backend, max_tasks, preemptions)

@@ -1,4 +1,4 @@
-"""Records of the kernel in, the Arrow tables ``tasks`` and ``cpus`` out. Vectorised: no Python per row."""
+"""Records of the kernel in, Arrow tables out. Vectorised: no Python per row."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,11 +10,14 @@ from schedtel import layout
 from schedtel.arrow import bits, fixed_list, from_list, from_numpy, lists_to_numpy, to_numpy
 from schedtel.histogram import add_spills
 from schedtel.memory import Memory
-from schedtel.schema import ARROW, TASK_SUMS
+from schedtel.schema import ARROW, SPARSE, TASK_SUMS
+from schedtel.throttling import Throttled
 
 #: Identity of the row that stands for all tasks without one of their own.
 OTHER_TID = 0
 OTHER_COMM = "other"
+#: The preemptor where a task lost its CPU and nobody took it.
+NOBODY = "(idle)"
 
 
 def _fields(record: np.dtype, start: int = 0) -> dict[str, tuple[np.dtype, int]]:
@@ -170,7 +173,7 @@ def _exit_codes(status: np.ndarray, completed: np.ndarray) -> pa.Array:
 #: Table → column → numpy dtype of what becomes a column of plain values. Asking the schema costs as much as the column.
 _KINDS = {
     table: {f.name: np.dtype(f.type.to_pandas_dtype()) for f in ARROW[table] if pa.types.is_primitive(f.type)}
-    for table in ("tasks", "cpus")
+    for table in ("tasks", "cpus", *SPARSE)
 }
 
 
@@ -273,6 +276,68 @@ def cpus_batch(window_id: int, cpu_numbers: np.ndarray, banks: np.ndarray) -> pa
         "wait_histogram": waits,
     }
     return _arrow(columns, "cpus")
+
+
+def preemptions_batch(
+    window_id: int, entries: np.ndarray, by: str, path_of: Callable[[int], str | None]
+) -> pa.RecordBatch:
+    """The ``preemptions`` table of one window: a row a pair of groups, added over the CPUs; the longest wait first.
+
+    :param entries: shape (n,) of ``layout.PREEMPTION``.
+    :param by: what the groups are, ``cgroup`` or ``comm``.
+    :param path_of: cgroup id to path.
+    """
+    pairs = np.concatenate([entries["victim"]["words"], entries["preemptor"]["words"]], axis=1)
+    distinct, index = np.unique(pairs, axis=0, return_inverse=True)
+    wait, longest = (np.zeros(len(distinct), np.int64) for _ in range(2))
+    np.add.at(wait, index.reshape(-1), entries["wait_ns"].astype(np.int64))
+    np.maximum.at(longest, index.reshape(-1), entries["max_wait_ns"].astype(np.int64))
+    counts = np.bincount(index.reshape(-1), entries["count"], len(distinct)).astype(np.int64)
+    order = np.argsort(-wait, kind="stable")
+    columns: dict[str, object] = {"window_id": np.full(len(order), window_id)}
+    columns |= {"count": counts[order], "wait_ns": wait[order], "max_wait_ns": longest[order]}
+    for name, words in (("victim", distinct[order, :2]), ("preemptor", distinct[order, 2:])):
+        columns[name], columns[f"{name}_cgroup_id"] = _groups_of(words, by, path_of)
+    return _arrow(columns, "preemptions")
+
+
+def _groups_of(words: np.ndarray, by: str, path_of: Callable[[int], str | None]) -> tuple[pa.Array, pa.Array]:
+    """Groups of shape (n, 2), words of ``layout.GROUP``: their names as a dictionary of strings, and ids of cgroups."""
+    unique, index = np.unique(words, axis=0, return_inverse=True)
+    found = [_group_name(group.tobytes(), by, path_of) for group in unique]
+    known = np.array([name is not None for name in found], bool)
+    names = from_list([name for name in found if name is not None], pa.string())
+    places, index = np.cumsum(known) - 1, index.reshape(-1)
+    identified = (words[:, 0] != 0) & (by == "cgroup")
+    labels = from_numpy(places[index].astype(np.int32), known[index])
+    return pa.DictionaryArray.from_arrays(labels, names), from_numpy(words[:, 0].astype(np.int64), identified)
+
+
+def _group_name(group: bytes, by: str, path_of: Callable[[int], str | None]) -> str | None:
+    kind = group[-1]
+    if kind != layout.GROUP_NAMED:
+        return NOBODY if kind == layout.GROUP_IDLE else OTHER_COMM
+    if by == "cgroup":
+        return path_of(int.from_bytes(group[:8], "little"))
+    return group.partition(b"\0")[0].decode(errors="backslashreplace")
+
+
+def throttled_batch(window_id: int, throttled: Sequence[Throttled]) -> pa.RecordBatch:
+    """The ``throttled`` table of one window: a row a cgroup."""
+    counts = {name: np.array([getattr(t, name) for t in throttled], np.int64) for name in _THROTTLED_COUNTS}
+    names = from_list([t.cgroup for t in throttled], pa.string())
+    places = from_numpy(np.arange(len(throttled), dtype=np.int32))
+    labels = pa.DictionaryArray.from_arrays(places, names)
+    return _arrow({"window_id": np.full(len(throttled), window_id), "cgroup": labels, **counts}, "throttled")
+
+
+_THROTTLED_COUNTS = ("throttled_ns", "periods", "throttled_periods")
+
+
+def empty(table: str) -> pa.RecordBatch:
+    """A table without rows."""
+    schema = ARROW[table]
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def column(batch: pa.RecordBatch, name: str) -> np.ndarray:

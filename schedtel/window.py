@@ -1,10 +1,10 @@
-"""A window: three Arrow batches in; metrics, groups and data frames out."""
+"""A window: Arrow batches in; metrics, groups and data frames out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from schedtel.loader import RawWindow
 from schedtel.memory import Memory
 from schedtel.metrics import Metrics
 from schedtel.schema import ARROW, LOSSES, TABLES
+from schedtel.throttling import Throttled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +32,16 @@ class Window:
     """One window of telemetry.
 
     ``summary``: one row; ``tasks``: a row for each task active in the window, and ``other``; ``cpus``: a row for
-    each CPU. All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.schema`.
+    each CPU; ``preemptions``: a row for each pair of groups of which one took the CPU from the other; ``throttled``: a
+    row for each cgroup that a bandwidth limit may have stopped. All are :class:`pyarrow.RecordBatch`; the columns are
+    those of :mod:`schedtel.schema`.
     """
 
     summary: pa.RecordBatch
     tasks: pa.RecordBatch
     cpus: pa.RecordBatch
+    preemptions: pa.RecordBatch = field(default_factory=partial(tables.empty, "preemptions"))
+    throttled: pa.RecordBatch = field(default_factory=partial(tables.empty, "throttled"))
 
     @property
     def window_id(self) -> int:
@@ -151,6 +156,7 @@ def build(
     wall_start_ns: int,
     host: dict[str, object],
     cgroups: Any,
+    throttled: Sequence[Throttled] = (),
     memory: Memory | None = None,
 ) -> Window:
     """A window from what the kernel left behind and what the host counted meanwhile."""
@@ -171,7 +177,9 @@ def build(
         **({"iowait_avg": None} if "iowait_ns" in raw.unknown else {}),
     }
     arrays = [from_list([row[field.name]], field.type) for field in ARROW["summary"]]
-    return Window(pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"]), tasks, cpus)
+    summary = pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"])
+    preemptions = tables.preemptions_batch(window_id, raw.preemptions, raw.preempted_by, cgroups.path_of)
+    return Window(summary, tasks, cpus, preemptions, tables.throttled_batch(window_id, throttled))
 
 
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:

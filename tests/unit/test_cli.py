@@ -9,6 +9,7 @@ import pytest
 
 import schedtel
 from schedtel.cli import main
+from schedtel.schema import ARROW
 
 
 @pytest.fixture
@@ -180,6 +181,16 @@ def test_show_groups(run, recording, by):
     assert "other" in out
 
 
+def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
+    """Of task 2: batch takes the CPU from one web at 51 ms, and gives it back at 91 ms."""
+    status, out, _ = run("show", recording, "--by", "preemption", "--count", 1)
+    assert status == 0
+    [pair] = [line.split() for line in out.splitlines() if line.startswith("web")]
+    assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
+    [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
+    assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
 def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
     schema = json.loads(run("schema")[1])
     lines = run("show", recording, "--format", "ndjson")[1].splitlines()
@@ -188,7 +199,7 @@ def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
         jsonschema.validate(json.loads(line), schema)
 
 
-@pytest.mark.parametrize("table", ["summary", "tasks", "cpus"])
+@pytest.mark.parametrize("table", list(ARROW))
 def test_arrow_is_an_ipc_stream_of_one_table(run, recording, table, tmp_path):
     target = tmp_path / "out.arrow"
     assert run("show", recording, "-o", target, "--table", table)[0] == 0
@@ -310,7 +321,7 @@ def long_recording(tmp_path, windows):
     """The three windows, five times."""
     recorder = schedtel.Recorder(tmp_path / "long", window="100ms")
     for number, window in enumerate(windows * 5, 1):
-        tables = {name: renumbered(getattr(window, name), number) for name in ("summary", "tasks", "cpus")}
+        tables = {name: renumbered(getattr(window, name), number) for name in ARROW}
         recorder.write(schedtel.Window(**tables))
     return tmp_path / "long"
 

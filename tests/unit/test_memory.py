@@ -96,5 +96,5 @@ def test_a_window_stays_what_it_was_whatever_windows_follow(history):
 def test_windows_built_in_lent_memory_are_those_built_in_their_own(library):
     memory = Memory()
     for number, raw in enumerate(samples.raw_windows(library), 1):
-        lent = samples.built.build(raw, number, 1, 0, samples.HOST, samples.CGROUPS, memory)
+        lent = samples.built.build(raw, number, 1, 0, samples.HOST, samples.CGROUPS, memory=memory)
         assert lent.tasks.equals(samples.built.build(raw, number, 1, 0, samples.HOST, samples.CGROUPS).tasks)
