@@ -215,7 +215,22 @@ static inlined bool descends(struct task_struct *task)
 
 /* ---- reports ---- */
 
-static inlined void fold_bank(struct bank *into, const struct bank *bank)
+static inlined void fold_spills(struct wide_bank *into, const struct bank *bank)
+{
+	__u32 bucket, more;
+	int i;
+
+	for (i = 0; i < SPILLS; i++) {
+		bucket = bank->spills[i].bucket;
+		more = bank->spills[i].times << 16;
+		if (bucket < TASK_BUCKETS)
+			into->wait_histogram[bucket] += more;
+		else if (bucket < 2 * TASK_BUCKETS)
+			into->burst_tat_histogram[bucket - TASK_BUCKETS] += more;
+	}
+}
+
+static inlined void fold_bank(struct wide_bank *into, const struct bank *bank)
 {
 	int i;
 
@@ -235,6 +250,8 @@ static inlined void fold_bank(struct bank *into, const struct bank *bank)
 		into->wait_histogram[i] += bank->wait_histogram[i];
 		into->burst_tat_histogram[i] += bank->burst_tat_histogram[i];
 	}
+	if (unlikely(bank->spilled))
+		fold_spills(into, bank);
 }
 
 /* A task's life inside a window that ends at end. */

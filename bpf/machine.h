@@ -74,23 +74,31 @@ static inlined void write_end(union word *word)
 	*(volatile __u32 *)&word->seq = word->seq + 1;
 }
 
-/* floor(log2(x)) by halving: BPF has no instruction for it. */
-static inlined __u32 log2_floor(__u32 x)
+/*
+ * floor(log2(x)) by halving: BPF has no instruction for it. Without branches, since durations vary and a branch taken
+ * wrongly costs more than all of this: the sign of a difference is a step's bit.
+ */
+static inlined __u64 log2_floor(__u64 x)
 {
-	__u32 result = 0;
+	__u64 step, result;
 
-	if (x >> 16) { result = 16; x >>= 16; }
-	if (x >> 8) { result += 8; x >>= 8; }
-	if (x >> 4) { result += 4; x >>= 4; }
-	if (x >> 2) { result += 2; x >>= 2; }
-	return result + (x >> 1);
+	result = (0xffff - x) >> 63 << 4;
+	x >>= result;
+	step = (0xff - x) >> 63 << 3;
+	x >>= step;
+	result += step;
+	step = (0xf - x) >> 63 << 2;
+	x >>= step;
+	result += step;
+	step = (0x3 - x) >> 63 << 1;
+	x >>= step;
+	return result + step + (x >> 1);
 }
 
 /* 64 bits wide: in an instruction set without 32-bit ones (bcc's), the verifier loses a bound where a word is cut. */
 static inlined __u64 bucket_of(__u64 ns)
 {
-	__u64 units = ns >> 6, bucket = FINE_BUCKETS - 1;
-	__u32 exponent;
+	__u64 units = ns >> 6, bucket = FINE_BUCKETS - 1, exponent;
 
 	if (units < 16) {
 		bucket = units;
@@ -109,6 +117,37 @@ static inlined void add_sample(struct samples *samples, __u64 bucket, __u64 ns)
 	if (unlikely(ns > samples->max_ns))
 		samples->max_ns = ns;
 	samples->histogram[bucket]++;
+}
+
+/* A bucket of a task's has reached 65,536. Not 0: there is room to note it. */
+verified_once int spill(struct bank *bank, __u32 bucket)
+{
+	int i;
+
+	if (!bank)
+		return 0;
+	for (i = 0; i < SPILLS; i++) {
+		if (!bank->spills[i].times)
+			bank->spilled = i + 1;
+		else if (bank->spills[i].bucket != bucket)
+			continue;
+		bank->spills[i].bucket = bucket;
+		bank->spills[i].times++;
+		return 1;
+	}
+	return 0;
+}
+
+/* counts: one of the bank's two histograms, whose buckets are numbered from first. */
+static inlined void count_sample(struct bank *bank, __u16 *counts, __u32 first, __u64 bucket)
+{
+	__u16 count = counts[bucket] + 1;
+
+	if (unlikely(!count) && !spill(bank, first + bucket)) {
+		machine_discard();
+		return;
+	}
+	counts[bucket] = count;
 }
 
 static inlined __u64 window_start(const struct grid *grid, __u32 window)
@@ -267,7 +306,7 @@ static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct
 		return NOT_PREEMPTED;
 	}
 	bucket = bucket_of(wait);
-	bank->wait_histogram[bucket >> TASK_BUCKET_SHIFT]++;
+	count_sample(bank, bank->wait_histogram, 0, bucket >> TASK_BUCKET_SHIFT);
 	if (unlikely((__u64)wait > bank->max_wait_ns))
 		bank->max_wait_ns = wait;
 	add_sample(&cpu_bank->samples[task->selected & 1][kind], bucket, wait);
@@ -324,7 +363,7 @@ static inlined void end_burst(struct task_state *task, struct bank *bank, struct
 	bucket = bucket_of(tat);
 	bank->bursts++;
 	bank->burst_tat_sum_ns += tat;
-	bank->burst_tat_histogram[bucket >> TASK_BUCKET_SHIFT]++;
+	count_sample(bank, bank->burst_tat_histogram, TASK_BUCKETS, bucket >> TASK_BUCKET_SHIFT);
 	add_sample(&cpu_bank->samples[task->selected & 1][SAMPLE_BURST_TAT], bucket, tat);
 }
 

@@ -37,22 +37,45 @@ enum task_flag {
 	TASK_HIDDEN = 2,	/* the iterator does not reach it (another pid namespace): not followed */
 };
 
-/* What one task did in one window. Multiples of a cache line; the first line is all times. */
+/* What is counted of a task, or of several together, in one window; the first cache line is all times. */
+#define BOOKS \
+	__u64 time_ns[PHASES]; \
+	__u64 burst_tat_sum_ns; \
+	__u64 max_wait_ns; \
+	__u32 voluntary_switches; \
+	__u32 involuntary_switches; \
+	__u32 wakeups; \
+	__u32 migrations; \
+	__u32 bursts; \
+	__u32 waits_unfinished;		/* a wait, a burst that goes on past the window's edge: 0 or 1 for a task */ \
+	__u32 bursts_unfinished
+
+/*
+ * A task's histograms count in 16 bits, or the memory of a task would be twice as much. A bucket that overflows begins
+ * again at 0, and a spill says so: which bucket, of the two histograms one behind the other, and how many times.
+ */
+#define SPILLS 12
+
+struct spill {
+	__u16 bucket;
+	__u16 times;			/* of 65,536 samples each; 0: free, and so are those behind it */
+};
+
+/* What one task did in one window: multiples of a cache line. */
 struct bank {
-	__u64 time_ns[PHASES];
-	__u64 burst_tat_sum_ns;
-	__u64 max_wait_ns;
-	__u32 voluntary_switches;
-	__u32 involuntary_switches;
-	__u32 wakeups;
-	__u32 migrations;
-	__u32 bursts;
-	__u32 waits_unfinished;		/* a wait, a burst that goes on past the window's edge: 0 or 1 for a task */
-	__u32 bursts_unfinished;
+	BOOKS;
+	__u32 spilled;			/* spills in use */
+	__u16 wait_histogram[TASK_BUCKETS];
+	__u16 burst_tat_histogram[TASK_BUCKETS];
+	struct spill spills[SPILLS];
+};
+
+/* What several tasks did together. */
+struct wide_bank {
+	BOOKS;
 	__u32 reserved;
 	__u32 wait_histogram[TASK_BUCKETS];
 	__u32 burst_tat_histogram[TASK_BUCKETS];
-	__u32 padding[4];
 };
 
 /* One row of the tasks table, as it crosses the ring. */
@@ -85,7 +108,7 @@ struct task_record {
 struct folded {
 	__u64 alive_ns;
 	__u64 tasks;
-	struct bank bank;
+	struct wide_bank bank;
 };
 
 struct samples {
@@ -109,7 +132,7 @@ struct cpu_bank {
 	__u64 switches;
 	struct samples samples[2][SAMPLE_KINDS];
 	struct folded other;
-	__u64 padding[1];
+	__u64 padding[3];
 };
 
 /*

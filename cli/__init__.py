@@ -1,6 +1,7 @@
 """The command ``schedtel``: arguments in; windows on a terminal, in files or on a pipe out. One file per command."""
 
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -56,5 +57,7 @@ def main() -> None:
 
 
 def _complain(message: str) -> int:
-    click.echo("schedtel: " + " ".join(message.split()), err=True)
+    from schedtel.cli.service import with_level  # noqa: PLC0415  (see _COMMANDS)
+
+    click.echo(with_level(" ".join(message.split()), logging.ERROR), err=True)
     return USAGE_STATUS

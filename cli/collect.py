@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from schedtel.cli.options import client_options, rotation_options
+from schedtel.cli.options import client_options, log_options, rotation_options
+from schedtel.cli.service import say, set_up_log, tell_end, tell_systemd
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.sources import open_request
 from schedtel.dataset import Dataset
@@ -22,7 +23,7 @@ _INCOMPLETE = 1
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows, of all servers together.")
 @rotation_options
 @client_options
-@click.option("-q", "--quiet", is_flag=True, help="Do not report outages, and no closing summary.")
+@log_options
 def command(
     uris: tuple[str, ...],
     output: str,
@@ -30,6 +31,7 @@ def command(
     rotate_size: int,
     rotate_every: str,
     quiet: bool,
+    verbose: bool,
     **options: Any,
 ) -> int:
     """Write what several `schedtel serve` publish to one dataset, in each table a folder for each host, day and run.
@@ -37,30 +39,33 @@ def command(
     A server that is out of reach is asked again and again, at longer and longer intervals. Windows that were missed are
     noted in the table gaps. All servers get the same token. Exit status 1 if one refused for good.
     """
+    set_up_log(quiet=quiet, verbose=verbose)
     for uri in uris:
         parse_address(uri)
     open_one = open_request(options)
     dataset = Dataset(output, "", "", rotate_size << 20, rotate_every)
-    collection, kept = Collection(uris, open_one), _Kept(quiet)
+    collection, kept = Collection(uris, open_one), _Kept()
     try:
-        with stop_on_signals(collection.stop):
+        with stop_on_signals(collection.stop) as signals:
+            tell_systemd("READY=1")
             for arrival in kept.noted(collection):
                 dataset.write(arrival.window, arrival.run, arrival.facts)
                 if arrival.gap:
                     dataset.write_gap(arrival.gap, arrival.window)
                 if dataset.windows_written == count:
                     break
+        tell_end(signals)
     finally:
         collection.close()
-    kept.say(kept.describe(dataset))
+    say.info(kept.describe(dataset))
     return _INCOMPLETE if kept.refused else 0
 
 
 class _Kept:
     """What the closing summary says."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet, self.refused = quiet, 0
+    def __init__(self) -> None:
+        self.refused = 0
         self.uris: set[str] = set()
         self._causes: Counter[str] = Counter()
         self._missed = 0
@@ -70,7 +75,7 @@ class _Kept:
         for what in arrived:
             if isinstance(what, Trouble):
                 self.refused += what.final
-                self.say(f"schedtel: {what.error}{'; gave it up' if what.final else '; trying again'}")
+                say.warning("%s; %s", what.error, "gave it up" if what.final else "trying again")
                 continue
             self.uris.add(what.uri)
             if what.gap:
@@ -89,10 +94,6 @@ class _Kept:
             if causes
             else "no gaps"
         )
-
-    def say(self, line: str) -> None:
-        if not self._quiet:
-            click.echo(line, err=True)
 
 
 def _counted(count: int, what: str) -> str:

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schedtel.cli.report import name_of
+from schedtel.cli.options import bound_options, client_options
+from schedtel.cli.stories import read_stories
 from schedtel.compare import (
     BETTER,
     CONFIDENCE,
@@ -23,8 +24,7 @@ from schedtel.compare import (
     compare,
 )
 from schedtel.durations import format_duration
-from schedtel.recording import read
-from schedtel.report import Story, document_of, render, tell, unlike, write_page
+from schedtel.report import Story, document_of, render, unlike, write_page
 
 _WORDS = {
     BETTER: ("B is better", "bold green"),
@@ -66,14 +66,19 @@ _LEAST_WIDTH = 120
     show_default=True,
     help="Of the intervals; 1 minus it is the level of the verdicts.",
 )
+@bound_options
+@client_options
 def command(a: str, b: str, output: str | None, kind: str, differences: bool, **options: Any) -> None:
     """Compare recording B with recording A: every metric, the interval of its difference, and a verdict.
 
     The intervals come from drawing blocks of neighbouring windows again (bootstrap), the verdicts from p-values that
     are adjusted for the number of metrics (Holm). "no difference shown" is a verdict; fewer than 8 windows give none.
+
+    Either may be a directory, a dataset in an object store, or what `schedtel serve` has at a URI: all it remembers,
+    then what comes, until --duration, --count, or Ctrl-C. Two streams are read at the same time.
     """
-    stories = [_story(directory) for directory in (a, b)]
-    found = compare(stories[0].timeline, stories[1].timeline, **options)
+    stories = read_stories([a, b], options)
+    found = compare(stories[0].timeline, stories[1].timeline, **{name: options[name] for name in _RESAMPLING})
     if output:
         write_page(render(document_of(stories, found.as_document())), output)
     if kind == "json":
@@ -82,9 +87,7 @@ def command(a: str, b: str, output: str | None, kind: str, differences: bool, **
         _show(stories, found, differences)
 
 
-def _story(directory: str) -> Story:
-    recording = read(directory)
-    return tell(recording, name_of(directory), recording.metadata)
+_RESAMPLING = ("seed", "resamples", "confidence")
 
 
 def _document(stories: list[Story], found: Comparison) -> dict[str, Any]:

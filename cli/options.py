@@ -19,6 +19,10 @@ _WINDOWS = (
     click.option("-d", "--duration", metavar="DURATION", help="End after this time."),
     click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
 )
+_BOUNDS = (
+    click.option("-d", "--duration", metavar="DURATION", help="End after windows of this time."),
+    click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
+)
 _FILTERS = (
     click.option("-c", "--cgroup", metavar="PATH", help="Only this cgroup (v2) and those below it."),
     click.option("-p", "--pid", type=int, metavar="PID", help="Only this process and its descendants."),
@@ -120,6 +124,12 @@ _ROTATION = (
 )
 
 
+_LOG = (
+    click.option("-v", "--verbose", is_flag=True, help="A line for each event, as under systemd."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+)
+
+
 def _all(options: tuple[Decorator, ...]) -> Decorator:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -130,6 +140,8 @@ def _all(options: tuple[Decorator, ...]) -> Decorator:
 
 
 window_options = _all(_WINDOWS)
+log_options = _all(_LOG)
+bound_options = _all(_BOUNDS)
 filter_options = _all((*_FILTERS, *_LOADER))
 view_options = _all(_VIEW)
 output_options = _all(_OUTPUT)

@@ -8,7 +8,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from schedtel.cli.options import filter_options, rotation_options, window_options
+from schedtel.chronicle import Chronicle
+from schedtel.cli.options import filter_options, log_options, rotation_options, window_options
+from schedtel.cli.service import say, set_up_log, tell_end, tell_start, tell_systemd
 from schedtel.cli.session import open_session
 from schedtel.dataset import Dataset
 from schedtel.durations import format_duration
@@ -17,40 +19,51 @@ from schedtel.window import Window
 
 
 @click.command("record", short_help="Record to Parquet.")
-@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or s3://…")
+@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
 @window_options
 @filter_options
 @rotation_options
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no closing summary.")
+@log_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 def command(
-    arguments: tuple[str, ...], output: str, rotate_size: int, rotate_every: str, quiet: bool, **options: Any
+    arguments: tuple[str, ...],
+    output: str,
+    rotate_size: int,
+    rotate_every: str,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
 ) -> int:
     """Write every window to a Parquet dataset: DIR/summary, DIR/tasks, DIR/cpus.
 
-    A URI of an object store, such as s3://bucket/path, gets a dataset that many hosts may share: in each table, a
-    folder for each host, day and run.
+    A URI, such as s3://bucket/path or file:///var/lib/schedtel, gets a dataset that many hosts and runs may share: in
+    each table, a folder for each host, day and run. A recorder that starts again adds to it.
 
     The files are complete after every window; whatever ends the recording, at most the window in progress is lost.
 
     With a COMMAND, run it, and record it and its descendants until it ends; its exit status is passed on.
     """
+    told = set_up_log(quiet=quiet, verbose=verbose)
     make = Dataset if "://" in output else Recorder
     recorder, kept = make(output, options["window"], "", rotate_size << 20, rotate_every), _Totals()
     with open_session(options, arguments) as session:
         recorder.filter_text = session.source.filter.describe()
-        for window in _with_progress(session.source, recorder, quiet):
+        chronicle = Chronicle()
+        tell_start(session.source)
+        tell_systemd("READY=1")
+        for window in _with_progress(session.source, recorder, hidden=quiet or told):
             recorder.write(window)
             kept.add(window)
+            chronicle.add(window)
+        tell_end(session.signals)
         status = session.status()
-    if not quiet:
-        click.echo(kept.describe(recorder), err=True)
+    say.info(kept.describe(recorder))
     return status
 
 
-def _with_progress(windows: Iterable[Window], recorder: Recorder | Dataset, quiet: bool) -> Iterator[Window]:
+def _with_progress(windows: Iterable[Window], recorder: Recorder | Dataset, *, hidden: bool) -> Iterator[Window]:
     """The windows, with a line on stderr that says how far it has come when that is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if hidden or not sys.stderr.isatty():
         yield from windows
         return
     columns = (

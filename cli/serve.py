@@ -4,7 +4,9 @@ from typing import Any
 
 import click
 
-from schedtel.cli.options import filter_options, window_options
+from schedtel.chronicle import Chronicle
+from schedtel.cli.options import filter_options, log_options, window_options
+from schedtel.cli.service import say, set_up_log, tell_end, tell_start, tell_systemd
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
@@ -37,30 +39,31 @@ from schedtel.source import Source
 @click.option(
     "--max-subscribers", type=click.IntRange(min=1), default=64, show_default=True, help="No more streams at a time."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Do not say where it serves, and to how many it did.")
+@log_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
-def command(arguments: tuple[str, ...], directory: str | None, quiet: bool, **options: Any) -> int:
+def command(arguments: tuple[str, ...], directory: str | None, quiet: bool, verbose: bool, **options: Any) -> int:
     """Publish windows on Arrow Flight: to `schedtel subscribe`, `collect`, and any Flight client.
 
     Without a certificate and a token, only this machine is served: at 127.0.0.1, or grpc+unix:///path.
 
     With a COMMAND, run it, and serve it and its descendants until it ends; its exit status is passed on.
     """
+    set_up_log(quiet=quiet, verbose=verbose)
     terms = {name: options.pop(name) for name in _TERMS} | {"token": read_token(options.pop("token_file"))}
     if directory is None:
         with open_session(options, arguments) as session:
-            _serve(session.source, terms, quiet, session.command)
+            _serve(session.source, terms, session.command)
             return session.status()
     if arguments:
         raise UsageError("cannot serve a recording and a command at once (drop --from, or the command)")
-    _serve(read(directory), terms, quiet)
+    _serve(read(directory), terms)
     return 0
 
 
 _TERMS = ("uri", "tls_cert", "tls_key", "client_ca", "slow", "history", "max_subscribers")
 
 
-def _serve(source: Source, terms: dict[str, Any], quiet: bool, traced: TracedCommand | None = None) -> None:
+def _serve(source: Source, terms: dict[str, Any], traced: TracedCommand | None = None) -> None:
     with serve(source, **terms) as server:
 
         def end() -> None:
@@ -68,13 +71,12 @@ def _serve(source: Source, terms: dict[str, Any], quiet: bool, traced: TracedCom
             if isinstance(source, LiveSource):
                 source.stop()
 
-        with stop_on_signals(end, traced):
-            _say(f"serving on {server.uri}", quiet)
-            server.run()
+        with stop_on_signals(end, traced) as signals:
+            say.info("serving on %s", server.uri)
+            if isinstance(source, LiveSource):
+                tell_start(source)
+            tell_systemd("READY=1")
+            server.run(Chronicle().add)
+        tell_end(signals)
     streams, missed = server.members.ever, server.members.windows_missed
-    _say(f"served {streams} stream{'' if streams == 1 else 's'}, {missed} windows missed by slow ones", quiet)
-
-
-def _say(line: str, quiet: bool) -> None:
-    if not quiet:
-        click.echo(line, err=True)
+    say.info("served %d stream%s, %d windows missed by slow ones", streams, "" if streams == 1 else "s", missed)

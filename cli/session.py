@@ -23,6 +23,7 @@ class Session:
 
     source: LiveSource
     command: TracedCommand | None
+    signals: list[str]
 
     def status(self) -> int:
         """The exit status to pass on: the command's, else 0."""
@@ -44,10 +45,10 @@ def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterato
         if command:
             command.close()
         raise
-    with source, stop_on_signals(source.stop, command):
+    with source, stop_on_signals(source.stop, command) as signals:
         if command:
             command.start(source.stop)
-        yield Session(source, command)
+        yield Session(source, command, signals)
 
 
 def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
@@ -60,10 +61,15 @@ def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
 
 
 @contextlib.contextmanager
-def stop_on_signals(end: Callable[[], None], command: TracedCommand | None = None) -> Iterator[None]:
-    """Within, SIGINT, SIGTERM and SIGHUP call ``end``; all but Ctrl-C are also passed on to the command."""
+def stop_on_signals(end: Callable[[], None], command: TracedCommand | None = None) -> Iterator[list[str]]:
+    """Within, SIGINT, SIGTERM and SIGHUP call ``end``; all but Ctrl-C are also passed on to the command.
+
+    Yields a list that fills with the names of the signals that came: no handler may write to a log.
+    """
+    came: list[str] = []
 
     def stop(number: int, _frame: object) -> None:
+        came.append(signal.Signals(number).name)
         # Ctrl-C reaches the whole foreground group; the other signals only us.
         if command and number != signal.SIGINT:
             command.signal(number)
@@ -71,7 +77,7 @@ def stop_on_signals(end: Callable[[], None], command: TracedCommand | None = Non
 
     before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -35,9 +35,15 @@ def open_request(options: dict[str, Any]) -> Callable[[str, Request], Subscripti
     return lambda uri, request: Subscription(uri, token, tls, request)
 
 
-def stopped_by_signals(source: Source) -> AbstractContextManager[None]:
-    """Within, a signal ends a stream, so that what came is finished. Files are left at once, as usual."""
-    return stop_on_signals(source.stop) if isinstance(source, Subscription) else nullcontext()
+def stopped_by_signals(*sources: Source) -> AbstractContextManager[object]:
+    """Within, a signal ends the streams, so that what came is finished. Files are left at once, as usual."""
+    streams = [source for source in sources if isinstance(source, Subscription)]
+
+    def stop() -> None:
+        for stream in streams:
+            stream.stop()
+
+    return stop_on_signals(stop) if streams else nullcontext()
 
 
 def describe(source: Source) -> str:

@@ -1,16 +1,18 @@
 """``schedtel subscribe``: windows of another machine, as they end there."""
 
 import itertools
+import sys
 from typing import Any
 
 import click
 
+from schedtel.cli.choice import Choice, sort_column
 from schedtel.cli.options import client_options, output_options, view_options
-from schedtel.cli.output import format_for
+from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import stop_on_signals
-from schedtel.cli.show import show
 from schedtel.cli.sources import complain_of_missed, describe, open_stream
-from schedtel.cli.view import View, sort_column
+from schedtel.flight import Subscription
+from schedtel.flight.wire import STOP
 
 
 @click.command("subscribe", short_help="Watch what is served elsewhere.")
@@ -26,10 +28,31 @@ def command(
     """Show the windows that `schedtel serve` publishes at a URI, with the same numbers.
 
     A URI is grpc://127.0.0.1:8815, grpc+unix:///path or grpc+tls://host:port.
+
+    On a terminal it is the page of `schedtel live`, with its keys.
     """
     chosen = format_for(kind, output)
-    view = View(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
+    choice = Choice(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
     with open_stream(uri, options, history=history) as source, stop_on_signals(source.stop):
-        view.subtitle = describe(source)
-        show(itertools.islice(source, count), view, chosen, table, output)
+        choice.subtitle = describe(source)
+        windows = itertools.islice(source, count)
+        if chosen == "table" and output is None and sys.stdout.isatty():
+            from schedtel.cli.terminal import watch  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
+
+            watch(windows, choice, source.stop, lambda: _missed(source))
+            _say_goodbye(source)
+        else:
+            with opened(output) as stream:
+                write_windows(windows, stream, chosen, table, choice)
         complain_of_missed(source)
+
+
+def _missed(source: Subscription) -> str:
+    return f"{source.windows_missed} windows missed · " if source.windows_missed else ""
+
+
+def _say_goodbye(source: Subscription) -> None:
+    """Why the page has gone, where it was not the user who left."""
+    if not source.left:
+        why = "the server has stopped" if source.ended == STOP else "the run is over"
+        click.echo(f"{source.address.uri}: {why}", err=True)

@@ -9,14 +9,14 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
 
-from schedtel.cli.view import GROUPINGS, SORTS, View, sort_column
-from schedtel.live import LiveSource
+from schedtel.cli.choice import GROUPINGS, SORTS, Choice, sort_column
+from schedtel.cli.view import View
 from schedtel.window import Window
 
 #: How often the clock is drawn anew, and how soon a window or a key is noticed.
@@ -26,21 +26,37 @@ _KEYS = "q quit · b by {by} · s sort · ↑↓ rows · p {pause}"
 _End = None
 
 
-def watch(source: LiveSource, view: View) -> None:
-    """Show windows until the source ends or the user quits."""
+def pages(windows: Iterable[Window], choice: Choice) -> None:
+    """One page after the other, as wide as the terminal."""
+    console, view = Console(), View(choice)
+    for window in windows:
+        view.add(window)
+        console.print(view.render(width=console.width))
+
+
+def watch(source: Iterable[Window], choice: Choice, stop: Callable[[], None], progress: Callable[[], str]) -> None:
+    """Show windows until the source ends or the user quits. At the source's end, the last page stays on the terminal.
+
+    :param stop: makes iteration over the source finish; safe from another thread.
+    :param progress: what the last line begins with: how far the window in progress is, or the like.
+    """
     windows: queue.Queue[Window | BaseException | None] = queue.Queue()
     worker = threading.Thread(target=_collect, args=(source, windows), daemon=True)
     worker.start()
+    console = Console()
     try:
-        with _keyboard() as keys, Live(console=Console(), screen=True, auto_refresh=False) as screen:
-            _show(source, view, windows, keys, screen)
+        view = View(choice)
+        with _keyboard() as keys, Live(console=console, screen=True, auto_refresh=False) as screen:
+            over = _show(progress, view, windows, keys, screen)
+        if over and view.has_window:
+            console.print(view.render(width=console.width))
     finally:
-        source.stop()
+        stop()
         worker.join()
 
 
-def _collect(source: LiveSource, windows: "queue.Queue[Window | BaseException | None]") -> None:
-    """In a thread of its own, so that keys and the clock go on while the kernel is waited for."""
+def _collect(source: Iterable[Window], windows: "queue.Queue[Window | BaseException | None]") -> None:
+    """In a thread of its own, so that keys and the clock go on while windows are waited for."""
     try:
         for window in source:
             windows.put(window)
@@ -50,29 +66,31 @@ def _collect(source: LiveSource, windows: "queue.Queue[Window | BaseException | 
 
 
 def _show(
-    source: LiveSource,
+    progress: Callable[[], str],
     view: View,
     windows: "queue.Queue[Window | BaseException | None]",
     keys: int | None,
     screen: Live,
-) -> None:
+) -> bool:
+    """Returns whether it was the source that ended it, and not the user."""
     paused, drawn = False, 0.0
     while True:
         pressed = _read_keys(keys)
         if "q" in pressed:
-            return
+            return False
         paused ^= pressed.count("p") % 2 == 1
         for key in pressed:
-            _adjust(view, key)
+            _adjust(view.choice, key)
         new = _take_all(windows)
-        if _End in new:
-            return
         for window in new:
             if window is not None and not paused:
                 view.add(window)
+        if _End in new:
+            return True
         if new or pressed or time.monotonic() - drawn >= _REDRAW_S:
             size = screen.console.size
-            screen.update(view.render(size.height, size.width, _status(source, view, paused)), refresh=True)
+            status = progress() + _keys_now(view.choice, paused)
+            screen.update(view.render(size.height, size.width, status), refresh=True)
             drawn = time.monotonic()
 
 
@@ -87,19 +105,24 @@ def _take_all(windows: "queue.Queue[Window | BaseException | None]") -> list[Win
     return taken
 
 
-def _status(source: LiveSource, view: View, paused: bool) -> str:
-    done = round(source.elapsed * 20)
-    return "━" * done + "╌" * (20 - done) + "  " + _KEYS.format(by=view.by, pause="go on" if paused else "pause")
+def clock(elapsed: float) -> str:
+    """How much of the open window has passed, as a bar."""
+    done = round(elapsed * 20)
+    return "━" * done + "╌" * (20 - done) + "  "
 
 
-def _adjust(view: View, key: str) -> None:
+def _keys_now(choice: Choice, paused: bool) -> str:
+    return _KEYS.format(by=choice.by, pause="go on" if paused else "pause")
+
+
+def _adjust(choice: Choice, key: str) -> None:
     if key == "b":
-        view.by = _after(GROUPINGS, view.by)
+        choice.by = _after(GROUPINGS, choice.by)
     elif key == "s":
         short = {sort_column(name): name for name in SORTS}
-        view.sort = sort_column(_after(SORTS, short.get(view.sort, SORTS[-1])))
+        choice.sort = sort_column(_after(SORTS, short.get(choice.sort, SORTS[-1])))
     elif key in (_UP, _DOWN):
-        view.top = max(0, view.top + (1 if key == _DOWN else -1))
+        choice.top = max(0, choice.top + (1 if key == _DOWN else -1))
 
 
 def _after(choices: tuple[str, ...], current: str) -> str:

@@ -15,9 +15,11 @@ The modules, in the order in which data flows through them:
     bcc_loader  all of these                  → a loader
     backends    a user's choice               → a loader that works
     live        the window grid               → windows
+    memory      sizes                         → arrays, lent
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables
     metrics     samples, histogram            → distributions, fairness
+    ndjson      tables                        → text
     window      tables and metrics            → Window
     source      anything that yields windows  → Arrow streams
     storage     names                         ⇄ Parquet files, here or in an object store
@@ -25,6 +27,7 @@ The modules, in the order in which data flows through them:
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
     laws        windows                       → do the laws hold?
+    chronicle   windows                       → log lines: losses, windows held up, steps of the clock
     timeline    windows                       → at most a thousand bins of time, merged exactly
     report      timelines                     → one HTML page
     bootstrap   sums over windows             → standard errors, p-values
@@ -33,6 +36,8 @@ The modules, in the order in which data flows through them:
 
 :mod:`schedtel.schema` defines every column; :mod:`schedtel.errors` every error.
 """
+
+import logging
 
 from schedtel._version import __version__
 from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
@@ -43,6 +48,9 @@ from schedtel.metrics import Distribution, Fairness, Metrics
 from schedtel.recording import Recorder, Recording, read
 from schedtel.source import Source
 from schedtel.window import Window
+
+# What is logged is for those who ask for it; Python would print warnings of a library that nobody has set up.
+logging.getLogger("schedtel").addHandler(logging.NullHandler())
 
 __all__ = [
     "CapabilityError",

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from schedtel import bcc_compiler, core, headers, tracepoints
+from schedtel import bcc_compiler, core, headers, procfs, tracepoints
 from schedtel.bcc_loader import BccLoader
 from schedtel.btf import check_contract
 from schedtel.errors import CapabilityError
-from schedtel.filters import Filter, cgroup_root
+from schedtel.filters import SEE_ALL_CGROUPS, Filter, cgroup_root, is_whole
 from schedtel.layout import CONTRACT
 from schedtel.libbpf import BpfObject, KernelTypes, libbpf
 from schedtel.loader import missing_capabilities
@@ -46,7 +46,8 @@ def survey() -> Iterator[Answer]:
     yield _ask("privileges", _privileges)
     yield from (_ask(question, find, backend="core") for question, find in _CORE.items())
     yield from (_ask(question, find, backend="bcc") for question, find in _BCC.items())
-    yield _ask("cgroup v2 (filter --cgroup, paths)", lambda: str(cgroup_root()), needed=False)
+    yield _ask("cgroup v2 (filter --cgroup, paths)", _cgroups, needed=False)
+    yield _ask("process ids (filters --pid, --tid, a command)", _process_ids, needed=False)
     yield _bpf_statistics()
     yield _sched_ext()
 
@@ -99,6 +100,22 @@ def _privileges() -> str:
             "--ambient-caps=-all,+bpf,+perfmon schedtel ...)"
         )
     return "root" if os.geteuid() == 0 else "CAP_BPF and CAP_PERFMON"
+
+
+def _cgroups() -> str:
+    root = cgroup_root()
+    if not is_whole(root):
+        raise CapabilityError(f"{root} is only a container's part: names are ids ({SEE_ALL_CGROUPS})")
+    return str(root)
+
+
+def _process_ids() -> str:
+    if not procfs.sees_all_pids():
+        raise CapabilityError(
+            "a container's own: they cannot be filtered by, and before Linux 6.7 its tasks are all that core sees "
+            "(run it with --pid=host)"
+        )
+    return "the machine's own"
 
 
 def _attach() -> str:

@@ -5,11 +5,14 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from schedtel import procfs
 from schedtel.durations import parse_duration
 from schedtel.errors import CapabilityError, UsageError
 
 _KERNEL_THREADS = {"include": 0, "exclude": 1, "only": 2}
 _COMM_LENGTH = 16
+#: Inode of a kernfs root (fs/kernfs/dir.c), and so the id of the machine's root cgroup.
+_ROOT_CGROUP = 1
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ def _uid(uid: int) -> int:
 
 def _existing(number: int, kind: str) -> int:
     """The number, if it is that of a thread that exists, and for a process of its leader."""
+    if not procfs.sees_all_pids():
+        raise UsageError(
+            f"cannot filter by {kind} {number}: in a pid namespace it is another's number (run the container with "
+            "--pid=host)"
+        )
     try:
         with open(f"/proc/{number}/status", encoding="utf-8", errors="replace") as file:
             tgid = next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
@@ -94,18 +102,35 @@ def _comm_settings(comm: str) -> dict[str, object]:
 
 
 def cgroup_root() -> Path:
-    """Where the cgroup v2 hierarchy is mounted. Raises :class:`CapabilityError` where it is not."""
+    """Where the cgroup v2 hierarchy is mounted, all of it if possible; raises :class:`CapabilityError` if nowhere."""
+    mounts = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, source = line.partition(" - ")
         if source.startswith("cgroup2 "):
-            return Path(fields.split()[4])
+            mounts.append(Path(fields.split()[4]))
+    if mounts:
+        return next(filter(is_whole, mounts), mounts[0])
     raise CapabilityError(
         "cannot find cgroups: no cgroup v2 hierarchy is mounted (mount -t cgroup2 none /sys/fs/cgroup)"
     )
 
 
+def is_whole(root: Path) -> bool:
+    """Whether a cgroup v2 mount shows the machine's cgroups, and not only those of a container and below."""
+    try:
+        return root.stat().st_ino == _ROOT_CGROUP
+    except OSError:  # another mount hides it
+        return False
+
+
+#: What to do where only a part is to be seen.
+SEE_ALL_CGROUPS = "run the container with --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro"
+
+
 def _cgroup_settings(cgroup: str) -> dict[str, object]:
     root = cgroup_root()
+    if not is_whole(root):  # and how deep below the machine's root it is, nobody says
+        raise UsageError(f"cannot filter by cgroup {cgroup!r}: {root} is only a container's part ({SEE_ALL_CGROUPS})")
     given = Path(cgroup)
     path = given if given.is_relative_to(root) else root / cgroup.strip("/")
     if not (path / "cgroup.procs").is_file():

@@ -8,7 +8,7 @@ exactly. Histograms are merged by adding counts; percentiles are never averaged.
 
 import numpy as np
 
-from schedtel.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT
+from schedtel.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT, TASK_BUCKETS
 
 _UNIT_SHIFT = 6
 _LINEAR = 16
@@ -44,3 +44,29 @@ def percentile_ns(counts: np.ndarray, quantile: float, max_ns: int | None = None
     rank = max(1, int(np.ceil(quantile * total)))
     edge = int(edges_ns(len(counts))[1:][np.searchsorted(cumulative, rank)])
     return edge if max_ns is None else min(edge, max_ns)
+
+
+def percentiles_ns(counts: np.ndarray, quantile: float, max_ns: np.ndarray) -> np.ndarray:
+    """As :func:`percentile_ns`, of histograms of shape (n, buckets): shape (n,), -1 where there is no sample."""
+    cumulative = np.cumsum(counts, axis=1, dtype=np.int64)
+    total = cumulative[:, -1]
+    rank = np.maximum(1, np.ceil(quantile * total))
+    edges = edges_ns(counts.shape[1])[1:][np.minimum((rank > cumulative.T).sum(axis=0), counts.shape[1] - 1)]
+    return np.where(total > 0, np.minimum(edges, max_ns), -1)
+
+
+def add_spills(banks: np.ndarray, *histograms: np.ndarray) -> None:
+    """Add what the kernel's 16-bit buckets could not hold to histograms made from them.
+
+    :param banks: shape (n,) of ``layout.BANK``.
+    :param histograms: wait and burst TAT, each of shape (n or more, TASK_BUCKETS), wider integers.
+    """
+    spilled = np.flatnonzero(banks["spilled"])
+    if not len(spilled):
+        return
+    spills = banks["spills"][spilled]
+    row, entry = np.nonzero(spills["times"])
+    bucket, times = spills["bucket"][row, entry], spills["times"][row, entry].astype(np.uint32)
+    for number, counts in enumerate(histograms):
+        of_this = bucket // TASK_BUCKETS == number
+        counts[spilled[row[of_this]], bucket[of_this] % TASK_BUCKETS] += times[of_this] << 16

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
-from schedtel.filters import cgroup_root
+from schedtel.filters import cgroup_root, is_whole
 from schedtel.throttling import Throttled, Throttling, directories
 
 _SCHED_EXT = Path("/sys/kernel/sched_ext")
@@ -39,18 +39,25 @@ def new_run() -> str:
 
 
 class CgroupPaths:
-    """Looks up cgroup paths by id (the inode number of the directory) and remembers those that have gone."""
+    """Looks up cgroup paths by id (the inode number of the directory) and remembers those that have gone.
+
+    A container that sees only its own part of the cgroups would call that part ``/``, and the others nothing: there the
+    names are the ids, ``id:4711``, which are at least those of the machine.
+    """
 
     def __init__(self) -> None:
         try:
             self.root: Path | None = cgroup_root()
         except CapabilityError:
             self.root = None
+        self._named = self.root is None or is_whole(self.root)
         self._paths: dict[int, str] = {}
         self._scanned = -1.0
 
     def path_of(self, identity: int) -> str | None:
         """Path inside the hierarchy, ``/`` for its root; None when the cgroup was gone before it was ever seen."""
+        if not self._named:
+            return f"id:{identity}"
         if identity not in self._paths and self._scanned != time.monotonic() // 1:
             self._scan()
         return self._paths.get(identity)
@@ -61,7 +68,7 @@ class CgroupPaths:
             return
         for directory in directories(str(self.root)):
             try:
-                self._paths[os.stat(directory).st_ino] = "/" + os.path.relpath(directory, self.root).lstrip("./")
+                self._paths[os.stat(directory).st_ino] = "/" + directory[len(str(self.root)) :].lstrip("/")
             except OSError:  # removed meanwhile
                 continue
 

@@ -9,22 +9,37 @@ RUNNING, WAKEUP_WAIT, PREEMPT_WAIT, BLOCKED, IOWAIT, NOT_ALIVE = range(1, 7)
 SAMPLE_KINDS = ("wakeup_wait", "preempt_wait", "burst_tat")
 CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN = range(5)
 
+_BOOKS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
+    ("time_ns", "<u8", (8,)),
+    ("burst_tat_sum_ns", "<u8"),
+    ("max_wait_ns", "<u8"),
+    ("voluntary_switches", "<u4"),
+    ("involuntary_switches", "<u4"),
+    ("wakeups", "<u4"),
+    ("migrations", "<u4"),
+    ("bursts", "<u4"),
+    ("waits_unfinished", "<u4"),
+    ("bursts_unfinished", "<u4"),
+]
+
+SPILL = np.dtype([("bucket", "<u2"), ("times", "<u2")])
+
 BANK = np.dtype(
     [
-        ("time_ns", "<u8", (8,)),
-        ("burst_tat_sum_ns", "<u8"),
-        ("max_wait_ns", "<u8"),
-        ("voluntary_switches", "<u4"),
-        ("involuntary_switches", "<u4"),
-        ("wakeups", "<u4"),
-        ("migrations", "<u4"),
-        ("bursts", "<u4"),
-        ("waits_unfinished", "<u4"),
-        ("bursts_unfinished", "<u4"),
+        *_BOOKS,
+        ("spilled", "<u4"),
+        ("wait_histogram", "<u2", (TASK_BUCKETS,)),
+        ("burst_tat_histogram", "<u2", (TASK_BUCKETS,)),
+        ("spills", SPILL, (12,)),
+    ]
+)
+
+WIDE_BANK = np.dtype(
+    [
+        *_BOOKS,
         ("reserved", "<u4"),
         ("wait_histogram", "<u4", (TASK_BUCKETS,)),
         ("burst_tat_histogram", "<u4", (TASK_BUCKETS,)),
-        ("padding", "<u4", (4,)),
     ]
 )
 
@@ -55,7 +70,7 @@ TASK_RECORD = np.dtype(
     ]
 )
 
-FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("bank", BANK)])
+FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("bank", WIDE_BANK)])
 SAMPLES = np.dtype([("sum_ns", "<u8"), ("max_ns", "<u8"), ("histogram", "<u4", (FINE_BUCKETS,))])
 
 CPU_BANK = np.dtype(
@@ -64,7 +79,7 @@ CPU_BANK = np.dtype(
         ("switches", "<u8"),
         ("samples", SAMPLES, (2, len(SAMPLE_KINDS))),
         ("other", FOLDED),
-        ("padding", "<u8", (1,)),
+        ("padding", "<u8", (3,)),
     ]
 )
 
@@ -142,7 +157,9 @@ SETTINGS = np.dtype(
 
 #: C struct name → the dtype that must match it.
 CONTRACT = {
+    "spill": SPILL,
     "bank": BANK,
+    "wide_bank": WIDE_BANK,
     "task_record": TASK_RECORD,
     "folded": FOLDED,
     "samples": SAMPLES,

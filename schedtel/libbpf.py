@@ -13,6 +13,8 @@ from schedtel.refusals import advice
 _SONAMES = ("libbpf.so.1", "libbpf.so.0")
 _STRICT_ALL = 0xFFFFFFFF
 
+_KERNEL_BTF = "/sys/kernel/btf/vmlinux"
+
 #: libbpf names internal maps after the first eight letters of this.
 OBJECT_NAME = b"schedtel"
 
@@ -41,6 +43,9 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "btf__type_by_id": (c_void_p, [c_void_p, c_uint32]),
     "btf__name_by_offset": (c_char_p, [c_void_p, c_uint32]),
 }
+
+#: What functions were called before 0.6.
+_OLDER_NAMES = {"btf__raw_data": "btf__get_raw_data"}
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
@@ -90,8 +95,9 @@ class Libbpf:
     def __init__(self) -> None:
         self._library, self.soname = _open_library()
         for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self._library, name)
+            function = self._function(name)
             function.restype, function.argtypes = result, arguments
+            setattr(self, name, function)
         self._messages: list[str] = []
         self._capture = _PRINT(self._keep_message)
         self._library.libbpf_set_print(self._capture)
@@ -105,6 +111,12 @@ class Libbpf:
             ctypes.CDLL(None).vsnprintf(text, len(text), template, c_void_p(arguments))
             self._messages.append(text.value.decode(errors="replace").strip().removeprefix("libbpf: "))
         return 0
+
+    def _function(self, name: str) -> Any:
+        for known_as in (name, _OLDER_NAMES.get(name, name)):
+            if hasattr(self._library, known_as):
+                return getattr(self._library, known_as)
+        raise CapabilityError(f"cannot use {self.soname}: it has no {name}() (install libbpf 0.5 or later)")
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return getattr(self._library, name)
@@ -249,11 +261,17 @@ class KernelTypes:
         self._lib = libbpf()
         self._btf = self._lib.btf__load_vmlinux_btf()
         if not self._btf:
-            raise CapabilityError(
-                "cannot find the kernel's BTF at /sys/kernel/btf/vmlinux: this kernel was built without "
-                "CONFIG_DEBUG_INFO_BTF (use a kernel that has it)"
-            )
+            raise CapabilityError(self._why_not())
         return self
+
+    def _why_not(self) -> str:
+        if os.path.exists(_KERNEL_BTF):
+            soname = self._lib.soname
+            return f"cannot read the kernel's BTF: {soname} is older than this kernel's (install libbpf 1.0 or later)"
+        return (
+            f"cannot find the kernel's BTF at {_KERNEL_BTF}: this kernel was built without CONFIG_DEBUG_INFO_BTF "
+            "(use a kernel that has it)"
+        )
 
     def __exit__(self, *_: object) -> None:
         self._lib.btf__free(self._btf)

@@ -13,6 +13,7 @@ from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
 from schedtel.loader import DEFAULT_PREEMPTIONS
+from schedtel.memory import Memory
 from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
 from schedtel.window import Window
@@ -53,6 +54,7 @@ class LiveSource(Source):
         self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks, preemptions)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
+        self._memory = Memory()
         self._stop_ns: int | None = None
         self._window_id = 0
         begin = time.monotonic_ns()
@@ -86,14 +88,22 @@ class LiveSource(Source):
         self._edge_ns = self._loader.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
-        counted = self._host.since_last()
-        told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
+        host = self._host.since_last()
+        told = (wall_start_ns, host, self._cgroups, self._memory, self._host.throttled)
         return windows.build(raw, self._window_id, spanned, *told)
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
         edge = ((moment_ns + _NEAREST_EDGE_NS) // self.window_ns + 1) * self.window_ns
         return edge if self._end_ns is None or self._end_ns <= moment_ns + _NEAREST_EDGE_NS else min(edge, self._end_ns)
+
+    def drain(self) -> None:
+        """Take in what has come since the last window; returns at once.
+
+        For who iterates and is busy with a window for long: rows of tasks that exit wait in the ring, and those that
+        find it full are folded into ``other``. Not for another thread than the one that iterates.
+        """
+        self._loader.wait(0)
 
     @property
     def elapsed(self) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schedtel import layout
+from schedtel.histogram import add_spills
 
 #: How many tasks can be followed at a time, unless the user says otherwise.
 DEFAULT_MAX_TASKS = 16_384
@@ -187,8 +188,11 @@ def fold(into: np.ndarray, rows: np.ndarray) -> None:
     """Add rows to a FOLDED record of shape (1,)."""
     into["alive_ns"] += rows["alive_ns"].sum()
     into["tasks"] += np.uint64(np.count_nonzero(rows["alive_ns"]))
-    for name in layout.BANK.names or ():
-        values, total = rows["bank"][name], into["bank"][name]
+    bank = rows["bank"]
+    wide = {name: bank[name].astype(np.uint32) for name in ("wait_histogram", "burst_tat_histogram")}
+    add_spills(bank, *wide.values())
+    for name in set(layout.WIDE_BANK.names or ()) & set(layout.BANK.names or ()):
+        values, total = wide.get(name, bank[name]), into["bank"][name]
         total[0] = values.max(axis=0, initial=total[0]) if name == "max_wait_ns" else total[0] + values.sum(axis=0)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Self
 
 import pyarrow as pa
 
+from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
 from schedtel.schema import ARROW
 from schedtel.window import Window
@@ -47,6 +49,24 @@ class Source:
 
     def __arrow_c_schema__(self) -> object:
         return ARROW["tasks"].__arrow_c_schema__()
+
+
+def bounded(windows: Iterable[Window], count: int | None = None, duration: str | None = None) -> Iterator[Window]:
+    """The windows up to a number of them, or up to the one that completes a duration since the first began.
+
+    Raises :class:`UsageError` for what is no duration.
+    """
+    limit_ns = parse_duration(duration) if duration is not None else None
+    return itertools.islice(windows if limit_ns is None else _lasting(windows, limit_ns), count)
+
+
+def _lasting(windows: Iterable[Window], limit_ns: int) -> Iterator[Window]:
+    begin_ns = None
+    for window in windows:
+        begin_ns = window.start_ns if begin_ns is None else begin_ns
+        yield window
+        if window.end_ns - begin_ns >= limit_ns:
+            return
 
 
 class TableStream:

@@ -1,12 +1,15 @@
 """Records of the kernel in, Arrow tables out. Vectorised: no Python per row."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from schedtel import layout
-from schedtel.arrow import bits, fixed_list, from_list, from_numpy, to_numpy
+from schedtel.arrow import bits, fixed_list, from_list, from_numpy, lists_to_numpy, to_numpy
+from schedtel.histogram import add_spills
+from schedtel.memory import Memory
 from schedtel.schema import ARROW, SPARSE, TASK_SUMS
 from schedtel.throttling import Throttled
 
@@ -25,8 +28,13 @@ def _fields(record: np.dtype, start: int = 0) -> dict[str, tuple[np.dtype, int]]
 
 _BANK = _fields(layout.BANK, _fields(layout.TASK_RECORD)["bank"][1])
 _BANK_HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
+_TASK_FIELDS = layout.TASK_RECORD.names or ()
+#: A row for several tasks together: a TASK_RECORD but for the width of its histograms.
+_OTHER_RECORD = np.dtype([(n, layout.WIDE_BANK if n == "bank" else layout.TASK_RECORD[n]) for n in _TASK_FIELDS])
 #: What a record has before its histograms.
 _HEAD_WORDS = _BANK[_BANK_HISTOGRAMS[0]][1] // 8
+#: Where its histograms are, one behind the other, in words of 16 bits.
+_HISTOGRAM_WORDS = slice(4 * _HEAD_WORDS, 4 * _HEAD_WORDS + 2 * layout.TASK_BUCKETS)
 _HEAD = {
     name: field
     for name, field in (_fields(layout.TASK_RECORD) | _BANK).items()
@@ -34,16 +42,31 @@ _HEAD = {
 }
 
 
-def _columns(parts: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """The fields of some arrays of TASK_RECORD, one after the other, n records in all.
+def _columns(parts: Sequence[np.ndarray], memory: Memory) -> dict[str, np.ndarray]:
+    """The fields of an array of TASK_RECORD, and perhaps one of _OTHER_RECORD behind it, n records in all.
 
     Each is of shape (n,), longer ones of shape (words, n), histograms of shape (n, buckets); words are int64. All but
     the histograms are turned around at once: field by field, every column would fetch every record from memory again.
     """
-    words = np.empty((_HEAD_WORDS, sum(map(len, parts))), np.int64)
+    count = sum(map(len, parts))
+    words = memory.empty((_HEAD_WORDS, count), np.int64)
     np.concatenate([_words(part)[:, :_HEAD_WORDS].T for part in parts], axis=1, out=words)
     columns = {name: _column(words, kind, offset) for name, (kind, offset) in _HEAD.items()}
-    return columns | {name: np.concatenate([part["bank"][name] for part in parts]) for name in _BANK_HISTOGRAMS}
+    wide = memory.empty((len(_BANK_HISTOGRAMS), count, layout.TASK_BUCKETS), np.uint32)
+    return columns | dict(zip(_BANK_HISTOGRAMS, _histograms(wide, *parts), strict=True))
+
+
+def _histograms(out: np.ndarray, records: np.ndarray, *other: np.ndarray) -> np.ndarray:
+    """The two histograms of all rows, in an array of shape (2, n, buckets), which is returned.
+
+    As one plane of 16-bit words, since numpy takes ten times as long where it widens a field of a structured array.
+    """
+    words = _words(records).view(np.uint16)[:, _HISTOGRAM_WORDS].reshape(len(records), 2, layout.TASK_BUCKETS)
+    out[:, : len(records)] = words.transpose(1, 0, 2)
+    add_spills(records["bank"], *out)
+    for part in other:
+        out[:, len(records) :] = [part["bank"][name] for name in _BANK_HISTOGRAMS]
+    return out
 
 
 def _words(records: np.ndarray) -> np.ndarray:
@@ -90,7 +113,7 @@ def _sum_folded(folded: np.ndarray) -> np.ndarray:
     for name in ("alive_ns", "tasks"):
         total[name] = folded[name].sum()
     bank = total["bank"]
-    for name in layout.BANK.names or ():
+    for name in layout.WIDE_BANK.names or ():
         source = folded["bank"][name]
         bank[name][0] = source.max(axis=0) if name == "max_wait_ns" else source.sum(axis=0)
     return total
@@ -102,31 +125,42 @@ def _known(values: np.ndarray) -> pa.Array:
 
 
 def _runs(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where runs of equal columns of shape (words, n) begin, and their lengths: neighbours often are of one process."""
-    begins = np.ones(words.shape[1], bool)
-    begins[1:] = (words[:, 1:] != words[:, :-1]).any(axis=0)
-    starts = np.flatnonzero(begins)
-    return starts, np.diff(starts, append=len(begins))
+    """Where equal neighbours of shape (words, n) begin, and the run that each belongs to: threads of one process."""
+    begins = np.zeros(words.shape[1], bool)
+    for word in words:
+        begins[1:] |= word[1:] != word[:-1]
+    runs = begins.cumsum()
+    begins[:1] = True
+    return begins.nonzero()[0], runs
+
+
+def _distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """The distinct values in their order of appearance, and each one's index into them: int32 of shape (n,).
+
+    ``np.unique()`` would do so without Python for each value; but sorting names takes five times as long.
+    """
+    numbers: dict[Any, int] = {}
+    index = [numbers.setdefault(value, len(numbers)) for value in values.tolist()]
+    return list(numbers), np.array(index, np.int32)
 
 
 def _text(words: np.ndarray) -> pa.Array:
     """16 bytes of text of shape (2, n) as a dictionary of strings; what is not UTF-8 is escaped."""
-    starts, lengths = _runs(words)
-    unique, index = np.unique(words.T[starts].view("S16"), return_inverse=True)
-    names = [bytes(name).decode(errors="backslashreplace") for name in unique]
-    indices = np.repeat(index.astype(np.int32).reshape(-1), lengths)
-    return pa.DictionaryArray.from_arrays(from_numpy(indices), from_list(names, pa.string()))
+    starts, runs = _runs(words)
+    unique, index = _distinct(words.T[starts].view("S16").reshape(-1))
+    names = [name.decode(errors="backslashreplace") for name in unique]
+    return pa.DictionaryArray.from_arrays(from_numpy(index[runs]), from_list(names, pa.string()))
 
 
 def _cgroup_paths(ids: np.ndarray, path_of: Callable[[int], str | None]) -> pa.Array:
     """Ids of shape (n,) as a dictionary of paths; 0, the row ``other``, has none."""
-    starts, lengths = _runs(ids[np.newaxis])
-    unique, index = np.unique(ids[starts], return_inverse=True)
-    paths = [path_of(int(identity)) if identity else None for identity in unique]
+    starts, runs = _runs(ids[np.newaxis])
+    unique, index = _distinct(ids[starts])
+    paths = [path_of(identity) if identity else None for identity in unique]
     known = np.array([path is not None for path in paths], bool)
     renumbered = np.cumsum(known) - 1
     names = from_list([path for path in paths if path is not None], pa.string())
-    index = np.repeat(index, lengths)
+    index = index[runs]
     return pa.DictionaryArray.from_arrays(from_numpy(renumbered[index].astype(np.int32), known[index]), names)
 
 
@@ -161,6 +195,7 @@ def tasks_batch(
     folded: np.ndarray,
     path_of: Callable[[int], str | None],
     unknown: Sequence[str] = (),
+    memory: Memory | None = None,
 ) -> pa.RecordBatch:
     """The ``tasks`` table of one window: a row per record, then the row ``other`` if anything was folded.
 
@@ -168,18 +203,19 @@ def tasks_batch(
     :param folded: shape (m,) of ``layout.FOLDED``.
     :param path_of: cgroup id to path.
     :param unknown: columns that the loader cannot tell: null.
+    :param memory: lends most of what the table needs.
     """
     total = _sum_folded(folded)
     parts = [records, _other_record(total)] if total.view(np.uint8).any() else [records]
     own = np.arange(sum(map(len, parts))) < len(records)
-    columns = _columns(parts)
+    columns = _columns(parts, memory or Memory())
     found = _task_columns(columns, own, path_of) | _folding(window_id, total, own)
     return _arrow(found | {name: pa.nulls(len(own), ARROW["tasks"].field(name).type) for name in unknown}, "tasks")
 
 
 def _other_record(total: np.ndarray) -> np.ndarray:
     """What was folded, as a record that is nobody's: shape (1,)."""
-    other = np.zeros(1, layout.TASK_RECORD)
+    other = np.zeros(1, _OTHER_RECORD)
     other["tid"] = other["tgid"] = OTHER_TID
     other["comm"] = OTHER_COMM.encode()
     other["alive_ns"], other["bank"] = total["alive_ns"], total["bank"]
@@ -334,8 +370,7 @@ def _reduce(values: np.ndarray, starts: np.ndarray, operation: np.ufunc) -> np.n
 
 def histograms(batch: pa.RecordBatch, name: str) -> np.ndarray:
     """A histogram column as numpy of shape (rows, buckets)."""
-    values = batch.column(name)
-    return to_numpy(values.flatten()).reshape(-1, values.type.list_size)
+    return lists_to_numpy(batch.column(name))
 
 
 def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:

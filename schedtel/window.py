@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from schedtel import metrics, tables
-from schedtel.arrow import fixed_list, from_list, from_numpy, rows, to_numpy, valid
+from schedtel import metrics, ndjson, tables
+from schedtel.arrow import fixed_list, from_list, from_numpy, to_numpy, valid
 from schedtel.errors import UsageError
-from schedtel.histogram import percentile_ns
+from schedtel.histogram import percentiles_ns
 from schedtel.loader import RawWindow
+from schedtel.memory import Memory
 from schedtel.metrics import Metrics
-from schedtel.schema import ARROW, LOSSES
+from schedtel.schema import ARROW, LOSSES, TABLES
 from schedtel.throttling import Throttled
 
 if TYPE_CHECKING:
@@ -86,25 +85,11 @@ class Window:
 
     def to_ndjson(self) -> str:
         """The window as one line of JSON, by the schema that ``schedtel schema`` prints."""
-        summary, *others = (",".join(_json_rows(getattr(self, table))) for table in ARROW)
-        arrays = (f'"{table}":[{found}]' for table, found in zip([*ARROW][1:], others, strict=True))
-        return f'{{"summary":{summary},{",".join(arrays)}}}'
+        return "".join(self.ndjson_parts())
 
-
-#: Rows that are Python objects at the same time on their way to JSON: those of a big window would take 10 KB each.
-_ROWS_AT_ONCE = 128
-
-
-def _json_rows(batch: pa.RecordBatch) -> Iterator[str]:
-    for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-        for row in rows(batch.slice(start, _ROWS_AT_ONCE)):
-            yield json.dumps(row, separators=(",", ":"), allow_nan=False, default=_json_value)
-
-
-def _json_value(value: object) -> str:
-    """What JSON has no type for: a point in time, as RFC 3339."""
-    assert isinstance(value, datetime)
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    def ndjson_parts(self) -> Iterator[str]:
+        """That line in parts of some hundred rows at most, for who has more to do than to write."""
+        return ndjson.parts({name: getattr(self, name) for name in TABLES})
 
 
 def _groups(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
@@ -138,9 +123,9 @@ def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _group_waits(sums: dict[str, np.ndarray]) -> dict[str, pa.Array]:
-    waits = list(zip(sums["wait_histogram"], sums["max_wait_ns"], strict=True))
     read = {"wait_p50_ns": 0.50, "wait_p99_ns": 0.99}
-    return {name: from_list([percentile_ns(h, q, int(m)) for h, m in waits], pa.int64()) for name, q in read.items()}
+    found = {name: percentiles_ns(sums["wait_histogram"], q, sums["max_wait_ns"]) for name, q in read.items()}
+    return {name: from_numpy(values, values >= 0) for name, values in found.items()}
 
 
 def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[str, pa.Array]:
@@ -156,11 +141,12 @@ def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[
 
 
 def _group_fairness(batch: pa.RecordBatch, codes: np.ndarray, groups: int, real: np.ndarray) -> dict[str, pa.Array]:
-    arrays = [tables.column(batch, name) for name in ("cpu_ns", "wait_ns", "weight", "policy")]
-    members = [np.flatnonzero((codes == group) & real) for group in range(groups)]
-    found = [metrics.fairness(*(array[chosen] for array in arrays)) for chosen in members]
-    kinds = {"fairness_cv": "cv", "fairness_jain": "jain"}
-    return {name: from_list([getattr(f, kind) for f in found], pa.float64()) for name, kind in kinds.items()}
+    cpu_ns, wait_ns = (tables.column(batch, name)[real] for name in ("cpu_ns", "wait_ns"))
+    found = metrics.fairness_within(cpu_ns, wait_ns, codes[real], groups)
+    return {
+        name: from_numpy(values, ~np.isnan(values))
+        for name, values in zip(("fairness_cv", "fairness_jain"), found, strict=True)
+    }
 
 
 def build(
@@ -170,10 +156,11 @@ def build(
     wall_start_ns: int,
     host: dict[str, object],
     cgroups: Any,
+    memory: Memory | None = None,
     throttled: Sequence[Throttled] = (),
 ) -> Window:
     """A window from what the kernel left behind and what the host counted meanwhile."""
-    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown)
+    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown, memory)
     cpus = tables.cpus_batch(window_id, raw.cpu_numbers, raw.cpus)
     row: dict[str, object] = {
         "window_id": window_id,

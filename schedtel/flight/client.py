@@ -34,7 +34,7 @@ class Subscription(Source):
     ``metadata`` says what the server knows of them: host, kernel, window, filter, run. ``windows_missed`` counts those
     that were published and did not come, because this side was too slow; ``gap_before`` is the number of those before
     the window that was yielded last. ``ended`` says how the stream did: ``end``, the run is over; ``stop``, one side
-    left.
+    left; ``left``, it was this one.
     """
 
     def __init__(self, uri: str, token: str | None, tls: Tls, request: wire.Request) -> None:
@@ -44,7 +44,7 @@ class Subscription(Source):
         check_asking(self.address, tls, token)
         self.request = request
         self.windows_missed = self.gap_before = self.sequence = 0
-        self.ended, self._stopping, self._heard = "", False, False
+        self.ended, self.left, self._stopping, self._heard = "", False, False, False
         self._token, self._readers = token, set[Any]()
         self._client = self._connect(tls)
         try:
@@ -157,7 +157,7 @@ class Subscription(Source):
 
     def stop(self) -> None:
         """End the stream; iteration finishes. Safe in a signal handler and from a thread."""
-        self._stopping = True
+        self._stopping, self.left = True, self.left or not self.ended
         self.ended = self.ended or wire.STOP
         self._cancel()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import random
 import threading
@@ -15,6 +16,7 @@ from schedtel.flight.client import Subscription, is_permanent
 from schedtel.flight.wire import END, Request
 from schedtel.window import Window
 
+_log = logging.getLogger(__name__)
 #: Windows that wait to be written. When the disk is slow, the servers are to know it.
 _AHEAD = 16
 #: How soon a thread that waits notices that it is to stop.
@@ -106,6 +108,7 @@ class Collection:
             with self._subscribe(server.uri, server.request()) as subscription:
                 self._open[server.uri] = subscription
                 server.begin(subscription.metadata.get("run", ""))
+                _log.info("connected to %s, run %s", server.uri, server.run)
                 for window in subscription:
                     self._put(server.arrival(subscription, window))
             return None if subscription.ended == END else StreamError(f"lost {server.uri}: the server has stopped")
@@ -148,4 +151,6 @@ class _Server:
             return Arrival(self.uri, self.run, window, subscription.metadata)
         between = (last.window_id, window.window_id, missed, wall_end(last), wall_start(window))
         gap = Gap(self.uri, cause, self.run, *between)
+        counted = "an unknown number" if missed is None else missed
+        _log.warning("gap in %s before window %d: %s, %s missed", self.uri, window.window_id, cause, counted)
         return Arrival(self.uri, self.run, window, subscription.metadata, gap)

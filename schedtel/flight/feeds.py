@@ -8,6 +8,7 @@ it missed; with ``drop`` its stream ends.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from schedtel.schema import ARROW
 from schedtel.source import Source
 from schedtel.window import Window
 
+_log = logging.getLogger(__name__)
 POLICIES = ("thin", "drop")
 #: A subscriber hears something at least so often, so that either side notices when the other has gone.
 HEARTBEAT_S = 5.0
@@ -35,6 +37,7 @@ class Member:
     peer: str
     cursor: int = 0
     busy_since: float | None = None
+    windows: int = 0
     windows_missed: int = 0
 
 
@@ -51,10 +54,12 @@ class Members:
         """Let one in. Raises :class:`StreamError` when there are too many, and none turns out to have gone."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._members) < self._limit, 2 * _LOOK_S):
+                _log.warning("%s refused: %d subscribers are served already", peer, self._limit)
                 raise StreamError(f"{self._limit} subscribers are served already (serve with more --max-subscribers)")
             self.ever += 1
             member = Member(peer)
             self._members[id(member)] = member
+            _log.info("%s joined (%d present)", peer, len(self._members))
             return member
 
     def leave(self, member: Member) -> None:
@@ -62,6 +67,8 @@ class Members:
             if self._members.pop(id(member), None):
                 self.windows_missed += member.windows_missed
                 self._changed.notify()
+                took, present = (member.windows, member.windows_missed), len(self._members)
+                _log.info("%s left after %d windows, %d missed (%d present)", member.peer, *took, present)
 
     def present(self) -> list[Member]:
         with self._changed:
@@ -139,10 +146,18 @@ class LiveFeed(Feed):
     def events(self, request: Request, member: Member, gone: Callable[[], bool]) -> Iterator[Event]:
         missed = self._begin(request, member)
         while not gone():
-            event = self._next(member, missed, gone)
+            try:
+                event = self._next(member, missed, gone)
+            except StreamError as error:
+                _log.warning("%s is dropped: %s", member.peer, error)
+                raise
             if event is None:
                 return
+            # Not where it is found out: there the collector's lock is held. And once; the sum is told when it leaves.
+            if event.windows_missed and not member.windows_missed:
+                _log.warning("%s begins to miss windows: %d", member.peer, event.windows_missed)
             missed = 0 if event.kind == WINDOW else missed
+            member.windows += event.kind == WINDOW
             member.windows_missed += event.windows_missed
             member.busy_since = time.monotonic()
             yield event
@@ -201,6 +216,7 @@ class ReplayFeed(Feed):
                 return
             if sequence > after:
                 member.cursor = sequence
+                member.windows += 1
                 yield Event(WINDOW, sequence, 0, window)
         yield Event(END, member.cursor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,7 @@ from schedtel.flight.address import Address, Tls, check_serving, check_token, pr
 from schedtel.flight.feeds import Feed, LiveFeed, Member, Members
 from schedtel.source import Source
 
+_log = logging.getLogger(__name__)
 #: With the policy `drop`: a subscriber that has not taken what it was given for so long is hung up on.
 STALLED_S = 5.0
 #: How long subscribers have to take what is left when the server ends.
@@ -152,6 +154,7 @@ class _TokenCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow 
         scheme, _, token = str(given).partition(" ")
         # Of digests, so that neither the time nor a difference in length says how near a guess came.
         if not hmac.compare_digest(_digest(token.encode(errors="replace")), self._digest) or scheme != "Bearer":
+            _log.warning("a call was refused: its token is missing or wrong")
             raise fl.FlightUnauthenticatedError("the token is missing or wrong")
 
 

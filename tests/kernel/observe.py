@@ -90,3 +90,16 @@ def judge(observe, verdict, tries=8):
 def wait_stopped(process):
     """Wait until a child has stopped itself; its books do not change from then on."""
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+
+
+def assert_buckets_outgrow_16_bits(start, cpu, **options):
+    """A long window of a fast ping-pong: more bursts of one length than 16 bits can count, and none missing."""
+    with collecting("1m", **options) as collected:
+        process = start("pingpong", 500_000, cpu=cpu)
+        assert process.wait(timeout=90) == 0
+    rows = collected.rows(comm="schedtel-load")
+    assert max(max(row["burst_tat_histogram"]) for row in rows) > 65_536
+    for row in rows:
+        assert sum(row["burst_tat_histogram"]) == row["bursts"]
+        assert abs(row["bursts"] - row["voluntary_switches"]) <= 1
+    assert not collected.losses().get("samples_discarded")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bcc_here import mounted_tracefs
-from observe import collecting, judge
+from observe import assert_buckets_outgrow_16_bits, collecting, judge
 
 from schedtel import laws, procfs
 from schedtel.bcc_loader import BccLoader
@@ -301,3 +301,7 @@ def _remove(directory):
 def test_a_senseless_number_of_tasks_is_refused(number):
     with pytest.raises(UsageError, match="cannot follow"):
         BccLoader(Filter(), max_tasks=number)
+
+
+def test_a_task_counts_past_the_16_bits_of_its_buckets(start, last_cpu):
+    assert_buckets_outgrow_16_bits(start, last_cpu, backend="bcc")

@@ -168,6 +168,36 @@ def test_a_collector_that_was_stopped_marks_the_long_window_and_goes_on(start):
     assert stopped_in["window_ns"] <= 820_000_000
 
 
+def test_a_recorder_that_was_stopped_loses_no_life_and_says_so(tmp_path, start):
+    target = tmp_path / "r"
+    command = [*COMMAND, "record", "-v", "-w", "100ms", "-o", str(target)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: list(target.glob("summary/part-*.parquet")))
+    process.send_signal(signal.SIGSTOP)
+    start("storm", 200).wait()
+    time.sleep(1.2)
+    process.send_signal(signal.SIGCONT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert assert_readable_and_tiling(target) >= 3
+    windows = list(schedtel.read(target))
+    longest = max(windows, key=lambda window: window.summary["windows_spanned"][0].as_py())
+    assert longest.summary["windows_spanned"][0].as_py() >= 5
+    assert (
+        sum(
+            row["comm"] == "schedtel-load"
+            for w in windows
+            for row in w.tasks.to_pylist()
+            if row["exit_code"] is not None
+        )
+        > 200
+    )
+    assert f"schedtel: held up: window {longest.window_id} is " in said
+    assert "stopping: SIGTERM" in said.splitlines()
+
+
 def test_two_collectors_do_not_disturb_each_other(start):
     with collecting("100ms") as one, collecting("100ms") as two:
         start("storm", 500).wait()

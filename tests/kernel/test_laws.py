@@ -4,7 +4,7 @@ import subprocess
 from unittest import mock
 
 import pytest
-from observe import collecting, judge
+from observe import assert_buckets_outgrow_16_bits, collecting, judge
 
 from schedtel import laws, tables
 from schedtel.libbpf import KernelTypes
@@ -109,6 +109,10 @@ def test_histograms_count_what_the_counters_count(busy):
         assert tables.histograms(window.cpus, "wait_histogram").sum() == waits
         assert window.metrics.wakeup_wait.count + window.metrics.preempt_wait.count == waits
         assert window.metrics.burst_tat.count == tables.histograms(window.tasks, "burst_tat_histogram").sum()
+
+
+def test_a_task_counts_past_the_16_bits_of_its_buckets(start, last_cpu):
+    assert_buckets_outgrow_16_bits(start, last_cpu)
 
 
 def test_the_checker_agrees_and_can_say_no(busy):

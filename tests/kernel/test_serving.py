@@ -1,20 +1,29 @@
 """The live source on a stream: another user's process gets the numbers of the live run, whatever happens meanwhile."""
 
+import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow.flight as fl
 import pytest
 
 import schedtel
 from schedtel import laws
+from schedtel.chronicle import Chronicle
+from schedtel.flight.wire import Request
 
 COMMAND = [sys.executable, "-m", "schedtel.cli"]
 LOOPBACK = "grpc://127.0.0.1:0"
@@ -104,21 +113,24 @@ def test_a_suspended_collector_is_one_long_window_and_no_gap(serving):
         windows += [next(stream) for _ in range(12)]
         assert source.windows_missed == 0
     assert max(window.summary["windows_spanned"][0].as_py() for window in windows) >= 5
-    for before, after in itertools.pairwise(windows):
-        assert before.end_ns == after.start_ns
-        assert [finding for finding in laws.check(after, before) if not finding.holds] == []
+    assert_tiling(windows)
 
 
-def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch):
+def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch, caplog):
     """By an hour and back. Only for this process: the machine's own clock is not a test's to set."""
     steps_ns = itertools.chain([0] * 3, [3_600_000_000_000] * 3, itertools.repeat(0))
     stepping = SimpleNamespace(monotonic_ns=time.monotonic_ns, time_ns=lambda: time.time_ns() + next(steps_ns))
     monkeypatch.setattr(sys.modules["schedtel.live"], "time", stepping)
     with schedtel.live("50ms", count=9) as source, schedtel.serve(source, "grpc://127.0.0.1:0") as server:
-        server.run()
+        server.run(Chronicle().add)
         with schedtel.subscribe(server.uri, history=True) as subscription:
             windows = list(subscription)
     assert len(windows) == 9
+    told = [record.getMessage() for record in caplog.records if "wall clock" in record.getMessage()]
+    assert [line.partition(" (")[0] for line in told] == [
+        "the wall clock moved by +3600 s at window 4",
+        "the wall clock moved by -3600 s at window 7",
+    ]
     for one, other in itertools.pairwise(windows):
         assert one.end_ns == other.start_ns
         assert [finding for finding in laws.check(other, one) if not finding.holds] == []
@@ -146,28 +158,238 @@ def test_told_to_stop_it_publishes_the_open_window_and_leaves_although_somebody_
     idle.close()
 
 
-def test_what_serving_costs_is_flat_however_many_come_and_go(serving):
+class Witness:
+    """A subscriber that reads all the time, and in the end says whether anything was missing."""
+
+    def __init__(self, uri):
+        self.windows, self._error = [], None
+        self._source = schedtel.subscribe(uri)
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self):
+        try:
+            self.windows.extend(self._source)
+        except schedtel.SchedtelError as error:
+            self._error = error
+
+    def verdict(self):
+        """Leave; every window must have come, tile, and keep the laws."""
+        self._source.stop()
+        self._thread.join(20)
+        assert self._error is None
+        assert self._source.windows_missed == 0
+        assert_tiling(self.windows)
+        self._source.close()
+
+
+def assert_tiling(windows):
+    for before, after in itertools.pairwise(windows):
+        assert before.window_id + 1 == after.window_id
+        assert before.end_ns == after.start_ns
+        assert [finding for finding in laws.check(after, before) if not finding.holds] == []
+
+
+def held(process):
+    """Descriptors, threads and resident kilobytes of a process."""
+    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    return len(os.listdir(f"/proc/{process.pid}/fd")), int(status["Threads"]), int(status["VmRSS"].split()[0])
+
+
+def eventually(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_nothing(serving):
     process, uri = serving("--history", "5")  # a longer one would still be filling up
 
-    def held():
-        lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
-        status = dict(line.split(":", 1) for line in lines)
-        return len(os.listdir(f"/proc/{process.pid}/fd")), int(status["Threads"]), int(status["VmRSS"].split()[0])
+    def visit(number):
+        """In turn: two windows and goodbye, gone in the middle of a batch, gone before the first one."""
+        client = fl.connect(uri)
+        reader = client.do_get(fl.Ticket(Request("windows", start="history").ticket()))
+        for _ in range(2 - number % 3):
+            reader.read_chunk()
+        if number % 2:
+            reader.cancel()
+        client.close()
 
-    def visit(count):
-        for _ in range(count):
-            with schedtel.subscribe(uri) as source:
-                next(iter(source))
+    witness = Witness(uri)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(visit, range(50)))  # what gRPC makes once
+        time.sleep(1)
+        before = held(process)
+        list(pool.map(visit, range(1000)))
+    eventually(lambda: held(process)[0] <= before[0] + 4)
+    eventually(lambda: held(process)[1] <= before[1] + 4)
+    assert held(process)[2] <= before[2] + 30_000
+    witness.verdict()
+    assert len(witness.windows) > 20
 
-    visit(5)
-    time.sleep(1)
-    before = held()
-    visit(40)
-    time.sleep(1)
-    after = held()
-    assert after[0] <= before[0] + 12, "one a visit would be 40; some are still on their way out"
-    assert after[1] <= before[1] + 2
-    assert after[2] <= before[2] + 30_000
+
+# ---- what strangers send ----
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def frame(kind, flags, stream, payload):
+    """A frame of HTTP/2 (RFC 9113, 4.1)."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def call(path, message, length=None, compressed=0):
+    """A gRPC call with a message that says it has another length, or nothing after its head."""
+
+    def literal(text):
+        return bytes([len(text)]) + text
+
+    head = b"\x83\x86" + b"\x04" + literal(path) + b"\x01" + literal(b"localhost")  # RFC 7541, appendix A
+    head += (
+        b"\x00"
+        + literal(b"content-type")
+        + literal(b"application/grpc")
+        + b"\x00"
+        + literal(b"te")
+        + literal(b"trailers")
+    )
+    body = struct.pack(">BI", compressed, len(message) if length is None else length) + message
+    return PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, head) + frame(0, 0, 1, body)
+
+
+DO_GET = b"/arrow.flight.protocol.FlightService/DoGet"
+STRANGE = {
+    "nothing": b"",
+    "HTTP/1": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+    "noise": random.Random(7).randbytes(4096),
+    "noise after the preface": PREFACE + random.Random(8).randbytes(4096),
+    "a frame of 16 MB": PREFACE + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + bytes(1000),
+    "headers cut off": call(DO_GET, b"")[:-20],
+    "a message cut off": call(DO_GET, b"\n\x02{}", length=1000),
+    "a message of 4 GB": call(DO_GET, b"\n\x02{}", length=0xFFFFFFFF),
+    "no protobuf": call(DO_GET, random.Random(9).randbytes(200)) + frame(0, 1, 1, b""),
+    "compressed by nothing": call(DO_GET, b"\n\x02{}", compressed=1) + frame(0, 1, 1, b""),
+    "another method": call(b"/no.such.Service/Method", b"") + frame(0, 1, 1, b""),
+}
+
+
+def assert_answered(port, said, part):
+    """That a sound call, made in the same way, gets an answer with this in it: here, the schema of the windows."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as stranger:
+        stranger.sendall(said)
+        got = b""
+        while part not in got:
+            got += stranger.recv(4096)
+            assert len(got) < 65536, "more than HTTP/2 lets a server send unasked"
+
+
+def test_whatever_strangers_send_the_windows_go_on(serving, tmp_path):
+    """A hundred connections of each kind, half of which hang up, and the others never say another word."""
+    process, uri = serving("-v", "--history", "5")
+    witness, port = Witness(uri), int(uri.rpartition(":")[2])
+    eventually(lambda: len(witness.windows) > 2)
+    assert_answered(port, call(DO_GET, b"\n\x02{}"), b"windows_missed")
+    before, silent = held(process), []
+    for said in STRANGE.values():
+        for number in range(100):
+            stranger = socket.create_connection(("127.0.0.1", port))
+            with contextlib.suppress(OSError):  # it may have hung up on us already
+                stranger.sendall(said)
+            if number % 2:
+                stranger.close()
+            else:
+                silent.append(stranger)
+    begin = len(witness.windows)
+    eventually(lambda: len(witness.windows) > begin + 5)
+    for stranger in silent:
+        stranger.close()
+    eventually(lambda: held(process)[0] <= before[0] + 4)
+    eventually(lambda: held(process)[1] <= before[1] + 8)
+    assert held(process)[2] <= before[2] + 60_000
+    witness.verdict()
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.read()
+    assert process.wait(20) == 0
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("served ")
+
+
+def test_a_peer_whose_network_is_gone_is_given_up(tmp_path):
+    """Both in a network of their own, which is switched off: no FIN and no RST arrives. The minute is made seconds."""
+    program = (
+        "import subprocess, sys, threading, time, schedtel\n"
+        "from schedtel.flight import sockets\n"
+        "sockets._GONE_AFTER_S, sockets._PROBE_EVERY_S = 4, 1\n"
+        "def wait(condition):\n"
+        "    end = time.monotonic() + 30\n"
+        "    while not condition():\n"
+        "        assert time.monotonic() < end, 'it did not happen'\n"
+        "        time.sleep(0.05)\n"
+        "lo = lambda state: subprocess.run(['ip', 'link', 'set', 'lo', state], check=True)\n"
+        "client = 'import schedtel, sys\\nfor w in schedtel.subscribe(sys.argv[1]): print(w.window_id, flush=True)'\n"
+        "lo('up')\n"
+        "with schedtel.live('100ms') as source, schedtel.serve(source, 'grpc://127.0.0.1:0') as server:\n"
+        "    published = []\n"
+        "    collector = threading.Thread(target=server.run, args=(published.append,))\n"
+        "    collector.start()\n"
+        "    peer = subprocess.Popen([sys.executable, '-c', client, server.uri], stdout=subprocess.PIPE, text=True)\n"
+        "    peer.stdout.readline()\n"
+        "    lo('down')\n"
+        "    begin, count = time.monotonic(), len(published)\n"
+        "    assert server.members.present()\n"
+        "    wait(lambda: not server.members.present())\n"
+        "    print(time.monotonic() - begin, len(published) - count)\n"
+        "    peer.kill(); peer.wait(); peer.stdout.close()\n"
+        "    lo('up')\n"
+        "    with schedtel.subscribe(server.uri) as again: next(iter(again))\n"
+        "    source.stop()\n"
+        "    collector.join()\n"
+        "for a, b in zip(published, published[1:]): assert a.end_ns == b.start_ns\n"
+    )
+    if os.geteuid() or not all(map(shutil.which, ("unshare", "ip"))):
+        pytest.skip("needs root, unshare and ip to switch a network off (apt install iproute2)")
+    command = ["unshare", "--net", sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    seconds, windows = map(float, result.stdout.split())
+    assert 2 < seconds < 20, "at once would be a FIN, and a minute the setting that was not taken"
+    assert windows > 10 * seconds / 2, "and meanwhile windows went on"
+
+
+# ---- again ----
+
+
+def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_ones(serving, tmp_path):
+    socket_uri = f"grpc+unix://{tmp_path}/run/socket"
+    first, uri = serving("--listen", socket_uri)
+    assert uri == socket_uri
+    command = [*COMMAND, "serve", "-w", "100ms", "--listen", socket_uri]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 2
+    assert "somebody serves there already" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        collect = subprocess.Popen([*COMMAND, "collect", "-v", uri, "-o", str(tmp_path / "fleet")], stderr=log)
+    try:
+        eventually(lambda: list((tmp_path / "fleet").glob("summary/**/*.parquet")))
+        first.kill()
+        first.wait()
+        assert (tmp_path / "run" / "socket").exists(), "a killed server cannot take it away"
+        serving("--listen", socket_uri)
+        eventually(lambda: len(list((tmp_path / "fleet").glob("summary/*/*/run=*"))) == 2)
+        collect.send_signal(signal.SIGTERM)
+        assert collect.wait(20) == 0
+    finally:
+        collect.kill()
+        collect.wait()
+    said = (tmp_path / "log").read_text().splitlines()
+    assert [line.split(",")[0] for line in said if line.startswith("connected")] == [f"connected to {uri}"] * 2
+    assert any(line.startswith(f"schedtel: gap in {uri} before window") and "restarted" in line for line in said)
+    assert "stopping: SIGTERM" in said
 
 
 def test_serve_passes_the_exit_status_of_its_command_on():

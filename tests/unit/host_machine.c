@@ -342,3 +342,15 @@ void host_buckets_of(__u64 *ns, __u32 *buckets, __u64 count)
 	for (i = 0; i < count; i++)
 		buckets[i] = bucket_of(ns[i]);
 }
+
+/* samples: as many in that bucket of that histogram; 0 is of waits, 1 of bursts. */
+void host_count(struct bank *bank, int kind, __u64 bucket, __u64 samples)
+{
+	while (samples--)
+		count_sample(bank, kind ? bank->burst_tat_histogram : bank->wait_histogram, kind * TASK_BUCKETS, bucket);
+}
+
+void host_fold(struct wide_bank *into, struct bank *bank)
+{
+	fold_bank(into, bank);
+}

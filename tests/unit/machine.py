@@ -52,6 +52,8 @@ _SIGNATURES = {
     "host_settings": (c_void_p, []),
     "host_bucket_of": (c_uint32, [c_uint64]),
     "host_buckets_of": (None, [c_void_p, c_void_p, c_uint64]),
+    "host_count": (None, [c_void_p, c_int, c_uint64, c_uint64]),
+    "host_fold": (None, [c_void_p, c_void_p]),
 }
 
 

@@ -70,7 +70,7 @@ def raw_windows(library) -> list[RawWindow]:
 
 def build(raw: RawWindow, window_id: int) -> Window:
     wall = WALL_START + raw.start_ns - START
-    return built.build(raw, window_id, 1, wall, HOST, CGROUPS, THROTTLED)
+    return built.build(raw, window_id, 1, wall, HOST, CGROUPS, throttled=THROTTLED)
 
 
 def windows(library) -> list[Window]:

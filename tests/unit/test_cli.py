@@ -114,6 +114,9 @@ WRONG = [
     ["report", "/"],
     ["report", "/no/such/recording", "-o", "page.html"],
     ["report", "/etc/passwd", "-o", "page.html"],
+    ["report", "grpc://127.0.0.1:1", "-o", "page.html"],
+    ["compare", "/", "grpc://127.0.0.1:1"],
+    ["compare", "/", "/", "--count", "0"],
     ["compare"],
     ["compare", "/no/such/recording"],
     ["compare", "/no/such/recording", "/"],
@@ -281,6 +284,28 @@ def test_report_writes_a_page_and_says_so(run, recording, tmp_path):
     assert (status, out) == (0, "")
     assert "3 windows" in err
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_stream_is_drawn_and_compared_like_the_recording_it_is_of(run, recording, long_recording, tmp_path):
+    def figures(*arguments):
+        status, out, err = run("compare", *arguments, "--format", "json", "--resamples", "100")
+        assert (status, err) == (0, "")
+        document = json.loads(out)
+        return document["metrics"], [document[letter]["windows"] for letter in "ab"]
+
+    with schedtel.serve(schedtel.read(long_recording), "grpc://127.0.0.1:0") as server:
+        for bound, windows in (((), 15), (("-n", "5"), 5), (("-d", "150ms"), 2)):
+            found = figures(server.uri, server.uri, *bound)
+            assert found == figures(long_recording, server.uri, *bound)
+            assert found == figures(long_recording, long_recording, *bound)
+            assert found[1] == [windows, windows]
+        status, _, err = run("report", server.uri, "-n", "5", "-o", tmp_path / "page.html")
+        refused = run("report", server.uri, "-d", "soon", "-o", tmp_path / "other.html")
+    assert status == 0
+    assert "5 windows" in err
+    assert server.uri in (tmp_path / "page.html").read_text()
+    assert refused[0] == 2
+    assert len(refused[2].splitlines()) == 1
 
 
 def test_compare_says_that_three_windows_tell_nothing(run, recording):

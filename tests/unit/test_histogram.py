@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from machine import view
 
-from schedtel import metrics
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS, edges_ns, percentile_ns
+from schedtel import layout, metrics
+from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS, add_spills, edges_ns, percentile_ns, percentiles_ns
 from schedtel.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT, TASK_BUCKETS
 
 durations = st.one_of(st.integers(0, 2_000), st.integers(0, 10_000_000), st.integers(0, 130_000_000_000))
@@ -75,6 +76,58 @@ def test_the_kernel_side_agrees_with_the_edges(library, ns):
     assert bucket_of(library, np.array(ns)).tolist() == (np.searchsorted(FINE_EDGES_NS, ns, "right") - 1).tolist()
 
 
+# ---- 16 bits a bucket ----
+
+SPILLS = layout.BANK["spills"].shape[0]
+buckets = st.tuples(st.integers(0, 1), st.integers(0, TASK_BUCKETS - 1))
+counts = st.one_of(st.integers(0, 10), st.integers(65_530, 65_540), st.integers(131_070, 140_000))
+
+
+def counted(library, samples: dict[tuple[int, int], int]) -> np.ndarray:
+    """A bank, shape (1,), that the kernel side has put so many samples into: (histogram, bucket) to number."""
+    bank = np.zeros(1, layout.BANK)
+    for (kind, bucket), number in samples.items():
+        library.host_count(bank.ctypes.data, kind, bucket, number)
+    return bank
+
+
+def widened(bank: np.ndarray) -> list[np.ndarray]:
+    histograms = [bank[name].astype(np.uint32) for name in ("wait_histogram", "burst_tat_histogram")]
+    add_spills(bank, *histograms)
+    return histograms
+
+
+def non_zero(histograms) -> dict[tuple[int, int], int]:
+    found = np.concatenate([h.reshape(1, -1) for h in histograms])
+    return {(int(k), int(b)): int(found[k, b]) for k, b in np.argwhere(found)}
+
+
+@given(samples=st.dictionaries(buckets, counts, max_size=SPILLS))
+def test_a_tasks_bucket_counts_past_16_bits(library, samples):
+    bank = counted(library, samples)
+    folded = np.zeros(1, layout.WIDE_BANK)
+    library.host_fold(folded.ctypes.data, bank.ctypes.data)
+    expected = {where: number for where, number in samples.items() if number}
+    assert non_zero(widened(bank)) == expected
+    assert non_zero([folded["wait_histogram"], folded["burst_tat_histogram"]]) == expected
+
+
+def test_spills_of_one_row_stay_with_it(library):
+    banks = np.concatenate([counted(library, {(0, 3): n}) for n in (7, 65_536, 200_000)])
+    histograms = widened(banks)
+    assert histograms[0][:, 3].tolist() == [7, 65_536, 200_000]
+    assert histograms[1].sum() == 0
+
+
+def test_samples_that_no_spill_is_left_for_are_counted_as_discarded(library):
+    library.host_reset(1, 1, 2_000)
+    losses = view(library.host_control(), layout.CONTROL, 1)[0]["losses"]
+    everywhere = {(kind, bucket): 65_536 for kind in (0, 1) for bucket in range(SPILLS)}
+    bank = counted(library, everywhere)
+    assert sum(h.sum() for h in widened(bank)) + losses["samples_discarded"] == 65_536 * 2 * SPILLS
+    assert losses["samples_discarded"] == SPILLS
+
+
 @given(samples=many, quantile=st.floats(0.001, 1))
 def test_a_percentile_is_never_low_and_at_most_a_sixteenth_high(samples, quantile):
     exact, read = nearest_rank(samples, quantile), percentile_ns(fine(samples), quantile)
@@ -124,3 +177,12 @@ def test_counts_beyond_32_bits_add_up():
     counts[[20, 40]] = 4_000_000_000
     assert metrics.of_histogram(counts, 8_000_000_000, 3_000).count == 8_000_000_000
     assert percentile_ns(counts, 0.75) == FINE_EDGES_NS[41]
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 3), min_size=56, max_size=56), st.integers(0, 10**9)), max_size=5))
+def test_percentiles_of_many_histograms_are_those_of_each(rows):
+    counts = np.array([counts for counts, _ in rows], np.int64).reshape(-1, TASK_BUCKETS)
+    for quantile in (0.5, 0.99, 1.0):
+        found = percentiles_ns(counts, quantile, np.array([most for _, most in rows], np.int64))
+        each = [percentile_ns(one, quantile, most) for one, (_, most) in zip(counts, rows, strict=True)]
+        assert [None if n < 0 else n for n in found.tolist()] == each

@@ -1,0 +1,216 @@
+"""The units under what they ask for, and the cgroups and processes that a container sees."""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import sandbox
+
+import schedtel
+from schedtel.filters import cgroup_root, is_whole
+
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+UNITS = {name: str(DEPLOY / f"schedtel-{name}.service") for name in ("serve", "record")}
+COMMAND = [sys.executable, "-m", "schedtel.cli"]
+#: Nothing that a service needs, and all of it refused.
+PROBE = """
+import json, os, socket, sys
+def refused(action):
+    try:
+        action()
+    except OSError as error:
+        return error.strerror
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+import ctypes, mmap
+print(json.dumps({
+    "capabilities": [int(status[name], 16) for name in ("CapEff", "CapBnd", "CapAmb")],
+    "user": os.getuid(),
+    "no new privileges": status["NoNewPrivs"].strip(),
+    "/etc": refused(lambda: open("/etc/schedtel-probe", "w")),
+    "kernel's settings": refused(lambda: open("/proc/sys/kernel/bpf_stats_enabled", "w")),
+    "cgroups": refused(lambda: os.mkdir(sys.argv[1] + "/schedtel-probe")),
+    "packets": refused(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
+    "other users' processes": refused(lambda: os.stat("/proc/1/status")),
+    "code": refused(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)),
+    "chroot": refused(lambda: os.chroot("/")),
+}))
+"""
+
+
+@pytest.fixture
+def place():
+    """A directory that other users may enter, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o711)
+        yield Path(path)
+
+
+@pytest.fixture
+def service(place):
+    """Start a unit's command, or another one, in its sandbox; whatever still runs at the end is killed, by its pid."""
+    if os.geteuid() or not all(map(shutil.which, ("unshare", "setpriv", "systemd-analyze"))):
+        pytest.skip("needs root, unshare, setpriv and systemd-analyze to restrict a process as a unit says")
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        pytest.skip("needs libseccomp to restrict system calls (apt install libseccomp2)")
+    started, writable = [], place / "own"
+    (place / "staging").mkdir()
+    writable.mkdir(mode=0o700)
+    os.chown(writable, sandbox.DYNAMIC_USER, sandbox.DYNAMIC_USER)
+
+    def begin(name, *words, **popen):
+        namespaces = [
+            "unshare",
+            "--mount",
+            "--propagation=private",
+            *["--net"] * sandbox.is_on(UNITS[name], "PrivateNetwork"),
+        ]
+        inside = [sys.executable, sandbox.__file__, UNITS[name], str(place / "staging"), str(writable), "--"]
+        started.append(subprocess.Popen([*namespaces, *inside, *words], text=True, **popen))
+        return started[-1]
+
+    begin.directory = writable
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def systemd(place):
+    """The socket on which systemd waits for READY=1."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waiting:
+        waiting.bind(str(place / "notify"))
+        (place / "notify").chmod(0o777)
+        waiting.settimeout(60)
+        yield waiting
+
+
+def words_of(name, directory):
+    """ExecStart with this environment's command, in the test's directory and with short windows."""
+    words = sandbox.command(UNITS[name])
+    assert words[0].endswith("/schedtel")
+    places = {"grpc+unix:///run/schedtel/socket": f"grpc+unix://{directory}/socket", "5s": "200ms"}
+    places["file:///var/lib/schedtel"] = f"file://{directory}"
+    assert len(places.keys() & set(words)) == 2
+    return [*COMMAND, *(places.get(word, word) for word in words[1:])]
+
+
+def environment(systemd):
+    return {**os.environ, "NOTIFY_SOCKET": systemd.getsockname(), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_sandbox_of_a_unit_refuses_what_it_says(service, name):
+    process = service(name, sys.executable, "-c", PROBE, str(cgroup_root()), stdout=subprocess.PIPE)
+    found = json.loads(process.communicate(timeout=60)[0])
+    two = 1 << 38 | 1 << 39
+    assert found.pop("capabilities") == [two, two, two]
+    assert found.pop("user") == sandbox.DYNAMIC_USER
+    assert found.pop("no new privileges") == "1"
+    assert {what: why for what, why in found.items() if why is None} == {}
+
+
+def test_the_service_that_serves_needs_no_more_than_its_unit_allows(service, systemd):
+    words = words_of("serve", service.directory)
+    process = service("serve", *words, env=environment(systemd), stderr=subprocess.PIPE)
+    assert systemd.recv(100) == b"READY=1", process.stderr.read()
+    with schedtel.subscribe(f"grpc+unix://{service.directory}/socket") as source:
+        stream = iter(source)
+        windows = [next(stream) for _ in range(3)]
+    assert "/" in {row["cgroup"] for row in windows[-1].tasks.to_pylist()}, "names of cgroups are found"
+    assert windows[-1].summary["collector_rss_bytes"][0].as_py() < 200 << 20
+    assert os.stat(service.directory / "socket").st_mode & 0o777 == 0o600
+    process.send_signal(signal.SIGTERM)
+    assert systemd.recv(100) == b"STOPPING=1"
+    assert process.wait(20) == 0
+    assert not (service.directory / "socket").exists()
+
+
+def test_the_service_that_records_adds_a_run_with_every_start(service, systemd):
+    words = words_of("record", service.directory)
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        process = service("record", *words, env=environment(systemd), stderr=subprocess.PIPE)
+        assert systemd.recv(100) == b"READY=1", process.stderr.read()
+        seen = len(list(service.directory.glob("summary/**/part-*.parquet")))
+        while len(list(service.directory.glob("summary/**/part-*.parquet"))) == seen:
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(20) == (0 if number == signal.SIGTERM else -number)
+        if number == signal.SIGTERM:
+            assert systemd.recv(100) == b"STOPPING=1"
+    runs = {path.parent.name for path in service.directory.glob("summary/**/part-*.parquet")}
+    assert len(runs) == 3
+    assert len(list(schedtel.read(service.directory))) >= 3
+    assert {path.stat().st_mode & 0o077 for path in service.directory.rglob("*")} == {0}
+
+
+# ---- containers ----
+
+LIVE = [*COMMAND, "live", "-w", "200ms", "-n", "1"]
+
+
+@pytest.fixture
+def cgroup():
+    """A cgroup with one below it, in which a process can be put."""
+    root = cgroup_root()
+    if not is_whole(root) or not os.access(root, os.W_OK):
+        pytest.skip("needs a cgroup v2 hierarchy to make a cgroup in")
+    path = root / f"schedtel-{os.getpid()}" / ".hidden"
+    path.mkdir(parents=True)
+    yield path
+    path.rmdir()
+    path.parent.rmdir()
+
+
+def inside(cgroup, namespaces, mounts, *command):
+    """Run a command in a cgroup and in namespaces, as a container's runtime would."""
+    script = f'echo $$ > {cgroup}/cgroup.procs && exec unshare --mount {namespaces} sh -c \'{mounts} "$@"\' sh "$@"'
+    result = subprocess.run(
+        ["sh", "-c", script, "sh", *command], capture_output=True, text=True, check=False, timeout=60
+    )
+    if "unshare" in result.stderr:
+        pytest.skip(f"needs namespaces: {result.stderr.strip()}")
+    return result
+
+
+@pytest.mark.parametrize("namespaces", ["", "--cgroup"], ids=["the host's", "its own"])
+def test_a_container_that_has_the_hosts_cgroups_mounted_names_every_one(cgroup, namespaces):
+    result = inside(cgroup, namespaces, "exec", *LIVE, "--format", "ndjson", "--all-tasks")
+    assert result.returncode == 0, result.stderr
+    names = {row["cgroup"] for row in json.loads(result.stdout)["tasks"]}
+    assert names >= {"/", f"/{cgroup.parent.name}/.hidden"}
+
+
+#: What a runtime does unless it is told otherwise: of the cgroups, the container sees its own as the root.
+OWN = f"umount -R {cgroup_root().parent if 'unified' in cgroup_root().name else cgroup_root()};"
+OWN += " mkdir -p /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec"
+
+
+def test_with_its_own_cgroups_a_container_calls_them_by_their_ids(cgroup):
+    result = inside(cgroup, "--cgroup", OWN, *LIVE, "--format", "ndjson", "--all-tasks")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)["tasks"]
+    assert {row["cgroup"] for row in rows if row["tid"]} >= {"id:1", f"id:{cgroup.stat().st_ino}"}
+    assert all(row["cgroup"] == f"id:{row['cgroup_id']}" for row in rows if row["tid"])
+    refused = inside(cgroup, "--cgroup", OWN, *LIVE, "--cgroup", "/")
+    assert refused.returncode == 2
+    assert "--cgroupns=host" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["--pid", "1"], ["--tid", "1"], ["--", "true"]])
+def test_in_a_pid_namespace_no_process_is_mistaken_for_another(cgroup, words):
+    result = inside(cgroup, "--pid --fork --mount-proc", "exec", *LIVE, *words)
+    assert result.returncode == 2
+    assert "--pid=host" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
