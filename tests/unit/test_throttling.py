@@ -1,5 +1,6 @@
 """Bandwidth limits, from cpu.stat files as the kernel writes them: v1 in ns, v2 in us."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,17 @@ def test_every_directory_is_found_and_files_are_not(hierarchy):
 
 
 _BELOW = ("web", "web/api", "batch")
+
+
+def test_a_cgroup_that_goes_takes_nothing_from_the_others(hierarchy):
+    v2(hierarchy / "batch", 100, 50, 500)
+    v2(hierarchy / "web", 100, 50, 0)
+    limits = Throttling(str(hierarchy))
+    shutil.rmtree(hierarchy / "batch")
+    v2(hierarchy / "web", 101, 51, 3)
+    assert limits.since_last() == [Throttled("/web", 3_000, 1, 1)]
+
+
+def test_a_machine_without_the_controller_is_never_throttled(monkeypatch):
+    monkeypatch.setattr(throttling, "cpu_hierarchy", lambda: None)
+    assert Throttling().since_last() == []
