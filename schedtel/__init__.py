@@ -24,6 +24,7 @@ The modules, in the order in which data flows through them:
     recording   windows                       ⇄ Parquet
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
+    export      windows                       → metrics for Prometheus and OpenTelemetry
     laws        windows                       → do the laws hold?
     timeline    windows                       → at most a thousand bins of time, merged exactly
     report      timelines                     → one HTML page
