@@ -71,7 +71,9 @@ def _address(listen: str) -> Address:
     try:
         return parse_address(f"grpc://{listen}")
     except UsageError as error:
-        raise UsageError(f"cannot listen on {listen!r}: it is no address (write HOST:PORT, {DEFAULT_LISTEN})") from error
+        raise UsageError(
+            f"cannot listen on {listen!r}: it is no address (write HOST:PORT, {DEFAULT_LISTEN})"
+        ) from error
 
 
 def _check(address: Address, listen: str, encrypted: bool, token: str | None) -> None:
