@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from serving import eventually
 
 from schedtel.arrow import fixed_list
+from schedtel.histogram import edges_ns
 from schedtel.window import Window
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,11 +44,13 @@ def in_cgroups(window, paths):
 
 
 def with_waits(window, random):
-    """The window, with random waits and bursts of every length in all its histograms."""
+    """The window, with random waits and bursts of every length up to a minute in all its histograms."""
 
     def counts(batch, name):
-        shape = (batch.num_rows, batch.schema.field(name).type.list_size)
-        return fixed_list((random.pareto(0.7, shape) * random.integers(0, 2, shape)).clip(0, 1000).astype(np.uint32))
+        buckets = batch.schema.field(name).type.list_size
+        shape = (batch.num_rows, buckets)
+        drawn = (random.pareto(0.7, shape) * random.integers(0, 2, shape)).clip(0, 1000).astype(np.uint32)
+        return fixed_list(np.where(edges_ns(buckets)[1:] < 60e9, drawn, 0))
 
     histograms = {name: counts(window.tasks, name) for name in ("wait_histogram", "burst_tat_histogram")}
     waits = {"wait_histogram": counts(window.cpus, "wait_histogram")}
@@ -170,11 +174,15 @@ class Prometheus:
 
     def value(self, promql):
         """The one value of an expression; None while there is none."""
-        try:
-            found = list(self.query(promql).values())
-        except urllib.error.URLError:  # it is starting
-            return None
+        found = list(self.query(promql).values())
         return found[0] if found else None
+
+    def ready(self):
+        assert self.process.poll() is None, "Prometheus has ended"
+        try:
+            return get(f"{self.url}/-/ready")[0] == 200
+        except urllib.error.URLError:  # it does not listen yet
+            return False
 
     def close(self):
         self.process.terminate()
@@ -185,6 +193,7 @@ class Prometheus:
 def prometheus(folder, target, **options):
     server = Prometheus(folder, target, **options)
     try:
+        eventually(server.ready, 60)
         yield server
     finally:
         server.close()

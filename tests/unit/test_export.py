@@ -1,5 +1,6 @@
 """Exported sums against arithmetic on paper and against each other; who may scrape; what a collector receives."""
 
+import itertools
 import re
 import signal
 import socket
@@ -164,7 +165,7 @@ def test_exported_buckets_count_each_sample_once_and_where_it_belongs(buckets, e
 def test_no_bucket_is_wider_than_is_said(step, most):
     bounds = exported(np.zeros(FINE_BUCKETS, np.int64), 0, step).bounds_s
     assert (bounds[0], bounds[-1]) == (1.024e-6, 68.719476736)
-    assert max((high - low) / low for low, high in zip(bounds, bounds[1:], strict=False)) <= most + 1e-12
+    assert max((high - low) / low for low, high in itertools.pairwise(bounds)) <= most + 1e-12
 
 
 # ---- cgroups ----
@@ -185,7 +186,9 @@ def test_the_busiest_have_series_of_their_own_and_the_rest_are_other(windows):
     assert named(totals, "schedtel_cgroups_folded") == {(): sum(ns > 0 for ns in asked.values()) - 2}
 
 
-@given(st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=5), min_size=1, max_size=12), st.integers(0, 4))
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=5), min_size=1, max_size=12), st.integers(0, 4)
+)
 def test_whatever_comes_and_goes_no_series_goes_back_and_nothing_counts_twice(windows, history, most):
     """Windows an idle time apart, so that places are given away: a series may end, and begins again from 0."""
     cgroups, before, ended, added = CgroupTotals(most), {}, 0, 0
@@ -303,13 +306,14 @@ def test_with_a_client_authority_only_its_clients_scrape(application, pki):
         port = int(endpoint.url.split(":")[2].split("/")[0])
 
         def ask():
-            with socket.create_connection(("127.0.0.1", port), 10) as plain, trust.wrap_socket(
-                plain, server_hostname="127.0.0.1"
-            ) as secure:
+            with (
+                socket.create_connection(("127.0.0.1", port), 10) as plain,
+                trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+            ):
                 secure.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
                 return secure.recv(12)
 
-        with pytest.raises(OSError, match="certificate required|reset|EOF"):
+        with pytest.raises(OSError, match=r"certificate required|reset|EOF"):
             ask()
         trust.load_cert_chain(pki / "client.pem", pki / "client.key")
         assert ask() == b"HTTP/1.0 200"
@@ -321,9 +325,10 @@ def test_one_who_says_nothing_does_not_hold_up_the_others(application, pki):
         port = int(endpoint.url.split(":")[2].split("/")[0])
         silent = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(15)]
         trust = ssl.create_default_context(cafile=str(pki / "authority.pem"))
-        with socket.create_connection(("127.0.0.1", port), 10) as plain, trust.wrap_socket(
-            plain, server_hostname="127.0.0.1"
-        ) as secure:
+        with (
+            socket.create_connection(("127.0.0.1", port), 10) as plain,
+            trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+        ):
             secure.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             assert secure.recv(12) == b"HTTP/1.0 200"
         silent += [socket.create_connection(("127.0.0.1", port), 10) for _ in range(2)]
@@ -342,7 +347,9 @@ def test_an_address_in_use_is_refused(application):
 
 @pytest.fixture(scope="module")
 def otlp():
-    return pytest.importorskip("schedtel.export.otlp", reason="needs opentelemetry-exporter-otlp-proto-http (pip install)")
+    return pytest.importorskip(
+        "schedtel.export.otlp", reason="needs opentelemetry-exporter-otlp-proto-http (pip install)"
+    )
 
 
 def pushed(otlp, totals, **options):
@@ -424,7 +431,9 @@ def test_a_collector_that_comes_back_gets_everything(windows, otlp):
     with OtlpServer(port) as server:
         eventually(lambda: pusher.pushed, 60)
         pusher.close()
-    assert re.fullmatch(r"schedtel: cannot push to http://127.0.0.1:\d+/v1/metrics: nobody listens there; trying again", said[0])
+    assert re.fullmatch(
+        r"schedtel: cannot push to http://127.0.0.1:\d+/v1/metrics: nobody listens there; trying again", said[0]
+    )
     assert re.fullmatch(r"schedtel: pushing to \S+ again, after \d+ failed", said[1])
     assert len(said) == 2
     (point,) = metrics_of(server.requests[0])["schedtel.windows"].sum.data_points
@@ -442,7 +451,9 @@ def test_a_refusal_is_explained(windows, otlp):
     assert "it answered 400, reason: Bad Request" in said[1]
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://", "http://u:p@h", "http://h:x"])
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://", "http://u:p@h", "http://h:x"]
+)
 def test_what_is_no_url_is_refused(otlp, url):
     with pytest.raises(UsageError, match=r"no URL of a collector .*\)$"):
         otlp.Pusher(Totals(), url, 1, pytest.fail)
@@ -513,13 +524,14 @@ def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
         uri = f"grpc://127.0.0.1:{free.getsockname()[1]}"
     process, line = export("prometheus", uri, "--listen", "127.0.0.1:0")
     url = line.split()[-1]
-    for expected in (3, 6):
+    for run in (1, 2):
         source = Fed()
         with schedtel.serve(source, uri) as server:
             pump = threading.Thread(target=server.run, daemon=True)
             pump.start()
             source.feed(*windows)
-            eventually(lambda: samples(get(url)[1])["schedtel_windows_total", ()] == expected, 30)
+            wanted = ("schedtel_windows_total", ()), 3 * run
+            eventually(lambda wanted=wanted: wanted in samples(get(url)[1]).items(), 30)
             server.stop()
             source.end()
             pump.join(20)
@@ -531,7 +543,9 @@ def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
 
 @pytest.mark.parametrize(("name", "module"), [("prometheus", "prometheus_client"), ("otlp", "opentelemetry")])
 def test_a_missing_extra_is_named(name, module):
-    program = f"import sys; sys.modules[{module!r}] = None; sys.argv[0] = 'schedtel'; from schedtel.cli import main; main()"
+    program = (
+        f"import sys; sys.modules[{module!r}] = None; sys.argv[0] = 'schedtel'; from schedtel.cli import main; main()"
+    )
     arguments = ["export", name, *(["--endpoint", "http://127.0.0.1:4318"] if name == "otlp" else [])]
     command = [sys.executable, "-c", program, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
