@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -17,7 +21,8 @@ from schedtel.export.http import DEFAULT_LISTEN, Endpoint
 from schedtel.export.totals import Totals
 from schedtel.flight.address import is_uri, parse_address, read_tls, read_token
 from schedtel.flight.collect import Collection, Trouble
-from schedtel.recording import read
+from schedtel.recording import Recording, read
+from schedtel.window import Window
 
 #: What opens a served SOURCE, beside the options of where the metrics go.
 _SOURCE_OPTIONS = (
@@ -74,9 +79,9 @@ def prometheus(source: str | None, listen: str, max_cgroups: int, quiet: bool, *
     totals = Totals(max_cgroups)
     terms = {name: options.pop(name) for name in ("tls_cert", "tls_key", "client_ca")}
     terms["token"] = read_token(options.pop("token_file"))
-    with Endpoint(application(totals), listen, **terms) as endpoint:
+    with _opened(source, options, stays=True) as follow, Endpoint(application(totals), listen, **terms) as endpoint:
         _say(f"exporting on {endpoint.url}", quiet)
-        _follow(source, totals, options, stays=True)
+        follow(totals)
     _say(_windows(totals), quiet)
 
 
@@ -103,9 +108,10 @@ def otlp(source: str | None, endpoint: str, interval: str, max_cgroups: int, qui
     token_file = options.pop("token_file")
     # Not from the environment: that token is for readers of windows, and a collector is none.
     terms["token"] = read_token(token_file) if token_file else None
-    with Pusher(totals, endpoint, parse_duration(interval) / NS_PER_S, _complain, **terms) as pusher:
+    interval_s = parse_duration(interval) / NS_PER_S
+    with _opened(source, options) as follow, Pusher(totals, endpoint, interval_s, _complain, **terms) as pusher:
         _say(f"exporting to {pusher.url}", quiet)
-        _follow(source, totals, options, stays=False)
+        follow(totals)
     _say(f"{_windows(totals)}; {pusher.pushed} pushes, {pusher.failed} failed", quiet)
 
 
@@ -113,23 +119,27 @@ def _missing(extra: str, error: ModuleNotFoundError) -> CapabilityError:
     return CapabilityError(f"cannot export: {error.name} is not installed (pip install 'schedtel[{extra}]')")
 
 
-def _follow(source: str | None, totals: Totals, options: dict[str, Any], *, stays: bool) -> None:
-    """Add the source's windows until it ends or a signal comes; with ``stays``, keep a recording's sums until then."""
+@contextmanager
+def _opened(source: str | None, options: dict[str, Any], *, stays: bool = False) -> Iterator[Callable[[Totals], None]]:
+    """What adds the source's windows to totals until it ends or a signal comes; with ``stays``, a recording stays."""
     client = {name: options.pop(f"source_{name}") for name in ("token_file", "ca", "tls_cert", "tls_key")}
     if source is None:
         with open_session(options, ()) as session:
-            for window in session.source:
-                totals.add(window)
+            yield partial(_add_all, session.source)
     elif is_uri(source):
-        _follow_stream(source, totals, client)
+        parse_address(source)
+        yield partial(_follow, Collection([source], open_request(client)))
     else:
-        _replay(source, totals, stays)
+        yield partial(_replay, read(source), stays)
 
 
-def _follow_stream(uri: str, totals: Totals, client: dict[str, Any]) -> None:
+def _add_all(windows: Iterable[Window], totals: Totals) -> None:
+    for window in windows:
+        totals.add(window)
+
+
+def _follow(collection: Collection, totals: Totals) -> None:
     """Through all outages of the server, until its run is over."""
-    parse_address(uri)
-    collection = Collection([uri], open_request(client))
     try:
         with stop_on_signals(collection.stop):
             for arrival in collection:
@@ -144,13 +154,10 @@ def _follow_stream(uri: str, totals: Totals, client: dict[str, Any]) -> None:
         collection.close()
 
 
-def _replay(directory: str, totals: Totals, stays: bool) -> None:
+def _replay(recording: Recording, stays: bool, totals: Totals) -> None:
     ended = threading.Event()
     with stop_on_signals(ended.set):
-        for window in read(directory):
-            if ended.is_set():
-                return
-            totals.add(window)
+        _add_all(itertools.takewhile(lambda _: not ended.is_set(), recording), totals)
         if stays:
             ended.wait()
 
