@@ -159,7 +159,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, family: int, where: tuple[Any, ...], tls: ssl.SSLContext | None) -> None:
         self.address_family, self._tls = family, tls
         self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
-        super().__init__(where[:2], _Handler)  # type: ignore[arg-type]
+        super().__init__(where[:2], _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection. Its handshake is left to its thread, or one that says nothing would hold up all others."""

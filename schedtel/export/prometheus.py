@@ -14,15 +14,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from schedtel.export.buckets import Histogram
-from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, UNIT_WORDS, Metric
+from schedtel.export.definitions import COUNTER, HISTOGRAM, UNIT_WORDS, Metric
 from schedtel.export.totals import Series, Totals
 
 _Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-_FAMILIES: dict[str, type[_Family]] = {
-    COUNTER: CounterMetricFamily,
-    GAUGE: GaugeMetricFamily,
-    HISTOGRAM: HistogramMetricFamily,
-}
 
 
 class _TotalsCollector(Collector):
@@ -36,13 +31,18 @@ class _TotalsCollector(Collector):
 
 def _family(metric: Metric, series: list[Series]) -> _Family:
     name, unit = metric.prometheus_name, UNIT_WORDS.get(metric.unit, "")
-    family = _FAMILIES[metric.kind](name, metric.help, labels=metric.labels, unit=unit)
+    if metric.kind == HISTOGRAM:
+        histograms = HistogramMetricFamily(name, metric.help, labels=metric.labels, unit=unit)
+        for one in series:
+            assert isinstance(one.value, Histogram)
+            histograms.add_metric(one.labels, _cumulative(one.value), one.value.sum_s)
+        return histograms
+    kind = CounterMetricFamily if metric.kind == COUNTER else GaugeMetricFamily
+    numbers = kind(name, metric.help, labels=metric.labels, unit=unit)
     for one in series:
-        if isinstance(one.value, Histogram):
-            family.add_metric(one.labels, _cumulative(one.value), one.value.sum_s)  # type: ignore[arg-type]
-        else:
-            family.add_metric(one.labels, one.value)  # type: ignore[arg-type]
-    return family
+        assert not isinstance(one.value, Histogram)
+        numbers.add_metric(one.labels, one.value)
+    return numbers
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
