@@ -32,7 +32,7 @@ _SOURCE_OPTIONS = (
     click.option("--source-tls-key", metavar="FILE", help="Its key (PEM)."),
     click.option(
         "--max-cgroups",
-        type=click.IntRange(min=0),
+        type=click.IntRange(min=0, max=10_000),
         default=DEFAULT_MAX_CGROUPS,
         show_default=True,
         metavar="N",

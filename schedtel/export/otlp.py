@@ -6,6 +6,7 @@ no count. Histograms have explicit bounds: those of the exponential kind are pow
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import threading
@@ -37,8 +38,13 @@ def metrics_data(reading: Reading) -> sdk.MetricsData:
     """A reading as the SDK's data model, of the resource `schedtel` on the host that was observed."""
     metrics = [_metric(metric, series, reading.time_ns) for metric, series in reading.families]
     scope = sdk.ScopeMetrics(InstrumentationScope("schedtel", __version__), metrics, "")
-    names = {"service.name": "schedtel", "service.instance.id": reading.host, "host.name": reading.host}
-    return sdk.MetricsData([sdk.ResourceMetrics(Resource.create(names), [scope], "")])
+    return sdk.MetricsData([sdk.ResourceMetrics(_resource(reading.host), [scope], "")])
+
+
+@functools.cache
+def _resource(host: str) -> Resource:
+    """Who says it: also what OTEL_RESOURCE_ATTRIBUTES says, which is read once."""
+    return Resource.create({"service.name": "schedtel", "service.instance.id": host, "host.name": host})
 
 
 def _metric(metric: Metric, series: list[Series], time_ns: int) -> sdk.Metric:
