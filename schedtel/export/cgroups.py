@@ -69,7 +69,8 @@ class CgroupTotals:
         asked = np.bincount(codes[known], demand[known], len(paths))
         self.folded = 0
         slots = np.zeros(len(paths) + 1, np.int64)  # one more, for rows of no path where there are none
-        for at in np.argsort(-asked, kind="stable").tolist():
+        # First those that have a place: one that is active now must not be taken for idle.
+        for at in sorted(range(len(paths)), key=lambda at: (paths[at] not in self._slots, -asked[at])):
             slots[at] = self._slot(paths[at], bool(asked[at] > 0), wall_start_ns, end_ns)
         return np.where(known, slots[codes], 0)
 

@@ -218,6 +218,14 @@ def test_a_place_is_given_away_only_after_it_has_been_idle_for_long(windows):
     assert cgroups.folded == 0
 
 
+@pytest.mark.parametrize("both", [["/new", "/old"], ["/old", "/new"]])
+def test_who_runs_in_this_window_keeps_its_place_however_long_windows_are(windows, both):
+    cgroups = CgroupTotals(1)
+    cgroups.add(in_cgroups(windows[0], ["/old"]).tasks, 1, 0)
+    cgroups.add(in_cgroups(windows[0], both).tasks, 1, 3 * IDLE_NS)
+    assert [sums.path for sums in cgroups] == ["other", "/old"]
+
+
 def test_windows_without_tasks_and_rows_of_no_cgroup_are_no_trouble(windows):
     empty = schedtel.Window(windows[0].summary, windows[0].tasks.slice(0, 0), windows[0].cpus)
     totals = totals_of([empty, in_cgroups(windows[0], [None])])
@@ -552,6 +560,20 @@ def test_a_missing_extra_is_named(name, module):
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert re.fullmatch(rf"schedtel: cannot export: .* is not installed \(pip install 'schedtel\[{name}\]'\)", line)
+
+
+def test_adding_windows_imports_no_pandas(recording):
+    """It would take 40 MB, of a process that runs for as long as its machine."""
+    program = (
+        "import sys, schedtel\n"
+        "from schedtel.export.totals import Totals\n"
+        "totals = Totals()\n"
+        "for window in schedtel.read(sys.argv[1]): totals.add(window)\n"
+        "print(totals.windows, totals.read().time_ns > 0, 'pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, recording]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "3 True False"
 
 
 def test_who_does_not_export_does_not_import_the_libraries_for_it():
