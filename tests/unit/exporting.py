@@ -18,6 +18,7 @@ import pytest
 from serving import eventually
 
 from schedtel.arrow import fixed_list
+from schedtel.export.totals import Totals
 from schedtel.histogram import edges_ns
 from schedtel.window import Window
 
@@ -62,6 +63,33 @@ def samples(text):
     parser = pytest.importorskip("prometheus_client.parser", reason="needs prometheus-client (pip install)")
     families = parser.text_string_to_metric_families(text)
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+#: Of five tasks, two share one.
+GROUPS = ["/a", "/b", "/a", "/c", "/d"]
+
+
+def totals_of(windows, **options):
+    totals = Totals(**options)
+    for window in windows:
+        totals.add(window)
+    return totals
+
+
+def read(totals):
+    """A reading: metric → labels → value."""
+    return {metric: {s.labels: s.value for s in series} for metric, series in totals.read().families}
+
+
+def named(totals, name):
+    """The series of a metric, by its name in Prometheus."""
+    (found,) = [series for metric, series in read(totals).items() if metric.prometheus_name == name]
+    return found
+
+
+def scrape(totals):
+    prometheus = pytest.importorskip("schedtel.export.prometheus", reason="needs prometheus-client (pip install)")
+    return samples(prometheus.exposition(totals))
 
 
 def get(url, **headers):
