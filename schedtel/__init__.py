@@ -26,6 +26,7 @@ The modules, in the order in which data flows through them:
     recording   windows                       ⇄ Parquet
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
+    export      windows                       → metrics for Prometheus and OpenTelemetry
     laws        windows                       → do the laws hold?
     chronicle   windows                       → log lines: losses, windows held up, steps of the clock
     timeline    windows                       → at most a thousand bins of time, merged exactly

@@ -31,6 +31,12 @@ def edges_ns(buckets: int) -> np.ndarray:
     return FINE_EDGES_NS if buckets == FINE_BUCKETS else TASK_EDGES_NS
 
 
+def fine_counts(samples_ns: np.ndarray) -> np.ndarray:
+    """Samples of shape (n,) as a fine histogram, shape (FINE_BUCKETS,); what is beyond its end is in the last."""
+    buckets = np.clip(np.searchsorted(FINE_EDGES_NS, samples_ns, side="right") - 1, 0, FINE_BUCKETS - 1)
+    return np.bincount(buckets, minlength=FINE_BUCKETS)
+
+
 def percentile_ns(counts: np.ndarray, quantile: float, max_ns: int | None = None) -> int | None:
     """Upper edge of the bucket that holds the sample of rank ceil(quantile x n); None without samples.
 

@@ -180,7 +180,7 @@ CPUS = [
     _count("window_id", "number of the window in this run"),
     Column("cpu", pa.int32(), "", "CPU number"),
     _ns("busy_ns", "time with a task on the CPU"),
-    _ns("idle_ns", "time without"),
+    _ns("idle_ns", "time without a task on the CPU"),
     _ns("teardown_ns", "part of busy_ns with a task after its completion"),
     _ns("untracked_ns", "part of busy_ns with a task that the kernel hides from this user's task iterator"),
     _count("switches", "context switches, to and from idle included"),

@@ -18,7 +18,7 @@ import pyarrow as pa
 from schedtel import tables
 from schedtel.arrow import rows, valid
 from schedtel.errors import UsageError
-from schedtel.histogram import FINE_EDGES_NS, percentile_ns
+from schedtel.histogram import fine_counts, percentile_ns
 from schedtel.layout import FINE_BUCKETS, TASK_BUCKETS
 from schedtel.pairs import Preempted
 from schedtel.schema import DISTRIBUTIONS, LOSSES
@@ -213,7 +213,7 @@ def _histograms(window: Window) -> dict[str, np.ndarray]:
     return {
         "wait": tables.histograms(window.cpus, "wait_histogram").sum(axis=0, dtype=np.int64),
         **{n: tables.histograms(tasks, c)[own].sum(axis=0, dtype=np.int64) for n, c in coarse.items()},
-        **{name: _counted(samples) for name, samples in life_samples(window).items()},
+        **{name: fine_counts(samples) for name, samples in life_samples(window).items()},
     }
 
 
@@ -230,12 +230,6 @@ def life_samples(window: Window) -> dict[str, np.ndarray]:
     started = valid(tasks["first_cpu_ns"]) & (first_cpu >= start) & (first_cpu < end) & born_seen
     chosen = {"tat": completed, "rt": started}
     return {name: tables.column(tasks, f"{name}_ns")[rows_] for name, rows_ in chosen.items()}
-
-
-def _counted(samples_ns: np.ndarray) -> np.ndarray:
-    """Samples of shape (n,) as a fine histogram; what is beyond its last edge is in the last bucket."""
-    buckets = np.clip(np.searchsorted(FINE_EDGES_NS, samples_ns, side="right") - 1, 0, FINE_BUCKETS - 1)
-    return np.bincount(buckets, minlength=FINE_BUCKETS)
 
 
 def _largest_ns(name: str, row: dict[str, Any], counts: np.ndarray) -> int:

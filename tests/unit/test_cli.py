@@ -110,6 +110,22 @@ WRONG = [
     ["collect", "grpc://127.0.0.1:1"],
     ["collect", "recording", "-o", "unused"],
     ["collect", "grpc://127.0.0.1:1", "-o", "/dev/null/deeper"],
+    ["export", "graphite"],
+    ["export", "prometheus", "--listen", "9435"],
+    ["export", "prometheus", "--listen", "127.0.0.1:99999"],
+    ["export", "prometheus", "--listen", "0.0.0.0:0"],
+    ["export", "prometheus", "--listen", "no.such.host.invalid:0", "--tls-cert", "/no/such/file"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "--tls-cert", "/no/such/file", "--tls-key", "/no/such/file"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "--token-file", "/no/such/token"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "/no/such/recording"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "grpc://127.0.0.1"],
+    ["export", "prometheus", "--max-cgroups", "-1"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "--window", "1ns"],
+    ["export", "otlp"],
+    ["export", "otlp", "--endpoint", "127.0.0.1:4318"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "--interval", "often"],
+    ["export", "otlp", "--endpoint", "https://127.0.0.1:4318", "--ca", "/no/such/file"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "/no/such/recording"],
     ["report"],
     ["report", "/"],
     ["report", "/no/such/recording", "-o", "page.html"],
@@ -214,11 +230,12 @@ def test_from_and_count_choose_windows(run, recording):
 
 
 COMMANDS = ["live", "record", "show", "report", "compare", "serve", "subscribe", "collect", "doctor", "schema"]
+COMMANDS += ["export", "export prometheus", "export otlp"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(run, name):
-    status, out, _ = run(name, "--help")
+    status, out, _ = run(*name.split(), "--help")
     assert status == 0
     assert out.startswith(f"Usage: schedtel {name}")
 
