@@ -17,14 +17,13 @@ from schedtel.bcc_compiler import LoadedPrograms, source_text
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import KernelTypes
-from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, online_cpus, possible_cpus, require_capabilities
+from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, online_cpus, patiently, possible_cpus, require_capabilities
 from schedtel.pool import Pool
 from schedtel.rows import Rows
 from schedtel.seeding import Seeder, visit_cpus
 from schedtel.slots import DEFAULT_MAX_TASKS, Edges
 
 _LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
-_MOST_PASSES = 200
 #: How often the collector looks whether a CPU runs short of slots, and while one does.
 _LOOK_S, _LOOK_AGAIN_S = 0.1, 0.01
 #: How often, at most, missed events make it ask /proc who has come and gone.
@@ -134,11 +133,10 @@ class BccLoader(Loader):
     def _flush(self) -> None:
         window, busy = self._edges(), 0
         self._pool.revive()
-        for _ in range(_MOST_PASSES):
+        for _ in patiently():
             busy = self._pool.flush(window)
             if not busy:
                 break
-            time.sleep(0)
         self._control["losses"]["state_failed"] += busy
         self._control["other"] = self._pool.folded(window.number)[0]
         self._keep_up()

@@ -17,7 +17,7 @@ from schedtel.btf import check_contract
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import BpfObject, KernelTypes
-from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, possible_cpus, require_capabilities
+from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, patiently, possible_cpus, require_capabilities
 from schedtel.ring import Ring
 from schedtel.rows import Rows
 
@@ -184,13 +184,12 @@ class CoreLoader(Loader):
     def _flush(self) -> None:
         """Have every task reported for the open window; a task caught in the middle of a change is asked again."""
         self._control["other"] = np.zeros((), layout.FOLDED)
-        for _ in range(_MOST_PASSES):
+        for _ in patiently():
             self._control["tasks_busy"] = 0
             self._run_iterator("flush")
             self._drain()
             if not self._control["tasks_busy"]:
                 return
-            time.sleep(0)
         self._control["losses"]["state_failed"] += self._control["tasks_busy"]
 
     def _run_iterator(self, name: str) -> None:

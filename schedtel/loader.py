@@ -5,7 +5,7 @@ described in ``bpf/machine.h``.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,8 @@ from schedtel.rows import Rows
 _SETTLE_NS = 1_000_000
 #: An edge nearer than this when its window is about to open is given up for a later one.
 _LEAST_AHEAD_NS = 500_000
+#: How long the flush goes on asking for a task that is in the middle of a change.
+_PATIENCE_NS = 1_000_000_000
 _CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
 _CAP_SYS_ADMIN = 21
 #: What who preempted whom can be told by.
@@ -261,6 +263,18 @@ class Loader:
     def _bpf_ns_since(self) -> int | None:
         before, self._bpf_ns = self._bpf_ns, self._count_bpf_ns()
         return self._bpf_ns - before if self._bpf_ns > before else None
+
+
+def patiently() -> Iterator[None]:
+    """Turns to try something that another CPU holds up, for a second. By time and not by number: a virtual CPU that the
+    host has taken away in the middle of a program is away for as long as a thousand tries take.
+    """
+    end = time.monotonic_ns() + _PATIENCE_NS
+    while True:
+        yield
+        if time.monotonic_ns() >= end:
+            return
+        time.sleep(0)
 
 
 def online_cpus() -> set[int]:
