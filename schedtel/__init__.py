@@ -24,6 +24,11 @@ The modules, in the order in which data flows through them:
     source      anything that yields windows  → Arrow streams
     storage     names                         ⇄ Parquet files, here or in an object store
     recording   windows                       ⇄ Parquet
+    trace_text  what perf or ftrace prints    → trace_events
+    trace_order these                         → the same in the order of time
+    replay_library  bpf/replay.c              → the state machine in this process
+    replay      events, by that               → raw windows
+    imported    all of these                  → windows
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
     export      windows                       → metrics for Prometheus and OpenTelemetry
@@ -44,6 +49,7 @@ from schedtel._version import __version__
 from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
 from schedtel.filters import Filter
 from schedtel.flight import Subscription, serve, subscribe
+from schedtel.imported import ImportedTrace, import_trace
 from schedtel.live import LiveSource, live
 from schedtel.metrics import Distribution, Fairness, Metrics
 from schedtel.recording import Recorder, Recording, read
@@ -59,6 +65,7 @@ __all__ = [
     "Distribution",
     "Fairness",
     "Filter",
+    "ImportedTrace",
     "LiveSource",
     "Metrics",
     "Recorder",
@@ -71,6 +78,7 @@ __all__ = [
     "UsageError",
     "Window",
     "__version__",
+    "import_trace",
     "live",
     "read",
     "serve",
