@@ -28,7 +28,7 @@ enum leaving_state {
 	LEFT_PARKED_OR_DEAD,	/* x: dead to kernels before 4.14, and to old tools whatever is parked */
 };
 
-/* schedtel/trace_events.py declares the same layout for numpy; the sizes are compared when this is loaded. */
+/* schedtel/traces/events.py declares the same layout for numpy; the sizes are compared when this is loaded. */
 struct event {
 	u64 time_ns;
 	u32 tid;		/* whom it tells of: who leaves the CPU, is woken, forks, execs, exits */

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from schedtel.cli.options import rotation_options
 from schedtel.cli.record import Totals
 from schedtel.errors import UsageError
-from schedtel.imported import ImportedTrace
 from schedtel.recording import Recorder
-from schedtel.trace_text import FORMATS, wall_clock
+from schedtel.traces.imported import ImportedTrace
+from schedtel.traces.text import FORMATS, wall_clock
 from schedtel.window import Window
 
 #: How often what has been read is written; a part of a recording is written anew each time.

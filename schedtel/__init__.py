@@ -24,11 +24,7 @@ The modules, in the order in which data flows through them:
     source      anything that yields windows  → Arrow streams
     storage     names                         ⇄ Parquet files, here or in an object store
     recording   windows                       ⇄ Parquet
-    trace_text  what perf or ftrace prints    → trace_events
-    trace_order these                         → the same in the order of time
-    replay_library  bpf/replay.c              → the state machine in this process
-    replay      events, by that               → raw windows
-    imported    all of these                  → windows
+    traces      what perf or ftrace printed   → windows, by the same state machine
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
     export      windows                       → metrics for Prometheus and OpenTelemetry
@@ -49,11 +45,11 @@ from schedtel._version import __version__
 from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
 from schedtel.filters import Filter
 from schedtel.flight import Subscription, serve, subscribe
-from schedtel.imported import ImportedTrace, import_trace
 from schedtel.live import LiveSource, live
 from schedtel.metrics import Distribution, Fairness, Metrics
 from schedtel.recording import Recorder, Recording, read
 from schedtel.source import Source
+from schedtel.traces import ImportedTrace, import_trace
 from schedtel.window import Window
 
 # What is logged is for those who ask for it; Python would print warnings of a library that nobody has set up.

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from traces import FTRACE, PERF, PLUGIN
 
 import schedtel
-from schedtel import replay_library
 from schedtel.cli import group, main
 from schedtel.errors import CapabilityError, RecordingError, UsageError
+from schedtel.traces import library
+from schedtel.traces.text import wall_clock
 
 IDLE, IDLE1, A, B, C = ("swapper/0", 0), ("swapper/1", 0), ("task-a", 101), ("task-b", 102), ("task-c", 103)
 MS = 1_000_000
@@ -23,7 +24,7 @@ START = 1_000 * MS
 @pytest.fixture(autouse=True)
 def _compiler():
     try:
-        replay_library.replay_library()
+        library.replay_library()
     except CapabilityError as error:
         pytest.skip(str(error))
 
@@ -348,9 +349,7 @@ def test_a_group_of_tasks_whose_process_is_not_known_says_so(trace, tmp_path):
 
 
 def test_the_wall_clock_is_the_users_word(trace):
-    [window, _] = schedtel.import_trace(
-        trace, "1s", wall_start=schedtel.imported.trace_text.wall_clock("2026-01-31T12:00")
-    )
+    [window, _] = schedtel.import_trace(trace, "1s", wall_start=wall_clock("2026-01-31T12:00"))
     assert window.to_ndjson().startswith('{"summary":{"window_id":1,')
     assert window.summary["wall_start"][0].as_py().isoformat() == "2026-01-31T12:00:00+00:00"
 
@@ -392,12 +391,12 @@ def test_a_file_that_is_not_there():
 
 def test_without_a_compiler_it_says_what_to_install(trace, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    replay_library.replay_library.cache_clear()
+    library.replay_library.cache_clear()
     try:
         with pytest.raises(CapabilityError, match="apt install"):
             list(schedtel.import_trace(trace))
     finally:
-        replay_library.replay_library.cache_clear()
+        library.replay_library.cache_clear()
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o700])
@@ -406,11 +405,11 @@ def test_a_cache_that_others_can_write_to_is_not_used(mode, monkeypatch, tmp_pat
     cache = tmp_path / "schedtel" / "compiled"
     cache.mkdir(parents=True)
     cache.chmod(mode)
-    replay_library.replay_library.cache_clear()
+    library.replay_library.cache_clear()
     try:
-        replay_library.replay_library()
+        library.replay_library()
     finally:
-        replay_library.replay_library.cache_clear()
+        library.replay_library.cache_clear()
     assert [path.suffix for path in cache.iterdir()] == ([] if mode == 0o777 else [".so"])
 
 
@@ -454,7 +453,7 @@ def test_progress_is_known_of_a_file_and_not_of_a_stream(trace):
 
 def test_a_trace_whose_last_line_has_no_end_and_whose_lines_are_cut_by_chunks(trace, monkeypatch):
     whole = [window.tasks.to_pylist() for window in schedtel.import_trace(trace, "1s")]
-    monkeypatch.setattr("schedtel.imported._CHUNK_BYTES", 200)
+    monkeypatch.setattr("schedtel.traces.imported._CHUNK_BYTES", 200)
     cut = schedtel.import_trace(io.BytesIO(trace.read_bytes().rstrip(b"\n")), "1s")
     assert [window.tasks.to_pylist() for window in cut] == whole
     assert cut.reading.not_understood == 1

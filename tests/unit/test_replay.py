@@ -22,11 +22,11 @@ from traces import PERF, STYLES, text_of
 from schedtel.errors import CapabilityError
 from schedtel.layout import BLOCKED, CPU_BUSY, PREEMPT_WAIT, RUNNING, WAKEUP_WAIT
 from schedtel.loader import RawWindow
-from schedtel.replay import Replay
-from schedtel.replay_library import replay_library
-from schedtel.trace_events import EVENT, Kind, Left
-from schedtel.trace_order import InOrder
-from schedtel.trace_text import Reading, parse
+from schedtel.traces.events import EVENT, Kind, Left
+from schedtel.traces.library import replay_library
+from schedtel.traces.order import InOrder
+from schedtel.traces.replay import Replay
+from schedtel.traces.text import Reading, parse
 
 pytestmark = pytest.mark.usefixtures("_compiler")
 

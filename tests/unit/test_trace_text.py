@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from traces import FTRACE, PERF, STYLES
 
-from schedtel.trace_events import EVENT, Kind, Left
-from schedtel.trace_order import InOrder
-from schedtel.trace_text import Reading, detect, parse
+from schedtel.traces.events import EVENT, Kind, Left
+from schedtel.traces.order import InOrder
+from schedtel.traces.text import Reading, detect, parse
 
 IDLE, A = ("swapper/0", 0), ("task-a", 101)
 

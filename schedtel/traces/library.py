@@ -17,7 +17,7 @@ from pathlib import Path
 
 from schedtel import slots
 from schedtel.errors import CapabilityError
-from schedtel.trace_events import EVENT
+from schedtel.traces.events import EVENT
 
 _SOURCES = ("replay.c", "bcc.c", "slots.h", "machine.h", "records.h")
 _COMPILERS = ("cc", "gcc", "clang")

@@ -14,9 +14,9 @@ import numpy as np
 from schedtel import layout, slots
 from schedtel.loader import Loader, RawWindow
 from schedtel.pool import Pool
-from schedtel.replay_library import ReplayState, replay_library
 from schedtel.rows import Rows
 from schedtel.slots import Edges
+from schedtel.traces.library import ReplayState, replay_library
 
 #: The most that Linux can have (PID_MAX_LIMIT, include/linux/threads.h), and NR_CPUS of the largest configurations.
 _TIDS, _CPUS = 4 * 1024 * 1024 + 1, 8192

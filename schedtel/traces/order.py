@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from schedtel.trace_events import EVENT, Kind
+from schedtel.traces.events import EVENT, Kind
 
 #: How far out of order a line may be, in the trace's time, and how many events are held back for that at most.
 _SLACK_NS = 1_000_000_000

@@ -15,7 +15,7 @@ from itertools import compress
 
 import numpy as np
 
-from schedtel.trace_events import EVENT, Kind, Left
+from schedtel.traces.events import EVENT, Kind, Left
 
 #: What both end with: [CPU] flags seconds.fraction: event: what it says.
 _REST = rb" +\[(\d{1,5})\] +(?:[^\s\d]\S* +)?(\d{1,11})\.(\d{1,9}): +(?:\d+ +)?(?:[\w-]+:)?(\w+): *(.*)"

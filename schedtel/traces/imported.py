@@ -11,15 +11,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from schedtel import trace_text
 from schedtel import window as windows
 from schedtel.errors import RecordingError, UsageError
 from schedtel.live import window_length
 from schedtel.loader import RawWindow
-from schedtel.replay import Replay
 from schedtel.source import Source
-from schedtel.trace_order import InOrder
-from schedtel.trace_text import FORMATS, Reading
+from schedtel.traces import text as trace_text
+from schedtel.traces.order import InOrder
+from schedtel.traces.replay import Replay
+from schedtel.traces.text import FORMATS, Reading
 from schedtel.window import Window
 
 _CHUNK_BYTES = 1 << 20

@@ -16,7 +16,7 @@ class Kind(IntEnum):
     EXIT = 5
     EXEC = 6
     LOST = 7
-    #: sched_waking; :mod:`schedtel.trace_order` makes wakeups of them, or leaves them out.
+    #: sched_waking; :mod:`schedtel.traces.order` makes wakeups of them, or leaves them out.
     WAKING = 8
 
 
