@@ -48,7 +48,7 @@ class ReplayState(ctypes.Structure):
 def replay_library() -> ctypes.CDLL:
     """The library. Raises :class:`CapabilityError` where it cannot be compiled."""
     directory = Path(str(resources.files("schedtel"))) / "_bpf"
-    compiler = _compiler()
+    compiler = find_compiler()
     name = f"replay-{_fingerprint(directory, compiler)}.so"
     cache = _private_cache()
     if cache is None:
@@ -61,7 +61,8 @@ def replay_library() -> ctypes.CDLL:
     return _load(target)
 
 
-def _compiler() -> str:
+def find_compiler() -> str:
+    """A C compiler's path. Raises :class:`CapabilityError` where there is none."""
     found = next((path for name in _COMPILERS if (path := shutil.which(name))), None)
     if found is None:
         raise CapabilityError("cannot import a trace: there is no C compiler (apt install gcc, or clang)")
