@@ -282,28 +282,15 @@ static inlined struct group group_of(struct slot *slot)
 	return group;
 }
 
-/* The preempted task has its CPU again; see core.bpf.c. */
-static inlined void account_preemption(struct slot *victim, struct slot_cpu *cpu, u64 wait)
-{
-	u32 number = bpf_get_smp_processor_id();
-	struct preemption sample = {
-		.victim = victim->state.selected ? group_of(victim) : group_of_kind(GROUP_OTHER),
-		.preemptor = victim->state.preemptor,
-		.wait_ns = wait,
-		.max_wait_ns = wait,
-		.count = 1,
-		.window = cpu->cpu.window,
-	};
-
-	add_preemption(preemptions.lookup(&number), &sample);
-}
-
 static inlined void takes_cpu(struct slot *slot, struct slot_cpu *cpu, struct moment at, struct cpu_bank *bank)
 {
-	s64 wait = task_takes_cpu(&slot->state, at, bpf_get_smp_processor_id(), bank);
+	u32 number = bpf_get_smp_processor_id();
+	s64 wait = task_takes_cpu(&slot->state, at, number, bank);
 
 	if (settings.preemptions && wait >= 0)
-		account_preemption(slot, cpu, wait);
+		tell_preemption(preemptions.lookup(&number),
+				slot->state.selected ? group_of(slot) : group_of_kind(GROUP_OTHER),
+				slot->state.preemptor, wait, cpu->cpu.window);
 }
 
 /* ---- hot programs ---- */

@@ -397,30 +397,16 @@ static inlined void remember_preemptor(struct task_state *victim, struct task_st
 	victim->preemptor = next->pid ? group_of(next) : group_of_kind(GROUP_IDLE);
 }
 
-/* The preempted task has its CPU again, after a wait that has become a sample in this CPU's open bank. */
-static inlined void account_preemption(struct task_struct *victim, struct task_state *state, struct cpu_state *cpu,
-					  __u64 wait)
-{
-	__u32 number = bpf_get_smp_processor_id();
-	struct preemption sample = {
-		.victim = state->selected ? group_of(victim) : group_of_kind(GROUP_OTHER),
-		.preemptor = state->preemptor,
-		.wait_ns = wait,
-		.max_wait_ns = wait,
-		.count = 1,
-		.window = cpu->window,
-	};
-
-	add_preemption(bpf_map_lookup_elem(&preemptions, &number), &sample);
-}
-
 static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
 			       struct moment at, struct cpu_bank *bank)
 {
-	__s64 wait = task_takes_cpu(state, at, bpf_get_smp_processor_id(), bank);
+	__u32 number = bpf_get_smp_processor_id();
+	__s64 wait = task_takes_cpu(state, at, number, bank);
 
 	if (settings.preemptions && wait >= 0)
-		account_preemption(task, state, cpu, wait);
+		tell_preemption(bpf_map_lookup_elem(&preemptions, &number),
+				state->selected ? group_of(task) : group_of_kind(GROUP_OTHER), state->preemptor, wait,
+				cpu->window);
 }
 
 /* ---- hot programs ---- */

@@ -512,12 +512,37 @@ verified_once int add_preemption(struct preemptions *table, struct preemption *s
 		if (entry->window != sample->window || (same_group(&entry->victim, &sample->victim) &&
 							same_group(&entry->preemptor, &sample->preemptor))) {
 			count_preemption(entry, sample);
+			table->latest = place & (PREEMPTION_PAIRS - 1);
 			return 0;
 		}
 	}
 	sample->victim = sample->preemptor = group_of_kind(GROUP_OTHER);
 	count_preemption(&table->folded[sample->window & 1], sample);
 	return 0;
+}
+
+/* A preempted task has its CPU again, after a wait that has become a sample in this CPU's open bank. */
+static inlined void tell_preemption(struct preemptions *table, struct group victim, struct group preemptor, __u64 wait,
+				    __u32 window)
+{
+	struct preemption sample = {
+		.victim = victim,
+		.preemptor = preemptor,
+		.wait_ns = wait,
+		.max_wait_ns = wait,
+		.count = 1,
+		.window = window,
+	};
+	struct preemption *entry;
+
+	if (!table)
+		return;
+	entry = &table->pairs[window & 1][table->latest & (PREEMPTION_PAIRS - 1)];
+	if (likely(entry->window == window && same_group(&entry->victim, &victim) &&
+		   same_group(&entry->preemptor, &preemptor)))
+		count_preemption(entry, &sample);
+	else
+		add_preemption(table, &sample);
 }
 
 #endif

@@ -193,6 +193,8 @@ struct preemption {
 struct preemptions {
 	struct preemption pairs[2][PREEMPTION_PAIRS];
 	struct preemption folded[2];
+	__u32 latest;			/* the place of the newest sample: most often the next one's, too */
+	__u32 padding[15];
 };
 
 /* The window grid: window w is [edge_ns[(w - 1) & 3], edge_ns[w & 3]). Written by the collector alone. */

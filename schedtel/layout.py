@@ -110,7 +110,14 @@ PREEMPTION = np.dtype(
         ("window", "<u4"),
     ]
 )
-PREEMPTIONS = np.dtype([("pairs", PREEMPTION, (2, PREEMPTION_PAIRS)), ("folded", PREEMPTION, (2,))])
+PREEMPTIONS = np.dtype(
+    [
+        ("pairs", PREEMPTION, (2, PREEMPTION_PAIRS)),
+        ("folded", PREEMPTION, (2,)),
+        ("latest", "<u4"),
+        ("padding", "<u4", (15,)),
+    ]
+)
 
 GRID = np.dtype([("window", "<u4"), ("padding", "<u4"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
 LOSSES = np.dtype(

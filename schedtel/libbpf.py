@@ -265,7 +265,7 @@ class KernelTypes:
         return self
 
     def _why_not(self) -> str:
-        if os.path.exists(_KERNEL_BTF):
+        if os.path.exists(_KERNEL_BTF) and os.path.getsize(_KERNEL_BTF):
             soname = self._lib.soname
             return f"cannot read the kernel's BTF: {soname} is older than this kernel's (install libbpf 1.0 or later)"
         return (
