@@ -61,14 +61,17 @@ def missing() -> str:
     return f"needs {' and '.join(absent)} (scripts/vm-packages)" if absent else ""
 
 
-def boot(image: Path, archive: Path, backends: tuple[str, ...], scratch: Path) -> Outcome:
-    """Run a guest to its end. Raises :class:`UnavailableError` when it did not get as far as its first word."""
+def boot(image: Path, archive: Path, words: tuple[str, ...], scratch: Path) -> Outcome:
+    """Run a guest to its end; ``words`` are added to the kernel's command line.
+
+    Raises :class:`UnavailableError` when it did not get as far as its first word.
+    """
     console, results = scratch / "console", scratch / "results"
     command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU, "-smp", "2", "-m", "2G"]
     command += ["-nodefaults", "-nographic", "-no-reboot", "-net", "none"]
     command += ["-serial", f"file:{console}", "-serial", f"file:{results}"]
     command += ["-kernel", str(image), "-initrd", str(archive)]
-    command += ["-append", " ".join([*_KERNEL_WORDS, f"schedtel.backends={','.join(backends)}"])]
+    command += ["-append", " ".join([*_KERNEL_WORDS, *words])]
     ending = _run(command)
     outcome = Outcome(_parsed(results), _text(console)[-6000:], ending)
     if not outcome.results:

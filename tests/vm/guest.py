@@ -162,12 +162,17 @@ def run(guest):
         clear = result.returncode == 2 and len(lines) == 1
         tell(backend=guest.backend, check="refused", holds=clear, found=str(refusal) if clear else result.stderr)
         return
-    for name, check in CHECKS.items():
+    run_checks(guest.backend, CHECKS, guest)
+
+
+def run_checks(subject, checks, guest):
+    """Each check, and a line of what it found."""
+    for name, check in checks.items():
         try:
-            tell(backend=guest.backend, check=name, holds=True, found=check(guest))
+            tell(backend=subject, check=name, holds=True, found=check(guest))
         except Exception as error:  # noqa: BLE001  (whatever it is, it is this check's result; the rest go on)
             traceback.print_exc()
-            tell(backend=guest.backend, check=name, holds=False, found=f"{error or type(error).__name__}")
+            tell(backend=subject, check=name, holds=False, found=f"{error or type(error).__name__}")
 
 
 def main():
