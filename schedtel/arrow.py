@@ -63,7 +63,10 @@ def _unpacked(bitmap: pa.Buffer, values: pa.Array) -> np.ndarray:
 
 
 def rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch as dictionaries of Python values; points in time (us, UTC) as datetime."""
+    """The rows of a batch as dictionaries of Python values; points in time (us, UTC) as datetime.
+
+    pyarrow's own conversion needs a database of time zones, which small machines lack.
+    """
     columns = [_values(column) for column in batch.columns]
     return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from schedtel.arrow import from_list
+from schedtel.arrow import from_list, rows
 from schedtel.host import new_run
 from schedtel.recording import Recorder, rotation_ns
 from schedtel.schema import DEFINITIONS_VERSION, GAPS
@@ -144,7 +144,7 @@ def host_of(window: Window) -> str:
 
 def wall_start(window: Window) -> datetime:
     """Start of a window on the wall clock, UTC."""
-    start: datetime = window.summary["wall_start"][0].as_py()
+    start: datetime = rows(window.summary.select(["wall_start"]))[0]["wall_start"]
     return start
 
 

@@ -22,6 +22,7 @@ TWO_CAPABILITIES = 1 << 38 | 1 << 39  # include/uapi/linux/capability.h: CAP_PER
 #: systemd.exec(5), DynamicUser.
 DYNAMIC_USERS = range(61184, 65520)
 FILTERED = "2"  # proc(5), Seccomp
+STATE = "ActiveState,SubState,Result,NRestarts,StatusText"
 PATIENCE_S = 120
 
 
@@ -44,10 +45,10 @@ def journal(unit):
     return [(entry["MESSAGE"], entry["PRIORITY"]) for entry in map(json.loads, lines) if entry["_PID"] != "1"]
 
 
-def wait_until(condition):
+def wait_until(condition, unit):
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not come"
+        assert time.monotonic() < deadline, f"it did not come: {systemctl('show', unit, '-p', STATE)}: {journal(unit)}"
         time.sleep(0.1)
 
 
@@ -96,7 +97,7 @@ def assert_confined(service):
 
 
 def assert_stopped(unit):
-    wait_until(lambda: shown(unit)["ActiveState"] != "deactivating")
+    wait_until(lambda: shown(unit)["ActiveState"] != "deactivating", unit)
     service = shown(unit)
     assert (service["ActiveState"], service["Result"]) == ("inactive", "success"), journal(unit)
 
@@ -105,9 +106,9 @@ def check_record(_):
     """Killed, it is started again and adds a run; stopped, it has written all up to the end."""
     systemctl("start", RECORD)
     user = assert_confined(shown(RECORD))
-    wait_until(lambda: len(runs()) == 1)
+    wait_until(lambda: len(runs()) == 1, RECORD)
     os.kill(int(shown(RECORD)["MainPID"]), signal.SIGKILL)
-    wait_until(lambda: len(runs()) == 2)
+    wait_until(lambda: len(runs()) == 2, RECORD)
     service = shown(RECORD)
     assert (service["ActiveState"], service["NRestarts"]) == ("active", "1")
     assert assert_confined(service) == user

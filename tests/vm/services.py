@@ -23,12 +23,14 @@ _UNITS = (
     "slices.target",
     "sockets.target",
     "sysinit.target",
-    "sysinit.target.wants/systemd-journald.service",
-    "sockets.target.wants/systemd-journald.socket",
-    "sockets.target.wants/systemd-journald-dev-log.socket",
     "systemd-journald.service",
     "systemd-journald.socket",
     "systemd-journald-dev-log.socket",
+)
+_WANTED = (
+    "sysinit.target.wants/systemd-journald.service",
+    "sockets.target.wants/systemd-journald.socket",
+    "sockets.target.wants/systemd-journald-dev-log.socket",
 )
 _UNIT_DIRECTORY = "usr/lib/systemd/system"
 _FILES = {
@@ -66,6 +68,9 @@ def _pack_systemd(root: Path) -> None:
             copy(library, root, _in_usr(library))
     for name in _UNITS:
         copy(f"/{_UNIT_DIRECTORY}/{name}", root)
+    for wanted in map(Path, _WANTED):
+        (root / _UNIT_DIRECTORY / wanted.parent).mkdir(exist_ok=True)
+        (root / _UNIT_DIRECTORY / wanted).symlink_to(f"../{wanted.name}")
     for name, text in _FILES.items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text)
