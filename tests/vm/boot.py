@@ -13,7 +13,7 @@ from pathlib import Path
 from kernels import UnavailableError
 
 QEMU = "qemu-system-x86_64"
-NEEDED = (QEMU, "busybox", "cpio")
+NEEDED = (QEMU, "busybox", "cpio", "setpriv")
 #: A guest takes half a minute where nothing else runs.
 PATIENCE_S = 240
 #: What builds of numpy and pyarrow ask for, x86-64-v2.

@@ -3,6 +3,7 @@
 Run by guest-units.service. Everything is asked of systemd, of the kernel's /proc, or of what the services leave behind.
 """
 
+import errno
 import itertools
 import json
 import os
@@ -11,14 +12,16 @@ import subprocess
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from guest import assert_holds, lost, run_checks, tell
+from probe import TWO_CAPABILITIES, connect
 
 import schedtel
 from schedtel import laws
 
 SERVE, RECORD = "schedtel-serve", "schedtel-record"
 URI, SOCKET, DATASET = "grpc+unix:///run/schedtel/socket", Path("/run/schedtel/socket"), Path("/var/lib/schedtel")
-TWO_CAPABILITIES = 1 << 38 | 1 << 39  # include/uapi/linux/capability.h: CAP_PERFMON, CAP_BPF
+SUMMARIES = "summary/**/part-*.parquet"
 #: systemd.exec(5), DynamicUser.
 DYNAMIC_USERS = range(61184, 65520)
 FILTERED = "2"  # proc(5), Seccomp
@@ -88,7 +91,8 @@ def assert_confined(service):
     sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     assert set(sets.values()) == {TWO_CAPABILITIES}, sets
     users = set(map(int, status["Uid"].split()))
-    assert len(users) == 1 and users <= set(DYNAMIC_USERS), users
+    assert len(users) == 1, users
+    assert users <= set(DYNAMIC_USERS), users
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", FILTERED)
     limits = Path("/sys/fs/cgroup" + service["ControlGroup"])
     assert (limits / "memory.max").read_text() == f"{512 << 20}\n"
@@ -106,7 +110,7 @@ def check_record(_):
     """Killed, it is started again and adds a run; stopped, it has written all up to the end."""
     systemctl("start", RECORD)
     user = assert_confined(shown(RECORD))
-    wait_until(lambda: len(runs()) == 1, RECORD)
+    wait_until(lambda: windows_written() == 2, RECORD)
     os.kill(int(shown(RECORD)["MainPID"]), signal.SIGKILL)
     wait_until(lambda: len(runs()) == 2, RECORD)
     service = shown(RECORD)
@@ -127,7 +131,11 @@ def check_record(_):
 
 
 def runs():
-    return {path.parent.name for path in DATASET.glob("summary/**/part-*.parquet")}
+    return {path.parent.name for path in DATASET.glob(SUMMARIES)}
+
+
+def windows_written():
+    return sum(pq.read_metadata(path).num_rows for path in DATASET.glob(SUMMARIES))
 
 
 INFO = "6"
@@ -145,7 +153,38 @@ def check_journal(_):
     return f"{len(served)} and {len(recorded)} lines"
 
 
-CHECKS = {"serve": check_serve, "record": check_record, "journal": check_journal}
+#: In place of the command, under the same unit. The address is this machine's, but not of those that are let through.
+ADDRESS, PROBED = "192.0.2.1", Path("/run/probe.json")
+PROBE = f"""[Service]
+Type=oneshot
+Restart=no
+ExecStart=
+ExecStart=/opt/schedtel/bin/python /guest/probe.py /sys/fs/cgroup /dev/ttyS0 {ADDRESS}
+StandardOutput=truncate:{PROBED}
+"""
+
+
+def check_sandbox(_):
+    """Another program in the place of the one that serves is refused what that one does not need."""
+    subprocess.run(["/bin/busybox", "ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    connect(ADDRESS)
+    drop_in = Path(f"/run/systemd/system/{SERVE}.service.d/probe.conf")
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text(PROBE)
+    systemctl("daemon-reload")
+    systemctl("start", SERVE)
+    found = json.loads(PROBED.read_text())
+    assert found["who"].pop("user") in DYNAMIC_USERS
+    assert found["who"] == {"capabilities": [TWO_CAPABILITIES] * 3, "no new privileges": "1"}
+    assert {"devices", "addresses"} < found["refused"].keys()
+    assert None not in found["refused"].values(), found["refused"]
+    assert found["refused"]["addresses"] == os.strerror(errno.EPERM), (
+        "refused by the unit, and not for want of a network"
+    )
+    return f"refused: {', '.join(found['refused'])}"
+
+
+CHECKS = {"serve": check_serve, "record": check_record, "journal": check_journal, "sandbox": check_sandbox}
 
 
 def main():

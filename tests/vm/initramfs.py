@@ -71,7 +71,7 @@ def pack(scratch: Path, workload: str) -> Path:
 
 def _place(path: Path) -> str:
     """Where a file of the host is in the guest."""
-    moved = {SITE: "packages"} if _BASE == Path("/usr") else {SITE: "packages", _BASE: "opt/python"}
+    moved = {SITE: "packages"} if str(_BASE) == "/usr" else {SITE: "packages", _BASE: "opt/python"}
     for origin, target in moved.items():
         if path.is_relative_to(origin):
             return f"{target}/{path.relative_to(origin)}"
@@ -103,7 +103,7 @@ def interpreter_of_guest() -> Path:
 def _pack_schedtel(root: Path) -> None:
     copy(ROOT / "schedtel", root, "packages/schedtel")
     copy(ROOT / "cli", root, "packages/schedtel/cli")
-    for path in (*HERE.glob("guest*.py"), ROOT / "tests/kernel/observe.py"):
+    for path in (*HERE.glob("guest*.py"), *(ROOT / "tests/kernel" / name for name in ("observe.py", "probe.py"))):
         copy(path, root, f"guest/{path.name}")
 
 
@@ -124,8 +124,23 @@ def _pack_shared_objects(root: Path) -> None:
     subprocess.run([shutil.which("ldconfig") or "/sbin/ldconfig", "-X", "-r", str(root)], check=True)
 
 
+def copy_program(path: str, root: Path) -> None:
+    """With its shared objects, which ``ldd`` calls by the names of links; the files are copied under these names."""
+    copy(path, root, _in_usr(path))
+    lines = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout.splitlines()
+    for library in (line.split()[2] for line in lines if "=> /" in line):
+        if not (root / _in_usr(library)).exists():
+            copy(library, root, _in_usr(library))
+
+
+def _in_usr(path: str) -> str:
+    """The guest's ``/bin`` and ``/lib`` are links, as on Debian."""
+    return path.lstrip("/") if path.startswith("/usr") else f"usr{path}"
+
+
 def _pack_programs(root: Path, workload: str) -> None:
     copy(shutil.which("busybox"), root, "usr/bin/busybox")
+    copy_program(shutil.which("setpriv"), root)
     copy(workload, root, "usr/bin/schedtel-load")
     # A command is named after the file it was started as.
     (root / "usr/bin/renamed-load").symlink_to("schedtel-load")

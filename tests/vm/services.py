@@ -4,15 +4,16 @@ Debian's systemd as installed on this machine, its own units for a boot to ``bas
 and schedtel where the README has it installed. It is only ever started inside a guest.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
-from initramfs import HERE, ROOT, archive, copy, interpreter_of_guest
+from initramfs import HERE, ROOT, archive, copy, copy_program, interpreter_of_guest
 from kernels import UnavailableError
 
 SYSTEMD = "/usr/lib/systemd/systemd"
 GUEST_UNIT = "guest-units.service"
+#: What the kernel starts, and what that starts in place of ``default.target``.
+COMMAND_LINE = (f"rdinit={SYSTEMD}", f"systemd.unit={GUEST_UNIT}")
 _PROGRAMS = (SYSTEMD, "/usr/lib/systemd/systemd-journald", "/usr/bin/systemctl", "/usr/bin/journalctl")
 _UNITS = (
     "basic.target",
@@ -63,9 +64,7 @@ def pack_services(scratch: Path) -> Path:
 
 def _pack_systemd(root: Path) -> None:
     for program in _PROGRAMS:
-        copy(program, root)
-        for library in _libraries(program):
-            copy(library, root, _in_usr(library))
+        copy_program(program, root)
     for name in _UNITS:
         copy(f"/{_UNIT_DIRECTORY}/{name}", root)
     for wanted in map(Path, _WANTED):
@@ -74,17 +73,6 @@ def _pack_systemd(root: Path) -> None:
     for name, text in _FILES.items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text)
-
-
-def _libraries(program: str) -> list[str]:
-    """Their names as asked for, which are links; the files behind them are copied under these names."""
-    lines = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout.splitlines()
-    return [line.split()[2] for line in lines if "=> /" in line]
-
-
-def _in_usr(library: str) -> str:
-    """The guest's ``/lib`` is a link, which an archive must not replace."""
-    return library.lstrip("/") if library.startswith("/usr") else f"usr{library}"
 
 
 def _pack_installation(root: Path) -> None:
