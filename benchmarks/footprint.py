@@ -19,6 +19,8 @@ _WINDOWS, _ACTIVE = 6, 300
 _ELEMENT_HEAD_BYTES = 72
 #: struct bpf_local_storage, one for each task: 16 cached elements, a list, an owner, a lock.
 _STORAGE_BYTES = 192
+#: Its banks, and who preempted whom on it.
+_CPU_BYTES = layout.CPU_STATE.itemsize + layout.PREEMPTIONS.itemsize
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
@@ -57,7 +59,7 @@ def _calculated() -> list[Row]:
     return [
         row("kernel memory for each task, calculated", "schedtel", "bytes", [element + _size_class(_STORAGE_BYTES)]),
         row("of it the state itself", "schedtel", "bytes", [STATE_BYTES]),
-        row("kernel memory for each CPU, calculated", "schedtel", "bytes", [layout.CPU_STATE.itemsize]),
+        row("kernel memory for each CPU, calculated", "schedtel", "bytes", [_CPU_BYTES]),
         row("a task's record in the ring", "schedtel", "bytes", [layout.TASK_RECORD.itemsize + 8]),
     ]
 

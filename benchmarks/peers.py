@@ -178,6 +178,12 @@ def schedtel() -> Peer:
     return Peer("schedtel", partial(running, schedtel_command()), _OURS, settle_s=2.2)
 
 
+def schedtel_without_preemptions() -> Peer:
+    """The subject without the table of who preempted whom: what is saved is what that costs."""
+    command = (*schedtel_command(), "--preemptions", "off")
+    return Peer("schedtel, preemptions off", partial(running, command), _OURS, settle_s=2.2)
+
+
 def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:
     path = tool(name)
     peer = Peer(name, partial(running, (str(path), argument)), programs)

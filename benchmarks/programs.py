@@ -27,11 +27,15 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["programs: not measured, perf is missing (apt install linux-perf)"]
-    takers = {peer.name: peer for peer in (*rungs.ladder(), *peers.measured()) if peer.programs}
+    takers = {peer.name: peer for peer in _takers() if peer.programs}
     with kernel.counting():
         taken, notes = interleaved(takers, plan.rounds(ROUNDS), _sample)
     samples = {(event, name): [one[event] for one in each] for name, each in taken.items() for event in each[0]}
     return _rows(samples, list(taken)), notes
+
+
+def _takers() -> list[Peer]:
+    return [*rungs.ladder(), *peers.measured(), peers.schedtel_without_preemptions()]
 
 
 def _sample(peer: Peer) -> dict[str, float]:

@@ -12,6 +12,7 @@ from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths
 from schedtel.loader import RawWindow
+from schedtel.memory import Memory
 
 FOREVER_NS = 2**62
 #: The last thread to run has told so before it sleeps again.
@@ -52,6 +53,7 @@ class Watched:
         self._loader = _TimedLoader(Filter(), ring_bytes)
         self._loader.open_first(lambda _: FOREVER_NS)
         self._paths = CgroupPaths()
+        self._memory = Memory()
         self._paths.path_of(0)  # reading the cgroup tree is done once a run, not once a window
 
     def raw(self, work: Callable[[], object] = lambda: None) -> RawWindow:
@@ -64,7 +66,9 @@ class Watched:
     def window(self, work: Callable[[], object] = lambda: None) -> WindowCost:
         """Ends a window in which the work was done, and makes its batch of tasks."""
         raw = self.raw(work)
-        batch = duration_ns(lambda: tables.tasks_batch(1, raw.tasks, raw.folded, self._paths.path_of))
+        batch = duration_ns(
+            lambda: tables.tasks_batch(1, raw.tasks, raw.folded, self._paths.path_of, memory=self._memory)
+        )
         return WindowCost(self._loader.flush_ns, batch, len(raw.tasks), int(raw.folded["tasks"].sum()), raw.losses)
 
     def program_ns(self, work: Callable[[], object] = lambda: None) -> tuple[int, int]:

@@ -43,6 +43,7 @@ BPF_F_TABLE("array", u32, struct control, controls, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct slot_cpu, cpus, CPUS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct slot, slots, SLOTS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct tid_entry, tids, TIDS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct preemptions, preemptions, PREEMPTION_CPUS, BPF_F_MMAPABLE);
 
 static inlined struct control *the_control(void)
 {
@@ -268,6 +269,43 @@ static inlined void take_over(struct slot *slot, u32 index, u32 tid)
 	publish(slot, entry, index, tid);
 }
 
+/* ---- who preempted whom: by what the slots know, which is as of each task's first switch-out in a window ---- */
+
+static inlined struct group group_of(struct slot *slot)
+{
+	struct group group = {};
+
+	if (settings.preemptions == PREEMPTIONS_BY_COMM)
+		__builtin_memcpy(&group, slot->comm, sizeof(group));
+	else
+		group.words[0] = slot->cgroup_id;
+	return group;
+}
+
+/* The preempted task has its CPU again; see core.bpf.c. */
+static inlined void account_preemption(struct slot *victim, struct slot_cpu *cpu, u64 wait)
+{
+	u32 number = bpf_get_smp_processor_id();
+	struct preemption sample = {
+		.victim = victim->state.selected ? group_of(victim) : group_of_kind(GROUP_OTHER),
+		.preemptor = victim->state.preemptor,
+		.wait_ns = wait,
+		.max_wait_ns = wait,
+		.count = 1,
+		.window = cpu->cpu.window,
+	};
+
+	add_preemption(preemptions.lookup(&number), &sample);
+}
+
+static inlined void takes_cpu(struct slot *slot, struct slot_cpu *cpu, struct moment at, struct cpu_bank *bank)
+{
+	s64 wait = task_takes_cpu(&slot->state, at, bpf_get_smp_processor_id(), bank);
+
+	if (settings.preemptions && wait >= 0)
+		account_preemption(slot, cpu, wait);
+}
+
 /* ---- hot programs ---- */
 
 /*
@@ -315,7 +353,7 @@ static inlined void enter_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 
 	machine_missed();
 	cpu->cpu.word.phase = CPU_BUSY;
-	task_takes_cpu(&slot->state, at, bpf_get_smp_processor_id(), bank);
+	takes_cpu(slot, cpu, at, bank);
 }
 
 /*
@@ -378,8 +416,8 @@ int on_switch(struct tracepoint__sched__sched_switch *args)
 	u64 now = bpf_ktime_get_ns();
 	struct slot_cpu *cpu = this_cpu();
 	struct control *control = the_control();
+	struct slot *slot, *victim = 0;
 	struct cpu_bank *bank;
-	struct slot *slot;
 	struct moment at;
 
 	if (!cpu || !control)
@@ -391,6 +429,10 @@ int on_switch(struct tracepoint__sched__sched_switch *args)
 	bank->switches++;
 	if (slot)
 		leaves(slot, cpu, at, prev_state, args->prev_prio, bank);
+	if (settings.preemptions && slot && slot->state.word.phase == PHASE_PREEMPT_WAIT) {
+		victim = slot;
+		victim->state.preemptor = group_of_kind(GROUP_IDLE);
+	}
 	cpu->slot = 0;
 	cpu->cpu.word.phase = CPU_IDLE;
 	if (next) {
@@ -400,9 +442,11 @@ int on_switch(struct tracepoint__sched__sched_switch *args)
 		slot = slot_at(index);
 		cpu->slot = index;
 		cpu->cpu.word.phase = slot && completed(slot) ? CPU_TEARDOWN : CPU_UNTRACKED;
+		if (victim)
+			victim->state.preemptor = slot ? group_of(slot) : group_of_kind(GROUP_OTHER);
 		if (likely(slot && followed(slot))) {
 			cpu->cpu.word.phase = CPU_BUSY;
-			task_takes_cpu(&slot->state, at, bpf_get_smp_processor_id(), bank);
+			takes_cpu(slot, cpu, at, bank);
 		}
 	}
 	write_end(&cpu->cpu.word);

@@ -39,6 +39,14 @@ struct {
 } cpus SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);		/* likewise, unless it is off */
+	__type(key, __u32);
+	__type(value, struct preemptions);
+} preemptions SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20);
 } ring SEC(".maps");
@@ -369,6 +377,52 @@ static inlined void report_life(struct task_struct *task, struct task_state *sta
 	report_finished(task, state, &cpu->bank[window & 1].other, window);
 }
 
+/* ---- who preempted whom ---- */
+
+static inlined struct group group_of(struct task_struct *trusted)
+{
+	struct task_struct *task = readable(trusted);
+	struct group group = {};
+
+	if (settings.preemptions == PREEMPTIONS_BY_COMM)
+		__builtin_memcpy(&group, task->comm, sizeof(group));
+	else
+		group.words[0] = task->cgroups->dfl_cgrp->kn->id;
+	return group;
+}
+
+/* Only of a task that has just lost its CPU while runnable: no other switch pays for this. */
+static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next)
+{
+	victim->preemptor = next->pid ? group_of(next) : group_of_kind(GROUP_IDLE);
+}
+
+/* The preempted task has its CPU again, after a wait that has become a sample in this CPU's open bank. */
+static outlined int account_preemption(struct task_struct *victim, struct task_state *state, struct cpu_state *cpu,
+					   __u64 wait)
+{
+	__u32 number = bpf_get_smp_processor_id();
+	struct preemption sample = {
+		.victim = state->selected ? group_of(victim) : group_of_kind(GROUP_OTHER),
+		.preemptor = state->preemptor,
+		.wait_ns = wait,
+		.max_wait_ns = wait,
+		.count = 1,
+		.window = cpu->window,
+	};
+
+	return add_preemption(bpf_map_lookup_elem(&preemptions, &number), &sample);
+}
+
+static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
+			       struct moment at, struct cpu_bank *bank)
+{
+	__s64 wait = task_takes_cpu(state, at, bpf_get_smp_processor_id(), bank);
+
+	if (settings.preemptions && wait >= 0)
+		account_preemption(task, state, cpu, wait);
+}
+
 /* ---- hot programs ---- */
 
 /*
@@ -376,7 +430,7 @@ static inlined void report_life(struct task_struct *task, struct task_state *sta
  * from tracing, so the switch from that one to this was lost. The time of the switch is made up for as well as it can
  * be, and the window is marked inexact.
  */
-static outlined int enter_unseen(struct task_state *state, struct cpu_state *cpu, __u64 since)
+static outlined int enter_unseen(struct task_struct *task, struct task_state *state, struct cpu_state *cpu, __u64 since)
 {
 	__u64 start = window_start(&control.grid, *(volatile __u32 *)&control.grid.window);
 	struct cpu_bank *bank;
@@ -392,7 +446,7 @@ static outlined int enter_unseen(struct task_state *state, struct cpu_state *cpu
 	at = moment_of(&control.grid, since);
 	bank = book_cpu(cpu, at);
 	cpu->word.phase = CPU_BUSY;
-	task_takes_cpu(state, at, bpf_get_smp_processor_id(), bank);
+	takes_cpu(task, state, cpu, at, bank);
 	return 0;
 }
 
@@ -438,7 +492,7 @@ int on_switch(__u64 *ctx)
 		return 0;
 	write_begin(&cpu->word);
 	if (unlikely(state && !phase_on_cpu(state->word.phase)))
-		enter_unseen(state, cpu, now - slice_ns(prev));
+		enter_unseen(prev, state, cpu, now - slice_ns(prev));
 	at = moment_of(&control.grid, now);
 	bank = book_cpu(cpu, at);
 	bank->switches++;
@@ -450,12 +504,14 @@ int on_switch(__u64 *ctx)
 	} else if (state) {
 		task_leaves_cpu(state, at, preempt || !prev_state,
 				prev_state && BPF_CORE_READ_BITFIELD(prev, in_iowait), bank);
+		if (settings.preemptions && (preempt || !prev_state))
+			remember_preemptor(state, next);
 	}
 	if (!next->pid) {
 		cpu->word.phase = CPU_IDLE;
 	} else if (likely(state = state_of(next))) {
 		cpu->word.phase = CPU_BUSY;
-		task_takes_cpu(state, at, bpf_get_smp_processor_id(), bank);
+		takes_cpu(next, state, cpu, at, bank);
 	} else {
 		cpu->word.phase = unfollowed_phase(next);
 	}
@@ -587,7 +643,7 @@ static inlined void end_life(struct task_struct *task)
 	now = bpf_ktime_get_ns();
 	write_begin(&cpu->word);
 	if (unlikely(!phase_on_cpu(state->word.phase)))
-		enter_unseen(state, cpu, now - slice_ns(task));
+		enter_unseen(task, state, cpu, now - slice_ns(task));
 	at = moment_of(&control.grid, now);
 	task_completes(state, at, book_cpu(cpu, at));
 	cpu->word.phase = CPU_TEARDOWN;

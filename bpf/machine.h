@@ -54,12 +54,13 @@ struct task_state {
 	__u64 total_cpu_ns;		/* up to the last reported window */
 	__u32 previous_tid;
 	__u32 in_process;		/* the -p process or a descendant of it */
-	__u64 reserved[2];
+	struct group preemptor;		/* who took its CPU last; known while the wait that followed goes on */
 
 	struct bank bank[2];
 };
 
 #define FIRST_CPU_BEFORE_TRACING 1
+#define NOT_PREEMPTED (-1)
 
 static inlined void write_begin(union word *word)
 {
@@ -291,35 +292,38 @@ static inlined void task_wakes(struct task_state *task, struct moment at)
 	write_end(&task->word);
 }
 
-static inlined void end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
+/* Returns the wait where it was one after a preemption, else a negative number. */
+static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
 {
 	__s64 wait = now - task->wait_since_ns;
 	__u32 kind = task->word.phase == PHASE_PREEMPT_WAIT;
 	__u64 bucket;
 
 	if (!task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
-		return;
+		return NOT_PREEMPTED;
 	if (unlikely(wait < 0)) {
 		machine_discard();
-		return;
+		return NOT_PREEMPTED;
 	}
 	bucket = bucket_of(wait);
 	count_sample(bank, bank->wait_histogram, 0, bucket >> TASK_BUCKET_SHIFT);
 	if (unlikely((__u64)wait > bank->max_wait_ns))
 		bank->max_wait_ns = wait;
 	add_sample(&cpu_bank->samples[task->selected & 1][kind], bucket, wait);
+	return kind ? wait : NOT_PREEMPTED;
 }
 
-/* sched_switch, the task that comes in. */
-static inlined void task_takes_cpu(struct task_state *task, struct moment at, __u32 cpu,
-					 struct cpu_bank *cpu_bank)
+/* sched_switch, the task that comes in. Returns as end_wait() does. */
+static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, __u32 cpu,
+					  struct cpu_bank *cpu_bank)
 {
+	__s64 wait = NOT_PREEMPTED;
 	struct bank *bank;
 
 	write_begin(&task->word);
 	bank = book(task, at);
 	if (likely(phase_waits(task->word.phase))) {
-		end_wait(task, bank, cpu_bank, at.now);
+		wait = end_wait(task, bank, cpu_bank, at.now);
 	} else if (unlikely(phase_blocked(task->word.phase))) {	/* nobody told of its wakeup */
 		machine_missed();
 		bank->wakeups++;
@@ -341,6 +345,7 @@ static inlined void task_takes_cpu(struct task_state *task, struct moment at, __
 	}
 	task->word.phase = PHASE_RUNNING;
 	write_end(&task->word);
+	return wait;
 }
 
 static inlined void end_burst(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
@@ -449,6 +454,70 @@ static inlined struct cpu_bank *book_cpu(struct cpu_state *cpu, struct moment at
 		cpu->since_ns = at.now;
 	}
 	return bank;
+}
+
+/* ---- who preempted whom ---- */
+
+static inlined struct group group_of_kind(__u8 kind)
+{
+	struct group group = {};
+
+	((__u8 *)group.words)[sizeof(group) - 1] = kind;
+	return group;
+}
+
+static inlined int same_group(const struct group *a, const struct group *b)
+{
+	return a->words[0] == b->words[0] && a->words[1] == b->words[1];
+}
+
+/* Adds one wait to an entry of its window, or begins the entry anew; whose it is, is in the sample. */
+static inlined void count_preemption(struct preemption *entry, const struct preemption *sample)
+{
+	if (entry->window != sample->window) {
+		*entry = *sample;
+		return;
+	}
+	entry->count += sample->count;
+	entry->wait_ns += sample->wait_ns;
+	if (unlikely(sample->max_wait_ns > entry->max_wait_ns))
+		entry->max_wait_ns = sample->max_wait_ns;
+}
+
+static inlined __u64 pair_hash(const struct preemption *sample)
+{
+	const __u64 golden = 0x9E3779B97F4A7C15ULL;
+	__u64 hash = sample->victim.words[0] * golden + sample->victim.words[1];
+
+	hash = (hash ^ hash >> 32) * golden + sample->preemptor.words[0];
+	hash = (hash ^ hash >> 32) * golden + sample->preemptor.words[1];
+	return (hash ^ hash >> 32) * golden >> 32;
+}
+
+/*
+ * The table is this CPU's, and so is the bank of samples that the same wait went into: one window has both, and the
+ * collector reads both at the same moment.
+ */
+verified_once int add_preemption(struct preemptions *table, struct preemption *sample)
+{
+	struct preemption *entry;
+	__u64 place;
+	__u32 i;
+
+	if (!table || !sample)
+		return 0;
+	place = pair_hash(sample);
+	for (i = 0; i < PREEMPTION_PROBES; i++, place++) {
+		entry = &table->pairs[sample->window & 1][place & (PREEMPTION_PAIRS - 1)];
+		if (entry->window != sample->window || (same_group(&entry->victim, &sample->victim) &&
+							same_group(&entry->preemptor, &sample->preemptor))) {
+			count_preemption(entry, sample);
+			return 0;
+		}
+	}
+	sample->victim = sample->preemptor = group_of_kind(GROUP_OTHER);
+	count_preemption(&table->folded[sample->window & 1], sample);
+	return 0;
 }
 
 #endif

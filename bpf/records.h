@@ -158,6 +158,43 @@ struct cpu_state {
 	struct cpu_bank bank[2];
 };
 
+/* What who preempted whom is told by: cgroups, or command names. */
+enum preempted_by { PREEMPTIONS_OFF, PREEMPTIONS_BY_CGROUP, PREEMPTIONS_BY_COMM };
+
+/* The last byte of a group. */
+enum group_kind {
+	GROUP_NAMED,
+	GROUP_OTHER,		/* victims that the filter leaves out, and pairs that the table has no room for */
+	GROUP_IDLE,		/* nobody: the CPU went idle, as it does when a bandwidth limit stops the victim */
+};
+
+/* A group of tasks in 16 bytes: the id of a cgroup in the first 8, or a comm, which ends with a 0; the last is its kind. */
+struct group {
+	__u64 words[2];
+};
+
+/* One group that took the CPU from another, on one CPU in one window. The waits are those that ended in the window. */
+struct preemption {
+	struct group victim;
+	struct group preemptor;
+	__u64 wait_ns;
+	__u64 max_wait_ns;
+	__u32 count;
+	__u32 window;			/* an entry of another window is free */
+};
+
+/*
+ * Who preempted whom on one CPU, in two banks: open-addressed hash tables of one writer. Nothing is cleared, since an
+ * entry names its window. A pair that finds no entry within PREEMPTION_PROBES of its place is folded.
+ */
+#define PREEMPTION_PAIRS 256		/* a power of two */
+#define PREEMPTION_PROBES 8
+
+struct preemptions {
+	struct preemption pairs[2][PREEMPTION_PAIRS];
+	struct preemption folded[2];
+};
+
 /* The window grid: window w is [edge_ns[(w - 1) & 3], edge_ns[w & 3]). Written by the collector alone. */
 struct grid {
 	__u32 window;			/* the window that is open */
@@ -208,7 +245,8 @@ struct settings {
 	__u8 has_prev_state;		/* sched_switch passes prev_state as its fourth argument */
 	__u8 weak_memory;		/* this machine reorders stores: pay for barriers */
 	__u8 disable_preemption;	/* births and deaths may be preempted by others: see preemption_off() */
-	__u8 padding[7];
+	__u8 preemptions;		/* enum preempted_by */
+	__u8 padding[6];
 };
 
 #endif

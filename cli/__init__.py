@@ -11,7 +11,19 @@ import click
 from schedtel.errors import SchedtelError
 
 #: Command → its module here; imported when it is called, so that `--help` and `schema` do not wait for BPF.
-_COMMANDS = ("live", "record", "show", "report", "compare", "serve", "subscribe", "collect", "doctor", "schema")
+_COMMANDS = (
+    "live",
+    "record",
+    "show",
+    "report",
+    "compare",
+    "serve",
+    "subscribe",
+    "collect",
+    "export",
+    "doctor",
+    "schema",
+)
 USAGE_STATUS = 2
 
 

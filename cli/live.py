@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 
+from schedtel.cli.choice import Choice, sort_column
 from schedtel.cli.options import filter_options, output_options, view_options, window_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import open_session
-from schedtel.cli.terminal import clock, watch
-from schedtel.cli.view import View, sort_column
 
 
 @click.command("live", short_help="Watch the scheduler live.")
@@ -26,12 +25,14 @@ def command(arguments: tuple[str, ...], kind: str | None, table: str, output: st
     Keys of the live view: q quit, b what a row is, s sort, p pause, up and down number of rows.
     """
     chosen = format_for(kind, output)
-    view = View(by=options.pop("by"), sort=sort_column(options.pop("sort")), top=options.pop("top"))
+    choice = Choice(by=options.pop("by"), sort=sort_column(options.pop("sort")), top=options.pop("top"))
     with opened(output) as stream, open_session(options, arguments) as session:
-        view.describe(session.source)
+        choice.describe(session.source)
         if chosen == "table" and output is None and sys.stdout.isatty():
+            from schedtel.cli.terminal import clock, watch  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
+
             source = session.source
-            watch(source, view, source.stop, lambda: clock(source.elapsed))
+            watch(source, choice, source.stop, lambda: clock(source.elapsed))
         else:
-            write_windows(session.source, stream, chosen, table, view)
+            write_windows(session.source, stream, chosen, table, choice, session.source.drain)
         return session.status()

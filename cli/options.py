@@ -8,6 +8,8 @@ import click
 from schedtel.backends import BACKENDS
 from schedtel.cli.output import FORMATS
 from schedtel.filters import Filter
+from schedtel.loader import DEFAULT_PREEMPTIONS, PREEMPTIONS
+from schedtel.schema import TABLES
 from schedtel.slots import DEFAULT_MAX_TASKS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -63,14 +65,21 @@ _LOADER = (
         metavar="MB",
         help="Size of the kernel's ring buffer, a power of two, with core.",
     ),
+    click.option(
+        "--preemptions",
+        type=click.Choice(list(PREEMPTIONS)),
+        default=DEFAULT_PREEMPTIONS,
+        show_default=True,
+        help="What to tell who preempted whom by.",
+    ),
 )
 _VIEW = (
     click.option(
         "--by",
-        type=click.Choice(["task", "process", "cgroup", "comm"]),
+        type=click.Choice(["task", "process", "cgroup", "comm", "preemption"]),
         default="task",
         show_default=True,
-        help="What a row of the table is.",
+        help="What a row of the table is; preemption: who preempted whom.",
     ),
     click.option(
         "--sort",
@@ -85,7 +94,7 @@ _OUTPUT = (
     click.option("--format", "kind", type=click.Choice(FORMATS), help="Output; `table` is a page for a person."),
     click.option(
         "--table",
-        type=click.Choice(["summary", "tasks", "cpus"]),
+        type=click.Choice(list(TABLES)),
         default="tasks",
         show_default=True,
         help="Which table --format arrow writes.",

@@ -1,21 +1,30 @@
 """``schedtel schema``: what every column means."""
 
 import json
+from collections.abc import Callable
 
 import click
 
 from schedtel import schema
+from schedtel.export import definitions
 
 
 @click.command("schema", short_help="Print what every column means.")
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["json", "markdown"]),
+    type=click.Choice(["json", "markdown", "metrics"]),
     default="json",
     show_default=True,
-    help="JSON Schema of a line of NDJSON, or the tables as Markdown.",
+    help="JSON Schema of a line of NDJSON; the tables, or the exported metrics, as Markdown.",
 )
 def command(kind: str) -> None:
     """Print the columns of the tables: the JSON Schema of --format ndjson, or Markdown for people."""
-    click.echo(json.dumps(schema.ndjson_schema(), indent=2) if kind == "json" else schema.markdown().rstrip("\n"))
+    click.echo(_WRITERS[kind]().rstrip("\n"))
+
+
+_WRITERS: dict[str, Callable[[], str]] = {
+    "json": lambda: json.dumps(schema.ndjson_schema(), indent=2),
+    "markdown": schema.markdown,
+    "metrics": definitions.markdown,
+}

@@ -52,7 +52,7 @@ def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterato
 
 
 def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
-    chosen = {name: options[name] for name in ("window", "count", "duration", "backend", "max_tasks")}
+    chosen = {name: options[name] for name in ("window", "count", "duration", "backend", "max_tasks", "preemptions")}
     source = LiveSource(task_filter=task_filter, ring_bytes=options["ring_size"] << 20, **chosen)
     if source.not_core_because:
         reason = " ".join(source.not_core_because.split())

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
-from rich.console import Console
 
+from schedtel.cli.choice import Choice, sort_column
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.sources import complain_of_missed, describe, open_source, stopped_by_signals
-from schedtel.cli.view import View, sort_column
 from schedtel.window import Window
 
 
@@ -31,21 +30,20 @@ def command(
     an object store.
     """
     chosen = format_for(kind, output)
-    view = View(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
+    choice = Choice(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
     with open_source(directory, options) as source, stopped_by_signals(source):
-        view.subtitle = describe(source)
+        choice.subtitle = describe(source)
         wanted = (window for window in source if window.window_id >= first)
-        show(itertools.islice(wanted, count), view, chosen, table, output)
+        show(itertools.islice(wanted, count), choice, chosen, table, output)
         complain_of_missed(source)
 
 
-def show(windows: Iterable[Window], view: View, chosen: str, table: str, output: str | None) -> None:
+def show(windows: Iterable[Window], choice: Choice, chosen: str, table: str, output: str | None) -> None:
     """Page by page on a terminal, else in the chosen format."""
     if chosen == "table" and output is None and sys.stdout.isatty():
-        console = Console()
-        for window in windows:
-            view.add(window)
-            console.print(view.render(width=console.width))
+        from schedtel.cli.terminal import pages  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
+
+        pages(windows, choice)
         return
     with opened(output) as stream:
-        write_windows(windows, stream, chosen, table, view)
+        write_windows(windows, stream, chosen, table, choice)

@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
+from schedtel.cli.choice import Choice, sort_column
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.sources import complain_of_missed, describe, open_stream
-from schedtel.cli.terminal import watch
-from schedtel.cli.view import View, sort_column
 from schedtel.flight import Subscription
 from schedtel.flight.wire import STOP
 
@@ -33,16 +32,18 @@ def command(
     On a terminal it is the page of `schedtel live`, with its keys.
     """
     chosen = format_for(kind, output)
-    view = View(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
+    choice = Choice(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
     with open_stream(uri, options, history=history) as source, stop_on_signals(source.stop):
-        view.subtitle = describe(source)
+        choice.subtitle = describe(source)
         windows = itertools.islice(source, count)
         if chosen == "table" and output is None and sys.stdout.isatty():
-            watch(windows, view, source.stop, lambda: _missed(source))
+            from schedtel.cli.terminal import watch  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
+
+            watch(windows, choice, source.stop, lambda: _missed(source))
             _say_goodbye(source)
         else:
             with opened(output) as stream:
-                write_windows(windows, stream, chosen, table, view)
+                write_windows(windows, stream, chosen, table, choice)
         complain_of_missed(source)
 
 

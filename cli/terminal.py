@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from schedtel.cli.view import GROUPINGS, SORTS, View, sort_column
+from schedtel.cli.choice import GROUPINGS, SORTS, Choice, sort_column
+from schedtel.cli.view import View
 from schedtel.window import Window
 
 #: How often the clock is drawn anew, and how soon a window or a key is noticed.
@@ -25,7 +26,15 @@ _KEYS = "q quit · b by {by} · s sort · ↑↓ rows · p {pause}"
 _End = None
 
 
-def watch(source: Iterable[Window], view: View, stop: Callable[[], None], progress: Callable[[], str]) -> None:
+def pages(windows: Iterable[Window], choice: Choice) -> None:
+    """One page after the other, as wide as the terminal."""
+    console, view = Console(), View(choice)
+    for window in windows:
+        view.add(window)
+        console.print(view.render(width=console.width))
+
+
+def watch(source: Iterable[Window], choice: Choice, stop: Callable[[], None], progress: Callable[[], str]) -> None:
     """Show windows until the source ends or the user quits. At the source's end, the last page stays on the terminal.
 
     :param stop: makes iteration over the source finish; safe from another thread.
@@ -36,6 +45,7 @@ def watch(source: Iterable[Window], view: View, stop: Callable[[], None], progre
     worker.start()
     console = Console()
     try:
+        view = View(choice)
         with _keyboard() as keys, Live(console=console, screen=True, auto_refresh=False) as screen:
             over = _show(progress, view, windows, keys, screen)
         if over and view.has_window:
@@ -70,7 +80,7 @@ def _show(
             return False
         paused ^= pressed.count("p") % 2 == 1
         for key in pressed:
-            _adjust(view, key)
+            _adjust(view.choice, key)
         new = _take_all(windows)
         for window in new:
             if window is not None and not paused:
@@ -79,7 +89,8 @@ def _show(
             return True
         if new or pressed or time.monotonic() - drawn >= _REDRAW_S:
             size = screen.console.size
-            screen.update(view.render(size.height, size.width, progress() + _keys_now(view, paused)), refresh=True)
+            status = progress() + _keys_now(view.choice, paused)
+            screen.update(view.render(size.height, size.width, status), refresh=True)
             drawn = time.monotonic()
 
 
@@ -100,18 +111,18 @@ def clock(elapsed: float) -> str:
     return "━" * done + "╌" * (20 - done) + "  "
 
 
-def _keys_now(view: View, paused: bool) -> str:
-    return _KEYS.format(by=view.by, pause="go on" if paused else "pause")
+def _keys_now(choice: Choice, paused: bool) -> str:
+    return _KEYS.format(by=choice.by, pause="go on" if paused else "pause")
 
 
-def _adjust(view: View, key: str) -> None:
+def _adjust(choice: Choice, key: str) -> None:
     if key == "b":
-        view.by = _after(GROUPINGS, view.by)
+        choice.by = _after(GROUPINGS, choice.by)
     elif key == "s":
         short = {sort_column(name): name for name in SORTS}
-        view.sort = sort_column(_after(SORTS, short.get(view.sort, SORTS[-1])))
+        choice.sort = sort_column(_after(SORTS, short.get(choice.sort, SORTS[-1])))
     elif key in (_UP, _DOWN):
-        view.top = max(0, view.top + (1 if key == _DOWN else -1))
+        choice.top = max(0, choice.top + (1 if key == _DOWN else -1))
 
 
 def _after(choices: tuple[str, ...], current: str) -> str:

@@ -14,37 +14,18 @@ from rich.text import Text
 
 from schedtel import tables
 from schedtel.arrow import rows as rows_of
+from schedtel.cli.choice import COLUMNS, Choice
 from schedtel.durations import format_duration
-from schedtel.errors import UsageError
 from schedtel.histogram import TASK_EDGES_NS
-from schedtel.live import LiveSource
-from schedtel.schema import TASKS
 from schedtel.window import Window
 
 _HISTORY = 40
 _SPARKS = "▁▂▃▄▅▆▇█"
 _BAR_WIDTH = 44
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-#: Shown under a shorter name, in this order; sortable by it.
-_COLUMNS = {
-    "cpu": "cpu_ns",
-    "wait": "wait_ns",
-    "wakeup": "wakeup_wait_ns",
-    "preempt": "preempt_wait_ns",
-    "max wait": "max_wait_ns",
-    "blocked": "blocked_ns",
-    "vol": "voluntary_switches",
-    "invol": "involuntary_switches",
-    "migr": "migrations",
-    "bursts": "bursts",
-    "rt": "rt_ns",
-    "tat": "tat_ns",
-}
 #: The figures that go first when the terminal is narrow.
 _LEAST_NEEDED = ("migr", "bursts", "blocked", "preempt", "wakeup", "max wait", "rt", "tat", "vol", "invol")
 _FIGURE_WIDTH, _IDENTITY_WIDTH = 10, 26
-SORTS = ("cpu", "wait", "max wait", "invol", "vol", "tat", "rt")
-GROUPINGS = ("task", "process", "cgroup", "comm")
 _DISTRIBUTIONS = {
     "turnaround (TAT)": "tat",
     "response (RT)": "rt",
@@ -58,17 +39,6 @@ _LOSS_WORDS = {
     "samples_discarded": "samples discarded",
     "programs_skipped": "events withheld by the kernel",
 }
-
-
-def sort_column(name: str) -> str:
-    """The column of ``tasks`` that a user means by ``cpu``, ``wait``, ``cpu_ns`` …"""
-    short = name.replace("-", " ").replace("_", " ")
-    if short in _COLUMNS:
-        return _COLUMNS[short]
-    summed = {column.name for column in TASKS if column.unit in ("ns", "1")}
-    if name in _COLUMNS.values() and name in summed:
-        return name
-    raise UsageError(f"cannot sort by {name!r}: no such column (use one of {', '.join(_COLUMNS)})")
 
 
 def spark(values: list[float]) -> str:
@@ -85,23 +55,16 @@ def bar(part: float, width: int) -> str:
 
 
 class View:
-    """What is shown, and how. ``add`` takes the next window, ``render`` draws the newest."""
+    """The page. ``add`` takes the next window, ``render`` draws the newest."""
 
-    def __init__(self, by: str = "task", sort: str = "cpu_ns", top: int = 15) -> None:
-        self.by, self.sort, self.top = by, sort, top
-        self.subtitle = ""
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
         self._window: Window | None = None
         self._history: dict[str, deque[float]] = {}
 
     @property
     def has_window(self) -> bool:
         return self._window is not None
-
-    def describe(self, source: LiveSource) -> None:
-        """Take the session's own facts for the headline."""
-        window = format_duration(source.window_ns)
-        loader = f"{source.backend} loader" + (" (core does not work here)" if source.not_core_because else "")
-        self.subtitle = f"window {window} · {loader} · {source.filter.describe() or 'all tasks'}"
 
     def add(self, window: Window) -> None:
         """Make a window the current one."""
@@ -115,13 +78,13 @@ class View:
     def render(self, rows: int | None = None, width: int = 140, status: str = "") -> RenderableType:
         """The page; with ``rows``, as much of it as fits so many lines."""
         if self._window is None:
-            return Text.assemble(("schedtel ", "bold cyan"), self.subtitle, "\n\n", (status or "waiting", "dim"))
+            return Text.assemble(("schedtel ", "bold cyan"), self.choice.subtitle, "\n\n", (status or "waiting", "dim"))
         row = rows_of(self._window.summary)[0]
         head = [self._headline(row), self._distributions(row), self._averages(row)]
         tail = [self._footer(row)] + ([Text(status, "dim")] if status else [])
         histogram = self._histogram(self._window)
         used = 2 + (len(_DISTRIBUTIONS) + 2) + 5 + 2 + len(tail) + 2
-        top = self.top
+        top = self.choice.top
         if rows is not None:
             if rows - used - _lines(histogram) < 5:
                 histogram = None
@@ -140,7 +103,7 @@ class View:
             (row["scheduler"], "bold green"),
             f" · {ended} UTC, {length}",
             (mark, "bold yellow"),
-            ("\n" + self.subtitle, "dim"),
+            ("\n" + self.choice.subtitle, "dim"),
         )
 
     def _distributions(self, row: dict[str, Any]) -> Table:
@@ -208,34 +171,38 @@ class View:
 
     def _table(self, top: int, width: int) -> RenderableType:
         assert self._window is not None
-        batch = self._window.tasks if self.by == "task" else self._window.groups(self.by)
+        if self.choice.by == "preemption":
+            return Padding(_pairs(self._window, top), (1, 0, 0, 0))
+        batch = self._window.tasks if self.choice.by == "task" else self._window.groups(self.choice.by)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         identity = self._identity(batch)
-        shown = _fitting([name for name in _COLUMNS if _COLUMNS[name] in batch.schema.names], width)
+        shown = _fitting([name for name in COLUMNS if COLUMNS[name] in batch.schema.names], width)
         for name in identity:
             table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=34)
         for name in shown:
-            marked = _COLUMNS[name] == self.sort
+            marked = COLUMNS[name] == self.choice.sort
             table.add_column(
                 name + ("▾" if marked else ""), justify="right", header_style="bold" if marked else None, no_wrap=True
             )
         for i in self._order(batch)[:top]:
-            figures = [_figure(_COLUMNS[name], batch[_COLUMNS[name]][i].as_py()) for name in shown]
+            figures = [_figure(COLUMNS[name], batch[COLUMNS[name]][i].as_py()) for name in shown]
             table.add_row(*(read(i) for read in identity.values()), *figures)
         return Padding(table, (1, 0, 0, 0))
 
     def _order(self, batch: pa.RecordBatch) -> list[int]:
         """Rows by the sort column, largest first; the row `other` last."""
-        values = tables.column(batch, self.sort).astype(np.float64)
-        other = tables.is_other(batch) if self.by == "task" else tables.column(batch, "tasks") == 0
+        values = tables.column(batch, self.choice.sort).astype(np.float64)
+        other = tables.is_other(batch) if self.choice.by == "task" else tables.column(batch, "tasks") == 0
         return [int(i) for i in np.lexsort((-values, other))]
 
     def _identity(self, batch: pa.RecordBatch) -> dict[str, Callable[[int], str]]:
         """Headings and readers of the columns that name a row."""
-        if self.by == "task":
+        if self.choice.by == "task":
             return {"tid": lambda i: str(batch["tid"][i].as_py() or ""), "comm": lambda i: batch["comm"][i].as_py()}
-        commands = self._commands() if self.by == "process" else {}
-        identity: dict[str, Callable[[int], str]] = {self.by: lambda i: _key(self.by, batch[self.by][i].as_py())}
+        commands = self._commands() if self.choice.by == "process" else {}
+        identity: dict[str, Callable[[int], str]] = {
+            self.choice.by: lambda i: _key(self.choice.by, batch[self.choice.by][i].as_py())
+        }
         if commands:
             identity["comm"] = lambda i: commands.get(batch["process"][i].as_py(), "")
         return identity | {"tasks": lambda i: str(batch["tasks"][i].as_py() or "")}
@@ -260,6 +227,28 @@ class View:
                 notes.append(f"{words} {format_duration(row[name])}")
         state = (f"lost: {lost}", "bold red") if lost else ("nothing lost, exact", "green")
         return Text.assemble("\n", state, (" · " + " · ".join(notes), "dim"))
+
+
+def _pairs(window: Window, top: int) -> Table:
+    """Who preempted whom; below it, what looks like it and is a bandwidth limit's doing."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("victim", "preemptor"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=44)
+    for name in ("count", "wait▾", "mean wait", "max wait"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows_of(window.preemptions.slice(0, top)):
+        waits = (row["wait_ns"], row["wait_ns"] / row["count"], row["max_wait_ns"])
+        table.add_row(_party(row, "victim"), _party(row, "preemptor"), str(row["count"]), *map(format_duration, waits))
+    for row in rows_of(window.throttled.slice(0, top)):
+        if row["throttled_ns"]:
+            said = f"throttled in {row['throttled_periods']} of {row['periods']} periods"
+            table.add_row(row["cgroup"], said, "", format_duration(row["throttled_ns"]), style="yellow")
+    return table
+
+
+def _party(row: dict[str, Any], name: str) -> str:
+    """A group's name; of a cgroup that has gone, its number."""
+    return row[name] if row[name] is not None else f"cgroup {row[f'{name}_cgroup_id']} (gone)"
 
 
 def _fitting(names: list[str], width: int) -> list[str]:

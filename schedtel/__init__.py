@@ -15,15 +15,18 @@ The modules, in the order in which data flows through them:
     bcc_loader  all of these                  → a loader
     backends    a user's choice               → a loader that works
     live        the window grid               → windows
+    memory      sizes                         → arrays, lent
     arrow       numpy                         → Arrow, without pandas
     tables      records                       → Arrow tables
     metrics     samples, histogram            → distributions, fairness
+    ndjson      tables                        → text
     window      tables and metrics            → Window
     source      anything that yields windows  → Arrow streams
     storage     names                         ⇄ Parquet files, here or in an object store
     recording   windows                       ⇄ Parquet
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
+    export      windows                       → metrics for Prometheus and OpenTelemetry
     laws        windows                       → do the laws hold?
     chronicle   windows                       → log lines: losses, windows held up, steps of the clock
     timeline    windows                       → at most a thousand bins of time, merged exactly

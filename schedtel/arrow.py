@@ -52,6 +52,13 @@ def to_numpy(values: pa.Array) -> np.ndarray:
     return np.where(valid(values), numbers, kind.type(0)) if values.null_count else numbers
 
 
+def lists_to_numpy(values: pa.Array) -> np.ndarray:
+    """Fixed-size lists of numbers, none of them null, as numpy of shape (n, elements)."""
+    size = values.type.list_size
+    # Not flatten(): that is a compute function.
+    return to_numpy(values.values.slice(values.offset * size, len(values) * size)).reshape(-1, size)
+
+
 def valid(values: pa.Array) -> np.ndarray:
     """Which elements are not null: booleans of shape (n,)."""
     return _unpacked(values.buffers()[0], values) if values.null_count else np.ones(len(values), bool)
@@ -63,15 +70,13 @@ def _unpacked(bitmap: pa.Buffer, values: pa.Array) -> np.ndarray:
 
 
 def rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch as dictionaries of Python values; points in time (us, UTC) as datetime.
-
-    pyarrow's own conversion needs a database of time zones, which small machines lack.
-    """
-    columns = [_values(column) for column in batch.columns]
+    """The rows of a batch as dictionaries of Python values; points in time (us, UTC) as datetime."""
+    columns = [values(column) for column in batch.columns]
     return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _values(column: pa.Array) -> list[Any]:
+def values(column: pa.Array) -> list[Any]:
+    """A column as Python values; points in time (us, UTC) as datetime."""
     if not pa.types.is_timestamp(column.type):
         return column.to_pylist()
     epoch = datetime(1970, 1, 1, tzinfo=UTC)

@@ -25,7 +25,7 @@ from schedtel.errors import CapabilityError
 from schedtel.headers import find_headers
 from schedtel.refusals import advice
 
-MAPS = ("controls", "cpus", "slots", "tids")
+MAPS = ("controls", "cpus", "slots", "tids", "preemptions")
 #: Where distributions keep the modules of their own Python.
 _MODULE_DIRECTORIES = (
     "/usr/lib/python3/dist-packages",

@@ -17,14 +17,13 @@ from schedtel.bcc_compiler import LoadedPrograms, source_text
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import KernelTypes
-from schedtel.loader import Loader, online_cpus, possible_cpus, require_capabilities
+from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, online_cpus, patiently, possible_cpus, require_capabilities
 from schedtel.pool import Pool
 from schedtel.rows import Rows
 from schedtel.seeding import Seeder, visit_cpus
 from schedtel.slots import DEFAULT_MAX_TASKS, Edges
 
 _LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
-_MOST_PASSES = 200
 #: How often the collector looks whether a CPU runs short of slots, and while one does.
 _LOOK_S, _LOOK_AGAIN_S = 0.1, 0.01
 #: How often, at most, missed events make it ask /proc who has come and gone.
@@ -37,10 +36,12 @@ class BccLoader(Loader):
     name = "bcc"
     unknown = ("iowait_ns", "exit_code")
 
-    def __init__(self, task_filter: Filter, max_tasks: int = DEFAULT_MAX_TASKS) -> None:
+    def __init__(
+        self, task_filter: Filter, max_tasks: int = DEFAULT_MAX_TASKS, preemptions: str = DEFAULT_PREEMPTIONS
+    ) -> None:
         if not _LEAST_TASKS <= max_tasks <= _MOST_TASKS:
             raise UsageError(f"cannot follow {max_tasks} tasks: it must be from {_LEAST_TASKS} to {_MOST_TASKS}")
-        self._settings = settings_record(task_filter.settings())
+        self._settings = settings_record(task_filter.settings() | self._tell_preemptions(preemptions))
         require_capabilities()
         self._cpus, self._tids, self._slots = possible_cpus(), procfs.most_tids(), max_tasks + 1
         self.is_eevdf = _is_eevdf()
@@ -58,6 +59,7 @@ class BccLoader(Loader):
             "SLOTS": self._slots,
             "TIDS": self._tids,
             "CPUS": self._cpus,
+            "PREEMPTION_CPUS": self._cpus if self.preempted_by else 1,
             "RUNNABLE_STATES": tracepoints.runnable_states(switch),
             "DEAD_STATES": tracepoints.dead_states(switch),
         }
@@ -69,6 +71,8 @@ class BccLoader(Loader):
             self._mapped("tids", slots.TID_ENTRY, self._tids),
         )
         self._control, self._cpu_states = self._mapped("controls", layout.CONTROL, 1)[0], cpus["cpu"]
+        if self.preempted_by:
+            self._pairs = self._mapped("preemptions", layout.PREEMPTIONS, self._cpus)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._set_up(pages, cpus)
 
@@ -129,11 +133,10 @@ class BccLoader(Loader):
     def _flush(self) -> None:
         window, busy = self._edges(), 0
         self._pool.revive()
-        for _ in range(_MOST_PASSES):
+        for _ in patiently():
             busy = self._pool.flush(window)
             if not busy:
                 break
-            time.sleep(0)
         self._control["losses"]["state_failed"] += busy
         self._control["other"] = self._pool.folded(window.number)[0]
         self._keep_up()

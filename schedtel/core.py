@@ -17,7 +17,7 @@ from schedtel.btf import check_contract
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import BpfObject, KernelTypes
-from schedtel.loader import Loader, possible_cpus, require_capabilities
+from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, patiently, possible_cpus, require_capabilities
 from schedtel.ring import Ring
 from schedtel.rows import Rows
 
@@ -44,12 +44,14 @@ class CoreLoader(Loader):
 
     name = "core"
 
-    def __init__(self, task_filter: Filter, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
+    def __init__(
+        self, task_filter: Filter, ring_bytes: int = DEFAULT_RING_BYTES, preemptions: str = DEFAULT_PREEMPTIONS
+    ) -> None:
         if ring_bytes < mmap.PAGESIZE or ring_bytes & (ring_bytes - 1):
             raise UsageError(
                 f"cannot use a ring of {ring_bytes} bytes: it must be a power of two, at least {mmap.PAGESIZE}"
             )
-        settings = task_filter.settings()
+        settings = task_filter.settings() | self._tell_preemptions(preemptions)
         require_capabilities()
         self._cpus = possible_cpus()
         self._ask_kernel()
@@ -117,6 +119,7 @@ class CoreLoader(Loader):
             values[field] = value
         self._object.set_initial_value("schedtel.rodata", values.tobytes())
         self._object.set_max_entries("cpus", self._cpus)
+        self._object.set_max_entries("preemptions", self._cpus if self.preempted_by else 1)
         self._object.set_max_entries("ring", ring_bytes)
 
     def _map_memory(self, ring_bytes: int) -> None:
@@ -125,6 +128,11 @@ class CoreLoader(Loader):
         cpu_bytes = self._cpus * layout.CPU_STATE.itemsize
         self._cpu_map = mmap.mmap(self._object.map_fd("cpus"), cpu_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
         self._cpu_states = np.frombuffer(self._cpu_map, layout.CPU_STATE, count=self._cpus)
+        if self.preempted_by:
+            pair_bytes = self._cpus * layout.PREEMPTIONS.itemsize
+            pair_fd = self._object.map_fd("preemptions")
+            self._pair_map = mmap.mmap(pair_fd, pair_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+            self._pairs = np.frombuffer(self._pair_map, layout.PREEMPTIONS, count=self._cpus)
         self._ring = Ring(self._object.map_fd("ring"), ring_bytes, layout.TASK_RECORD)
         self._control["ring_bytes"] = ring_bytes
         self._epoll = select.epoll()
@@ -176,13 +184,12 @@ class CoreLoader(Loader):
     def _flush(self) -> None:
         """Have every task reported for the open window; a task caught in the middle of a change is asked again."""
         self._control["other"] = np.zeros((), layout.FOLDED)
-        for _ in range(_MOST_PASSES):
+        for _ in patiently():
             self._control["tasks_busy"] = 0
             self._run_iterator("flush")
             self._drain()
             if not self._control["tasks_busy"]:
                 return
-            time.sleep(0)
         self._control["losses"]["state_failed"] += self._control["tasks_busy"]
 
     def _run_iterator(self, name: str) -> None:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from urllib.parse import quote
 
 import pyarrow as pa
 
-from schedtel.arrow import from_list, rows
+from schedtel.arrow import from_list
 from schedtel.host import new_run
 from schedtel.recording import Recorder, rotation_ns
 from schedtel.schema import DEFINITIONS_VERSION, GAPS
@@ -144,8 +144,9 @@ def host_of(window: Window) -> str:
 
 def wall_start(window: Window) -> datetime:
     """Start of a window on the wall clock, UTC."""
-    start: datetime = rows(window.summary.select(["wall_start"]))[0]["wall_start"]
-    return start
+    # as_py() of a point in time would import pandas, and wants a database of time zones.
+    microseconds = window.summary["wall_start"].view(pa.int64())[0].as_py()
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
 def wall_end(window: Window) -> datetime:

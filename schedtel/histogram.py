@@ -31,6 +31,12 @@ def edges_ns(buckets: int) -> np.ndarray:
     return FINE_EDGES_NS if buckets == FINE_BUCKETS else TASK_EDGES_NS
 
 
+def fine_counts(samples_ns: np.ndarray) -> np.ndarray:
+    """Samples of shape (n,) as a fine histogram, shape (FINE_BUCKETS,); what is beyond its end is in the last."""
+    buckets = np.clip(np.searchsorted(FINE_EDGES_NS, samples_ns, side="right") - 1, 0, FINE_BUCKETS - 1)
+    return np.bincount(buckets, minlength=FINE_BUCKETS)
+
+
 def percentile_ns(counts: np.ndarray, quantile: float, max_ns: int | None = None) -> int | None:
     """Upper edge of the bucket that holds the sample of rank ceil(quantile x n); None without samples.
 
@@ -44,6 +50,15 @@ def percentile_ns(counts: np.ndarray, quantile: float, max_ns: int | None = None
     rank = max(1, int(np.ceil(quantile * total)))
     edge = int(edges_ns(len(counts))[1:][np.searchsorted(cumulative, rank)])
     return edge if max_ns is None else min(edge, max_ns)
+
+
+def percentiles_ns(counts: np.ndarray, quantile: float, max_ns: np.ndarray) -> np.ndarray:
+    """As :func:`percentile_ns`, of histograms of shape (n, buckets): shape (n,), -1 where there is no sample."""
+    cumulative = np.cumsum(counts, axis=1, dtype=np.int64)
+    total = cumulative[:, -1]
+    rank = np.maximum(1, np.ceil(quantile * total))
+    edges = edges_ns(counts.shape[1])[1:][np.minimum((rank > cumulative.T).sum(axis=0), counts.shape[1] - 1)]
+    return np.where(total > 0, np.minimum(edges, max_ns), -1)
 
 
 def add_spills(banks: np.ndarray, *histograms: np.ndarray) -> None:

@@ -1,6 +1,5 @@
-"""What the machine says outside of BPF: names, scheduler, steal, throttling, cgroup paths, our own cost."""
+"""What the machine says outside of BPF: names, scheduler, steal, cgroup paths, our own cost."""
 
-import functools
 import os
 import resource
 import socket
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from schedtel.errors import CapabilityError
 from schedtel.filters import cgroup_root, is_whole
+from schedtel.throttling import Throttled, Throttling, directories
 
 _SCHED_EXT = Path("/sys/kernel/sched_ext")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -66,47 +66,11 @@ class CgroupPaths:
         self._scanned = time.monotonic() // 1
         if self.root is None:
             return
-        for directory, _, _ in os.walk(self.root):
+        for directory in directories(str(self.root)):
             try:
                 self._paths[os.stat(directory).st_ino] = "/" + directory[len(str(self.root)) :].lstrip("/")
             except OSError:  # removed meanwhile
                 continue
-
-
-def _throttled_ns(directory: Path) -> int:
-    """Time throttled, from a cgroup's cpu.stat: ``throttled_usec`` in v2, ``throttled_time`` in v1."""
-    try:
-        for line in (directory / "cpu.stat").read_text().splitlines():
-            name, value = line.split()
-            if name == "throttled_usec":
-                return int(value) * 1000
-            if name == "throttled_time":
-                return int(value)
-    except (OSError, ValueError):
-        pass
-    return 0
-
-
-@functools.cache
-def _cpu_hierarchy() -> Path | None:
-    """The hierarchy that has the cpu controller: a v1 mount with it, else v2. Looked up once, not in every window."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, source = line.partition(" - ")
-        kind, _, options = source.split(maxsplit=2)
-        if kind == "cgroup" and "cpu" in options.split(","):
-            return Path(fields.split()[4])
-    try:
-        return cgroup_root()
-    except CapabilityError:
-        return None
-
-
-def throttled_ns() -> int:
-    """Time that all cgroups together have been throttled by their CPU bandwidth limits since they were made."""
-    root = _cpu_hierarchy()
-    if root is None:
-        return 0
-    return sum(_throttled_ns(Path(directory)) for directory, _, files in os.walk(root) if "cpu.stat" in files)
 
 
 def resident_bytes() -> int:
@@ -124,14 +88,19 @@ class HostCounters:
     kernel: str = field(default_factory=lambda: os.uname().release)
 
     def __post_init__(self) -> None:
+        self._throttling = Throttling()
+        #: The cgroups with a bandwidth limit, as of the last :meth:`since_last`.
+        self.throttled: list[Throttled] = []
         self._last = self._read()
 
     def _read(self) -> dict[str, int]:
-        return {"steal_ns": steal_ns(), "throttled_ns": throttled_ns(), "collector_cpu_ns": time.process_time_ns()}
+        return {"steal_ns": steal_ns(), "collector_cpu_ns": time.process_time_ns()}
 
     def since_last(self) -> dict[str, object]:
         """Columns of the summary: what has been counted since the last call, and what is true now."""
         before, self._last = self._last, self._read()
+        self.throttled = self._throttling.since_last()
         counted = {name: max(0, value - before[name]) for name, value in self._last.items()}
+        counted["throttled_ns"] = sum(throttled.throttled_ns for throttled in self.throttled)
         names = {"host": self.host, "kernel": self.kernel, "scheduler": running_scheduler(self.is_eevdf)}
         return {**counted, **names, "collector_rss_bytes": resident_bytes()}

@@ -23,8 +23,12 @@ class Finding:
 
 
 def check(window: Window, previous: Window | None = None) -> list[Finding]:
-    """Laws 1, 2, 3, 5 and 7 for one window; law 5 where the window before it is given."""
+    """Laws 1, 2, 3, 7 and 8 for one window, and 5 where the one before it is given.
+
+    Law 8 needs to know who preempted whom: it is not for windows collected with that off.
+    """
     findings = [_times_add_up(window), _cpus_add_up(window), _lives_are_possible(window), _nothing_lost(window)]
+    findings.append(_preemptions_add_up(window))
     return findings if previous is None else [*findings, _windows_tile(previous, window)]
 
 
@@ -56,6 +60,18 @@ def _lives_are_possible(window: Window) -> Finding:
 def _windows_tile(previous: Window, window: Window) -> Finding:
     gap = window.start_ns - previous.end_ns
     return Finding("5 windows tile time", gap == 0, f"gap {gap} ns")
+
+
+def _preemptions_add_up(window: Window) -> Finding:
+    """What was preempted by somebody is what waited after a preemption; ``other`` may be of tasks not selected."""
+    counts, waits = (tables.column(window.preemptions, name) for name in ("count", "wait_ns"))
+    other = np.array([victim == tables.OTHER_COMM for victim in window.preemptions["victim"].to_pylist()], bool)
+    told = window.metrics.preempt_wait
+    sum_ns = told.count * (told.mean_ns or 0)  # give or take the rounding of the mean
+    exact = counts.sum() == told.count and abs(int(waits.sum()) - sum_ns) <= told.count
+    bounded = counts[~other].sum() <= told.count <= counts.sum() and waits[~other].sum() <= sum_ns + told.count
+    figure = f"{int(counts.sum())} waits by {len(counts)} pairs, {told.count} samples"
+    return Finding("8 preempted by somebody = preempt waits", bool(bounded if other.any() else exact), figure)
 
 
 def _nothing_lost(window: Window) -> Finding:

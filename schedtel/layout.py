@@ -96,6 +96,22 @@ CPU_STATE = np.dtype(
     ]
 )
 
+PREEMPTION_PAIRS = 256
+PREEMPTIONS_OFF, PREEMPTIONS_BY_CGROUP, PREEMPTIONS_BY_COMM = range(3)
+GROUP_NAMED, GROUP_OTHER, GROUP_IDLE = range(3)
+GROUP = np.dtype([("words", "<u8", (2,))])
+PREEMPTION = np.dtype(
+    [
+        ("victim", GROUP),
+        ("preemptor", GROUP),
+        ("wait_ns", "<u8"),
+        ("max_wait_ns", "<u8"),
+        ("count", "<u4"),
+        ("window", "<u4"),
+    ]
+)
+PREEMPTIONS = np.dtype([("pairs", PREEMPTION, (2, PREEMPTION_PAIRS)), ("folded", PREEMPTION, (2,))])
+
 GRID = np.dtype([("window", "<u4"), ("padding", "<u4"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
 LOSSES = np.dtype(
     [("ring_dropped", "<u8", (2,)), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
@@ -134,7 +150,8 @@ SETTINGS = np.dtype(
         ("has_prev_state", "u1"),
         ("weak_memory", "u1"),
         ("disable_preemption", "u1"),
-        ("padding", "u1", (7,)),
+        ("preemptions", "u1"),
+        ("padding", "u1", (6,)),
     ]
 )
 
@@ -148,6 +165,9 @@ CONTRACT = {
     "samples": SAMPLES,
     "cpu_bank": CPU_BANK,
     "cpu_state": CPU_STATE,
+    "group": GROUP,
+    "preemption": PREEMPTION,
+    "preemptions": PREEMPTIONS,
     "grid": GRID,
     "losses": LOSSES,
     "control": CONTROL,

@@ -12,6 +12,8 @@ from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
+from schedtel.loader import DEFAULT_PREEMPTIONS
+from schedtel.memory import Memory
 from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
 from schedtel.window import Window
@@ -41,6 +43,7 @@ class LiveSource(Source):
         ring_bytes: int = DEFAULT_RING_BYTES,
         backend: str = "auto",
         max_tasks: int = DEFAULT_MAX_TASKS,
+        preemptions: str = DEFAULT_PREEMPTIONS,
     ) -> None:
         self.window_ns = _window_length(window)
         self.filter = task_filter or Filter()
@@ -48,9 +51,10 @@ class LiveSource(Source):
         if count is not None and count < 1:
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
-        self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks)
+        self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks, preemptions)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
+        self._memory = Memory()
         self._stop_ns: int | None = None
         self._window_id = 0
         begin = time.monotonic_ns()
@@ -84,12 +88,22 @@ class LiveSource(Source):
         self._edge_ns = self._loader.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
-        return windows.build(raw, self._window_id, spanned, wall_start_ns, self._host.since_last(), self._cgroups)
+        counted = self._host.since_last()
+        told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
+        return windows.build(raw, self._window_id, spanned, *told, memory=self._memory)
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
         edge = ((moment_ns + _NEAREST_EDGE_NS) // self.window_ns + 1) * self.window_ns
         return edge if self._end_ns is None or self._end_ns <= moment_ns + _NEAREST_EDGE_NS else min(edge, self._end_ns)
+
+    def drain(self) -> None:
+        """Take in what has come since the last window; returns at once.
+
+        For who iterates and is busy with a window for long: rows of tasks that exit wait in the ring, and those that
+        find it full are folded into ``other``. Not for another thread than the one that iterates.
+        """
+        self._loader.wait(0)
 
     @property
     def elapsed(self) -> float:
@@ -133,6 +147,7 @@ def live(
     ring_bytes: int = DEFAULT_RING_BYTES,
     backend: str = "auto",
     max_tasks: int = DEFAULT_MAX_TASKS,
+    preemptions: str = DEFAULT_PREEMPTIONS,
 ) -> LiveSource:
     """Start telemetry of this machine's scheduler. Needs CAP_BPF and CAP_PERFMON.
 
@@ -145,10 +160,11 @@ def live(
         ``auto``: core if it works. The source's ``backend`` says which it is, ``not_core_because`` why auto fell back.
     :param max_tasks: how many tasks may live at a time, with bcc; those beyond have no rows and are counted in
         ``state_failed``.
+    :param preemptions: what the table of who preempted whom is told by, ``cgroup`` or ``comm``; or ``off``.
 
     The other parameters are those of :class:`schedtel.Filter`.
 
     Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
     """
     chosen = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
-    return LiveSource(window, chosen, count, duration, ring_bytes, backend, max_tasks)
+    return LiveSource(window, chosen, count, duration, ring_bytes, backend, max_tasks, preemptions)

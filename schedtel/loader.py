@@ -5,21 +5,30 @@ described in ``bpf/machine.h``.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from schedtel import layout
-from schedtel.errors import CapabilityError
+from schedtel.errors import CapabilityError, UsageError
 from schedtel.rows import Rows
 
 #: How far ahead an edge is put that should come at once: setting it must be over when it passes.
 _SETTLE_NS = 1_000_000
 #: An edge nearer than this when its window is about to open is given up for a later one.
 _LEAST_AHEAD_NS = 500_000
+#: How long the flush goes on asking for a task that is in the middle of a change.
+_PATIENCE_NS = 1_000_000_000
 _CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
 _CAP_SYS_ADMIN = 21
+#: What who preempted whom can be told by.
+PREEMPTIONS = {
+    "cgroup": layout.PREEMPTIONS_BY_CGROUP,
+    "comm": layout.PREEMPTIONS_BY_COMM,
+    "off": layout.PREEMPTIONS_OFF,
+}
+DEFAULT_PREEMPTIONS = "cgroup"
 
 
 def missing_capabilities() -> list[str]:
@@ -53,7 +62,9 @@ class RawWindow:
 
     ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten when the next window's are drained; ``folded``: (m,) of
     ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with ``cpu_numbers``
-    beside it; ``losses``: counts of this window; ``unknown``: columns of ``tasks`` that this loader cannot tell.
+    beside it; ``losses``: counts of this window; ``unknown``: columns of ``tasks`` that this loader cannot tell;
+    ``preemptions``: (k,) of ``layout.PREEMPTION``, a pair once for each CPU; ``preempted_by``: what its groups are,
+    ``cgroup`` or ``comm``, or nothing where it is off.
     """
 
     number: int
@@ -66,22 +77,28 @@ class RawWindow:
     losses: dict[str, int]
     bpf_ns: int | None
     unknown: tuple[str, ...] = ()
+    preemptions: np.ndarray = field(default_factory=lambda: np.zeros(0, layout.PREEMPTION))
+    preempted_by: str = ""
 
 
 class Loader:
     """The kernel side, loaded, attached and seeded. A window runs from construction to the first :meth:`open_first`.
 
     A subclass maps ``_control`` (of ``layout.CONTROL``) and ``_cpu_states`` (of ``layout.CPU_STATE``, one a possible
-    CPU), fills ``_rows`` with task records, and gives the methods that raise NotImplementedError here.
+    CPU) and, unless it is off, ``_pairs`` (of ``layout.PREEMPTIONS``, likewise), fills ``_rows`` with task records, and
+    gives the methods that raise NotImplementedError here.
     """
 
     name: str
     is_eevdf: bool
     #: Columns of ``tasks`` that it cannot tell.
     unknown: tuple[str, ...] = ()
+    #: What who preempted whom is told by; nothing where it is off.
+    preempted_by: str = ""
     _cpus: int
     _control: np.void
     _cpu_states: np.ndarray
+    _pairs: np.ndarray
     _rows: Rows
     _losses: dict[str, int]
     _dropped: tuple[int, int] = (0, 0)
@@ -117,6 +134,13 @@ class Loader:
 
     def _count_bpf_ns(self) -> int:
         raise NotImplementedError
+
+    def _tell_preemptions(self, by: str) -> dict[str, object]:
+        """The setting for ``preemptions``. Raises :class:`UsageError` for a word that is none."""
+        if by not in PREEMPTIONS:
+            raise UsageError(f"cannot tell who preempted whom by {by!r}: it is {', '.join(PREEMPTIONS)}")
+        self.preempted_by = "" if by == "off" else by
+        return {"preemptions": PREEMPTIONS[by]}
 
     # ---- windows ----
 
@@ -156,13 +180,15 @@ class Loader:
         self._sleep_past(end)
         self._flush()
         cpu_numbers = np.array([cpu for cpu in sorted(online_cpus()) if cpu < self._cpus])
-        cpus = np.concatenate([self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers])
+        found = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
+        cpus, preemptions = (np.concatenate(parts) for parts in zip(*found, strict=True))
         self._drain()  # of lives that ended while the flush passed them over; their CPUs have been waited for
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
         tasks = self._rows.take(number)
         losses, bpf_ns = self._losses_since(number), self._bpf_ns_since()
-        return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns, self.unknown)
+        told = (self.unknown, preemptions, self.preempted_by)
+        return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns, *told)
 
     def _sleep_past(self, moment_ns: int) -> None:
         while (remaining := moment_ns - time.monotonic_ns()) >= 0:
@@ -192,8 +218,8 @@ class Loader:
         if not self._is_ahead(end_ns):
             self._control["losses"]["state_failed"] += 1
 
-    def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> np.ndarray:
-        """One CPU's bank as it stood at the window's end: shape (1,)."""
+    def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """One CPU's bank as it stood at the window's end, shape (1,), and who preempted whom there."""
         state = self._cpu_states[cpu : cpu + 1]
         while True:
             before = state["word"].copy()
@@ -201,13 +227,22 @@ class Loader:
             bank = state["bank"][:, number & 1].copy() if newest >= number else np.zeros(1, layout.CPU_BANK)
             if newest <= number:
                 bank["time_ns"][0, before["phase"][0]] += max(0, end - max(since, start))
+            preemptions = self._preemptions_of(cpu, number)
             # Checked for a frozen bank too: a life that ends just now may fold its owed row into it.
             if not before["seq"][0] & 1 and state["word"][0] == before[0]:
                 break
             time.sleep(0)
         # No switch and no running task was seen since attach: nothing has run there.
         bank["time_ns"][0, layout.CPU_IDLE] += bank["time_ns"][0, layout.CPU_UNKNOWN]
-        return bank
+        return bank, preemptions
+
+    def _preemptions_of(self, cpu: int, number: int) -> np.ndarray:
+        """One CPU's entries of a window: shape (k,) of ``layout.PREEMPTION``."""
+        if not self.preempted_by:
+            return np.zeros(0, layout.PREEMPTION)
+        table = self._pairs[cpu]
+        entries = np.append(table["pairs"][number & 1], table["folded"][number & 1])
+        return entries[entries["window"] == number]
 
     # ---- what was lost, and what looking cost ----
 
@@ -228,6 +263,18 @@ class Loader:
     def _bpf_ns_since(self) -> int | None:
         before, self._bpf_ns = self._bpf_ns, self._count_bpf_ns()
         return self._bpf_ns - before if self._bpf_ns > before else None
+
+
+def patiently() -> Iterator[None]:
+    """Turns to try something that another CPU holds up, for a second. By time and not by number: a virtual CPU that the
+    host has taken away in the middle of a program is away for as long as a thousand tries take.
+    """
+    end = time.monotonic_ns() + _PATIENCE_NS
+    while True:
+        yield
+        if time.monotonic_ns() >= end:
+            return
+        time.sleep(0)
 
 
 def online_cpus() -> set[int]:

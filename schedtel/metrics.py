@@ -103,6 +103,27 @@ def coefficient_of_variation(x: np.ndarray) -> float | None:
     return float(x.std()) / mean if mean > 0 else None
 
 
+def fairness_within(
+    cpu_ns: np.ndarray, wait_ns: np.ndarray, codes: np.ndarray, groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficient of variation and Jain's index of share, of each group of tasks: two of shape (groups,).
+
+    As :func:`fairness`, for all groups at once; NaN where that has None. ``codes``, of shape (tasks,), are the groups.
+    """
+    demand = cpu_ns + wait_ns
+    asked = demand >= FAIRNESS_LEAST_DEMAND_NS
+    share, codes = cpu_ns[asked] / demand[asked], codes[asked]
+
+    def sums(x: np.ndarray) -> np.ndarray:
+        return np.bincount(codes, weights=x, minlength=groups)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count, total = np.bincount(codes, minlength=groups), sums(share)
+        mean = total / count
+        deviation = np.sqrt(sums(np.square(share - mean[codes])) / count)
+        return np.where(mean > 0, deviation / mean, np.nan), total**2 / (count * sums(np.square(share)))
+
+
 def fairness(cpu_ns: np.ndarray, wait_ns: np.ndarray, weight: np.ndarray, policy: np.ndarray) -> Fairness:
     """Fairness among tasks; all arrays of shape (tasks,)."""
     demand = cpu_ns + wait_ns

@@ -4,10 +4,11 @@
     DIR/tasks/part-000001.parquet
     DIR/cpus/part-000001.parquet
 
-Part n of the three tables holds the same windows. The newest part grows: after every window it is written anew beside
-itself and renamed over itself, so that a reader, or a killed writer, always leaves complete files and at most the
-window in progress is lost. ``summary`` is written last: a window counts once its summary is there. A part is closed
-when it is large or old enough, which bounds what is rewritten.
+Where there are rows of them, ``preemptions`` and ``throttled`` are there as well. Part n of all tables holds the same
+windows. The newest part grows: after every window it is written anew beside itself and renamed over itself, so that a
+reader, or a killed writer, always leaves complete files and at most the window in progress is lost. ``summary`` is
+written last: a window counts once its summary is there. A part is closed when it is large or old enough, which bounds
+what is rewritten.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import pyarrow as pa
 from schedtel import tables
 from schedtel.durations import parse_duration
 from schedtel.errors import RecordingError, UsageError
-from schedtel.schema import ARROW, DEFINITIONS_VERSION, LOSSES
+from schedtel.schema import ARROW, DEFINITIONS_VERSION, LOSSES, SPARSE
 from schedtel.source import Source
 from schedtel.storage import place_of
 from schedtel.window import Window
 
-_TABLES = ("tasks", "cpus", "summary")
+_TABLES = (*SPARSE, "tasks", "cpus", "summary")
 
 
 def rotation_ns(rotate_bytes: int, rotate_every: str) -> int:
@@ -93,6 +94,8 @@ class Recorder:
     def _write_part(self, table: str) -> int:
         """Write the open part of one table anew; returns its size in bytes."""
         batch = tables.concatenate((getattr(w, table) for w in self._windows), ARROW[table])
+        if table in SPARSE and not batch.num_rows:
+            return 0
         return self._place.write(self._name(table), batch.replace_schema_metadata(self._metadata()))
 
     def _name(self, table: str) -> str:
@@ -129,6 +132,7 @@ class Recording(Source):
         self._parts = self._place.parts("summary")
         if not self._parts:
             raise RecordingError(f"cannot read {self._place}: no window in it (is it a recording?)")
+        self._sparse = {table: set(self._place.parts(table)) for table in SPARSE}
         self.metadata = self._read_metadata()
 
     def _read_metadata(self) -> dict[str, str]:
@@ -154,6 +158,8 @@ class Recording(Source):
 
     def _batches(self, table: str, part: str) -> dict[int, pa.RecordBatch]:
         """One part of a table, by window."""
+        if table in SPARSE and part not in self._sparse[table]:
+            return {}
         read = self._read(table, part)
         if not read.schema.equals(ARROW[table]):
             raise RecordingError(
@@ -170,15 +176,12 @@ class Recording(Source):
         for part in self._parts:
             by_table = {table: self._batches(table, part) for table in _TABLES}
             for window_id, summary in by_table["summary"].items():
-                tasks, cpus = (by_table[table].get(window_id, _EMPTY[table]) for table in ("tasks", "cpus"))
-                yield Window(summary, tasks, cpus)
+                found = {t: by_table[t].get(window_id, _EMPTY[t]) for t in _TABLES if t != "summary"}
+                yield Window(summary, **found)
 
 
 #: What stands for a window's rows in a table that has none of it.
-_EMPTY = {
-    table: pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
-    for table, schema in ARROW.items()
-}
+_EMPTY = {table: tables.empty(table) for table in ARROW}
 
 
 def read(directory: str | os.PathLike[str]) -> Recording:

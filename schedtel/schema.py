@@ -180,11 +180,45 @@ CPUS = [
     _count("window_id", "number of the window in this run"),
     Column("cpu", pa.int32(), "", "CPU number"),
     _ns("busy_ns", "time with a task on the CPU"),
-    _ns("idle_ns", "time without"),
+    _ns("idle_ns", "time without a task on the CPU"),
     _ns("teardown_ns", "part of busy_ns with a task after its completion"),
     _ns("untracked_ns", "part of busy_ns with a task that the kernel hides from this user's task iterator"),
     _count("switches", "context switches, to and from idle included"),
     Column("wait_histogram", _FINE_HISTOGRAM, "1", "waits that ended on this CPU, by duration"),
+]
+
+#: Rows by their wait, the largest first. Their sums are those of the samples of preempt wait, filtered out or not.
+PREEMPTIONS = [
+    _count("window_id", "number of the window in this run"),
+    Column(
+        "victim",
+        _LABEL,
+        "",
+        "whose tasks lost their CPU while runnable: a cgroup or a command name; `other` for tasks that the filter "
+        "leaves out, and for pairs that the kernel's table had no room for; null when the cgroup was gone",
+    ),
+    Column(
+        "victim_cgroup_id", pa.int64(), "", "id of the cgroup (v2); null for `other` and where told by command name"
+    ),
+    Column(
+        "preemptor",
+        _LABEL,
+        "",
+        "whose task took the CPU; `(idle)`: nobody, as when a bandwidth limit stops a task; else as the victim",
+    ),
+    Column("preemptor_cgroup_id", pa.int64(), "", "likewise; null for `(idle)` as well"),
+    _count("count", "waits after such a switch that ended in the window"),
+    _ns("wait_ns", "how long they were, summed: from losing the CPU to having one again, whoever ran meanwhile"),
+    _ns("max_wait_ns", "the longest of them"),
+]
+
+#: The cgroups that a bandwidth limit may have stopped; longest throttled first.
+THROTTLED = [
+    _count("window_id", "number of the window in this run"),
+    Column("cgroup", _LABEL, "", "path in the hierarchy that has the cpu controller, which may be v1"),
+    _ns("throttled_ns", "time it was throttled, summed over the CPUs (cpu.stat)"),
+    _count("periods", "periods of its limit in which it wanted a CPU"),
+    _count("throttled_periods", "those of them in which it used up its quota"),
 ]
 
 #: What a dataset of several hosts keeps beside the tables of windows: a row for each time windows are missing.
@@ -199,14 +233,16 @@ GAPS = [
     Column("gap_end", pa.timestamp("us", "UTC"), "UTC", "start of the first window after, on the wall clock"),
 ]
 
-TABLES = {"summary": SUMMARY, "tasks": TASKS, "cpus": CPUS}
+TABLES = {"summary": SUMMARY, "tasks": TASKS, "cpus": CPUS, "preemptions": PREEMPTIONS, "throttled": THROTTLED}
+#: Tables that recordings have only where there was something to put in.
+SPARSE = ("preemptions", "throttled")
 ARROW = {name: pa.schema([column.field() for column in columns]) for name, columns in TABLES.items()}
 
 
 def ndjson_schema() -> dict[str, object]:
-    """JSON Schema of one line of NDJSON: one window as ``{"summary": {…}, "tasks": […], "cpus": […]}``."""
+    """JSON Schema of one line of NDJSON: one window as ``{"summary": {…}, "tasks": […], "cpus": […], …}``."""
     rows = {name: _json_object(columns) for name, columns in TABLES.items()}
-    properties = {"summary": rows["summary"]} | {n: {"type": "array", "items": rows[n]} for n in ("tasks", "cpus")}
+    properties = {name: row if name == "summary" else {"type": "array", "items": row} for name, row in rows.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"schedtel window, definitions version {DEFINITIONS_VERSION}",

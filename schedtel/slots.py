@@ -38,7 +38,7 @@ TASK_STATE = np.dtype(
         ("total_cpu_ns", "<u8"),
         ("previous_tid", "<u4"),
         ("in_process", "<u4"),
-        ("reserved", "<u8", (2,)),
+        ("preemptor", layout.GROUP),
         ("bank", layout.BANK, (2,)),
     ]
 )

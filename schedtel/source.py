@@ -41,7 +41,7 @@ class Source:
         self.close()
 
     def table(self, name: str) -> TableStream:
-        """The stream of one table over all windows: ``summary``, ``tasks`` or ``cpus``."""
+        """The stream of one table over all windows: ``summary``, ``tasks`` or another of a window's."""
         return TableStream(self, name)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:

@@ -1,18 +1,23 @@
-"""Records of the kernel in, the Arrow tables ``tasks`` and ``cpus`` out. Vectorised: no Python per row."""
+"""Records of the kernel in, Arrow tables out. Vectorised: no Python per row."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from schedtel import layout
-from schedtel.arrow import bits, fixed_list, from_list, from_numpy, to_numpy
+from schedtel.arrow import bits, fixed_list, from_list, from_numpy, lists_to_numpy, to_numpy
 from schedtel.histogram import add_spills
-from schedtel.schema import ARROW, TASK_SUMS
+from schedtel.memory import Memory
+from schedtel.schema import ARROW, SPARSE, TASK_SUMS
+from schedtel.throttling import Throttled
 
 #: Identity of the row that stands for all tasks without one of their own.
 OTHER_TID = 0
 OTHER_COMM = "other"
+#: The preemptor where a task lost its CPU and nobody took it.
+NOBODY = "(idle)"
 
 
 def _fields(record: np.dtype, start: int = 0) -> dict[str, tuple[np.dtype, int]]:
@@ -37,30 +42,31 @@ _HEAD = {
 }
 
 
-def _columns(parts: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def _columns(parts: Sequence[np.ndarray], memory: Memory) -> dict[str, np.ndarray]:
     """The fields of an array of TASK_RECORD, and perhaps one of _OTHER_RECORD behind it, n records in all.
 
     Each is of shape (n,), longer ones of shape (words, n), histograms of shape (n, buckets); words are int64. All but
     the histograms are turned around at once: field by field, every column would fetch every record from memory again.
     """
-    words = np.empty((_HEAD_WORDS, sum(map(len, parts))), np.int64)
+    count = sum(map(len, parts))
+    words = memory.empty((_HEAD_WORDS, count), np.int64)
     np.concatenate([_words(part)[:, :_HEAD_WORDS].T for part in parts], axis=1, out=words)
     columns = {name: _column(words, kind, offset) for name, (kind, offset) in _HEAD.items()}
-    return columns | dict(zip(_BANK_HISTOGRAMS, _histograms(*parts), strict=True))
+    wide = memory.empty((len(_BANK_HISTOGRAMS), count, layout.TASK_BUCKETS), np.uint32)
+    return columns | dict(zip(_BANK_HISTOGRAMS, _histograms(wide, *parts), strict=True))
 
 
-def _histograms(records: np.ndarray, *other: np.ndarray) -> np.ndarray:
-    """The two histograms of all rows: shape (2, n, buckets) of uint32.
+def _histograms(out: np.ndarray, records: np.ndarray, *other: np.ndarray) -> np.ndarray:
+    """The two histograms of all rows, in an array of shape (2, n, buckets), which is returned.
 
     As one plane of 16-bit words, since numpy takes ten times as long where it widens a field of a structured array.
     """
     words = _words(records).view(np.uint16)[:, _HISTOGRAM_WORDS].reshape(len(records), 2, layout.TASK_BUCKETS)
-    wide = np.empty((2, len(records) + sum(map(len, other)), layout.TASK_BUCKETS), np.uint32)
-    wide[:, : len(records)] = words.transpose(1, 0, 2)
-    add_spills(records["bank"], *wide)
+    out[:, : len(records)] = words.transpose(1, 0, 2)
+    add_spills(records["bank"], *out)
     for part in other:
-        wide[:, len(records) :] = [part["bank"][name] for name in _BANK_HISTOGRAMS]
-    return wide
+        out[:, len(records) :] = [part["bank"][name] for name in _BANK_HISTOGRAMS]
+    return out
 
 
 def _words(records: np.ndarray) -> np.ndarray:
@@ -119,31 +125,42 @@ def _known(values: np.ndarray) -> pa.Array:
 
 
 def _runs(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where runs of equal columns of shape (words, n) begin, and their lengths: neighbours often are of one process."""
-    begins = np.ones(words.shape[1], bool)
-    begins[1:] = (words[:, 1:] != words[:, :-1]).any(axis=0)
-    starts = np.flatnonzero(begins)
-    return starts, np.diff(starts, append=len(begins))
+    """Where equal neighbours of shape (words, n) begin, and the run that each belongs to: threads of one process."""
+    begins = np.zeros(words.shape[1], bool)
+    for word in words:
+        begins[1:] |= word[1:] != word[:-1]
+    runs = begins.cumsum()
+    begins[:1] = True
+    return begins.nonzero()[0], runs
+
+
+def _distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """The distinct values in their order of appearance, and each one's index into them: int32 of shape (n,).
+
+    ``np.unique()`` would do so without Python for each value; but sorting names takes five times as long.
+    """
+    numbers: dict[Any, int] = {}
+    index = [numbers.setdefault(value, len(numbers)) for value in values.tolist()]
+    return list(numbers), np.array(index, np.int32)
 
 
 def _text(words: np.ndarray) -> pa.Array:
     """16 bytes of text of shape (2, n) as a dictionary of strings; what is not UTF-8 is escaped."""
-    starts, lengths = _runs(words)
-    unique, index = np.unique(words.T[starts].view("S16"), return_inverse=True)
-    names = [bytes(name).decode(errors="backslashreplace") for name in unique]
-    indices = np.repeat(index.astype(np.int32).reshape(-1), lengths)
-    return pa.DictionaryArray.from_arrays(from_numpy(indices), from_list(names, pa.string()))
+    starts, runs = _runs(words)
+    unique, index = _distinct(words.T[starts].view("S16").reshape(-1))
+    names = [name.decode(errors="backslashreplace") for name in unique]
+    return pa.DictionaryArray.from_arrays(from_numpy(index[runs]), from_list(names, pa.string()))
 
 
 def _cgroup_paths(ids: np.ndarray, path_of: Callable[[int], str | None]) -> pa.Array:
     """Ids of shape (n,) as a dictionary of paths; 0, the row ``other``, has none."""
-    starts, lengths = _runs(ids[np.newaxis])
-    unique, index = np.unique(ids[starts], return_inverse=True)
-    paths = [path_of(int(identity)) if identity else None for identity in unique]
+    starts, runs = _runs(ids[np.newaxis])
+    unique, index = _distinct(ids[starts])
+    paths = [path_of(identity) if identity else None for identity in unique]
     known = np.array([path is not None for path in paths], bool)
     renumbered = np.cumsum(known) - 1
     names = from_list([path for path in paths if path is not None], pa.string())
-    index = np.repeat(index, lengths)
+    index = index[runs]
     return pa.DictionaryArray.from_arrays(from_numpy(renumbered[index].astype(np.int32), known[index]), names)
 
 
@@ -156,7 +173,7 @@ def _exit_codes(status: np.ndarray, completed: np.ndarray) -> pa.Array:
 #: Table → column → numpy dtype of what becomes a column of plain values. Asking the schema costs as much as the column.
 _KINDS = {
     table: {f.name: np.dtype(f.type.to_pandas_dtype()) for f in ARROW[table] if pa.types.is_primitive(f.type)}
-    for table in ("tasks", "cpus")
+    for table in ("tasks", "cpus", *SPARSE)
 }
 
 
@@ -178,6 +195,7 @@ def tasks_batch(
     folded: np.ndarray,
     path_of: Callable[[int], str | None],
     unknown: Sequence[str] = (),
+    memory: Memory | None = None,
 ) -> pa.RecordBatch:
     """The ``tasks`` table of one window: a row per record, then the row ``other`` if anything was folded.
 
@@ -185,11 +203,12 @@ def tasks_batch(
     :param folded: shape (m,) of ``layout.FOLDED``.
     :param path_of: cgroup id to path.
     :param unknown: columns that the loader cannot tell: null.
+    :param memory: lends most of what the table needs.
     """
     total = _sum_folded(folded)
     parts = [records, _other_record(total)] if total.view(np.uint8).any() else [records]
     own = np.arange(sum(map(len, parts))) < len(records)
-    columns = _columns(parts)
+    columns = _columns(parts, memory or Memory())
     found = _task_columns(columns, own, path_of) | _folding(window_id, total, own)
     return _arrow(found | {name: pa.nulls(len(own), ARROW["tasks"].field(name).type) for name in unknown}, "tasks")
 
@@ -259,6 +278,68 @@ def cpus_batch(window_id: int, cpu_numbers: np.ndarray, banks: np.ndarray) -> pa
     return _arrow(columns, "cpus")
 
 
+def preemptions_batch(
+    window_id: int, entries: np.ndarray, by: str, path_of: Callable[[int], str | None]
+) -> pa.RecordBatch:
+    """The ``preemptions`` table of one window: a row a pair of groups, added over the CPUs; the longest wait first.
+
+    :param entries: shape (n,) of ``layout.PREEMPTION``.
+    :param by: what the groups are, ``cgroup`` or ``comm``.
+    :param path_of: cgroup id to path.
+    """
+    pairs = np.concatenate([entries["victim"]["words"], entries["preemptor"]["words"]], axis=1)
+    distinct, index = np.unique(pairs, axis=0, return_inverse=True)
+    wait, longest = (np.zeros(len(distinct), np.int64) for _ in range(2))
+    np.add.at(wait, index.reshape(-1), entries["wait_ns"].astype(np.int64))
+    np.maximum.at(longest, index.reshape(-1), entries["max_wait_ns"].astype(np.int64))
+    counts = np.bincount(index.reshape(-1), entries["count"], len(distinct)).astype(np.int64)
+    order = np.argsort(-wait, kind="stable")
+    columns: dict[str, object] = {"window_id": np.full(len(order), window_id)}
+    columns |= {"count": counts[order], "wait_ns": wait[order], "max_wait_ns": longest[order]}
+    for name, words in (("victim", distinct[order, :2]), ("preemptor", distinct[order, 2:])):
+        columns[name], columns[f"{name}_cgroup_id"] = _groups_of(words, by, path_of)
+    return _arrow(columns, "preemptions")
+
+
+def _groups_of(words: np.ndarray, by: str, path_of: Callable[[int], str | None]) -> tuple[pa.Array, pa.Array]:
+    """Groups of shape (n, 2), words of ``layout.GROUP``: their names as a dictionary of strings, and ids of cgroups."""
+    unique, index = np.unique(words, axis=0, return_inverse=True)
+    found = [_group_name(group.tobytes(), by, path_of) for group in unique]
+    known = np.array([name is not None for name in found], bool)
+    names = from_list([name for name in found if name is not None], pa.string())
+    places, index = np.cumsum(known) - 1, index.reshape(-1)
+    identified = (words[:, 0] != 0) & (by == "cgroup")
+    labels = from_numpy(places[index].astype(np.int32), known[index])
+    return pa.DictionaryArray.from_arrays(labels, names), from_numpy(words[:, 0].astype(np.int64), identified)
+
+
+def _group_name(group: bytes, by: str, path_of: Callable[[int], str | None]) -> str | None:
+    kind = group[-1]
+    if kind != layout.GROUP_NAMED:
+        return NOBODY if kind == layout.GROUP_IDLE else OTHER_COMM
+    if by == "cgroup":
+        return path_of(int.from_bytes(group[:8], "little"))
+    return group.partition(b"\0")[0].decode(errors="backslashreplace")
+
+
+def throttled_batch(window_id: int, throttled: Sequence[Throttled]) -> pa.RecordBatch:
+    """The ``throttled`` table of one window: a row a cgroup."""
+    counts = {name: np.array([getattr(t, name) for t in throttled], np.int64) for name in _THROTTLED_COUNTS}
+    names = from_list([t.cgroup for t in throttled], pa.string())
+    places = from_numpy(np.arange(len(throttled), dtype=np.int32))
+    labels = pa.DictionaryArray.from_arrays(places, names)
+    return _arrow({"window_id": np.full(len(throttled), window_id), "cgroup": labels, **counts}, "throttled")
+
+
+_THROTTLED_COUNTS = ("throttled_ns", "periods", "throttled_periods")
+
+
+def empty(table: str) -> pa.RecordBatch:
+    """A table without rows."""
+    schema = ARROW[table]
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+
+
 def column(batch: pa.RecordBatch, name: str) -> np.ndarray:
     """One numeric or boolean column as numpy, shape (rows,); nulls are 0 or false."""
     return to_numpy(batch.column(name))
@@ -289,8 +370,7 @@ def _reduce(values: np.ndarray, starts: np.ndarray, operation: np.ufunc) -> np.n
 
 def histograms(batch: pa.RecordBatch, name: str) -> np.ndarray:
     """A histogram column as numpy of shape (rows, buckets)."""
-    values = batch.column(name)
-    return to_numpy(values.flatten()).reshape(-1, values.type.list_size)
+    return lists_to_numpy(batch.column(name))
 
 
 def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:

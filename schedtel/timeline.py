@@ -18,8 +18,9 @@ import pyarrow as pa
 from schedtel import tables
 from schedtel.arrow import rows, valid
 from schedtel.errors import UsageError
-from schedtel.histogram import FINE_EDGES_NS, percentile_ns
+from schedtel.histogram import fine_counts, percentile_ns
 from schedtel.layout import FINE_BUCKETS, TASK_BUCKETS
+from schedtel.pairs import Preempted
 from schedtel.schema import DISTRIBUTIONS, LOSSES
 from schedtel.window import Window
 
@@ -115,7 +116,8 @@ class Bin:
     ``numerators``, ``denominators``, ``lowest``, ``highest``: shape (len(FIGURES),); the latter two are the extremes of
     the windows' own values, NaN where no window has one. ``histograms``: name of :data:`SAMPLES` → shape (buckets,).
     ``largest_ns``: its largest sample, where it is known. ``cpus``: CPU → busy and idle ns. ``losses``: as
-    :data:`schedtel.schema.LOSSES`. ``held_up``: windows that span more than one nominal length.
+    :data:`schedtel.schema.LOSSES`. ``preempted``: who preempted whom, and who was
+    throttled. ``held_up``: windows that span more than one nominal length.
     """
 
     start_ns: int
@@ -131,6 +133,7 @@ class Bin:
     largest_ns: dict[str, int]
     cpus: dict[int, np.ndarray]
     losses: np.ndarray
+    preempted: Preempted = field(default_factory=Preempted)
 
     def absorb(self, later: Bin) -> None:
         """Merge a later bin into this one."""
@@ -146,6 +149,7 @@ class Bin:
             self.largest_ns[name] = max(self.largest_ns[name], later.largest_ns[name])
         for cpu, times in later.cpus.items():
             self.cpus[cpu] = self.cpus[cpu] + times if cpu in self.cpus else times
+        self.preempted.absorb(later.preempted)
 
     @property
     def values(self) -> np.ndarray:
@@ -181,6 +185,7 @@ def bin_of(window: Window) -> Bin:
         largest_ns={name: _largest_ns(name, row, counts) for name, counts in histograms.items()},
         cpus={cpu: np.array(times) for cpu, times in zip(numbers, zip(busy, idle, strict=True), strict=True)},
         losses=np.array([row[name] or 0 for name in LOSSES]),
+        preempted=Preempted.of(window),
     )
 
 
@@ -208,7 +213,7 @@ def _histograms(window: Window) -> dict[str, np.ndarray]:
     return {
         "wait": tables.histograms(window.cpus, "wait_histogram").sum(axis=0, dtype=np.int64),
         **{n: tables.histograms(tasks, c)[own].sum(axis=0, dtype=np.int64) for n, c in coarse.items()},
-        **{name: _counted(samples) for name, samples in life_samples(window).items()},
+        **{name: fine_counts(samples) for name, samples in life_samples(window).items()},
     }
 
 
@@ -225,12 +230,6 @@ def life_samples(window: Window) -> dict[str, np.ndarray]:
     started = valid(tasks["first_cpu_ns"]) & (first_cpu >= start) & (first_cpu < end) & born_seen
     chosen = {"tat": completed, "rt": started}
     return {name: tables.column(tasks, f"{name}_ns")[rows_] for name, rows_ in chosen.items()}
-
-
-def _counted(samples_ns: np.ndarray) -> np.ndarray:
-    """Samples of shape (n,) as a fine histogram; what is beyond its last edge is in the last bucket."""
-    buckets = np.clip(np.searchsorted(FINE_EDGES_NS, samples_ns, side="right") - 1, 0, FINE_BUCKETS - 1)
-    return np.bincount(buckets, minlength=FINE_BUCKETS)
 
 
 def _largest_ns(name: str, row: dict[str, Any], counts: np.ndarray) -> int:

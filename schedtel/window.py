@@ -1,24 +1,24 @@
-"""A window: three Arrow batches in; metrics, groups and data frames out."""
+"""A window: Arrow batches in; metrics, groups and data frames out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from schedtel import metrics, tables
-from schedtel.arrow import fixed_list, from_list, from_numpy, rows, to_numpy, valid
+from schedtel import metrics, ndjson, tables
+from schedtel.arrow import fixed_list, from_list, from_numpy, to_numpy, valid
 from schedtel.errors import UsageError
-from schedtel.histogram import percentile_ns
+from schedtel.histogram import percentiles_ns
 from schedtel.loader import RawWindow
+from schedtel.memory import Memory
 from schedtel.metrics import Metrics
-from schedtel.schema import ARROW, LOSSES
+from schedtel.schema import ARROW, LOSSES, TABLES
+from schedtel.throttling import Throttled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +32,16 @@ class Window:
     """One window of telemetry.
 
     ``summary``: one row; ``tasks``: a row for each task active in the window, and ``other``; ``cpus``: a row for
-    each CPU. All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.schema`.
+    each CPU; ``preemptions``: a row for each pair of groups of which one took the CPU from the other; ``throttled``: a
+    row for each cgroup that a bandwidth limit may have stopped. All are :class:`pyarrow.RecordBatch`; the columns are
+    those of :mod:`schedtel.schema`.
     """
 
     summary: pa.RecordBatch
     tasks: pa.RecordBatch
     cpus: pa.RecordBatch
+    preemptions: pa.RecordBatch = field(default_factory=partial(tables.empty, "preemptions"))
+    throttled: pa.RecordBatch = field(default_factory=partial(tables.empty, "throttled"))
 
     @property
     def window_id(self) -> int:
@@ -81,24 +85,11 @@ class Window:
 
     def to_ndjson(self) -> str:
         """The window as one line of JSON, by the schema that ``schedtel schema`` prints."""
-        summary, tasks, cpus = (",".join(_json_rows(batch)) for batch in (self.summary, self.tasks, self.cpus))
-        return f'{{"summary":{summary},"tasks":[{tasks}],"cpus":[{cpus}]}}'
+        return "".join(self.ndjson_parts())
 
-
-#: Rows that are Python objects at the same time on their way to JSON: those of a big window would take 10 KB each.
-_ROWS_AT_ONCE = 128
-
-
-def _json_rows(batch: pa.RecordBatch) -> Iterator[str]:
-    for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-        for row in rows(batch.slice(start, _ROWS_AT_ONCE)):
-            yield json.dumps(row, separators=(",", ":"), allow_nan=False, default=_json_value)
-
-
-def _json_value(value: object) -> str:
-    """What JSON has no type for: a point in time, as RFC 3339."""
-    assert isinstance(value, datetime)
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    def ndjson_parts(self) -> Iterator[str]:
+        """That line in parts of some hundred rows at most, for who has more to do than to write."""
+        return ndjson.parts({name: getattr(self, name) for name in TABLES})
 
 
 def _groups(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
@@ -132,9 +123,9 @@ def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _group_waits(sums: dict[str, np.ndarray]) -> dict[str, pa.Array]:
-    waits = list(zip(sums["wait_histogram"], sums["max_wait_ns"], strict=True))
     read = {"wait_p50_ns": 0.50, "wait_p99_ns": 0.99}
-    return {name: from_list([percentile_ns(h, q, int(m)) for h, m in waits], pa.int64()) for name, q in read.items()}
+    found = {name: percentiles_ns(sums["wait_histogram"], q, sums["max_wait_ns"]) for name, q in read.items()}
+    return {name: from_numpy(values, values >= 0) for name, values in found.items()}
 
 
 def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[str, pa.Array]:
@@ -150,18 +141,26 @@ def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[
 
 
 def _group_fairness(batch: pa.RecordBatch, codes: np.ndarray, groups: int, real: np.ndarray) -> dict[str, pa.Array]:
-    arrays = [tables.column(batch, name) for name in ("cpu_ns", "wait_ns", "weight", "policy")]
-    members = [np.flatnonzero((codes == group) & real) for group in range(groups)]
-    found = [metrics.fairness(*(array[chosen] for array in arrays)) for chosen in members]
-    kinds = {"fairness_cv": "cv", "fairness_jain": "jain"}
-    return {name: from_list([getattr(f, kind) for f in found], pa.float64()) for name, kind in kinds.items()}
+    cpu_ns, wait_ns = (tables.column(batch, name)[real] for name in ("cpu_ns", "wait_ns"))
+    found = metrics.fairness_within(cpu_ns, wait_ns, codes[real], groups)
+    return {
+        name: from_numpy(values, ~np.isnan(values))
+        for name, values in zip(("fairness_cv", "fairness_jain"), found, strict=True)
+    }
 
 
 def build(
-    raw: RawWindow, window_id: int, spanned: int, wall_start_ns: int, host: dict[str, object], cgroups: Any
+    raw: RawWindow,
+    window_id: int,
+    spanned: int,
+    wall_start_ns: int,
+    host: dict[str, object],
+    cgroups: Any,
+    throttled: Sequence[Throttled] = (),
+    memory: Memory | None = None,
 ) -> Window:
     """A window from what the kernel left behind and what the host counted meanwhile."""
-    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown)
+    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown, memory)
     cpus = tables.cpus_batch(window_id, raw.cpu_numbers, raw.cpus)
     row: dict[str, object] = {
         "window_id": window_id,
@@ -178,7 +177,9 @@ def build(
         **({"iowait_avg": None} if "iowait_ns" in raw.unknown else {}),
     }
     arrays = [from_list([row[field.name]], field.type) for field in ARROW["summary"]]
-    return Window(pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"]), tasks, cpus)
+    summary = pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"])
+    preemptions = tables.preemptions_batch(window_id, raw.preemptions, raw.preempted_by, cgroups.path_of)
+    return Window(summary, tasks, cpus, preemptions, tables.throttled_batch(window_id, throttled))
 
 
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:

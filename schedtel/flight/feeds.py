@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from schedtel.errors import StreamError, UsageError
 from schedtel.flight.wire import ALIVE, END, STOP, WINDOW, Event, Request
 from schedtel.host import new_run
+from schedtel.schema import ARROW
 from schedtel.source import Source
 from schedtel.window import Window
 
@@ -225,4 +226,4 @@ class ReplayFeed(Feed):
 
 def size_of(window: Window) -> int:
     """Bytes of a window's columns."""
-    return int(sum(table.nbytes for table in (window.summary, window.tasks, window.cpus)))
+    return int(sum(getattr(window, table).nbytes for table in ARROW))

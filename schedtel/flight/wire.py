@@ -1,9 +1,9 @@
 """How windows cross a Flight stream: windows and a subscriber's wish in, Arrow batches and tickets out, and back.
 
-The stream ``windows`` has a row an event, and in it the three tables of a window as nested Arrow, dictionaries and all:
-what is unpacked is the window that was packed, bit for bit. The streams ``summary``, ``tasks``, ``cpus`` and ``groups``
-are one table each for anybody's Flight client: a batch a window, labels as plain text, and how many windows were
-missed before it in the batch's ``app_metadata``, as JSON.
+The stream ``windows`` has a row an event, and in it the tables of a window as nested Arrow, dictionaries and all: what
+is unpacked is the window that was packed, bit for bit. The streams named after a table, and ``groups``, are one table
+each for anybody's Flight client: a batch a window, labels as plain text, and how many windows were missed before it in
+the batch's ``app_metadata``, as JSON.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import pyarrow as pa
 from schedtel.arrow import from_list, from_numpy
 from schedtel.errors import StreamError, UsageError
 from schedtel.schema import ARROW, DEFINITIONS_VERSION
+from schedtel.tables import empty
 from schedtel.window import Window
 
 #: Events of the stream ``windows``: a window; nothing new, but the server lives; the run is over; the server leaves.
 WINDOW, ALIVE, END, STOP = "window", "alive", "end", "stop"
-STREAMS = ("windows", "summary", "tasks", "cpus", "groups")
+STREAMS = ("windows", *ARROW, "groups")
 #: A ticket is a short JSON object; whatever is longer is none of ours.
 _LONGEST_TICKET = 1024
 _PREFIX = "schedtel."
@@ -34,9 +35,7 @@ _FIELDS = [
     pa.field("event", pa.string()),
     pa.field("sequence", pa.int64()),
     pa.field("windows_missed", pa.int64()),
-    pa.field("summary", pa.list_(_NESTED["summary"])),
-    pa.field("tasks", pa.list_(_NESTED["tasks"])),
-    pa.field("cpus", pa.list_(_NESTED["cpus"])),
+    *(pa.field(name, pa.list_(rows)) for name, rows in _NESTED.items()),
 ]
 
 
@@ -193,11 +192,7 @@ def _plain_schema(name: str) -> pa.Schema:
 
 
 def _empty_groups(by: str) -> pa.RecordBatch:
-    no_tasks, no_summary, no_cpus = (
-        pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in ARROW[name]], schema=ARROW[name])
-        for name in ("tasks", "summary", "cpus")
-    )
-    return Window(no_summary, no_tasks, no_cpus).groups(by)
+    return Window(**{name: empty(name) for name in ARROW}).groups(by)
 
 
 def table_of(window: Window, request: Request) -> pa.RecordBatch:

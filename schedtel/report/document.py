@@ -6,6 +6,7 @@ Times of the page are nanoseconds since the recording's first window.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import numpy as np
 
 from schedtel._version import __version__
 from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
+from schedtel.pairs import SMALLER, Preempted
 from schedtel.report.groups import GROUPINGS, Groups
 from schedtel.schema import DEFINITIONS_VERSION, LOSSES
 from schedtel.timeline import FIGURES, MOST_BINS, SAMPLES, Timeline, follow
@@ -22,6 +24,8 @@ from schedtel.window import Window
 
 #: Groups the page can show of each grouping, by each of its orders.
 TOP_GROUPS = 40
+#: Victims, and preemptors, that have a row or a column of their own.
+TOP_PREEMPTIONS = 10
 _SIGNIFICANT = 6
 
 
@@ -92,6 +96,7 @@ def _recording(story: Story) -> dict[str, Any]:
         "samples": {s.name: _samples(timeline, s.name) for s in SAMPLES},
         "cpus": _cpus(timeline),
         "groups": {groups.by: _groups(groups) for groups in story.groups},
+        "preemptions": _preemptions(timeline),
     }
 
 
@@ -165,6 +170,52 @@ def _busy(times: np.ndarray | None) -> int | None:
     if times is None or not times.sum():
         return None
     return round(10_000 * int(times[0]) / int(times.sum()))
+
+
+def _preemptions(timeline: Timeline) -> dict[str, Any]:
+    """Who preempted whom, by bin: the largest victims and preemptors by wait, and the others of each summed into one.
+
+    ``cells``: victim, preemptor, and for each bin with any its number, count, wait and longest wait. ``throttled``:
+    cgroup, and for each bin with any its number and nanoseconds.
+    """
+    sizes: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for pair, (_, wait, _) in (item for b in timeline.bins for item in b.preempted.pairs.items()):
+        for size, name in zip(sizes, pair, strict=True):
+            size[name] += wait
+    shown = [_largest(size) for size in sizes]
+    cells: dict[tuple[int, ...], list[int]] = {}
+    for number, b in enumerate(timeline.bins):
+        merged = Preempted()
+        for pair, figures in b.preempted.pairs.items():
+            merged.add(_among(shown, pair), *figures)
+        for (victim, preemptor), figures in merged.pairs.items():
+            cells.setdefault((shown[0].index(victim), shown[1].index(preemptor)), []).extend((number, *figures))
+    return {
+        "victims": shown[0],
+        "preemptors": shown[1],
+        "cells": [[*place, figures] for place, figures in cells.items()],
+        "throttled": _throttled(timeline),
+    }
+
+
+def _largest(sizes: Counter[str]) -> list[str]:
+    """The names to show, by size; the last one stands for all others if there are any."""
+    names = [name for name, _ in sizes.most_common() if name != SMALLER]
+    rest = len(names) > TOP_PREEMPTIONS or SMALLER in sizes
+    return names[:TOP_PREEMPTIONS] + [SMALLER] * rest
+
+
+def _among(shown: list[list[str]], pair: tuple[str, str]) -> tuple[str, str]:
+    victim, preemptor = (name if name in names else SMALLER for name, names in zip(pair, shown, strict=True))
+    return victim, preemptor
+
+
+def _throttled(timeline: Timeline) -> list[list[Any]]:
+    found: dict[str, list[int]] = {}
+    for number, b in enumerate(timeline.bins):
+        for cgroup, ns in b.preempted.throttled.items():
+            found.setdefault(cgroup, []).extend((number, ns))
+    return [[cgroup, found[cgroup]] for cgroup in sorted(found, key=lambda name: -sum(found[name][1::2]))]
 
 
 def _groups(groups: Groups) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 from schedtel.errors import UsageError
 
 #: In this order they make one script.
-_SCRIPTS = ("format.js", "model.js", "frame.js", "charts.js", "tables.js", "sections.js", "page.js")
+_SCRIPTS = ("format.js", "model.js", "frame.js", "charts.js", "tables.js", "preemptions.js", "sections.js", "page.js")
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 

@@ -1,6 +1,6 @@
 // The sections of the page, in their order. Each: id, title, about (a sentence that says what is seen), and fill(), which
 // gives its nodes, or nothing where the recordings do not hold what it would show: such a section is left out.
-// A new one (who preempted whom, say) is an entry here, and its figures an entry in document.py.
+// A new one is an entry here, and its figures an entry in document.py.
 
 const SHOWN_SAMPLES = RECORDINGS.some((r) => r.filtered) ? ["tat", "rt", "burst_tat", "selected_wait"] : ["tat", "rt", "burst_tat", "wait"];
 
@@ -47,6 +47,11 @@ const SECTIONS = [
     id: "groups", title: "Who used and who waited for the CPUs",
     about: () => "Over the whole recording. Thick bar: CPU time; thin bar: wait; each beside the largest of its kind. CPUs: CPU time / length of the recording. Percentiles of groups are at most 50 % high.",
     fill: () => groupsTable(),
+  },
+  {
+    id: "preemptions", title: "Who preempted whom",
+    about: () => "Rows lost their CPU while runnable, columns took it. The time is what the victims then waited for a CPU, whoever ran meanwhile; below it, how often and the mean. (idle): nobody took it, as when a bandwidth limit stops a task.",
+    fill: () => preemptionSection(),
   },
   {
     id: "losses", title: "What was lost, and the cost of looking",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from observe import collecting
 
+import schedtel
 from schedtel import tables
 
 _PID_MAX = "/proc/sys/kernel/pid_max"
@@ -180,6 +181,20 @@ def test_a_small_ring_folds_what_it_cannot_hold_and_says_so(start):
         ran = int(tables.column(window.tasks, "cpu_ns").sum())
         rest = sum(int(tables.column(window.cpus, name).sum()) for name in ("idle_ns", "teardown_ns", "untracked_ns"))
         assert abs(ran + rest - (window.end_ns - window.start_ns) * window.cpus.num_rows) <= 1_000_000
+
+
+def test_who_is_busy_with_a_window_and_drains_meanwhile_loses_no_exit(start):
+    """A ring of 1 MB holds 1,500 exits, and 20,000 come between two windows."""
+    with schedtel.live("100ms", ring_bytes=1 << 20) as source:
+        windows = iter(source)
+        next(windows)
+        process = start("exits", 20_000)
+        while process.poll() is None:
+            source.drain()
+        source.stop()
+        rest = list(windows)
+    assert sum(np.count_nonzero(tables.column(window.tasks, "completion_ns")) for window in rest) >= 20_001
+    assert sum(window.losses["ring_dropped"] for window in rest) == 0
 
 
 def test_a_burst_is_counted_once_from_wakeup_to_sleep(start):

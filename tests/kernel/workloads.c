@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -218,6 +219,22 @@ static int exits(int count)
 	return 0;
 }
 
+/* rename TIMES: two tasks give way to each other (a yield is a switch while runnable), each time under another name. */
+static int rename_and_yield(int times)
+{
+	char name[16];
+	pid_t child = fork();
+
+	for (int i = 0; i < times; i++) {
+		snprintf(name, sizeof(name), "name-%d", i);
+		prctl(PR_SET_NAME, name);
+		sched_yield();
+	}
+	if (!child)
+		_exit(0);
+	return waitpid(child, NULL, 0) != child;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -248,6 +265,8 @@ int main(int argc, char **argv)
 		return reuse(number);
 	if (!strcmp(mode, "exits"))
 		return exits(number);
+	if (!strcmp(mode, "rename"))
+		return rename_and_yield(number);
 	fprintf(stderr, "workloads: no mode %s\n", mode);
 	return 2;
 }

@@ -30,7 +30,7 @@ _SIGNATURES = {
     "bcc_exec": (None, [c_uint64, c_uint32, c_uint32, c_uint32]),
     "bcc_exit": (None, [c_uint64, c_uint32, c_uint32]),
     "bcc_switch": (None, [c_uint64, c_uint32, c_uint32, c_uint32, c_int64]),
-    **{f"bcc_{name}": (c_void_p, []) for name in ("controls", "cpus", "slots", "tids", "settings")},
+    **{f"bcc_{name}": (c_void_p, []) for name in ("controls", "cpus", "slots", "tids", "preemptions", "settings")},
 }
 
 
@@ -41,15 +41,25 @@ def load(path: str) -> ctypes.CDLL:
 class HostBccLoader(BccLoader):
     """A machine of some CPUs in its warm-up window, which ends at ``first_edge``."""
 
-    def __init__(self, library: ctypes.CDLL, cpus: int, first_edge: int, most_tasks: int = SLOTS - 1, **settings):
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        cpus: int,
+        first_edge: int,
+        most_tasks: int = SLOTS - 1,
+        preemptions: str = "comm",
+        **settings,
+    ):
         self.library, self._cpus, self.now = library, cpus, 0
         library.bcc_reset()
-        self._settings = settings_record({"min_activity_ns": 1} | settings)
+        told = self._tell_preemptions(preemptions)
+        self._settings = settings_record({"min_activity_ns": 1} | told | settings)
         view(library.bcc_settings(), layout.SETTINGS, 1)[0] = self._settings
         self._entries = view(library.bcc_tids(), slots.TID_ENTRY, TIDS)
         self._control = view(library.bcc_controls(), layout.CONTROL, 1)[0]
         all_cpus = view(library.bcc_cpus(), slots.SLOT_CPU, CPUS)
         self._cpu_states = all_cpus["cpu"]
+        self._pairs = view(library.bcc_preemptions(), layout.PREEMPTIONS, CPUS)
         self._programs = SimpleNamespace(counts=dict)
         self.running: dict[int, int] = {}
         with mock.patch.object(bcc_loader, "online_cpus", return_value=set(range(cpus))):

@@ -17,6 +17,7 @@ typedef __s64 s64;
 #define SLOTS 128
 #define TIDS 1024
 #define CPUS 16
+#define PREEMPTION_CPUS CPUS
 #define RUNNABLE_STATES 0x100
 #define DEAD_STATES 0x30
 #define BPF_F_MMAPABLE 0
@@ -86,6 +87,7 @@ void bcc_reset(void)
 	memset(cpus_pages, 0, sizeof(cpus_pages));
 	memset(slots_pages, 0, sizeof(slots_pages));
 	memset(tids_pages, 0, sizeof(tids_pages));
+	memset(preemptions_pages, 0, sizeof(preemptions_pages));
 	memset(&settings, 0, sizeof(settings));
 }
 
@@ -155,4 +157,5 @@ void *bcc_controls(void) { return controls_pages; }
 void *bcc_cpus(void) { return cpus_pages; }
 void *bcc_slots(void) { return slots_pages; }
 void *bcc_tids(void) { return tids_pages; }
+void *bcc_preemptions(void) { return preemptions_pages; }
 void *bcc_settings(void) { return &settings; }

@@ -29,6 +29,7 @@ static struct {
 	__u32 cpu, cpus, tasks;
 	int refusals;			/* how many more allocations of task storage fail */
 	struct cpu_state cpu_state[MOST_CPUS];
+	struct preemptions preemptions[MOST_CPUS];
 	struct host_task task[MOST_TASKS];
 	struct task_struct idle;
 	struct task_struct *current;
@@ -85,7 +86,9 @@ static void *bpf_map_lookup_elem(void *map, void *key)
 {
 	__u32 cpu = *(__u32 *)key;
 
-	return cpu < host.cpus ? &host.cpu_state[cpu] : 0;
+	if (cpu >= host.cpus)
+		return 0;
+	return map == (void *)&preemptions ? (void *)&host.preemptions[cpu] : &host.cpu_state[cpu];
 }
 
 static void *bpf_ringbuf_reserve(void *ring, __u64 size, __u64 flags)
@@ -303,6 +306,11 @@ void *host_control(void)
 void *host_cpus(void)
 {
 	return host.cpu_state;
+}
+
+void *host_preemptions(void)
+{
+	return host.preemptions;
 }
 
 void *host_settings(void)

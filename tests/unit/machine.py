@@ -48,6 +48,7 @@ _SIGNATURES = {
     "host_turn_back": (None, []),
     "host_control": (c_void_p, []),
     "host_cpus": (c_void_p, []),
+    "host_preemptions": (c_void_p, []),
     "host_settings": (c_void_p, []),
     "host_bucket_of": (c_uint32, [c_uint64]),
     "host_buckets_of": (None, [c_void_p, c_void_p, c_uint64]),
@@ -75,14 +76,22 @@ class HostLoader(CoreLoader):
     is_eevdf = True
 
     def __init__(
-        self, library: ctypes.CDLL, cpus: int, first_edge: int, ring_records: int = _MOST_RECORDS, **settings: object
+        self,
+        library: ctypes.CDLL,
+        cpus: int,
+        first_edge: int,
+        ring_records: int = _MOST_RECORDS,
+        preemptions: str = "comm",
+        **settings: object,
     ):
         self.library, self._cpus = library, cpus
         library.host_reset(cpus, ring_records, first_edge)
         self._control = view(library.host_control(), layout.CONTROL, 1)[0]
         self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
+        self._pairs = view(library.host_preemptions(), layout.PREEMPTIONS, cpus)
         chosen = view(library.host_settings(), layout.SETTINGS, 1)
-        for name, value in ({"has_prev_state": 1, "min_activity_ns": 1} | settings).items():
+        told = self._tell_preemptions(preemptions)
+        for name, value in ({"has_prev_state": 1, "min_activity_ns": 1} | told | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
         self._rows = Rows(layout.TASK_RECORD)

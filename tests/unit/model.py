@@ -277,3 +277,27 @@ def samples(found: list[Life], kind: str, cpu: int, start: int, end: int) -> dic
         if sample.kind == kind and sample.cpu == cpu and start <= sample.end < end
     ]
     return {"sum_ns": sum(ended), "max_ns": max(ended, default=0), "histogram": histogram(FINE_EDGES_NS, ended)}
+
+
+IDLE = "(idle)"
+
+
+def preemptions(events: list[Event], start: int, end: int) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Who preempted whom, by the tasks' own names: number, sum and longest of the waits that ended in the window."""
+    taken, completed, waits = {}, set(), {}
+    for event in events:
+        if isinstance(event, Exit):
+            completed.add(event.task)
+        if not isinstance(event, Switch):
+            continue
+        if event.prev is not None and event.runnable and event.prev not in completed:
+            taken[event.prev] = (event.now, IDLE if event.next is None else name_of(event.next))
+        if event.next in taken:
+            since, preemptor = taken.pop(event.next)
+            if start <= event.now < end:
+                waits.setdefault((name_of(event.next), preemptor), []).append(event.now - since)
+    return {pair: (len(found), sum(found), max(found)) for pair, found in waits.items()}
+
+
+def name_of(task: int) -> str:
+    return f"task-{task}"

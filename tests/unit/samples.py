@@ -1,5 +1,6 @@
 """Windows to test with: a short history of two CPUs and five tasks, through the programs, the loader and the tables."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 
 from schedtel import window as built
 from schedtel.loader import RawWindow
+from schedtel.throttling import Throttled
 from schedtel.window import Window
 
 MS = 1_000_000
@@ -20,10 +22,13 @@ HOST = {
     "kernel": "6.18.0",
     "scheduler": "eevdf",
     "steal_ns": 10_000_000,
-    "throttled_ns": 0,
+    "throttled_ns": 20_000_000,
     "collector_cpu_ns": 1_234_567,
     "collector_rss_bytes": 50 << 20,
 }
+
+#: A cgroup under a limit, as it was in each of the windows.
+THROTTLED = (Throttled("/batch.slice", 20_000_000, 2, 1),)
 
 #: (task, command name, uid)
 TASKS = ((0, "web", 1000), (1, "web", 1000), (2, "batch", 1001), (3, "short", 1000), (4, "sleeper", 0))
@@ -65,7 +70,7 @@ def raw_windows(library) -> list[RawWindow]:
 
 def build(raw: RawWindow, window_id: int) -> Window:
     wall = WALL_START + raw.start_ns - START
-    return built.build(raw, window_id, 1, wall, HOST, CGROUPS)
+    return built.build(raw, window_id, 1, wall, HOST, CGROUPS, THROTTLED)
 
 
 def windows(library) -> list[Window]:
@@ -73,8 +78,15 @@ def windows(library) -> list[Window]:
 
 
 def renamed(window: Window, name: str) -> Window:
-    """The window, with every task's command and cgroup under another name."""
+    """The window, with every task's command and cgroup under another name, and whoever took its CPU."""
     tasks = window.tasks
     names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
     columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]
-    return Window(window.summary, pa.RecordBatch.from_arrays(columns, schema=tasks.schema), window.cpus)
+    pairs = window.preemptions
+    who = pa.DictionaryArray.from_arrays(pa.array([0] * pairs.num_rows, pa.int32()), pa.array([name]))
+    sides = [who if column in ("victim", "preemptor") else pairs[column] for column in pairs.schema.names]
+    return replace(
+        window,
+        tasks=pa.RecordBatch.from_arrays(columns, schema=tasks.schema),
+        preemptions=pa.RecordBatch.from_arrays(sides, schema=pairs.schema),
+    )

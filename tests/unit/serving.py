@@ -12,7 +12,7 @@ import schedtel
 from schedtel.schema import ARROW
 
 TOKEN = "0123456789abcdef-of-the-tests"
-TABLES = ("summary", "tasks", "cpus")
+TABLES = tuple(ARROW)
 
 
 class Fed(schedtel.Source):

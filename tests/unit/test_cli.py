@@ -9,6 +9,7 @@ import pytest
 
 import schedtel
 from schedtel.cli import main
+from schedtel.schema import ARROW
 
 
 @pytest.fixture
@@ -109,6 +110,22 @@ WRONG = [
     ["collect", "grpc://127.0.0.1:1"],
     ["collect", "recording", "-o", "unused"],
     ["collect", "grpc://127.0.0.1:1", "-o", "/dev/null/deeper"],
+    ["export", "graphite"],
+    ["export", "prometheus", "--listen", "9435"],
+    ["export", "prometheus", "--listen", "127.0.0.1:99999"],
+    ["export", "prometheus", "--listen", "0.0.0.0:0"],
+    ["export", "prometheus", "--listen", "no.such.host.invalid:0", "--tls-cert", "/no/such/file"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "--tls-cert", "/no/such/file", "--tls-key", "/no/such/file"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "--token-file", "/no/such/token"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "/no/such/recording"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "grpc://127.0.0.1"],
+    ["export", "prometheus", "--max-cgroups", "-1"],
+    ["export", "prometheus", "--listen", "127.0.0.1:0", "--window", "1ns"],
+    ["export", "otlp"],
+    ["export", "otlp", "--endpoint", "127.0.0.1:4318"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "--interval", "often"],
+    ["export", "otlp", "--endpoint", "https://127.0.0.1:4318", "--ca", "/no/such/file"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "/no/such/recording"],
     ["report"],
     ["report", "/"],
     ["report", "/no/such/recording", "-o", "page.html"],
@@ -180,6 +197,16 @@ def test_show_groups(run, recording, by):
     assert "other" in out
 
 
+def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
+    """Of task 2: batch takes the CPU from one web at 51 ms, and gives it back at 91 ms."""
+    status, out, _ = run("show", recording, "--by", "preemption", "--count", 1)
+    assert status == 0
+    [pair] = [line.split() for line in out.splitlines() if line.startswith("web")]
+    assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
+    [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
+    assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
 def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
     schema = json.loads(run("schema")[1])
     lines = run("show", recording, "--format", "ndjson")[1].splitlines()
@@ -188,7 +215,7 @@ def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
         jsonschema.validate(json.loads(line), schema)
 
 
-@pytest.mark.parametrize("table", ["summary", "tasks", "cpus"])
+@pytest.mark.parametrize("table", list(ARROW))
 def test_arrow_is_an_ipc_stream_of_one_table(run, recording, table, tmp_path):
     target = tmp_path / "out.arrow"
     assert run("show", recording, "-o", target, "--table", table)[0] == 0
@@ -203,11 +230,12 @@ def test_from_and_count_choose_windows(run, recording):
 
 
 COMMANDS = ["live", "record", "show", "report", "compare", "serve", "subscribe", "collect", "doctor", "schema"]
+COMMANDS += ["export", "export prometheus", "export otlp"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(run, name):
-    status, out, _ = run(name, "--help")
+    status, out, _ = run(*name.split(), "--help")
     assert status == 0
     assert out.startswith(f"Usage: schedtel {name}")
 
@@ -310,7 +338,7 @@ def long_recording(tmp_path, windows):
     """The three windows, five times."""
     recorder = schedtel.Recorder(tmp_path / "long", window="100ms")
     for number, window in enumerate(windows * 5, 1):
-        tables = {name: renumbered(getattr(window, name), number) for name in ("summary", "tasks", "cpus")}
+        tables = {name: renumbered(getattr(window, name), number) for name in ARROW}
         recorder.write(schedtel.Window(**tables))
     return tmp_path / "long"
 

@@ -10,12 +10,24 @@ import pytest
 import schedtel
 from schedtel import schema
 from schedtel.cli import group
+from schedtel.export import definitions
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {name: group.get_command(click.Context(group), name) for name in group.list_commands(click.Context(group))}
+
+
+def _commands(parent: click.Group, prefix: str = "") -> dict[str, click.Command]:
+    """All commands that do something, those inside of others by both words."""
+    context, found = click.Context(parent), {}
+    for name in parent.list_commands(context):
+        command = parent.get_command(context, name)
+        found |= _commands(command, f"{name} ") if isinstance(command, click.Group) else {prefix + name: command}
+    return found
+
+
+COMMANDS = _commands(group)
 #: Names of places on the machines this was written on. Put together here, so that this file does not contain them.
 INTERNAL_WORDS = re.compile(r"\bshared" + r"/|(?<![\w)\]])\." + r"library\b|(?<!\w)/work" + r"/")
 #: Named in the architecture, defined elsewhere: in the kernel, in libbpf, in Python.
@@ -26,6 +38,11 @@ FOREIGN_FUNCTIONS |= {"trace_call_bpf", "bpf_disable_instrumentation", "bpf_task
 def test_the_page_of_tables_is_what_schema_prints():
     page = (ROOT / "docs" / "tables.md").read_text()
     assert page[page.index("## ") :] == schema.markdown(), "out of date: see CONTRIBUTING.md, how to add a column"
+
+
+def test_the_page_of_metrics_is_what_schema_prints():
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert page[page.index("| Prometheus") :] == definitions.markdown(), "out of date: schedtel schema --format metrics"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -90,7 +107,7 @@ def test_guards_named_in_the_architecture_exist():
 def test_functions_named_in_the_architecture_exist():
     sources = "".join(
         path.read_text()
-        for folder in ("bpf", "schedtel", "schedtel/flight", "cli")
+        for folder in ("bpf", "schedtel", "schedtel/flight", "schedtel/export", "cli")
         for path in (ROOT / folder).glob("*.[chp]*")
     )
     ours = set(re.findall(r"`(\w+)\(\)`", ARCHITECTURE)) - FOREIGN_FUNCTIONS

@@ -528,6 +528,31 @@ def test_an_edge_that_came_too_near_before_its_window_was_open_is_given_up(loade
     assert numbers_of(record)["running"] == record["alive_ns"] == 5_000 - EDGE
 
 
+def held_up(loader: HostLoader, tries: int) -> None:
+    """A task is in the middle of a change for so many looks of the flush."""
+    left, real = iter(range(tries)), loader._run_iterator
+
+    def run(name: str) -> None:
+        real(name)
+        if name == "flush":
+            loader._control["tasks_busy"] += next(left, None) is not None
+
+    loader._run_iterator = run
+
+
+def test_a_task_whose_virtual_cpu_the_host_has_taken_away_is_waited_for(loader):
+    play(loader, *born_and_running())
+    held_up(loader, 1_000)
+    assert collect(loader).losses["state_failed"] == 0
+
+
+def test_a_task_that_is_busy_for_ever_is_given_up_and_counted(loader, monkeypatch):
+    monkeypatch.setattr("schedtel.loader._PATIENCE_NS", 1_000_000)
+    play(loader, *born_and_running())
+    held_up(loader, 1_000_000)
+    assert collect(loader).losses["state_failed"] == 1
+
+
 @pytest.mark.parametrize("refused", [1, 2, 3])
 def test_memory_short_for_a_moment_at_a_fork_costs_nothing(loader, refused):
     """Each failed attempt calls for a refill: the life is whole, whichever of the next attempts finds it done."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from machine import view
 
 from schedtel import layout, metrics
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS, add_spills, edges_ns, percentile_ns
+from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS, add_spills, edges_ns, percentile_ns, percentiles_ns
 from schedtel.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT, TASK_BUCKETS
 
 durations = st.one_of(st.integers(0, 2_000), st.integers(0, 10_000_000), st.integers(0, 130_000_000_000))
@@ -177,3 +177,12 @@ def test_counts_beyond_32_bits_add_up():
     counts[[20, 40]] = 4_000_000_000
     assert metrics.of_histogram(counts, 8_000_000_000, 3_000).count == 8_000_000_000
     assert percentile_ns(counts, 0.75) == FINE_EDGES_NS[41]
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 3), min_size=56, max_size=56), st.integers(0, 10**9)), max_size=5))
+def test_percentiles_of_many_histograms_are_those_of_each(rows):
+    counts = np.array([counts for counts, _ in rows], np.int64).reshape(-1, TASK_BUCKETS)
+    for quantile in (0.5, 0.99, 1.0):
+        found = percentiles_ns(counts, quantile, np.array([most for _, most in rows], np.int64))
+        each = [percentile_ns(one, quantile, most) for one, (_, most) in zip(counts, rows, strict=True)]
+        assert [None if n < 0 else n for n in found.tolist()] == each

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedtel import metrics
-from schedtel.metrics import Distribution, coefficient_of_variation, fairness, jain
+from schedtel.metrics import Distribution, coefficient_of_variation, fairness, fairness_within, jain
 
 MS = 1_000_000
 positive = st.lists(st.integers(1, 10**12), min_size=1, max_size=50)
@@ -105,3 +105,14 @@ def test_summary_columns_come_back_as_metrics(windows):
     assert window.metrics.tat.p99_ns == row["tat_p99_ns"]
     assert window.metrics.fairness.jain == row["fairness_jain"]
     assert window.metrics.running_avg == row["running_avg"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10), st.integers(0, 3)), max_size=20))
+def test_fairness_within_groups_is_that_of_each_group(tasks):
+    cpu, wait, codes = np.array(tasks, np.int64).reshape(-1, 3).T
+    cv, index = fairness_within(cpu, wait, codes, 4)
+    for group in range(4):
+        one = codes == group
+        alone = fairness(cpu[one], wait[one], np.ones(one.sum()), np.zeros(one.sum()))
+        for found, expected in ((cv[group], alone.cv), (index[group], alone.jain)):
+            assert found == pytest.approx(np.nan if expected is None else expected, abs=1e-9, nan_ok=True)

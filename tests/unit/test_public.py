@@ -61,16 +61,25 @@ def test_importing_the_library_imports_nothing_heavy():
     assert python(f"import schedtel, sys; print({HEAVY})") == "[]"
 
 
-def test_reading_windows_imports_no_pandas(windows, tmp_path):
+#: 12 MB, by any compute function.
+COMPUTE = "[name for name in sys.modules if name == 'pyarrow.compute']"
+
+
+def test_reading_windows_imports_neither_pandas_nor_compute_functions(windows, tmp_path):
     recorder = schedtel.Recorder(tmp_path / "recording")
     recorder.write(windows[0])
     program = (
         "import schedtel, sys\n"
         "for window in schedtel.read(sys.argv[1]):\n"
         "    window.metrics, window.to_ndjson(), window.groups('comm'), window.losses\n"
-        f"print({HEAVY})"
+        f"print({HEAVY} + {COMPUTE})"
     )
     assert python(program, str(tmp_path / "recording")) == "[]"
+
+
+def test_who_draws_no_page_does_not_import_rich():
+    program = "import schedtel.cli.live, schedtel.cli.show, schedtel.cli.subscribe, sys"
+    assert python(program + "; print('rich' in sys.modules)") == "False"
 
 
 @pytest.mark.parametrize(

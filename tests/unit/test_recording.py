@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import schedtel
-from schedtel import Recorder, RecordingError, UsageError, read
+from schedtel import Recorder, RecordingError, UsageError, read, tables
 from schedtel.schema import ARROW, DEFINITIONS_VERSION
 
-TABLES = ("summary", "tasks", "cpus")
+TABLES = tuple(ARROW)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_every_window_is_complete_as_soon_as_it_is_written(windows, tmp_path):
 
 def test_only_the_owner_can_read_it(recording):
     files = [path for path in recording.rglob("*") if path.is_file()]
-    assert len(files) == 3
+    assert len(files) == len(TABLES)
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
@@ -151,6 +151,26 @@ def test_a_damaged_file_is_refused_in_one_line(recording, table, damage):
 def test_a_missing_part_is_refused_in_one_line(recording, table):
     (recording / table / "part-000001.parquet").unlink()
     assert table in refused(recording)
+
+
+def test_a_recording_from_before_a_table_was_there_reads_without_it(recording, windows):
+    shutil.rmtree(recording / "preemptions")
+    for window, told in zip(read(recording), windows, strict=True):
+        assert window.preemptions.equals(tables.empty("preemptions"))
+        assert window.throttled.to_pylist() == told.throttled.to_pylist()
+        assert window.summary.equals(told.summary)
+
+
+def test_a_table_without_rows_has_no_file(windows, tmp_path):
+    """Where nobody was preempted or throttled; a later part may have rows of both again."""
+    recorder = Recorder(tmp_path, rotate_every="1ns")
+    recorder.write(schedtel.Window(windows[0].summary, windows[0].tasks, windows[0].cpus))
+    recorder.write(windows[1])
+    assert sorted(path.name for path in (tmp_path / "preemptions").iterdir()) == ["part-000002.parquet"]
+    quiet, busy = read(tmp_path)
+    assert (quiet.preemptions.num_rows, quiet.throttled.num_rows) == (0, 0)
+    assert busy.preemptions.to_pylist() == windows[1].preemptions.to_pylist()
+    assert busy.preemptions.num_rows > 0
 
 
 def test_no_recording_is_refused_in_one_line(tmp_path):

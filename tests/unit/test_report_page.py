@@ -9,6 +9,7 @@ from samples import renamed
 from timelines import make_bin, make_timeline
 
 from schedtel.compare import compare
+from schedtel.pairs import Preempted
 from schedtel.report import Story, document_of, render, tell, write_page
 
 pytestmark = pytest.mark.skipif(browser.found() is None, reason="no Chromium to look at the page with (chromium)")
@@ -18,13 +19,17 @@ HOSTILE = "</script><b id=owned>x</b>\u2028"
 
 
 def story(name: str) -> Story:
-    """Ten windows of a second; window i has i + 1 waits of 3 ms, a run queue of i, and Jain's index 0.9."""
+    """Ten windows of a second; window i has i + 1 waits of 3 ms, a run queue of i, and Jain's index 0.9.
+
+    In it, /batch preempts /web i + 1 times for 1 ms each, and is throttled for 10 ms.
+    """
     figures = [
         {"runqueue_length_avg": i, "running_avg": 1.0, "fairness_jain": 0.9, "idle_share": 0.75} for i in range(10)
     ]
     samples = [{"wait": np.full(i + 1, 3 * MS), "tat": np.full(4, 50 * MS)} for i in range(10)]
     lost = [np.array([0, 0, 0, 7 * (i == 4)]) for i in range(10)]
-    bins = [make_bin(i, figures[i], samples[i], losses=lost[i]) for i in range(10)]
+    told = [Preempted({("/web", "/batch"): (i + 1, (i + 1) * MS, MS)}, {"/batch": 10 * MS}) for i in range(10)]
+    bins = [make_bin(i, figures[i], samples[i], losses=lost[i], preempted=told[i]) for i in range(10)]
     return Story(name, make_timeline(bins), facts={"window": "1s"})
 
 
@@ -115,6 +120,21 @@ def test_dragging_over_a_chart_zooms_all_of_them_and_the_figures_follow(page):
     assert shown(page) == (0, 10)
 
 
+def test_who_preempted_whom_is_a_matrix_that_follows_the_zoom(page):
+    whole = page.text("#preemptions")
+    assert "55.0 ms" in whole  # 1 + 2 + … + 10
+    assert "55 \xd7 1.00 ms" in whole
+    assert "100 ms\t0.01" in whole
+    left, right, middle = chart(page, "load")
+    page.drag(middle, left + 0.2 * (right - left), left + 0.5 * (right - left))
+    part = page.text("#preemptions")
+    assert "12 \xd7 1.00 ms" in part  # of windows 3, 4 and 5
+    assert "55 \xd7" not in part
+    assert "30.0 ms\t" in part
+    page.evaluate("document.getElementById('reset').click()")
+    assert page.text("#preemptions") == whole
+
+
 def test_everything_can_be_done_with_keys(page):
     page.evaluate("document.querySelectorAll('#load .chart')[0].focus()")
     page.key("Home")
@@ -164,6 +184,7 @@ def test_a_hostile_name_is_shown_and_not_obeyed(page, paths):
     page.open(paths["hostile"])
     assert "<b id=owned>" in page.text("h1")
     assert "<b id=owned>" in page.text("#groups tbody")
+    assert "<b id=owned>" in page.text("#preemptions thead")
     assert page.evaluate("document.getElementById('owned')") is None
 
 

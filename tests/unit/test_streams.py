@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -94,7 +95,7 @@ def test_any_flight_client_reads_one_table(replayed, windows, table):
     client.close()
     batches = [chunk.data for chunk in chunks if chunk.data.num_rows]
     expected = [w.groups("cgroup") if table == "groups" else getattr(w, table) for w in windows]
-    assert [batch.to_pylist() for batch in batches] == [batch.to_pylist() for batch in expected]
+    assert [batch.to_pylist() for batch in batches] == [batch.to_pylist() for batch in expected if batch.num_rows]
     assert not any(pa.types.is_dictionary(kind) for kind in batches[0].schema.types)
     assert batches[0].schema.equals(info.schema, check_metadata=True)
     markers = [json.loads(chunk.app_metadata.to_pybytes()) for chunk in chunks]
@@ -179,7 +180,7 @@ def test_who_waits_hears_that_the_server_lives(windows, monkeypatch):
 def wide(window, rows=4000):
     """A window large enough that a few fill every buffer between server and subscriber."""
     indices = pa.array([0] * rows, pa.int32())
-    return schedtel.Window(window.summary, window.tasks.take(indices), window.cpus)
+    return replace(window, tasks=window.tasks.take(indices))
 
 
 @pytest.mark.parametrize("slow", ["thin", "drop"])

@@ -30,7 +30,7 @@ def test_windows_tile_time_and_are_numbered(windows):
 
 def test_the_laws_hold(windows):
     findings = [finding for a, b in zip([None, *windows], windows, strict=False) for finding in check(b, a)]
-    assert len(findings) == 4 + 5 + 5
+    assert len(findings) == 5 + 6 + 6
     assert [f for f in findings if not f.holds] == []
 
 
@@ -40,6 +40,8 @@ def test_the_laws_hold(windows):
         ("tasks", "cpu_ns", {"1", "2"}),
         ("tasks", "wait_ns", {"1"}),
         ("cpus", "idle_ns", {"2"}),
+        ("preemptions", "wait_ns", {"8"}),
+        ("preemptions", "count", {"8"}),
         ("cpus", "teardown_ns", {"2"}),
         ("cpus", "untracked_ns", {"2"}),
         ("tasks", "total_cpu_ns", {"3"}),

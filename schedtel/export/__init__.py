@@ -1,0 +1,12 @@
+"""Windows in, metrics of other systems out: cumulative sums with bounded cardinality, for Prometheus or OpenTelemetry.
+
+    definitions  the columns of the schema     → metrics: name, unit, kind, help; docs/metrics.md
+    buckets      schedtel's histograms         → fewer buckets, exactly
+    cgroups      rows of tasks                 → sums for each cgroup, so many and no more
+    totals       windows                       → one reading of all metrics
+    prometheus   a reading                     → what a scrape gets
+    http         scrapes                       → an HTTP server, on this machine or with TLS and a token
+    otlp         readings                      → OTLP, pushed to a collector
+
+Only ``prometheus`` and ``otlp`` import the libraries of those systems, which are extras of the package.
+"""

@@ -1,0 +1,182 @@
+"""A WSGI application in, an HTTP server out: of this machine, or of a network with TLS and a token.
+
+The server is Python's, which each scrape gets a thread of; at most 16 at a time, and 10 s for whoever says nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from socketserver import ThreadingMixIn
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from schedtel.errors import StreamError, UsageError
+from schedtel.flight.address import Address, check_token, parse_address
+
+DEFAULT_LISTEN = "127.0.0.1:9435"
+_PATH = "/metrics"
+_MOST_AT_ONCE = 16
+_SILENCE_S = 10.0
+
+_Application = Callable[..., Any]
+
+
+class Endpoint:
+    """Where metrics are to be had, from its construction until :meth:`close`. ``url`` says where.
+
+    :param listen: ``HOST:PORT``; port 0 takes a free one.
+    :param token: what ``Authorization: Bearer …`` must say; needed beyond this machine.
+    :param tls_cert, tls_key: files in PEM; needed beyond this machine. ``client_ca``: whose certificates to demand.
+
+    Raises :class:`UsageError` for what is not safe to serve, :class:`StreamError` when the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        application: _Application,
+        listen: str = DEFAULT_LISTEN,
+        *,
+        token: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+        client_ca: str | None = None,
+    ) -> None:
+        address, tls = _address(listen), _tls_context(tls_cert, tls_key, client_ca)
+        _check(address, listen, tls is not None, token)
+        self._server = _bound(address, listen, tls)
+        self._server.set_app(_only_metrics(application if token is None else _with_token(application, token)))
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        self.url = f"{'https' if tls else 'http'}://{host}:{self._server.server_address[1]}{_PATH}"
+        self._thread = threading.Thread(target=self._server.serve_forever, name="schedtel-export", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; a scrape in progress is not waited for."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _address(listen: str) -> Address:
+    try:
+        return parse_address(f"grpc://{listen}")
+    except UsageError as error:
+        raise UsageError(
+            f"cannot listen on {listen!r}: it is no address (write HOST:PORT, {DEFAULT_LISTEN})"
+        ) from error
+
+
+def _check(address: Address, listen: str, encrypted: bool, token: str | None) -> None:
+    if token is not None:
+        check_token(token)
+    if address.is_loopback:
+        return
+    if not encrypted:
+        raise UsageError(
+            f"cannot listen on {listen}: beyond this machine only TLS is served (give --tls-cert and --tls-key)"
+        )
+    if token is None:
+        raise UsageError(f"cannot listen on {listen}: without a token anyone could read it (give --token-file)")
+
+
+def _tls_context(certificate: str | None, key: str | None, authority: str | None) -> ssl.SSLContext | None:
+    if not (certificate and key):
+        if certificate or key or authority:
+            raise UsageError("cannot use TLS: certificate and key belong together (give both --tls-cert and --tls-key)")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+        if authority:
+            context.load_verify_locations(authority)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is one
+        files = " ".join(filter(None, (certificate, key, authority)))
+        raise UsageError(f"cannot use {files} for TLS: {error.strerror or error} (check the files, in PEM)") from error
+    return context
+
+
+def _bound(address: Address, listen: str, tls: ssl.SSLContext | None) -> _Server:
+    try:
+        family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        return _Server(family, where, tls)
+    except OSError as error:
+        raise StreamError(f"cannot listen on {listen}: {error.strerror or error} (choose another address)") from error
+
+
+# ---- what is answered ----
+
+
+def _with_token(application: _Application, token: str) -> _Application:
+    expected = f"Bearer {token}".encode()
+
+    def guarded(environ: dict[str, Any], start_response: _Application) -> Any:
+        shown = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
+        if hmac.compare_digest(shown, expected):
+            return application(environ, start_response)
+        return _refuse(start_response, "401 Unauthorized", ("WWW-Authenticate", "Bearer"))
+
+    return guarded
+
+
+def _only_metrics(application: _Application) -> _Application:
+    def routed(environ: dict[str, Any], start_response: _Application) -> Any:
+        if environ["PATH_INFO"] == _PATH:
+            return application(environ, start_response)
+        return _refuse(start_response, "404 Not Found")
+
+    return routed
+
+
+def _refuse(start_response: _Application, status: str, *headers: tuple[str, str]) -> list[bytes]:
+    start_response(status, [("Content-Type", "text/plain"), *headers])
+    return [f"{status}: metrics are at {_PATH}\n".encode()]
+
+
+# ---- the server ----
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _SILENCE_S
+
+    def log_message(self, *_: object) -> None:
+        """A scrape is no news."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def __init__(self, family: int, where: tuple[Any, ...], tls: ssl.SSLContext | None) -> None:
+        self.address_family, self._tls = family, tls
+        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        super().__init__(where[:2], _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A connection. Its handshake is left to its thread, or one that says nothing would hold up all others."""
+        connection, peer = super().get_request()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, peer
+
+    def verify_request(self, *_: object) -> bool:
+        """Whether there is room for one more; if not, the connection is closed."""
+        return self._places.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, *_: object) -> None:
+        """Whoever hung up, or failed at the handshake, has been told by the connection's end."""

@@ -1,0 +1,193 @@
+"""Readings in, OTLP out: pushed over HTTP to an OpenTelemetry collector, with the SDK's data model and its exporter.
+
+What is pushed are sums since the beginning (cumulative temporality): a push that fails loses resolution in time, and
+no count. Histograms have explicit bounds: those of the exponential kind are powers of two of a second, ours of a ns.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import export as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from schedtel import __version__
+from schedtel.errors import UsageError
+from schedtel.export.buckets import Histogram
+from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
+from schedtel.export.totals import Reading, Series, Totals
+from schedtel.flight.address import Address
+
+#: How long a push may take, its retries included, and how long the last one when the command ends.
+_PUSH_S, _FAREWELL_S = 10, 5.0
+_PATH = "/v1/metrics"
+_CUMULATIVE = sdk.AggregationTemporality.CUMULATIVE
+_SDK_LOGGER = logging.getLogger("opentelemetry")
+
+
+def metrics_data(reading: Reading) -> sdk.MetricsData:
+    """A reading as the SDK's data model, of the resource `schedtel` on the host that was observed."""
+    metrics = [_metric(metric, series, reading.time_ns) for metric, series in reading.families]
+    scope = sdk.ScopeMetrics(InstrumentationScope("schedtel", __version__), metrics, "")
+    return sdk.MetricsData([sdk.ResourceMetrics(_resource(reading.host), [scope], "")])
+
+
+@functools.cache
+def _resource(host: str) -> Resource:
+    """Who says it: also what OTEL_RESOURCE_ATTRIBUTES says, which is read once."""
+    return Resource.create({"service.name": "schedtel", "service.instance.id": host, "host.name": host})
+
+
+def _metric(metric: Metric, series: list[Series], time_ns: int) -> sdk.Metric:
+    points: list[Any] = [_point(metric, one, time_ns) for one in series]
+    of_kind: dict[str, Callable[[], Any]] = {
+        COUNTER: lambda: sdk.Sum(points, _CUMULATIVE, is_monotonic=True),
+        GAUGE: lambda: sdk.Gauge(points),
+        HISTOGRAM: lambda: sdk.Histogram(points, _CUMULATIVE),
+    }
+    return sdk.Metric(metric.name, metric.help, metric.unit, of_kind[metric.kind]())
+
+
+def _point(metric: Metric, series: Series, time_ns: int) -> sdk.NumberDataPoint | sdk.HistogramDataPoint:
+    attributes = dict(zip(metric.labels, series.labels, strict=True))
+    if not isinstance(series.value, Histogram):
+        return sdk.NumberDataPoint(attributes, series.start_ns, time_ns, series.value)
+    counts, bounds, total = series.value.counts.tolist(), series.value.bounds_s, series.value.sum_s
+    unknown: Any = None  # the smallest and the largest: optional in OTLP, and not in the SDK's annotations
+    spread = (counts, bounds, unknown, unknown)
+    return sdk.HistogramDataPoint(attributes, series.start_ns, time_ns, sum(counts), total, *spread)
+
+
+class Pusher:
+    """Pushes readings, one every ``interval_s`` and a last one at :meth:`close`, in a thread of its own.
+
+    ``pushed`` and ``failed`` count pushes. ``say`` gets a line when pushing fails for the first time, and when it works
+    again.
+
+    :param endpoint: ``http://127.0.0.1:4318``; without a path, that of OTLP is added.
+    :param token: sent as ``Authorization: Bearer …``.
+    :param ca, tls_cert, tls_key: files in PEM: whom to trust instead of the system's, and what to show.
+
+    Raises :class:`UsageError` for what is no URL, and where a token would cross a network for anyone to read.
+    """
+
+    def __init__(
+        self,
+        totals: Totals,
+        endpoint: str,
+        interval_s: float,
+        say: Callable[[str], None],
+        *,
+        token: str | None = None,
+        ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+    ) -> None:
+        self.url, self._totals, self._interval_s, self._say = _checked(endpoint, token), totals, interval_s, say
+        self.pushed = self.failed = 0
+        self._down, self._ending, self._heard = False, threading.Event(), _Heard()
+        self._exporter = OTLPMetricExporter(
+            self.url,
+            certificate_file=ca,
+            client_certificate_file=tls_cert,
+            client_key_file=tls_key,
+            headers={"authorization": f"Bearer {token}"} if token else None,
+            timeout=_PUSH_S,
+            compression=Compression.Gzip,
+        )
+        # What the SDK logs would be a line a try; it is said once instead.
+        _SDK_LOGGER.addHandler(self._heard)
+        _SDK_LOGGER.propagate = False
+        self._thread = threading.Thread(target=self._run, name="schedtel-otlp", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._interval_s):
+            self._push()
+        self._push()
+
+    def _push(self) -> None:
+        reading = self._totals.read()
+        if not reading.time_ns:
+            return
+        self._heard.lines.clear()
+        if self._exporter.export(metrics_data(reading)) is sdk.MetricExportResult.SUCCESS:
+            self.pushed += 1
+            self._report(down=False, line=f"pushing to {self.url} again, after {self.failed} failed")
+        else:
+            self.failed += 1
+            self._report(down=True, line=f"cannot push to {self.url}: {explain(self._heard.lines)}; trying again")
+
+    def _report(self, *, down: bool, line: str) -> None:
+        if down != self._down:
+            self._say(f"schedtel: {line}")
+        self._down = down
+
+    def close(self) -> None:
+        """Push a last time and end, within seconds, whatever the collector does."""
+        self._ending.set()
+        self._thread.join(_FAREWELL_S)
+        self._exporter.shutdown()
+        self._thread.join(_FAREWELL_S)
+        _SDK_LOGGER.removeHandler(self._heard)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _checked(endpoint: str, token: str | None) -> str:
+    try:
+        parts = urlsplit(endpoint)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if not usable or parts.username or parts.query or parts.fragment:
+        raise UsageError(f"cannot push to {endpoint!r}: it is no URL of a collector (write http://127.0.0.1:4318)")
+    if token and parts.scheme == "http" and not Address(endpoint, "tcp", parts.hostname or "").is_loopback:
+        raise UsageError(f"cannot send the token to {endpoint}: it is not encrypted (write https://)")
+    return endpoint.rstrip("/") + _PATH if parts.path in ("", "/") else endpoint
+
+
+class _Heard(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+#: What the exporter logs, and what that means.
+_MEANINGS = (
+    (r"Connection refused", "nobody listens there"),
+    (r"Failed to resolve|Name or service|name resolution", "no such host"),
+    (r"[Tt]imed? ?out", "no answer"),
+    (r"CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted (give its authority by --ca)"),
+    (r"SSL|TLS", "one side speaks TLS and the other does not, or refuses our certificate"),
+    (r"code: 40[13]", "it does not let us in (give --token-file)"),
+    (r"code: (\d+, reason: .+)", r"it answered \1"),
+)
+
+
+def explain(lines: list[str]) -> str:
+    """Why a push failed, for a person, from what the exporter logged meanwhile."""
+    text = " ".join(lines)
+    for pattern, meaning in _MEANINGS:
+        found = re.search(pattern, text)
+        if found:
+            return found.expand(meaning)
+    return text[:200] or "the exporter does not say why"

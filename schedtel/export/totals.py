@@ -1,0 +1,153 @@
+"""Windows in, one reading of all metrics out, as often as it is asked for: sums since the first window, and the last.
+
+Sums are kept in integers: of nanoseconds, and of counts. A reading is one moment, however windows come meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from schedtel import tables
+from schedtel.arrow import rows
+from schedtel.dataset import wall_end, wall_start
+from schedtel.export import definitions as d
+from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, Histogram, exported
+from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS, CgroupTotals
+from schedtel.export.definitions import Metric
+from schedtel.histogram import fine_counts
+from schedtel.layout import FINE_BUCKETS
+from schedtel.schema import LOSSES
+from schedtel.timeline import life_samples
+from schedtel.window import Window
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a metric: its labels' values, and its value in the metric's unit, counted since ``start_ns``."""
+
+    labels: tuple[str, ...]
+    value: float | Histogram
+    start_ns: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All metrics at one moment. ``time_ns``: the last window's end on the wall clock, 0 before the first window."""
+
+    time_ns: int
+    host: str
+    families: list[tuple[Metric, list[Series]]]
+
+
+class Totals:
+    """Sums over windows. Safe to read in one thread while windows are added in another."""
+
+    def __init__(self, max_cgroups: int = DEFAULT_MAX_CGROUPS) -> None:
+        self._lock = threading.Lock()
+        self._cgroups = CgroupTotals(max_cgroups)
+        self._windows = self._observed_ns = self._missed = self._start_ns = self._time_ns = 0
+        self._last: dict[str, Any] = {}
+        self._counted = {m.column: 0 for m in d.HOST_COUNTERS if m.column != "bpf_ns"}  # null unless the kernel counts
+        self._cpus: dict[int, np.ndarray] = {}
+        self._counts = {metric: np.zeros(FINE_BUCKETS, np.int64) for metric in (d.WAIT, *d.LIVES.values())}
+        self._sums_ns = dict.fromkeys(self._counts, 0)
+
+    @property
+    def windows(self) -> int:
+        """How many were added."""
+        return self._windows
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """The loss counters over all windows, and the windows that did not come."""
+        return {name: self._counted[name] for name in LOSSES} | {"windows_missed": self._missed}
+
+    def add(self, window: Window) -> None:
+        """Add the next window."""
+        with self._lock:
+            self._last = rows(window.summary)[0]
+            wall_start_ns = _unix_ns(wall_start(window))
+            self._start_ns, self._time_ns = self._start_ns or wall_start_ns, _unix_ns(wall_end(window))
+            self._windows += 1
+            self._observed_ns += self._last["window_ns"]
+            self._count(self._last)
+            self._add_cpus(window)
+            self._add_lives(window)
+            self._cgroups.add(window.tasks, wall_start_ns, window.end_ns)
+
+    def miss(self, windows: int) -> None:
+        """Note windows that did not come."""
+        with self._lock:
+            self._missed += windows
+
+    def _count(self, row: dict[str, Any]) -> None:
+        for metric in d.HOST_COUNTERS:
+            if row[metric.column] is not None:
+                self._counted[metric.column] = self._counted.get(metric.column, 0) + row[metric.column]
+
+    def _add_cpus(self, window: Window) -> None:
+        columns = np.stack([tables.column(window.cpus, metric.column) for metric in d.CPU_COUNTERS], axis=1)
+        for cpu, sums in zip(tables.column(window.cpus, "cpu").tolist(), columns, strict=True):
+            self._cpus[cpu] = self._cpus.get(cpu, 0) + sums
+        self._counts[d.WAIT] += tables.histograms(window.cpus, d.WAIT.column).sum(axis=0, dtype=np.int64)
+        self._sums_ns[d.WAIT] += int(tables.column(window.tasks, "wait_ns").sum())
+
+    def _add_lives(self, window: Window) -> None:
+        for name, samples_ns in life_samples(window).items():
+            self._counts[d.LIVES[name]] += fine_counts(samples_ns)
+            self._sums_ns[d.LIVES[name]] += int(samples_ns.sum())
+
+    def read(self) -> Reading:
+        """All metrics as they are now; those without a value are left out."""
+        with self._lock:
+            families = [*self._own(), *self._host(), *self._of_cpus(), *self._of_cgroups()]
+            return Reading(self._time_ns, self._last.get("host") or "", families)
+
+    def _own(self) -> Iterator[tuple[Metric, list[Series]]]:
+        yield d.WINDOWS, [self._series(self._windows)]
+        yield d.OBSERVED, [self._series(self._observed_ns / d.NS_PER_S)]
+        yield d.MISSED, [self._series(self._missed)]
+        yield d.CGROUPS, [self._series(len(self._cgroups))]
+        yield d.CGROUPS_FOLDED, [self._series(self._cgroups.folded)]
+        if self._last:
+            yield d.LAST_WINDOW, [self._series(self._time_ns / d.NS_PER_S)]
+            yield d.HOST, [self._series(1, *(str(self._last[name]) for name in d.HOST.labels))]
+
+    def _host(self) -> Iterator[tuple[Metric, list[Series]]]:
+        for values, metrics in ((self._counted, d.HOST_COUNTERS), (self._last, d.HOST_GAUGES)):
+            for metric in metrics:
+                if values.get(metric.column) is not None:
+                    yield metric, [self._series(_in_unit(metric, values[metric.column]))]
+        for metric, counts in self._counts.items():
+            yield metric, [self._series(exported(counts, self._sums_ns[metric], HOST_STEP))]
+
+    def _of_cpus(self) -> Iterator[tuple[Metric, list[Series]]]:
+        for at, metric in enumerate(d.CPU_COUNTERS):
+            series = [self._series(_in_unit(metric, int(sums[at])), str(cpu)) for cpu, sums in self._cpus.items()]
+            yield metric, series
+
+    def _of_cgroups(self) -> Iterator[tuple[Metric, list[Series]]]:
+        groups = list(self._cgroups)
+        for metric in d.CGROUP_COUNTERS:
+            yield metric, [Series((g.path,), _in_unit(metric, g.columns[metric.column]), g.start_ns) for g in groups]
+        for metric, total in ((d.CGROUP_WAIT, "wait_ns"), (d.CGROUP_BURST_TAT, "burst_tat_sum_ns")):
+            found = [(g, exported(g.histograms[metric.column], g.columns[total], CGROUP_STEP)) for g in groups]
+            yield metric, [Series((g.path,), histogram, g.start_ns) for g, histogram in found]
+
+    def _series(self, value: float | Histogram, *labels: str) -> Series:
+        return Series(labels, value, self._start_ns)
+
+
+def _in_unit(metric: Metric, value: float) -> float:
+    """A column's value in the metric's unit: seconds of nanoseconds, everything else as it is."""
+    return value / d.NS_PER_S if metric.unit == "s" else value
+
+
+def _unix_ns(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000) * 1000

@@ -1,0 +1,203 @@
+"""Exported sums against arithmetic on paper and against each other: names, buckets, and how many series there are."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from exporting import (
+    GROUPS,
+    in_cgroups,
+    named,
+    read,
+    replaced,
+    totals_of,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+import schedtel
+from schedtel import tables
+from schedtel.export import definitions
+from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, exported
+from schedtel.export.cgroups import IDLE_NS, CgroupTotals
+from schedtel.export.totals import Totals
+from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
+from schedtel.layout import FINE_BUCKETS, TASK_BUCKETS
+
+# ---- names ----
+
+
+def test_names_follow_the_conventions():
+    """Base units, `_total` for counters and for nothing else, no unit of schedtel's columns, one metric a name."""
+    names = [metric.prometheus_name for metric in definitions.METRICS]
+    assert len(set(names)) == len(names) == len({metric.name for metric in definitions.METRICS})
+    for metric, name in zip(definitions.METRICS, names, strict=True):
+        assert re.fullmatch(r"schedtel_[a-z0-9_]+", name)
+        assert name.endswith("_total") == (metric.kind == "counter")
+        assert not re.search(r"_(ns|ms|us|avg|count|sum|bucket)(_|$)", name)
+        assert len(metric.help) > 15
+        assert "the window" not in metric.help
+        assert not re.search(r"_ns\b|\bnull\b", metric.help)
+        assert not {"pid", "tid", "tgid", "comm"} & set(metric.labels)
+
+
+def test_a_name_is_that_of_the_specification():
+    """https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/"""
+    names = {metric.name: metric.prometheus_name for metric in definitions.METRICS}
+    assert names["schedtel.cgroup.cpu"] == "schedtel_cgroup_cpu_seconds_total"
+    assert names["schedtel.collector_rss"] == "schedtel_collector_rss_bytes"
+    assert names["schedtel.fairness_jain"] == "schedtel_fairness_jain_ratio"
+    assert names["schedtel.runqueue_length"] == "schedtel_runqueue_length"
+    assert names["schedtel.wait"] == "schedtel_wait_seconds"
+
+
+# ---- sums ----
+
+
+def test_sums_are_those_of_the_history(windows):
+    """CPU 0 works from 1 to 250 ms; task 3 lives from 1 to 12 ms; first CPUs at 1, 13, 51, 2 and 12.5 ms after 1 ms."""
+    totals = totals_of(windows)
+    assert named(totals, "schedtel_windows_total") == {(): 3}
+    assert named(totals, "schedtel_observed_seconds_total") == {(): 0.3}
+    assert named(totals, "schedtel_cpu_busy_seconds_total")["0",] == 0.249
+    assert named(totals, "schedtel_cpu_idle_seconds_total")["0",] == 0.051
+    assert named(totals, "schedtel_tasks_completed_total") == {(): 1}
+    tat = named(totals, "schedtel_tat_seconds")[()]
+    assert (tat.sum_s, tat.counts.sum()) == (0.011, 1)
+    assert tat.bounds_s[int(tat.counts.argmax()) - 1] < 0.011 < tat.bounds_s[int(tat.counts.argmax())]
+    rt = named(totals, "schedtel_rt_seconds")[()]
+    assert rt.sum_s == pytest.approx(0.0745)
+    assert rt.counts.sum() == 5
+    assert named(totals, "schedtel_steal_seconds_total") == {(): 0.03}
+    assert named(totals, "schedtel_collector_rss_bytes") == {(): 50 << 20}
+    assert named(totals, "schedtel_window_seconds") == {(): 0.1}
+    assert named(totals, "schedtel_last_window_timestamp_seconds")[()] == pytest.approx(1_700_000_000.423456)
+    assert named(totals, "schedtel_host_info") == {("testhost", "6.18.0", "eevdf"): 1}
+
+
+def test_over_all_cgroups_the_sums_are_those_of_the_host(windows):
+    totals = totals_of([in_cgroups(window, GROUPS) for window in windows], max_cgroups=2)
+    cpu = named(totals, "schedtel_cgroup_cpu_seconds_total")
+    busy, gone = (named(totals, f"schedtel_cpu_{kind}_seconds_total") for kind in ("busy", "teardown"))
+    assert sum(cpu.values()) == pytest.approx(sum(busy.values()) - sum(gone.values()))
+    waits = named(totals, "schedtel_cgroup_wait_seconds")
+    host = named(totals, "schedtel_wait_seconds")[()]
+    assert sum(h.sum_s for h in waits.values()) == pytest.approx(host.sum_s)
+    assert sum(h.counts.sum() for h in waits.values()) == host.counts.sum()
+    for name in ("wakeups", "migrations", "voluntary_switches", "involuntary_switches"):
+        of_groups = named(totals, f"schedtel_cgroup_{name}_total")
+        assert sum(of_groups.values()) == named(totals, f"schedtel_{name}_total")[()]
+
+
+def test_without_a_window_there_are_zeros_to_count_from():
+    totals = Totals()
+    assert named(totals, "schedtel_windows_total") == {(): 0}
+    assert named(totals, "schedtel_ring_dropped_total") == {(): 0}
+    assert named(totals, "schedtel_wait_seconds")[()].counts.sum() == 0
+    assert "schedtel_last_window_timestamp_seconds" not in {m.prometheus_name for m in read(totals)}
+
+
+def test_what_has_no_value_is_left_out(windows):
+    """The kernel counts no BPF run time here; the third window has no task that asked for 1 ms in competition."""
+    names = {metric.prometheus_name for metric in read(totals_of(windows))}
+    assert "schedtel_bpf_seconds_total" not in names
+    assert "schedtel_fairness_jain_ratio" in names
+
+
+def test_every_metric_is_exported(windows):
+    window = schedtel.Window(replaced(windows[0].summary, bpf_ns=[5_000]), windows[0].tasks, windows[0].cpus)
+    totals = totals_of([window])
+    assert set(read(totals)) == set(definitions.METRICS)
+    assert named(totals, "schedtel_bpf_seconds_total") == {(): 5e-6}
+
+
+# ---- buckets ----
+
+
+@given(st.data())
+@pytest.mark.parametrize(
+    ("buckets", "edges", "step"),
+    [(FINE_BUCKETS, FINE_EDGES_NS, HOST_STEP), (TASK_BUCKETS, TASK_EDGES_NS, CGROUP_STEP)],
+    ids=["host", "cgroup"],
+)
+def test_exported_buckets_count_each_sample_once_and_where_it_belongs(buckets, edges, step, data):
+    durations = np.array(data.draw(st.lists(st.integers(0, int(edges[-1]) - 1), max_size=50)), np.int64)
+    counts = np.histogram(durations, bins=edges)[0]
+    found = exported(counts, int(durations.sum()), step)
+    assert len(found.counts) == len(found.bounds_s) + 1
+    for bound, below in zip(found.bounds_s, found.counts.cumsum(), strict=False):
+        assert below == (durations < round(bound * 1e9)).sum()
+    assert found.counts.sum() == len(durations)
+
+
+@pytest.mark.parametrize(("step", "most"), [(HOST_STEP, 0.25), (CGROUP_STEP, 0.5)])
+def test_no_bucket_is_wider_than_is_said(step, most):
+    bounds = exported(np.zeros(FINE_BUCKETS, np.int64), 0, step).bounds_s
+    assert (bounds[0], bounds[-1]) == (1.024e-6, 68.719476736)
+    assert max((high - low) / low for low, high in itertools.pairwise(bounds)) <= most + 1e-12
+
+
+# ---- cgroups ----
+
+
+def test_the_busiest_have_series_of_their_own_and_the_rest_are_other(windows):
+    window = in_cgroups(windows[0], GROUPS)
+    cpu, wait = (tables.column(window.tasks, name) for name in ("cpu_ns", "wait_ns"))
+    paths = np.array([path or "" for path in window.tasks["cgroup"].to_pylist()])
+    asked = {path: int((cpu + wait)[paths == path].sum()) for path in set(GROUPS)}
+    first = sorted(asked, key=asked.get, reverse=True)[:2]
+    totals = totals_of([window], max_cgroups=2)
+    found = named(totals, "schedtel_cgroup_cpu_seconds_total")
+    assert {labels[0] for labels in found} == {*first, "other"}
+    for path in first:
+        assert found[path,] == cpu[paths == path].sum() / 1e9
+    assert named(totals, "schedtel_cgroups") == {(): 2}
+    assert named(totals, "schedtel_cgroups_folded") == {(): sum(ns > 0 for ns in asked.values()) - 2}
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=5), min_size=1, max_size=12), st.integers(0, 4)
+)
+def test_whatever_comes_and_goes_no_series_goes_back_and_nothing_counts_twice(windows, history, most):
+    """Windows an idle time apart, so that places are given away: a series may end, and begins again from 0."""
+    cgroups, before, ended, added = CgroupTotals(most), {}, 0, 0
+    for number, paths in enumerate(history):
+        window = in_cgroups(windows[number % 2], [f"/{path}" for path in paths])
+        cgroups.add(window.tasks, 1 + number, number * IDLE_NS // 2)
+        added += int(tables.column(window.tasks, "cpu_ns").sum())
+        now = {(sums.path, sums.start_ns): sums.columns["cpu_ns"] for sums in cgroups}
+        assert len(now) <= most + 1
+        assert len(cgroups) == len(now) - 1
+        ended += sum(before.pop(series) for series in set(before) - set(now))
+        assert all(now[series] >= value for series, value in before.items())
+        before = now
+        assert ended + sum(now.values()) == added
+
+
+def test_a_place_is_given_away_only_after_it_has_been_idle_for_long(windows):
+    def add(path, moment):
+        cgroups.add(in_cgroups(windows[0], [path]).tasks, 1, moment)
+        return [sums.path for sums in cgroups]
+
+    cgroups = CgroupTotals(1)
+    assert add("/old", 0) == ["other", "/old"]
+    assert add("/new", IDLE_NS - 1) == ["other", "/old"]
+    assert cgroups.folded == 1
+    assert add("/new", IDLE_NS) == ["other", "/new"]
+    assert cgroups.folded == 0
+
+
+@pytest.mark.parametrize("both", [["/new", "/old"], ["/old", "/new"]])
+def test_who_runs_in_this_window_keeps_its_place_however_long_windows_are(windows, both):
+    cgroups = CgroupTotals(1)
+    cgroups.add(in_cgroups(windows[0], ["/old"]).tasks, 1, 0)
+    cgroups.add(in_cgroups(windows[0], both).tasks, 1, 3 * IDLE_NS)
+    assert [sums.path for sums in cgroups] == ["other", "/old"]
+
+
+def test_windows_without_tasks_and_rows_of_no_cgroup_are_no_trouble(windows):
+    empty = schedtel.Window(windows[0].summary, windows[0].tasks.slice(0, 0), windows[0].cpus)
+    totals = totals_of([empty, in_cgroups(windows[0], [None])])
+    assert {labels[0] for labels in named(totals, "schedtel_cgroup_cpu_seconds_total")} == {"other"}
+    assert sum(named(totals, "schedtel_cgroup_cpu_seconds_total").values()) > 0

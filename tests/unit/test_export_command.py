@@ -1,0 +1,129 @@
+"""`schedtel export`: sources, signals, extras."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from exporting import OtlpServer, get, metrics_of, samples, scrape, totals_of
+from serving import Fed, eventually
+
+import schedtel
+
+COMMAND = [sys.executable, "-m", "schedtel.cli", "export"]
+NEEDS_OTLP = "needs opentelemetry-exporter-otlp-proto-http (pip install)"
+
+
+@pytest.fixture
+def recording(windows, tmp_path):
+    recorder = schedtel.Recorder(tmp_path / "recording")
+    for window in windows:
+        recorder.write(window)
+    return str(tmp_path / "recording")
+
+
+@pytest.fixture
+def export():
+    """Start `schedtel export`; returns the process and its first line. Whatever still runs at the end is killed."""
+    processes = []
+
+    def begin(*arguments):
+        processes.append(subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True))
+        return processes[-1], processes[-1].stderr.readline()
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_recording_is_exported_until_told_to_stop(export, recording, windows, number):
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
+    process, line = export("prometheus", recording, "--listen", "127.0.0.1:0")
+    url = line.split()[-1]
+    assert line == f"exporting on {url}\n"
+    eventually(lambda: samples(get(url)[1])["schedtel_windows_total", ()] == 3)
+    assert samples(get(url)[1]) == scrape(totals_of(windows))
+    process.send_signal(number)
+    assert process.wait(20) == 0
+    assert process.stderr.read() == "exported 3 windows, nothing lost\n"
+
+
+def test_a_recording_is_pushed_once_and_that_is_all(recording):
+    pytest.importorskip("schedtel.export.otlp", reason=NEEDS_OTLP)
+    with OtlpServer() as server:
+        command = [*COMMAND, "otlp", recording, "--endpoint", server.url, "--interval", "1h"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr.splitlines() == [
+        f"exporting to {server.url}/v1/metrics",
+        "exported 3 windows, nothing lost; 1 pushes, 0 failed",
+    ]
+    (point,) = metrics_of(server.requests[0])["schedtel.windows"].sum.data_points
+    assert point.as_int == 3
+
+
+def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
+    """The server comes back as another run: sums go on, and nothing that came is lost."""
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        uri = f"grpc://127.0.0.1:{free.getsockname()[1]}"
+    process, line = export("prometheus", uri, "--listen", "127.0.0.1:0")
+    url = line.split()[-1]
+    for run in (1, 2):
+        source = Fed()
+        with schedtel.serve(source, uri) as server:
+            pump = threading.Thread(target=server.run, daemon=True)
+            pump.start()
+            source.feed(*windows)
+            wanted = ("schedtel_windows_total", ()), 3 * run
+            eventually(lambda wanted=wanted: wanted in samples(get(url)[1]).items(), 30)
+            server.stop()
+            source.end()
+            pump.join(20)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert "trying again" in process.stderr.read()
+
+
+@pytest.mark.parametrize(("name", "module"), [("prometheus", "prometheus_client"), ("otlp", "opentelemetry")])
+def test_a_missing_extra_is_named(name, module):
+    program = (
+        f"import sys; sys.modules[{module!r}] = None; sys.argv[0] = 'schedtel'; from schedtel.cli import main; main()"
+    )
+    arguments = ["export", name, *(["--endpoint", "http://127.0.0.1:4318"] if name == "otlp" else [])]
+    command = [sys.executable, "-c", program, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert re.fullmatch(rf"schedtel: cannot export: .* is not installed \(pip install 'schedtel\[{name}\]'\)", line)
+
+
+def test_adding_windows_imports_no_pandas(recording):
+    """It would take 40 MB, of a process that runs for as long as its machine."""
+    program = (
+        "import sys, schedtel\n"
+        "from schedtel.export.totals import Totals\n"
+        "totals = Totals()\n"
+        "for window in schedtel.read(sys.argv[1]): totals.add(window)\n"
+        "print(totals.windows, totals.read().time_ns > 0, 'pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, recording]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "3 True False"
+
+
+def test_who_does_not_export_does_not_import_the_libraries_for_it():
+    program = (
+        "import sys, schedtel\n"
+        "from schedtel.cli import live, record, serve, schema, export\n"
+        "print([name for name in sys.modules if name.startswith(('prometheus_client', 'opentelemetry'))])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,128 @@
+"""What a collector receives: a real protobuf server, and the numbers that Prometheus scrapes."""
+
+import re
+import socket
+
+import numpy as np
+import pytest
+from exporting import GROUPS, OtlpServer, attributes, in_cgroups, metrics_of, scrape, totals_of, with_waits
+from samples import MS
+from serving import TOKEN, eventually
+
+from schedtel.errors import UsageError
+from schedtel.export import definitions
+from schedtel.export.totals import Totals
+
+otlp = pytest.importorskip("schedtel.export.otlp", reason="needs opentelemetry-exporter-otlp-proto-http (pip install)")
+
+
+def pushed(totals, **options):
+    """What a real protobuf server receives of totals: its requests and their paths and headers."""
+    with OtlpServer() as server:
+        pusher = otlp.Pusher(totals, server.url, 3600, pytest.fail, **options)
+        pusher.close()
+        assert (pusher.pushed, pusher.failed) == (1, 0)
+        return server.requests[0], server.headers[0]
+
+
+def test_a_collector_receives_what_prometheus_scrapes(windows):
+    random = np.random.default_rng(5)
+    totals = totals_of([with_waits(in_cgroups(window, GROUPS), random) for window in windows])
+    request, _ = pushed(totals)
+    found = {}
+    for metric in definitions.METRICS:
+        if metric.column == "bpf_ns":
+            continue
+        received = metrics_of(request)[metric.name]
+        assert (received.description, received.unit) == (metric.help, metric.unit)
+        found |= POINTS[metric.kind](metric.prometheus_name, received)
+    assert found == scrape(totals)
+
+
+def numbers(name, points):
+    return {(name, attributes(p)): p.as_double if p.WhichOneof("value") == "as_double" else p.as_int for p in points}
+
+
+def of_counter(name, metric):
+    assert metric.sum.is_monotonic
+    assert metric.sum.aggregation_temporality == 2, "cumulative"
+    assert all(0 < p.start_time_unix_nano < p.time_unix_nano for p in metric.sum.data_points)
+    return numbers(name, metric.sum.data_points)
+
+
+def of_histogram(name, metric):
+    assert metric.histogram.aggregation_temporality == 2, "cumulative"
+    found = {}
+    for p in metric.histogram.data_points:
+        labels, upto = attributes(p), np.cumsum(p.bucket_counts)
+        bounds = [*(f"{bound:.12g}" for bound in p.explicit_bounds), "+Inf"]
+        found |= {(f"{name}_count", labels): p.count, (f"{name}_sum", labels): p.sum}
+        assert not p.HasField("min")
+        assert not p.HasField("max")
+        buckets = {(("le", le), *labels): count for le, count in zip(bounds, upto.tolist(), strict=True)}
+        found |= {(f"{name}_bucket", tuple(sorted(key))): count for key, count in buckets.items()}
+    return found
+
+
+POINTS = {
+    "counter": of_counter,
+    "gauge": lambda name, metric: numbers(name, metric.gauge.data_points),
+    "histogram": of_histogram,
+}
+
+
+def test_a_push_says_whose_it_is_and_of_when(windows):
+    request, (path, headers) = pushed(totals_of(windows), token=TOKEN)
+    (resource,) = request.resource_metrics
+    names = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    assert names["service.name"] == "schedtel"
+    assert names["host.name"] == names["service.instance.id"] == "testhost"
+    assert path == "/v1/metrics"
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+    (point,) = metrics_of(request)["schedtel.windows"].sum.data_points
+    assert point.time_unix_nano - point.start_time_unix_nano == pytest.approx(300 * MS, abs=2000)
+
+
+def test_a_collector_that_comes_back_gets_everything(windows):
+    """One line when it fails, one when it works again, and the sums of all windows in the next push."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    totals, said = totals_of(windows[:1]), []
+    pusher = otlp.Pusher(totals, f"http://127.0.0.1:{port}", 0.05, said.append)
+    eventually(lambda: pusher.failed, 60)
+    for window in windows[1:]:
+        totals.add(window)
+    with OtlpServer(port) as server:
+        eventually(lambda: pusher.pushed, 60)
+        pusher.close()
+    assert re.fullmatch(
+        r"schedtel: cannot push to http://127.0.0.1:\d+/v1/metrics: nobody listens there; trying again", said[0]
+    )
+    assert re.fullmatch(r"schedtel: pushing to \S+ again, after \d+ failed", said[1])
+    assert len(said) == 2
+    (point,) = metrics_of(server.requests[0])["schedtel.windows"].sum.data_points
+    assert point.as_int == 3
+
+
+def test_a_refusal_is_explained(windows):
+    said = []
+    with OtlpServer() as server:
+        server.status = 401
+        otlp.Pusher(totals_of(windows), server.url, 3600, said.append).close()
+        server.status = 400
+        otlp.Pusher(totals_of(windows), server.url, 3600, said.append).close()
+    assert "it does not let us in (give --token-file)" in said[0]
+    assert "it answered 400, reason: Bad Request" in said[1]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://", "http://u:p@h", "http://h:x"]
+)
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(UsageError, match=r"no URL of a collector .*\)$"):
+        otlp.Pusher(Totals(), url, 1, pytest.fail)
+
+
+def test_a_token_is_not_pushed_in_the_clear_over_a_network():
+    with pytest.raises(UsageError, match="not encrypted"):
+        otlp.Pusher(Totals(), "http://192.0.2.1:4318", 1, pytest.fail, token=TOKEN)

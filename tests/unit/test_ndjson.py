@@ -1,0 +1,116 @@
+"""Tables in, text out: the same text as the standard library makes of the same rows, whatever is in them."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schedtel import ndjson
+from schedtel.schema import ARROW
+
+
+def by_the_row(batch: pa.RecordBatch) -> list[str]:
+    """Each row as the standard library writes it."""
+    return [json.dumps(row, separators=(",", ":"), default=rfc3339) for row in batch.to_pylist()]
+
+
+def rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def by_the_column(batch: pa.RecordBatch) -> str:
+    return "".join(ndjson.parts({"tasks": batch})).removeprefix('{"tasks":[').removesuffix("]}")
+
+
+def numbers(bits: int, signed: bool) -> st.SearchStrategy[int]:
+    least = -(1 << (bits - 1)) if signed else 0
+    return st.integers(least, least + (1 << bits) - 1)
+
+
+# Surrogates are no text to Arrow, and strftime() pads no year before 1000.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+MOMENTS = st.datetimes(timezones=st.just(UTC)).filter(lambda moment: moment.year >= 1000)
+
+
+def elements(kind: pa.DataType) -> st.SearchStrategy[object]:
+    """What a column of a type may hold, null left out."""
+    if pa.types.is_fixed_size_list(kind):
+        few = st.one_of(st.just(0), st.integers(0, 12), numbers(kind.value_type.bit_width, signed=False))
+        return st.sampled_from([few, st.none() | few]).flatmap(
+            lambda element: st.lists(element, min_size=kind.list_size, max_size=kind.list_size)
+        )
+    if pa.types.is_integer(kind):
+        return numbers(kind.bit_width, pa.types.is_signed_integer(kind))
+    if pa.types.is_boolean(kind):
+        return st.booleans()
+    if pa.types.is_floating(kind):
+        return st.floats(allow_nan=False, allow_infinity=False)
+    return MOMENTS if pa.types.is_timestamp(kind) else TEXT
+
+
+KINDS = [
+    *(pa.int32(), pa.int64(), pa.uint32(), pa.uint64(), pa.bool_(), pa.float64(), pa.string()),
+    *(pa.dictionary(pa.int32(), pa.string()), pa.timestamp("us", "UTC")),
+    *(pa.list_(pa.uint32(), 3), pa.list_(pa.uint64(), 1)),
+]
+SCHEMA = pa.schema([(str(kind), kind) for kind in KINDS])
+
+
+def array(values: list[object], kind: pa.DataType) -> pa.Array:
+    if not pa.types.is_dictionary(kind):
+        return pa.array(values, kind)
+    return pa.array(values, kind.value_type).dictionary_encode()
+
+
+@st.composite
+def batches(draw, schema: pa.Schema, most_rows: int) -> pa.RecordBatch:
+    """Any rows of a schema, as a slice of more of them: its buffers begin elsewhere."""
+    count, before = draw(st.integers(0, most_rows)), draw(st.integers(0, 9))
+    columns = []
+    for field in schema:
+        held = elements(field.type)
+        shape = draw(st.sampled_from([held, st.none() | held, st.none()]))
+        columns.append(array(draw(st.lists(shape, min_size=before + count, max_size=before + count)), field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema).slice(before)
+
+
+@given(batches(SCHEMA, 12))
+def test_any_column_is_the_text_of_the_standard_library(batch):
+    assert by_the_column(batch) == ",".join(by_the_row(batch))
+
+
+@given(batches(ARROW["tasks"], 2))
+def test_any_task_is_the_text_of_the_standard_library(batch):
+    assert by_the_column(batch) == ",".join(by_the_row(batch))
+
+
+def test_a_table_of_many_parts_is_the_text_of_the_standard_library():
+    count = 3 * ndjson.ROWS_AT_ONCE + 1
+    squares = pa.array([None if n % 7 == 0 else n * n for n in range(count)], pa.int64())
+    names = pa.array([f'a"\\{n % 11}\n\x00é' for n in range(count)]).dictionary_encode()
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(2 * count, dtype=np.uint32)), 2)
+    batch = pa.RecordBatch.from_pydict({"n": squares, "name": names, "l": lists})
+    assert by_the_column(batch) == ",".join(by_the_row(batch))
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_every_length_of_a_number_is_written_in_full(bits):
+    edges = [n for power in range(20) for n in (10**power - 1, 10**power, 10**power + 1)] + [2**bits - 1]
+    fit = [n for n in edges if n < 2**bits]
+    both = [fit, fit[::-1]]
+    assert ndjson.lists(np.array(both, f"u{bits // 8}")) == [json.dumps(row, separators=(",", ":")) for row in both]
+
+
+def test_what_is_no_number_in_json_is_refused():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        by_the_column(pa.RecordBatch.from_pydict({"x": pa.array([float("nan")])}))
+
+
+def test_the_summary_is_an_object_and_every_other_table_a_list():
+    row = pa.RecordBatch.from_pydict({"a": pa.array([1])})
+    line = "".join(ndjson.parts({"summary": row, "tasks": row.slice(1), "others": row}))
+    assert line == '{"summary":{"a":1},"tasks":[],"others":[{"a":1}]}'

@@ -1,0 +1,177 @@
+"""Who preempted whom: both front ends against the model, and against the samples of the waits themselves."""
+
+import itertools
+from dataclasses import replace
+
+import bcc_machine
+import machine
+import model
+import numpy as np
+import pytest
+import test_bcc_machine
+import test_machine
+from histories import History, histories
+from hypothesis import given
+from hypothesis import strategies as st
+from model import SLEEPING, Arrive, Fork, Switch
+from test_bcc_machine import without_iowait
+
+from schedtel import layout, tables
+from schedtel.loader import RawWindow
+
+FRONT_ENDS = {
+    "core": (test_machine.play, machine.HostLoader, "library"),
+    "bcc": (test_bcc_machine.play, bcc_machine.HostBccLoader, "bcc_library"),
+}
+PATHS = {1: "/"}.get
+known_histories = histories().map(without_iowait)
+
+
+@pytest.fixture(params=FRONT_ENDS)
+def front_end(request):
+    """What plays a history, what is one CPU in window 2 (from 1000 to 2000), and the library of both."""
+    play, loader, library = FRONT_ENDS[request.param]
+    return play, loader, request.getfixturevalue(library)
+
+
+def pairs_of(window: RawWindow) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """(victim, preemptor) → count, wait, longest wait, as the table has them."""
+    batch = tables.preemptions_batch(1, window.preemptions, window.preempted_by, PATHS)
+    columns = [batch[name].to_pylist() for name in ("victim", "preemptor", "count", "wait_ns", "max_wait_ns")]
+    found = {(victim, preemptor): figures for victim, preemptor, *figures in zip(*columns, strict=True)}
+    assert len(found) == batch.num_rows, "a pair has two rows"
+    return {pair: tuple(figures) for pair, figures in found.items()}
+
+
+def total_of(window: RawWindow) -> tuple[int, int, int]:
+    """Number, sum and longest of all waits in the table."""
+    counts, waits, longest = zip(*[(0, 0, 0), *pairs_of(window).values()], strict=True)
+    return sum(counts), sum(waits), max(longest)
+
+
+def samples_of(window: RawWindow) -> tuple[int, int, int]:
+    """The same of the samples of preempt wait, selected or not."""
+    samples = window.cpus["samples"][:, :, layout.SAMPLE_KINDS.index("preempt_wait")]
+    return tuple(int(n) for n in (samples["histogram"].sum(), samples["sum_ns"].sum(), samples["max_ns"].max()))
+
+
+@given(history=known_histories)
+def test_who_preempted_whom_equals_the_model(library, bcc_library, history):
+    for play, _, name in FRONT_ENDS.values():
+        windows = play({"library": library, "bcc_library": bcc_library}[name], history)
+        for (start, end), window in zip(history.windows, windows, strict=True):
+            assert pairs_of(window) == model.preemptions(history.events, start, end)
+
+
+@given(history=known_histories, uids=st.lists(st.integers(1, 2), min_size=12, max_size=12))
+def test_a_filter_names_the_victims_it_selects_and_keeps_the_totals(library, bcc_library, history, uids):
+    selected = {model.name_of(task) for task, uid in enumerate(uids) if uid == 1}
+    for play, _, name in FRONT_ENDS.values():
+        code = {"library": library, "bcc_library": bcc_library}[name]
+        everything, filtered = play(code, history, uids), play(code, history, uids, by_uid=1, uid=1)
+        for unfiltered, window in zip(everything, filtered, strict=True):
+            assert total_of(window) == total_of(unfiltered) == samples_of(window)
+            named = {pair: found for pair, found in pairs_of(window).items() if pair[0] != tables.OTHER_COMM}
+            assert named == {pair: found for pair, found in pairs_of(unfiltered).items() if pair[0] in selected}
+
+
+@given(history=known_histories, by=st.sampled_from(["cgroup", "off"]))
+def test_by_cgroup_the_totals_are_the_same_and_off_tells_nothing(library, bcc_library, history, by):
+    for play, _, name in FRONT_ENDS.values():
+        windows = play({"library": library, "bcc_library": bcc_library}[name], history, preemptions=by)
+        for window in windows:
+            assert total_of(window) == (samples_of(window) if by == "cgroup" else (0, 0, 0))
+            assert set(pairs_of(window)) <= {("/", "/"), ("/", tables.NOBODY)}
+
+
+def test_a_pair_is_told_once_for_all_cpus(front_end):
+    """Two tasks change places on one CPU, then on the other: 100 and 300 ns of waiting for task-0, 200 for task-1."""
+    _, make, library = front_end
+    loader = started(make(library, 2, 1_000))
+    for task in (0, 1):
+        loader.task(task)
+        loader.happen(Fork(1_100, task))
+        loader.happen(Arrive(1_100, task))
+    for event in (
+        Switch(1_100, 0, None, 0),
+        Switch(1_200, 0, 0, 1, preempt=True),
+        Switch(1_300, 0, 1, 0, preempt=True),
+        Switch(1_400, 0, 0, None, prev_state=SLEEPING),
+        Switch(1_500, 1, None, 1),
+        model.Wake(1_500, 0),
+        Switch(1_500, 0, None, 0),
+        Switch(1_510, 0, 0, None, preempt=True),
+        Switch(1_600, 1, 1, None, prev_state=SLEEPING),
+        Switch(1_610, 1, None, 0),
+    ):
+        loader.happen(event)
+    window = loader.collect_at(2_001, 3_000)
+    assert pairs_of(window) == {
+        ("task-0", "task-1"): (1, 100, 100),
+        ("task-1", "task-0"): (1, 200, 200),
+        ("task-0", tables.NOBODY): (1, 100, 100),
+    }
+
+
+def started(loader):
+    loader.open_first_at(1_001, 2_000)
+    return loader
+
+
+#: As many as both machines hold, and their pairs are more than a CPU's table has room for.
+CROWD = 60
+
+
+def test_a_full_table_folds_what_it_has_no_room_for_and_loses_nothing(front_end):
+    _, make, library = front_end
+    loader = started(make(library, 1, 1_000))
+    for task in range(CROWD):
+        loader.task(task)
+        loader.happen(Fork(1_001, task))
+        loader.happen(Arrive(1_001, task))
+    order = [step * way % CROWD for way in (1, 7, 11, 13, 17, 19, 23, 29) for step in range(CROWD)]
+    loader.happen(Switch(1_002, 0, None, order[0]))
+    took = [(prev, task) for prev, task in itertools.pairwise(order) if prev != task]
+    for now, (prev, task) in enumerate(took, 1_003):
+        loader.happen(Switch(now, 0, prev, task, preempt=True))
+    window = loader.collect_at(2_001, 3_000)
+    found = pairs_of(window)
+    folded, _, _ = found.pop((tables.OTHER_COMM, tables.OTHER_COMM))
+    assert total_of(window) == samples_of(window)
+    assert sum(count for count, _, _ in found.values()) + folded == samples_of(window)[0]
+    assert layout.PREEMPTION_PAIRS / 2 < len(found) <= layout.PREEMPTION_PAIRS
+    told = {(model.name_of(prev), model.name_of(task)) for prev, task in took}
+    assert set(found) <= told
+    # The next window has the table to itself again.
+    loader.happen(Switch(2_100, 0, order[-1], order[0], preempt=True))
+    loader.happen(Switch(2_150, 0, order[0], order[-1], preempt=True))
+    assert (tables.OTHER_COMM, tables.OTHER_COMM) not in pairs_of(loader.collect_at(3_001, 4_000))
+
+
+@given(history=known_histories, moves=st.lists(st.tuples(st.integers(0, 79), st.integers(1, 5_000)), min_size=1))
+def test_the_table_has_what_the_samples_have_though_time_is_out_of_order(library, history, moves):
+    for window in test_machine.play(library, moved(history, moves)):
+        assert total_of(window) == samples_of(window)
+
+
+def moved(history: History, moves) -> History:
+    """The history with the clocks of some events put back."""
+    steps = list(history.steps)
+    for index, back in moves:
+        if index < len(steps) and isinstance(steps[index], model.Event):
+            steps[index] = replace(steps[index], now=max(1, steps[index].now - back))
+    return replace(history, steps=steps)
+
+
+def test_names_that_are_no_text_and_cgroups_that_have_gone():
+    entries = np.zeros(2, layout.PREEMPTION)
+    entries["count"], entries["wait_ns"] = 1, (10, 20)
+    entries["victim"]["words"][:, 0] = (7, 8)
+    entries["preemptor"]["words"][:, 1] = layout.GROUP_IDLE << 56
+    batch = tables.preemptions_batch(3, entries, "cgroup", {8: "/web"}.get)
+    assert batch["victim"].to_pylist() == ["/web", None]
+    assert batch["victim_cgroup_id"].to_pylist() == [8, 7]
+    assert batch["preemptor"].to_pylist() == [tables.NOBODY] * 2
+    assert batch["preemptor_cgroup_id"].to_pylist() == [None, None]
+    entries["victim"]["words"][0, 0] = int.from_bytes(b"\xffa", "little")
+    assert tables.preemptions_batch(3, entries[:1], "comm", PATHS)["victim"].to_pylist() == ["\\xffa"]
