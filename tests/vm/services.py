@@ -15,6 +15,8 @@ GUEST_UNIT = "guest-units.service"
 #: What the kernel starts, and what that starts in place of ``default.target``.
 COMMAND_LINE = (f"rdinit={SYSTEMD}", f"systemd.unit={GUEST_UNIT}")
 _PROGRAMS = (SYSTEMD, "/usr/lib/systemd/systemd-journald", "/usr/bin/systemctl", "/usr/bin/journalctl")
+#: Starts services, since systemd 255.
+_EXECUTOR = "/usr/lib/systemd/systemd-executor"
 _UNITS = (
     "basic.target",
     "local-fs.target",
@@ -63,7 +65,7 @@ def pack_services(scratch: Path) -> Path:
 
 
 def _pack_systemd(root: Path) -> None:
-    for program in _PROGRAMS:
+    for program in (*_PROGRAMS, *[_EXECUTOR] * Path(_EXECUTOR).exists()):
         copy_program(program, root)
     for name in _UNITS:
         copy(f"/{_UNIT_DIRECTORY}/{name}", root)
