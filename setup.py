@@ -1,6 +1,6 @@
 """The one build step setuptools does not know: bpf/*.bpf.c is compiled by clang into schedtel/_bpf/.
 
-Beside the objects goes the source that bcc compiles on the machine where it runs.
+Beside the objects goes the source that is compiled on the machine where it runs, by bcc or for `schedtel import`.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "bpf"
-FOR_BCC = ("bcc.c", "slots.h", "machine.h", "records.h")
+COMPILED_LATER = ("bcc.c", "replay.c", "slots.h", "machine.h", "records.h")
 #: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
 FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 
@@ -49,7 +49,7 @@ class build_with_bpf(build_py):  # noqa: N801  (distutils names commands so)
         package = ROOT / "schedtel" if self.editable_mode else Path(self.build_lib) / "schedtel"
         for source in SOURCES.glob("*.bpf.c"):
             compile_object(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
-        for name in FOR_BCC:
+        for name in COMPILED_LATER:
             shutil.copy(SOURCES / name, package / "_bpf" / name)
 
 

@@ -398,8 +398,8 @@ static inlined void remember_preemptor(struct task_state *victim, struct task_st
 }
 
 /* The preempted task has its CPU again, after a wait that has become a sample in this CPU's open bank. */
-static outlined int account_preemption(struct task_struct *victim, struct task_state *state, struct cpu_state *cpu,
-					   __u64 wait)
+static inlined void account_preemption(struct task_struct *victim, struct task_state *state, struct cpu_state *cpu,
+					  __u64 wait)
 {
 	__u32 number = bpf_get_smp_processor_id();
 	struct preemption sample = {
@@ -411,7 +411,7 @@ static outlined int account_preemption(struct task_struct *victim, struct task_s
 		.window = cpu->window,
 	};
 
-	return add_preemption(bpf_map_lookup_elem(&preemptions, &number), &sample);
+	add_preemption(bpf_map_lookup_elem(&preemptions, &number), &sample);
 }
 
 static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,

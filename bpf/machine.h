@@ -484,14 +484,14 @@ static inlined void count_preemption(struct preemption *entry, const struct pree
 		entry->max_wait_ns = sample->max_wait_ns;
 }
 
+/* Any odd numbers will do; the four products do not wait for one another. */
 static inlined __u64 pair_hash(const struct preemption *sample)
 {
-	const __u64 golden = 0x9E3779B97F4A7C15ULL;
-	__u64 hash = sample->victim.words[0] * golden + sample->victim.words[1];
+	const struct group *victim = &sample->victim, *preemptor = &sample->preemptor;
+	__u64 mixed = victim->words[0] * 0x9E3779B97F4A7C15ULL + victim->words[1] * 0xC2B2AE3D27D4EB4FULL +
+		      preemptor->words[0] * 0xD6E8FEB86659FD93ULL + preemptor->words[1] * 0xA0761D6478BD642FULL;
 
-	hash = (hash ^ hash >> 32) * golden + sample->preemptor.words[0];
-	hash = (hash ^ hash >> 32) * golden + sample->preemptor.words[1];
-	return (hash ^ hash >> 32) * golden >> 32;
+	return (mixed ^ mixed >> 32) * 0x9E3779B97F4A7C15ULL >> 40;
 }
 
 /*

@@ -1,6 +1,7 @@
 """The command ``schedtel``: arguments in; windows on a terminal, in files or on a pipe out. One file per command."""
 
 import importlib
+import keyword
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ _COMMANDS = (
     "subscribe",
     "collect",
     "export",
+    "import",
     "doctor",
     "schema",
 )
@@ -34,7 +36,8 @@ class _LazyGroup(click.Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"schedtel.cli.{name}").command
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        command: click.Command = importlib.import_module(f"schedtel.cli.{module}").command
         return command
 
 

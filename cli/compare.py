@@ -145,9 +145,9 @@ def _headline(letter: str, story: Story) -> Text:
     timeline = story.timeline
     lost = ", ".join(f"{n} {name}" for name, n in story.losses.items() if n) or "nothing lost"
     facts = [
-        timeline.host,
-        f"Linux {timeline.kernel}",
-        " → ".join(timeline.schedulers),
+        timeline.host or "unknown host",
+        f"Linux {timeline.kernel or '?'}",
+        " → ".join(timeline.schedulers) or "unknown scheduler",
         story.facts.get("filter") or "all tasks",
         f"{timeline.windows} windows, {format_duration(timeline.duration_ns)}",
         lost,

@@ -45,7 +45,7 @@ def command(
     """
     told = set_up_log(quiet=quiet, verbose=verbose)
     make = Dataset if "://" in output else Recorder
-    recorder, kept = make(output, options["window"], "", rotate_size << 20, rotate_every), _Totals()
+    recorder, kept = make(output, options["window"], "", rotate_size << 20, rotate_every), Totals()
     with open_session(options, arguments) as session:
         recorder.filter_text = session.source.filter.describe()
         chronicle = Chronicle()
@@ -57,7 +57,7 @@ def command(
             chronicle.add(window)
         tell_end(session.signals)
         status = session.status()
-    say.info(kept.describe(recorder))
+    say.info(f"recorded {kept.describe(recorder)}")
     return status
 
 
@@ -81,7 +81,7 @@ def _with_progress(windows: Iterable[Window], recorder: Recorder | Dataset, *, h
             )
 
 
-class _Totals:
+class Totals:
     """What the closing summary says."""
 
     def __init__(self) -> None:
@@ -99,6 +99,6 @@ class _Totals:
         losses = ", ".join(f"{count} {name}" for name, count in self.lost.items() if count) or "nothing lost"
         windows = f"{recorder.windows_written} window{'' if recorder.windows_written == 1 else 's'}"
         return (
-            f"recorded {windows} over {format_duration(self.time_ns)} to {recorder.where}: "
+            f"{windows} over {format_duration(self.time_ns)} to {recorder.where}: "
             f"{self.rows} rows, {self.completed} lives completed, {recorder.bytes_written / 1e6:.2f} MB, {losses}"
         )

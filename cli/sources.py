@@ -12,7 +12,7 @@ from schedtel.cli.session import stop_on_signals
 from schedtel.flight import Subscription
 from schedtel.flight.address import is_uri, read_tls, read_token
 from schedtel.flight.wire import Request
-from schedtel.recording import read
+from schedtel.recording import imported_from, read
 from schedtel.source import Source
 
 
@@ -50,6 +50,8 @@ def describe(source: Source) -> str:
     """A line for the head of a page."""
     facts = source.metadata
     kind = source.address.uri if isinstance(source, Subscription) else "recording"
+    if origin := imported_from(facts):
+        kind += f", imported from {origin}"
     return " · ".join([kind, f"window {facts.get('window', '?')}", facts.get("filter") or "all tasks"])
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -93,15 +93,16 @@ class View:
         return Group(*parts)
 
     def _headline(self, row: dict[str, Any]) -> Text:
-        ended = row["wall_start"].strftime("%H:%M:%S")
+        begun = row["wall_start"]
+        ended = f"{begun:%H:%M:%S} UTC" if begun else f"at {row['window_start_ns'] / 1e9:.3f} s"
         length = format_duration(row["window_ns"])
         mark = f"  held up: {row['windows_spanned']} windows long" if row["windows_spanned"] > 1 else ""
         return Text.assemble(
             ("schedtel ", "bold cyan"),
-            (row["host"], "bold"),
-            f" · Linux {row['kernel']} · ",
-            (row["scheduler"], "bold green"),
-            f" · {ended} UTC, {length}",
+            (row["host"] or "unknown host", "bold"),
+            f" · Linux {row['kernel'] or '?'} · ",
+            (row["scheduler"] or "unknown scheduler", "bold green"),
+            f" · {ended}, {length}",
             (mark, "bold yellow"),
             ("\n" + self.choice.subtitle, "dim"),
         )
@@ -210,23 +211,28 @@ class View:
     def _commands(self) -> dict[int, str]:
         assert self._window is not None
         tasks = self._window.tasks
-        return dict(zip(tasks["tgid"].to_pylist(), tasks["comm"].to_pylist(), strict=True))
+        named = zip(tasks["tgid"].to_pylist(), tasks["comm"].to_pylist(), strict=True)
+        return {tgid: comm for tgid, comm in named if tgid is not None}
 
     def _footer(self, row: dict[str, Any]) -> Text:
         lost = ", ".join(f"{row[name]} {words}" for name, words in _LOSS_WORDS.items() if row[name])
-        cost = f"collector {100 * row['collector_cpu_ns'] / row['window_ns']:.2f} % of a CPU"
-        if row["bpf_ns"] is not None:
-            cost += f", BPF {100 * row['bpf_ns'] / row['window_ns']:.2f} %"
-        notes = [
-            f"{row['tasks_active']} active, {row['tasks_folded']} in other",
-            cost,
-            f"{row['collector_rss_bytes'] / 1e6:.0f} MB",
-        ]
+        notes = [f"{row['tasks_active']} active, {row['tasks_folded']} in other", *_costs(row)]
         for name, words in (("steal_ns", "steal"), ("throttled_ns", "throttled"), ("untracked_ns", "hidden tasks")):
             if row[name]:
                 notes.append(f"{words} {format_duration(row[name])}")
         state = (f"lost: {lost}", "bold red") if lost else ("nothing lost, exact", "green")
         return Text.assemble("\n", state, (" · " + " · ".join(notes), "dim"))
+
+
+def _costs(row: dict[str, Any]) -> Iterator[str]:
+    """What it cost to look; nobody knows of a trace that was imported."""
+    if row["collector_cpu_ns"] is not None:
+        cost = f"collector {100 * row['collector_cpu_ns'] / row['window_ns']:.2f} % of a CPU"
+        if row["bpf_ns"] is not None:
+            cost += f", BPF {100 * row['bpf_ns'] / row['window_ns']:.2f} %"
+        yield cost
+    if row["collector_rss_bytes"] is not None:
+        yield f"{row['collector_rss_bytes'] / 1e6:.0f} MB"
 
 
 def _pairs(window: Window, top: int) -> Table:
@@ -278,6 +284,8 @@ def _figure(column: str, value: int | None) -> str:
 
 
 def _key(by: str, value: object) -> str:
+    if by == "process" and value is None:
+        return "unknown"  # a trace that was imported may not tell
     if value is None or (by == "process" and value == 0):
         return "other"
     return str(value)

@@ -24,6 +24,7 @@ The modules, in the order in which data flows through them:
     source      anything that yields windows  → Arrow streams
     storage     names                         ⇄ Parquet files, here or in an object store
     recording   windows                       ⇄ Parquet
+    traces      what perf or ftrace printed   → windows, by the same state machine
     dataset     windows of many hosts         → partitioned Parquet
     flight      windows                       ⇄ Arrow Flight streams
     export      windows                       → metrics for Prometheus and OpenTelemetry
@@ -48,6 +49,7 @@ from schedtel.live import LiveSource, live
 from schedtel.metrics import Distribution, Fairness, Metrics
 from schedtel.recording import Recorder, Recording, read
 from schedtel.source import Source
+from schedtel.traces import ImportedTrace, import_trace
 from schedtel.window import Window
 
 # What is logged is for those who ask for it; Python would print warnings of a library that nobody has set up.
@@ -59,6 +61,7 @@ __all__ = [
     "Distribution",
     "Fairness",
     "Filter",
+    "ImportedTrace",
     "LiveSource",
     "Metrics",
     "Recorder",
@@ -71,6 +74,7 @@ __all__ = [
     "UsageError",
     "Window",
     "__version__",
+    "import_trace",
     "live",
     "read",
     "serve",

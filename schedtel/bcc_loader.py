@@ -17,7 +17,7 @@ from schedtel.bcc_compiler import LoadedPrograms, source_text
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter
 from schedtel.libbpf import KernelTypes
-from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, online_cpus, patiently, possible_cpus, require_capabilities
+from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, patiently, possible_cpus, require_capabilities
 from schedtel.pool import Pool
 from schedtel.rows import Rows
 from schedtel.seeding import Seeder, visit_cpus
@@ -91,9 +91,6 @@ class BccLoader(Loader):
         grid["edge_ns"][:] = np.iinfo(np.uint64).max
         grid["edge_ns"][0] = 0
         grid["window"] = 1
-
-    def _online(self) -> list[int]:
-        return [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus]
 
     def _begin(self) -> None:
         """Attach, then find out what was there before."""

@@ -14,6 +14,7 @@ from schedtel.filters import SEE_ALL_CGROUPS, Filter, cgroup_root, is_whole
 from schedtel.layout import CONTRACT
 from schedtel.libbpf import BpfObject, KernelTypes, libbpf
 from schedtel.loader import missing_capabilities
+from schedtel.traces.library import find_compiler
 
 _BTF = "/sys/kernel/btf/vmlinux"
 _TRACEPOINTS = (
@@ -48,6 +49,7 @@ def survey() -> Iterator[Answer]:
     yield from (_ask(question, find, backend="bcc") for question, find in _BCC.items())
     yield _ask("cgroup v2 (filter --cgroup, paths)", _cgroups, needed=False)
     yield _ask("process ids (filters --pid, --tid, a command)", _process_ids, needed=False)
+    yield _ask("C compiler (import)", find_compiler, needed=False)
     yield _bpf_statistics()
     yield _sched_ext()
 

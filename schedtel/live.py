@@ -45,7 +45,7 @@ class LiveSource(Source):
         max_tasks: int = DEFAULT_MAX_TASKS,
         preemptions: str = DEFAULT_PREEMPTIONS,
     ) -> None:
-        self.window_ns = _window_length(window)
+        self.window_ns = window_length(window)
         self.filter = task_filter or Filter()
         self._remaining = count
         if count is not None and count < 1:
@@ -123,7 +123,8 @@ class LiveSource(Source):
         self._loader.close()
 
 
-def _window_length(text: str) -> int:
+def window_length(text: str) -> int:
+    """A window's length in nanoseconds. Raises :class:`UsageError` for one that cannot be used."""
     length = parse_duration(text)
     if not _SHORTEST_WINDOW_NS <= length <= _LONGEST_WINDOW_NS:
         shortest, longest = format_duration(_SHORTEST_WINDOW_NS), "24 h"

@@ -5,7 +5,7 @@ described in ``bpf/machine.h``.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,6 +63,7 @@ class RawWindow:
     ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten when the next window's are drained; ``folded``: (m,) of
     ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with ``cpu_numbers``
     beside it; ``losses``: counts of this window; ``unknown``: columns of ``tasks`` that this loader cannot tell;
+    ``unknown_rows``: those that it cannot tell of some tasks, which are true in an array of shape (n,).
     ``preemptions``: (k,) of ``layout.PREEMPTION``, a pair once for each CPU; ``preempted_by``: what its groups are,
     ``cgroup`` or ``comm``, or nothing where it is off.
     """
@@ -79,6 +80,7 @@ class RawWindow:
     unknown: tuple[str, ...] = ()
     preemptions: np.ndarray = field(default_factory=lambda: np.zeros(0, layout.PREEMPTION))
     preempted_by: str = ""
+    unknown_rows: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Loader:
@@ -135,6 +137,10 @@ class Loader:
     def _count_bpf_ns(self) -> int:
         raise NotImplementedError
 
+    def _online(self) -> list[int]:
+        """The CPUs that have rows, in order."""
+        return [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus]
+
     def _tell_preemptions(self, by: str) -> dict[str, object]:
         """The setting for ``preemptions``. Raises :class:`UsageError` for a word that is none."""
         if by not in PREEMPTIONS:
@@ -179,7 +185,7 @@ class Loader:
         start, end = (int(grid["edge_ns"][n & 3]) for n in (number - 1, number))
         self._sleep_past(end)
         self._flush()
-        cpu_numbers = np.array([cpu for cpu in sorted(online_cpus()) if cpu < self._cpus])
+        cpu_numbers = np.array(self._online())
         found = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
         cpus, preemptions = (np.concatenate(parts) for parts in zip(*found, strict=True))
         self._drain()  # of lives that ended while the flush passed them over; their CPUs have been waited for

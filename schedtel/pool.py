@@ -15,7 +15,7 @@ from schedtel.membarrier import order
 from schedtel.rows import opaque
 from schedtel.slots import Edges
 
-#: How long a slot rests before it is used again: longer than a program takes that still holds it.
+#: Longer than a program takes that still holds a slot.
 _REST_NS = 100_000_000
 #: A completed task whose last switch nobody has seen may still run, while the kernel takes it apart; not for so long.
 _LONGEST_TEARDOWN_NS = 60_000_000_000
@@ -28,10 +28,18 @@ class Pool:
     """Slots of shape (n,) of ``slots.SLOT`` and the CPUs' queues, mapped; slot 0 stays unused.
 
     :param cpu_numbers: the CPUs that are given free slots.
+    :param rest_ns: how long a slot rests before it is used again.
     """
 
-    def __init__(self, pages: np.ndarray, cpus: np.ndarray, cpu_numbers: Iterable[int], settings: np.ndarray) -> None:
-        self.slots, self._cpus, self._settings = pages, cpus, settings
+    def __init__(
+        self,
+        pages: np.ndarray,
+        cpus: np.ndarray,
+        cpu_numbers: Iterable[int],
+        settings: np.ndarray,
+        rest_ns: int = _REST_NS,
+    ) -> None:
+        self.slots, self._cpus, self._settings, self._rest_ns = pages, cpus, settings, rest_ns
         self.cpu_numbers = list(cpu_numbers)
         self._opaque = pages.view(_OPAQUE)
         self._words = pages["state"]["word"].view("<u8")
@@ -86,7 +94,7 @@ class Pool:
         reported = np.flatnonzero(self._reported_ns[: self._high])
         rested = now - self._reported_ns[reported]
         gone = (self.slots["status"][reported] & slots.GONE) != 0
-        self.give_back(reported[(gone & (rested > _REST_NS)) | (rested > _LONGEST_TEARDOWN_NS)])
+        self.give_back(reported[(gone & (rested >= self._rest_ns)) | (rested > _LONGEST_TEARDOWN_NS)])
 
     # ---- reading ----
 

@@ -14,7 +14,7 @@ what is rewritten.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +60,11 @@ class Recorder:
         self.directory = Path(directory)
         self._place = place_of(directory)
         self.window, self.filter_text = window, filter_text
+        #: What else is to stand in the metadata, and may change from window to window.
+        self.facts: Mapping[str, str] = {}
         self._part = 1
         self._windows: list[Window] = []
+        self._added = 0
         self.windows_written = 0
         self.bytes_written = 0
         self._closed_bytes = 0
@@ -78,11 +81,23 @@ class Recorder:
 
     def write(self, window: Window) -> None:
         """Add one window. Raises :class:`RecordingError` when it cannot be written; what was there stays readable."""
+        self.add(window)
+        self.flush()
+
+    def add(self, window: Window) -> None:
+        """Add one window that the next :meth:`flush` will write, for who has many at once."""
         self._windows.append(window)
+        self._added += 1
+
+    def flush(self) -> None:
+        """Write the windows added since; raises as :meth:`write` does."""
+        if not self._added:
+            return
         sizes = {table: self._write_part(table) for table in _TABLES}
-        self.windows_written += 1
+        self.windows_written += self._added
+        self._added = 0
         self.bytes_written = self._closed_bytes + sum(sizes.values())
-        age_ns = window.end_ns - self._windows[0].start_ns
+        age_ns = self._windows[-1].end_ns - self._windows[0].start_ns
         if sizes["tasks"] >= self._rotate_bytes or age_ns >= self._rotate_ns:
             self._close_part()
 
@@ -109,10 +124,11 @@ class Recorder:
         facts = {
             "definitions_version": str(DEFINITIONS_VERSION),
             "clock": "CLOCK_MONOTONIC",
-            "host": first["host"][0].as_py(),
-            "kernel": first["kernel"][0].as_py(),
+            "host": first["host"][0].as_py() or "",
+            "kernel": first["kernel"][0].as_py() or "",
             "window": self.window,
             "filter": self.filter_text,
+            **self.facts,
             **{name: str(count) for name, count in lost.items()},
         }
         return {f"schedtel.{name}": value for name, value in facts.items()}
@@ -182,6 +198,12 @@ class Recording(Source):
 
 #: What stands for a window's rows in a table that has none of it.
 _EMPTY = {table: tables.empty(table) for table in ARROW}
+
+
+def imported_from(facts: Mapping[str, str]) -> str:
+    """Of a recording that was imported, in words whose trace it was; else ``""``. ``facts`` are its metadata."""
+    form, trace = facts.get("imported_from"), facts.get("imported_file")
+    return f"{form}, {trace}" if form else ""
 
 
 def read(directory: str | os.PathLike[str]) -> Recording:

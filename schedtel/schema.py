@@ -103,7 +103,8 @@ SUMMARY = [
     _average("running_avg", "average number of tasks running: sum of cpu_ns / window_ns"),
     _average("blocked_avg", "average number of tasks blocked: sum of blocked_ns / window_ns"),
     _average(
-        "iowait_avg", "average number of tasks blocked on I/O: sum of iowait_ns / window_ns; null with backend bcc"
+        "iowait_avg",
+        "average number of tasks blocked on I/O: sum of iowait_ns / window_ns; null with backend bcc and in imports",
     ),
     _count("voluntary_switches", "switches away from a task that was not runnable any more", "host"),
     _count("involuntary_switches", "switches away from a task that was still runnable", "host"),
@@ -154,7 +155,7 @@ TASKS = [
     _ns("wakeup_wait_ns", "time waiting after a wakeup"),
     _ns("preempt_wait_ns", "time waiting after losing the CPU while runnable"),
     _ns("blocked_ns", "time neither running nor waiting, I/O wait included"),
-    _ns("iowait_ns", "part of blocked_ns in which the task was in iowait; null with backend bcc"),
+    _ns("iowait_ns", "part of blocked_ns in which the task was in iowait; null with backend bcc and in imports"),
     _ns("max_wait_ns", "longest wait that ended in the window"),
     _count("voluntary_switches", "switch-outs not runnable"),
     _count("involuntary_switches", "switch-outs runnable"),
@@ -171,7 +172,7 @@ TASKS = [
         "exit_code",
         pa.int32(),
         "",
-        "exit status, or minus the signal; null while alive, and with backend bcc",
+        "exit status, or minus the signal; null while alive, with backend bcc and in imports",
     ),
     _count("folded_tasks", "tasks summed into the row `other`; null in the others"),
 ]

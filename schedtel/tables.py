@@ -1,13 +1,14 @@
 """Records of the kernel in, Arrow tables out. Vectorised: no Python per row."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from schedtel import layout
-from schedtel.arrow import bits, fixed_list, from_list, from_numpy, lists_to_numpy, to_numpy
+from schedtel.arrow import bits, fixed_list, from_list, from_numpy, lists_to_numpy, to_numpy, valid
 from schedtel.histogram import add_spills
 from schedtel.memory import Memory
 from schedtel.schema import ARROW, SPARSE, TASK_SUMS
@@ -16,6 +17,7 @@ from schedtel.throttling import Throttled
 #: Identity of the row that stands for all tasks without one of their own.
 OTHER_TID = 0
 OTHER_COMM = "other"
+_ALL_KNOWN: Mapping[str, np.ndarray] = MappingProxyType({})
 #: The preemptor where a task lost its CPU and nobody took it.
 NOBODY = "(idle)"
 
@@ -196,6 +198,7 @@ def tasks_batch(
     path_of: Callable[[int], str | None],
     unknown: Sequence[str] = (),
     memory: Memory | None = None,
+    unknown_rows: Mapping[str, np.ndarray] = _ALL_KNOWN,
 ) -> pa.RecordBatch:
     """The ``tasks`` table of one window: a row per record, then the row ``other`` if anything was folded.
 
@@ -204,13 +207,24 @@ def tasks_batch(
     :param path_of: cgroup id to path.
     :param unknown: columns that the loader cannot tell: null.
     :param memory: lends most of what the table needs.
+    :param unknown_rows: column → which records it cannot tell it of, booleans of shape (n,): null there.
     """
     total = _sum_folded(folded)
     parts = [records, _other_record(total)] if total.view(np.uint8).any() else [records]
     own = np.arange(sum(map(len, parts))) < len(records)
     columns = _columns(parts, memory or Memory())
     found = _task_columns(columns, own, path_of) | _folding(window_id, total, own)
-    return _arrow(found | {name: pa.nulls(len(own), ARROW["tasks"].field(name).type) for name in unknown}, "tasks")
+    found |= {name: pa.nulls(len(own), ARROW["tasks"].field(name).type) for name in unknown}
+    found |= {name: _without(found[name], name, own, where) for name, where in unknown_rows.items()}
+    return _arrow(found, "tasks")
+
+
+def _without(values: object, name: str, own: np.ndarray, where: np.ndarray) -> pa.Array:
+    """A column, null also where it is not known of a record; the row ``other`` stays as it is."""
+    array = _array(values, _KINDS["tasks"][name])
+    known = valid(array)
+    known[: len(where)] &= ~where
+    return pa.Array.from_buffers(array.type, len(own), [bits(known), *array.buffers()[1:]])
 
 
 def _other_record(total: np.ndarray) -> np.ndarray:

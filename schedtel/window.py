@@ -153,21 +153,21 @@ def build(
     raw: RawWindow,
     window_id: int,
     spanned: int,
-    wall_start_ns: int,
+    wall_start_ns: int | None,
     host: dict[str, object],
     cgroups: Any,
     throttled: Sequence[Throttled] = (),
     memory: Memory | None = None,
 ) -> Window:
     """A window from what the kernel left behind and what the host counted meanwhile."""
-    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown, memory)
+    tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown, memory, raw.unknown_rows)
     cpus = tables.cpus_batch(window_id, raw.cpu_numbers, raw.cpus)
     row: dict[str, object] = {
         "window_id": window_id,
         "window_start_ns": raw.start_ns,
         "window_ns": raw.end_ns - raw.start_ns,
         "windows_spanned": spanned,
-        "wall_start": wall_start_ns // 1000,
+        "wall_start": None if wall_start_ns is None else wall_start_ns // 1000,
         "bpf_ns": raw.bpf_ns,
         **host,
         **raw.losses,

@@ -17,6 +17,7 @@ import numpy as np
 from schedtel._version import __version__
 from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
 from schedtel.pairs import SMALLER, Preempted
+from schedtel.recording import imported_from
 from schedtel.report.groups import GROUPINGS, Groups
 from schedtel.schema import DEFINITIONS_VERSION, LOSSES
 from schedtel.timeline import FIGURES, MOST_BINS, SAMPLES, Timeline, follow
@@ -86,7 +87,7 @@ def _recording(story: Story) -> dict[str, Any]:
     return {
         "name": story.name,
         "facts": _facts(story),
-        "wall_us": timeline.bins[0].wall_us,
+        "wall_us": timeline.bins[0].wall_us or None,  # of an imported trace nobody may know
         "start": [b.start_ns - origin for b in timeline.bins],
         "end": [b.end_ns - origin for b in timeline.bins],
         "windows": [b.windows for b in timeline.bins],
@@ -110,6 +111,7 @@ def _facts(story: Story) -> dict[str, str]:
         "filter": facts.get("filter") or "all tasks",
         "window": facts.get("window") or "as recorded",
         "windows": str(timeline.windows),
+        "origin": imported_from(facts),
         "definitions": facts.get("definitions_version") or str(DEFINITIONS_VERSION),
     }
 

@@ -49,8 +49,9 @@ function inUnit(value, unit) {
   return (texts[unit] ?? ((v) => `${significant(v)} ${unit}`))(value);
 }
 
+// A recording that was imported may not know.
 function wallClock(us) {
-  return new Date(us / 1000).toISOString().replace("T", " ").replace("Z", " UTC");
+  return us === null ? "not known" : new Date(us / 1000).toISOString().replace("T", " ").replace("Z", " UTC");
 }
 
 // Round steps of 1, 2, 5.

@@ -223,8 +223,9 @@ function whenOf(recording, i) {
   const span = recording.end[i] - recording.start[i];
   const many = recording.windows[i] > 1 ? ` · ${recording.windows[i]} windows` : "";
   const held = recording.held_up[i] ? " · collector held up" : "";
+  const wall = recording.wall_us === null ? "" : ` · ${wallClock(recording.wall_us + recording.start[i] / 1e3)}`;
   const letter = recording.letter ? `${recording.letter}: ` : "";
-  return `${letter}${moment(recording.start[i], 1e6)} + ${duration(span)}${many}${held} · ${wallClock(recording.wall_us + recording.start[i] / 1e3)}`;
+  return `${letter}${moment(recording.start[i], 1e6)} + ${duration(span)}${many}${held} ${wall}`;
 }
 
 function titled(title, chart, ...legend) {

@@ -22,6 +22,7 @@ MOST_GROUPS = 20_000
 #: What stands for rows that are nobody's, for groups that were folded, and for a cgroup that has no path any more.
 #: Longer than a command's name can be (15), and no path.
 OTHER, SMALLER, UNKNOWN = "(other: no row of their own)", "(smaller ones, summed)", "(cgroup not known)"
+UNKNOWN_PROCESS = "(process not known)"
 
 
 class Groups:
@@ -111,9 +112,10 @@ def _codes(batch: pa.RecordBatch, by: str) -> tuple[np.ndarray, Callable[[int, i
     if by == "process":
 
         def process(code: int, row: int) -> tuple[Hashable, str]:
-            return (code, f"{comms[row].as_py()} [{code}]") if code >= 0 else ((OTHER,), OTHER)
+            name = OTHER if code == -2 else UNKNOWN_PROCESS
+            return (code, f"{comms[row].as_py()} [{code}]") if code >= 0 else ((name,), name)
 
-        return tables.column(batch, "tgid").astype(np.int64), process
+        return np.where(valid(batch["tgid"]), tables.column(batch, "tgid").astype(np.int64), -1), process
     labels = batch[by]
     texts = labels.dictionary.to_pylist()
 

@@ -31,10 +31,16 @@ function matrix(recording) {
   return scrolling(h("table", { class: "matrix" }, h("thead", {}, names), body));
 }
 
+// Of all recordings: two matrices can be compared only if the same colour means the same.
+function largestWait() {
+  const waits = (r) => r.preemptions.cells.map(([, , quadruples]) => summed(quadruples, r.within(view.range)).wait);
+  return Math.max(1, ...RECORDINGS.flatMap(waits));
+}
+
 function matrixRows(recording, victims, preemptors, cells) {
   const bins = recording.within(view.range), sums = victims.map(() => []);
   for (const [v, p, quadruples] of cells) sums[v][p] = summed(quadruples, bins);
-  const most = Math.max(1, ...sums.flat().map((sum) => sum?.wait ?? 0));
+  const most = largestWait();
   const whole = (some) => some.reduce((all, sum) => ({
     count: all.count + (sum?.count ?? 0), wait: all.wait + (sum?.wait ?? 0), longest: Math.max(all.longest, sum?.longest ?? 0),
   }), { count: 0, wait: 0, longest: 0 });

@@ -151,7 +151,7 @@ function origin() {
   return RECORDINGS.map((r) => {
     const facts = {
       recording: r.name, host: r.facts.host, kernel: r.facts.kernel, scheduler: r.facts.scheduler, filter: r.facts.filter,
-      "nominal window": r.facts.window, begins: wallClock(r.wall_us), length: `${moment(r.duration)}, ${r.facts.windows} windows`,
+      "imported from": r.facts.origin || "nowhere: recorded by schedtel", "nominal window": r.facts.window, begins: wallClock(r.wall_us), length: `${moment(r.duration)}, ${r.facts.windows} windows`,
       "drawn as": `${count(r.length)} bins of time${r.length < Number(r.facts.windows) ? `, each of up to ${Math.max(...r.windows)} windows, merged exactly` : ", a window each"}`,
       definitions: `version ${r.facts.definitions}`, "made by": `schedtel ${PAGE.version}, ${PAGE.made}`,
     };

@@ -14,7 +14,7 @@ import machine
 from machine import FIRST_TID, view
 from model import TASK_DEAD, Arrive, Event, Exit, Fork, Release, Switch, Wake
 
-from schedtel import bcc_loader, layout, loader, slots
+from schedtel import layout, loader, slots
 from schedtel.bcc_loader import BccLoader, settings_record
 from schedtel.loader import RawWindow
 
@@ -62,7 +62,7 @@ class HostBccLoader(BccLoader):
         self._pairs = view(library.bcc_preemptions(), layout.PREEMPTIONS, CPUS)
         self._programs = SimpleNamespace(counts=dict)
         self.running: dict[int, int] = {}
-        with mock.patch.object(bcc_loader, "online_cpus", return_value=set(range(cpus))):
+        with mock.patch.object(loader, "online_cpus", return_value=set(range(cpus))):
             self._set_up(view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
         self._control["grid"]["edge_ns"][1] = first_edge
         self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()

@@ -107,7 +107,7 @@ def test_guards_named_in_the_architecture_exist():
 def test_functions_named_in_the_architecture_exist():
     sources = "".join(
         path.read_text()
-        for folder in ("bpf", "schedtel", "schedtel/flight", "schedtel/export", "cli")
+        for folder in ("bpf", "schedtel", "schedtel/flight", "schedtel/export", "schedtel/traces", "cli")
         for path in (ROOT / folder).glob("*.[chp]*")
     )
     ours = set(re.findall(r"`(\w+)\(\)`", ARCHITECTURE)) - FOREIGN_FUNCTIONS

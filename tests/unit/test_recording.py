@@ -284,3 +284,19 @@ def test_pandas_polars_and_duckdb_read_a_table_as_it_stands(recording, windows):
 def test_a_recording_is_a_source(recording, windows):
     frame = pl.DataFrame(schedtel.read(recording).table("summary"))
     assert frame["window_id"].to_list() == [1, 2, 3]
+
+
+def test_windows_written_at_once_are_those_written_one_by_one(tmp_path, windows):
+    at_once, one_by_one = Recorder(tmp_path / "at-once"), Recorder(tmp_path / "one-by-one")
+    for window in windows:
+        at_once.add(window)
+        one_by_one.write(window)
+    assert not (tmp_path / "at-once" / "summary").exists()
+    at_once.flush()
+    assert at_once.windows_written == one_by_one.windows_written == len(windows)
+    assert at_once.bytes_written == one_by_one.bytes_written
+    for name in ("summary", "tasks", "cpus"):
+        tables = [
+            schedtel.read(tmp_path / where).table(name).reader().read_all() for where in ("at-once", "one-by-one")
+        ]
+        assert tables[0].equals(tables[1])

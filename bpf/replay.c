@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Events of a trace in, the same books out: the programs of bcc.c, compiled for this machine and called by hand.
+ *
+ * What bcc and the kernel give to those programs is made up for here: a table is an array of the caller, a helper
+ * answers from the event. Nothing of libc is included, so that a compiler alone is enough.
+ *
+ * What is added: of a task that the trace did not see begin, its first event says what it did before; and what a kind
+ * of event that was not recorded would have said, as far as another kind tells.
+ */
+typedef __UINT8_TYPE__ u8, __u8;
+typedef __UINT16_TYPE__ u16, __u16;
+typedef __UINT32_TYPE__ u32, __u32;
+typedef __INT32_TYPE__ s32, __s32;
+typedef unsigned long long u64, __u64;
+typedef long long s64, __s64;
+
+#include "records.h"
+
+enum kind { SWITCH, WAKEUP, ARRIVAL, FORK, NEWTASK, EXIT, EXEC, LOST };
+
+/* What the task that leaves its CPU was about to be, as the trace prints its state. */
+enum leaving_state {
+	LEFT_RUNNING,		/* R */
+	LEFT_BLOCKED,
+	LEFT_PREEMPTED,		/* R+ */
+	LEFT_DEAD,		/* X, Z */
+	LEFT_PARKED_OR_DEAD,	/* x: dead to kernels before 4.14, and to old tools whatever is parked */
+};
+
+/* schedtel/traces/events.py declares the same layout for numpy; the sizes are compared when this is loaded. */
+struct event {
+	u64 time_ns;
+	u32 tid;		/* whom it tells of: who leaves the CPU, is woken, forks, execs, exits */
+	u32 other;		/* who comes in, the child, the tid before the exec */
+	s32 prio;
+	s32 other_prio;
+	u32 current;		/* who was on the CPU */
+	u32 tgid;		/* the process of current; 0: the trace does not say */
+	u32 argument;		/* NEWTASK: clone flags. LOST: how many events */
+	u16 cpu;
+	u8 kind;
+	u8 state;
+	char comm[COMM_LENGTH];
+	char other_comm[COMM_LENGTH];
+};
+
+struct slot;
+struct slot_cpu;
+struct tid_entry;
+
+/* A machine being replayed. All but exits_seen and event is the caller's to set. */
+struct replay {
+	struct control *controls;
+	struct slot_cpu *cpus;
+	struct slot *slots;
+	struct tid_entry *tids;
+	struct preemptions *preemptions;
+	u32 cpu_count, slot_count, tid_count;
+	u32 wakeups_traced;
+	u32 exits_seen;
+	u32 padding;
+	const struct event *event;
+};
+
+static __thread struct replay *machine;
+
+#define exported __attribute__((visibility("default")))
+#define CPUS machine->cpu_count
+#define SLOTS machine->slot_count
+#define TIDS machine->tid_count
+#define PREEMPTION_CPUS machine->cpu_count
+#define RUNNABLE_STATES 0x100
+#define DEAD_STATES 0x10
+#define SLEEPING_STATE 1
+#define BPF_F_MMAPABLE 0
+#define lock_xadd(where, value) ((void)(*(where) += (value)))
+
+#define BPF_F_TABLE(kind, key, leaf, name, entries, flags) \
+	static inline leaf *name##_lookup(key *index) \
+	{ \
+		return *index < (entries) ? &machine->name[*index] : 0; \
+	} \
+	static const struct { leaf *(*lookup)(key *); } name = { name##_lookup }
+
+/* No filter; and no trace tells of cgroups. */
+static const struct settings settings = { .preemptions = PREEMPTIONS_BY_COMM };
+
+struct tracepoint__sched__sched_switch {
+	s32 prev_pid, prev_prio;
+	s64 prev_state;
+	s32 next_pid, next_prio;
+};
+struct tracepoint__sched__sched_wakeup { s32 pid, prio; };
+struct tracepoint__sched__sched_wakeup_new { s32 pid, prio; };
+struct tracepoint__task__task_newtask { s32 pid; u64 clone_flags; };
+struct tracepoint__sched__sched_process_exec { s32 pid, old_pid; };
+struct tracepoint__sched__sched_process_exit { s32 pid, prio; };
+
+/* Set in the tgid of a task whose process is not known; no tid is that large. */
+#define TGID_UNKNOWN 0x80000000
+/* The CPU of a task that has not been seen on any. */
+#define CPU_UNSEEN 0xffff
+/* Who gets a CPU without having been woken was waiting when the trace began; later than this, its wakeup is missing. */
+#define LONGEST_OLD_WAIT_NS 100000000
+
+static u32 current_tgid(void);
+
+static inline u64 bpf_ktime_get_ns(void) { return machine->event->time_ns; }
+static inline u64 bpf_ktime_get_boot_ns(void) { return 0; }
+static inline u32 bpf_get_smp_processor_id(void) { return machine->event->cpu; }
+static inline u64 bpf_get_current_cgroup_id(void) { return 0; }
+static inline u64 bpf_get_current_ancestor_cgroup_id(int level) { (void)level; return 0; }
+static inline u64 bpf_get_current_uid_gid(void) { return 0; }
+static inline u64 bpf_get_current_pid_tgid(void) { return (u64)current_tgid() << 32 | machine->event->current; }
+
+static inline void bpf_get_current_comm(void *to, u32 size)
+{
+	__builtin_memcpy(to, machine->event->comm, size);
+}
+
+#include "bcc.c"
+
+/* What the event says, else what an earlier one said. */
+static u32 current_tgid(void)
+{
+	const struct event *event = machine->event;
+	struct slot *slot = slot_at(index_of(event->current));
+
+	if (event->tgid || event->current == KTHREADD)
+		return event->tgid ? event->tgid : KTHREADD;
+	return slot && slot->tgid ? slot->tgid : event->current | TGID_UNKNOWN;
+}
+
+/* ---- tasks that the trace did not see begin ---- */
+
+static u64 open_window_start(void)
+{
+	return window_start(&machine->controls->grid, machine->controls->grid.window);
+}
+
+/* A task that has done one thing since before the trace: it is followed from the open window's start. */
+static void has_been(struct slot *slot, u8 phase)
+{
+	struct task_state *state = &slot->state;
+
+	__builtin_memset(state->bank, 0, sizeof(state->bank));
+	state->window = 0;
+	state->since_ns = state->alive_since_ns = open_window_start();
+	state->wait_since_ns = state->burst_since_ns = 0;
+	state->word.phase = phase;
+	state->word.cpu = CPU_UNSEEN;
+}
+
+static struct slot *begin_older(struct slot_cpu *cpu, u32 tid, s32 prio, const char *comm, u8 phase)
+{
+	struct slot *slot = slot_at(begin_late(cpu, tid, prio, machine->event->time_ns));
+
+	if (!slot) {
+		machine_lost();
+		return 0;
+	}
+	slot->tgid = tid == KTHREADD ? KTHREADD : tid | TGID_UNKNOWN;
+	__builtin_memcpy(slot->comm, comm, COMM_LENGTH);
+	has_been(slot, phase);
+	return slot;
+}
+
+/*
+ * Before a CPU's first switch: who leaves it has run there all the time, and was never seen elsewhere. On any other CPU
+ * somebody else was seen to come in, and what is missing is between.
+ */
+static void ran_before(struct slot_cpu *cpu, const struct event *event)
+{
+	struct slot *slot = slot_at(index_of(event->tid));
+
+	if (!event->tid)
+		return;
+	if (cpu->cpu.word.phase != CPU_UNKNOWN) {
+		if (!slot && begin_older(cpu, event->tid, event->prio, event->comm, PHASE_UNKNOWN))
+			machine_missed();
+		return;
+	}
+	if (!slot)
+		slot = begin_older(cpu, event->tid, event->prio, event->comm, PHASE_RUNNING);
+	else if (slot->state.word.cpu == CPU_UNSEEN && !completed(slot))
+		has_been(slot, PHASE_RUNNING);	/* wakeups of running tasks are traced, too */
+	else
+		return;
+	if (!slot)
+		return;
+	slot->state.word.cpu = event->cpu;
+	cpu->slot = slot - machine->slots;
+	cpu->cpu.since_ns = open_window_start();
+	cpu->cpu.word.phase = CPU_BUSY;
+}
+
+/* What a task did of which a switch-in is the first that the trace tells. */
+static u8 phase_before(u64 now)
+{
+	if (!machine->wakeups_traced)
+		return PHASE_UNKNOWN;
+	if (machine->controls->grid.window == 1 && now - open_window_start() < LONGEST_OLD_WAIT_NS)
+		return PHASE_PREEMPT_WAIT;
+	return PHASE_BLOCKED;
+}
+
+static void waited_before(struct slot_cpu *cpu, const struct event *event)
+{
+	struct slot *slot = slot_at(index_of(event->other));
+
+	if (!event->other)
+		return;
+	if (!slot)
+		slot = begin_older(cpu, event->other, event->other_prio, event->other_comm,
+				   phase_before(event->time_ns));
+	if (slot && slot->state.word.cpu == CPU_UNSEEN)
+		slot->state.word.cpu = event->cpu;	/* to come to the first CPU it is seen on is no migration */
+}
+
+/* ---- events ---- */
+
+static void exits(struct slot_cpu *cpu, const struct event *event)
+{
+	struct tracepoint__sched__sched_process_exit args = { event->tid, event->prio };
+
+	ran_before(cpu, event);
+	on_exit(&args);
+}
+
+static s64 prev_state(const struct event *event, struct slot *slot)
+{
+	switch (event->state) {
+	case LEFT_RUNNING:
+		return 0;
+	case LEFT_PREEMPTED:
+		return RUNNABLE_STATES;
+	case LEFT_DEAD:
+		return DEAD_STATES;
+	case LEFT_PARKED_OR_DEAD:
+		return slot && completed(slot) ? DEAD_STATES : SLEEPING_STATE;
+	default:
+		return SLEEPING_STATE;
+	}
+}
+
+static void switches(struct slot_cpu *cpu, const struct event *event)
+{
+	struct tracepoint__sched__sched_switch args = {
+		event->tid, event->prio, 0, event->other, event->other_prio
+	};
+	struct slot *slot;
+
+	ran_before(cpu, event);
+	waited_before(cpu, event);
+	slot = slot_at(index_of(event->tid));
+	args.prev_state = prev_state(event, slot);
+	/* A trace without exits: a life ends with its last switch. */
+	if (event->state == LEFT_DEAD && !machine->exits_seen && slot && !completed(slot))
+		exits(cpu, event);
+	on_switch(&args);
+	slot = slot_at(index_of(event->tid));
+	if (slot && slot->state.word.cpu == CPU_UNSEEN)
+		slot->state.word.cpu = event->cpu;
+}
+
+static void wakes(struct slot_cpu *cpu, const struct event *event)
+{
+	struct tracepoint__sched__sched_wakeup args = { event->tid, event->prio };
+
+	if (!index_of(event->tid))
+		begin_older(cpu, event->tid, event->prio, event->comm, PHASE_BLOCKED);
+	on_wakeup(&args);
+}
+
+/* Whether it is a thread of its parent's process has not been told; of those of the kernel, each is its own. */
+static void forget_process(struct slot *slot)
+{
+	if (!slot->kernel_thread)
+		slot->tgid = slot->tid | TGID_UNKNOWN;
+}
+
+static void arrives(const struct event *event)
+{
+	struct tracepoint__sched__sched_wakeup_new args = { event->tid, event->prio };
+	struct slot *slot = slot_at(index_of(event->tid));
+	int forked = slot && !completed(slot) && slot->state.word.phase == PHASE_NOT_ALIVE;
+
+	on_arrival(&args);
+	slot = slot_at(index_of(event->tid));
+	if (!slot)
+		return;
+	__builtin_memcpy(slot->comm, event->comm, COMM_LENGTH);
+	if (!forked) {
+		slot->state.fork_ns = 0;
+		forget_process(slot);
+	}
+}
+
+/* task_newtask comes first and knows of threads; sched_process_fork knows the child's name. Either may be missing. */
+static void forks(const struct event *event, u64 clone_flags)
+{
+	struct tracepoint__task__task_newtask args = { event->other, clone_flags };
+	struct slot *slot = slot_at(index_of(event->other));
+
+	if (!slot || completed(slot) || slot->state.word.phase != PHASE_NOT_ALIVE) {
+		on_newtask(&args);
+		slot = slot_at(index_of(event->other));
+		if (slot && event->kind == FORK)
+			forget_process(slot);
+	}
+	if (slot)
+		__builtin_memcpy(slot->comm, event->other_comm, COMM_LENGTH);
+}
+
+static void execs(const struct event *event)
+{
+	struct tracepoint__sched__sched_process_exec args = { event->tid, event->other };
+
+	on_exec(&args);
+}
+
+/* The idle task, tid 0, is neither forked nor woken and does not end, whatever a trace may say. */
+static int possible(const struct event *event)
+{
+	if (event->kind == FORK || event->kind == NEWTASK)
+		return event->other != 0;
+	return event->kind == SWITCH || event->kind == LOST || event->tid != 0;
+}
+
+static void happens(struct slot_cpu *cpu, const struct event *event)
+{
+	struct slot *current;
+
+	machine->event = event;
+	if (event->tgid) {
+		current = slot_at(index_of(event->current));
+		if (current && !completed(current))
+			current->tgid = event->tgid;
+	}
+	switch (event->kind) {
+	case SWITCH:
+		switches(cpu, event);
+		break;
+	case WAKEUP:
+		wakes(cpu, event);
+		break;
+	case ARRIVAL:
+		arrives(event);
+		break;
+	case FORK:
+		forks(event, 0);
+		break;
+	case NEWTASK:
+		forks(event, event->argument);
+		break;
+	case EXIT:
+		machine->exits_seen = 1;
+		exits(cpu, event);
+		break;
+	case EXEC:
+		execs(event);
+		break;
+	case LOST:
+		machine->controls->losses.events_missed += event->argument;
+		break;
+	}
+}
+
+/* The most slots that one event takes. */
+#define SLOTS_OF_AN_EVENT 2
+
+/*
+ * Lets events happen up to the open window's end, or until a CPU runs short of slots, unless it shall go on without.
+ * Those on the edge belong to both windows: a life that ends there ends with the one, a switch counts in the other.
+ * Returns how many have happened.
+ */
+exported u64 replay(struct replay *replayed, const struct event *events, u64 count, u32 go_on)
+{
+	const struct grid *grid = &replayed->controls->grid;
+	u64 edge = window_end(grid, grid->window), i;
+	struct slot_cpu *cpu;
+
+	machine = replayed;
+	for (i = 0; i < count && events[i].time_ns <= edge; i++) {
+		if (events[i].cpu >= replayed->cpu_count)
+			continue;
+		cpu = &replayed->cpus[events[i].cpu];
+		if (!go_on && cpu->free_tail - cpu->free_head < SLOTS_OF_AN_EVENT)
+			break;
+		if (possible(&events[i]))
+			happens(cpu, &events[i]);
+	}
+	return i;
+}
+
+exported u64 replay_size(void) { return sizeof(struct replay); }
+exported u64 replay_event_size(void) { return sizeof(struct event); }
+exported u64 replay_slot_size(void) { return sizeof(struct slot); }
+exported u64 replay_cpu_size(void) { return sizeof(struct slot_cpu); }

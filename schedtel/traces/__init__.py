@@ -1,0 +1,13 @@
+"""What another tool has traced in, as text; windows out, by the state machine that live windows come from.
+
+text      lines of perf or ftrace     → events
+events    the layout of bpf/replay.c  → a numpy dtype
+order     chunks of events            → the same in the order of time
+library   bpf/replay.c                → the state machine, compiled and loaded into this process
+replay    events, by that             → raw windows
+imported  all of these                → windows
+"""
+
+from schedtel.traces.imported import ImportedTrace, import_trace
+
+__all__ = ["ImportedTrace", "import_trace"]

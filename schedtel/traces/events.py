@@ -1,0 +1,50 @@
+"""The events of a trace, as bpf/replay.c takes them: a numpy dtype, and the numbers of kinds and states."""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Kind(IntEnum):
+    """``enum kind`` of bpf/replay.c."""
+
+    SWITCH = 0
+    WAKEUP = 1
+    ARRIVAL = 2
+    FORK = 3
+    NEWTASK = 4
+    EXIT = 5
+    EXEC = 6
+    LOST = 7
+    #: sched_waking; :mod:`schedtel.traces.order` makes wakeups of them, or leaves them out.
+    WAKING = 8
+
+
+class Left(IntEnum):
+    """``enum leaving_state`` of bpf/replay.c: what a task was about to be when it left its CPU."""
+
+    RUNNING = 0
+    BLOCKED = 1
+    PREEMPTED = 2
+    DEAD = 3
+    PARKED_OR_DEAD = 4
+
+
+#: ``struct event`` of bpf/replay.c.
+EVENT = np.dtype(
+    [
+        ("time_ns", "<u8"),
+        ("tid", "<u4"),
+        ("other", "<u4"),
+        ("prio", "<i4"),
+        ("other_prio", "<i4"),
+        ("current", "<u4"),
+        ("tgid", "<u4"),
+        ("argument", "<u4"),
+        ("cpu", "<u2"),
+        ("kind", "u1"),
+        ("state", "u1"),
+        ("comm", "S16"),
+        ("other_comm", "S16"),
+    ]
+)

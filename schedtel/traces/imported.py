@@ -1,0 +1,260 @@
+"""A trace that another tool has taken in, as text; windows out, by the state machine that live windows come from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import BinaryIO
+
+import numpy as np
+
+from schedtel import window as windows
+from schedtel.errors import RecordingError, UsageError
+from schedtel.live import window_length
+from schedtel.loader import RawWindow
+from schedtel.source import Source
+from schedtel.traces import text as trace_text
+from schedtel.traces.order import InOrder
+from schedtel.traces.replay import Replay
+from schedtel.traces.text import FORMATS, Reading
+from schedtel.window import Window
+
+_CHUNK_BYTES = 1 << 20
+#: A line longer than this is none of a tracer's; what is beyond it is read as another.
+_LONGEST_LINE = 1 << 16
+#: Time without an event longer than so many windows is one window, marked by windows_spanned.
+_MOST_EMPTY_WINDOWS = 1000
+#: As for live windows: a first window that would be shorter than this part of one runs to the next edge.
+_LEAST_FIRST_PART = 10
+_OWN_FILES = {
+    b"PERFILE2": "perf's own format (give its text: perf script --ns -i FILE)",
+    b"\x17\x08Dtracing": "trace-cmd's own format (give its text: trace-cmd report -t FILE)",
+}
+
+
+class ImportedTrace(Source):
+    """Windows of a trace: aligned to multiples of their length on the trace's clock, the first and last cut short.
+
+    They can be had once. ``reading`` says what was read so far, and so does ``metadata``, in words.
+    """
+
+    def __init__(
+        self,
+        trace: str | os.PathLike[str] | BinaryIO,
+        window: str = "5s",
+        form: str = "auto",
+        wall_start: datetime | None = None,
+        host: str | None = None,
+    ) -> None:
+        if form not in FORMATS:
+            raise UsageError(f"cannot import format {form!r}: there are {', '.join(FORMATS)}")
+        self.window_ns, self._window = window_length(window), window
+        self.name = _name_of(trace)
+        self._file = _opened(trace)
+        self._head = self._read(_CHUNK_BYTES)
+        self.reading = Reading(form if form != "auto" else self._detect())
+        self._wall_start, self._host = wall_start, host
+        self._start_ns = self._newest_ns = self._window_id = self.bytes_read = 0
+        self._ordered = InOrder(self._chunks())
+
+    # ---- text ----
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size) or b""
+        except OSError as error:
+            raise RecordingError(f"cannot import {self.name}: {error.strerror} (check the file)") from error
+
+    def _detect(self) -> str:
+        own = next((words for magic, words in _OWN_FILES.items() if self._head.startswith(magic)), None)
+        if own:
+            raise RecordingError(f"cannot import {self.name}: it is in {own}")
+        found = trace_text.detect(self._head)
+        if found is None:
+            raise RecordingError(
+                f"cannot import {self.name}: no line is an event as perf or ftrace print it "
+                "(give the text of `perf script --ns`, `trace-cmd report -t` or ftrace's file trace)"
+            )
+        return found
+
+    def _chunks(self) -> Iterator[np.ndarray]:
+        """Events of one chunk of text after the other, cut at the ends of lines."""
+        rest, chunk = b"", self._head
+        self._head = b""
+        while chunk:
+            self.bytes_read += len(chunk)
+            text = rest + chunk
+            end = text.rfind(b"\n") + 1
+            if not end and len(text) > _LONGEST_LINE:
+                end = len(text)
+            if end:
+                yield trace_text.parse(text[:end], self.reading)
+            rest = text[end:]
+            chunk = self._read(_CHUNK_BYTES)
+        if rest:
+            yield trace_text.parse(rest, self.reading)
+
+    @property
+    def progress(self) -> float | None:
+        """Part of the text that has been read, from 0 to 1; None where nobody knows how much there is."""
+        try:
+            size = os.fstat(self._file.fileno()).st_size
+        except OSError:  # it is no file of the system's
+            return None
+        return min(1.0, self.bytes_read / size) if size else None
+
+    # ---- windows ----
+
+    def __iter__(self) -> Iterator[Window]:
+        replay = None
+        for events in self._ordered:
+            replay = replay or self._begin(int(events["time_ns"][0]))
+            self._newest_ns = max(self._newest_ns, int(events["time_ns"].max()))
+            yield from self._play(replay, events)
+        if replay is None:
+            raise RecordingError(
+                f"cannot import {self.name}: no event of the scheduler in it (trace sched:sched_switch and the others)"
+            )
+        last = self._newest_ns + 1
+        if replay.edge_ns < last:  # the last event is on the edge, and counts behind it
+            yield self._build(replay.collect(lambda _: last))
+        replay.end_at(last)
+        yield self._build(replay.collect(lambda start: start + self.window_ns))
+
+    def _begin(self, start_ns: int) -> Replay:
+        self._start_ns = start_ns
+        replay = Replay(
+            start_ns,
+            self._edge_after(start_ns + self.window_ns // _LEAST_FIRST_PART, start_ns),
+            wakeups_traced=bool(self._ordered.wakeups),
+        )
+        replay.know_cpus(int(self.reading.facts.get("cpus", 0)))
+        return replay
+
+    def _play(self, replay: Replay, events: np.ndarray) -> Iterator[Window]:
+        while len(events):
+            events = events[replay.happen(events) :]
+            if len(events):
+                edge_after = partial(self._edge_after, upcoming_ns=int(events["time_ns"][0]))
+                yield self._build(replay.collect(edge_after))
+
+    def _edge_after(self, moment_ns: int, upcoming_ns: int) -> int:
+        """The first edge of the grid after a moment; after a long time without an event, the last one before it."""
+        edge = (moment_ns // self.window_ns + 1) * self.window_ns
+        if upcoming_ns - edge > _MOST_EMPTY_WINDOWS * self.window_ns:
+            return upcoming_ns // self.window_ns * self.window_ns
+        return edge
+
+    def _build(self, raw: RawWindow) -> Window:
+        self._window_id += 1
+        spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
+        return windows.build(raw, self._window_id, spanned, self._wall_ns(raw.start_ns), self._of_host(), _NoCgroups)
+
+    def _wall_ns(self, moment_ns: int) -> int | None:
+        """What the wall clock showed, by the user's word or by the tracer's."""
+        if self._wall_start is not None:
+            return int(self._wall_start.timestamp() * 1e6) * 1000 + moment_ns - self._start_ns
+        offset = self.reading.wall_offset_ns
+        return None if offset is None else offset + moment_ns
+
+    def _wall_clock(self) -> str:
+        """Who told what the wall clock showed; ``""`` if nobody did."""
+        if self._wall_start is not None:
+            return "the user"
+        return "" if self.reading.wall_offset_ns is None else "the tracer"
+
+    def _of_host(self) -> dict[str, object]:
+        """The columns of the summary that are not of tasks and CPUs; a trace knows hardly any of them."""
+        unknown = ("scheduler", "steal_ns", "throttled_ns", "collector_cpu_ns", "collector_rss_bytes")
+        facts = self.reading.facts
+        return {"host": self._host or facts.get("host"), "kernel": facts.get("kernel"), **dict.fromkeys(unknown)}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:  # type: ignore[override]
+        reading, facts = self.reading, self.reading.facts
+        return {
+            "clock": _CLOCKS.get(facts.get("clock", ""), facts.get("clock") or "the trace's"),
+            "host": self._host or facts.get("host", ""),
+            "kernel": facts.get("kernel", ""),
+            "window": self._window,
+            "filter": "",
+            "imported_from": reading.format,
+            "imported_file": self.name,
+            "imported_wall_clock": self._wall_clock(),
+            "imported_wakeups": self._ordered.wakeups,
+            "imported_lines": str(reading.lines),
+            "imported_events": str(sum(reading.events.values())),
+            "imported_lines_not_understood": str(reading.not_understood),
+            "imported_events_lost": str(reading.lost),
+            "imported_events_out_of_order": str(self._ordered.late),
+        }
+
+    @property
+    def out_of_order(self) -> int:
+        """Events that came so late that they could not be put where they belong."""
+        return self._ordered.late
+
+    @property
+    def wakeups(self) -> str:
+        """The event that stands for wakeups; ``""`` if there is none in the trace."""
+        return self._ordered.wakeups
+
+    def close(self) -> None:
+        if self._file is not sys.stdin.buffer:
+            self._file.close()
+
+
+#: What perf calls a clock.
+_CLOCKS = {"monotonic": "CLOCK_MONOTONIC", "monotonic_raw": "CLOCK_MONOTONIC_RAW", "boottime": "CLOCK_BOOTTIME"}
+
+
+class _NoCgroups:
+    """No event of the scheduler names a cgroup."""
+
+    @staticmethod
+    def path_of(_identity: int) -> str | None:
+        return None
+
+
+def _name_of(trace: str | os.PathLike[str] | BinaryIO) -> str:
+    if isinstance(trace, str | os.PathLike):
+        return "standard input" if os.fspath(trace) == "-" else os.fspath(trace)
+    return str(getattr(trace, "name", "a stream"))
+
+
+def _opened(trace: str | os.PathLike[str] | BinaryIO) -> BinaryIO:
+    if not isinstance(trace, str | os.PathLike):
+        return trace
+    if os.fspath(trace) == "-":
+        return sys.stdin.buffer
+    try:
+        return open(trace, "rb")
+    except OSError as error:
+        raise RecordingError(f"cannot import {os.fspath(trace)}: {error.strerror} (name a text file, or -)") from error
+
+
+def import_trace(
+    trace: str | os.PathLike[str] | BinaryIO,
+    window: str = "5s",
+    *,
+    form: str = "auto",
+    wall_start: datetime | None = None,
+    host: str | None = None,
+) -> ImportedTrace:
+    """The windows of a trace that perf or ftrace has printed. Needs a C compiler, and no privileges.
+
+    :param trace: a text file, an open binary stream, or ``-`` for standard input: the output of `perf script` or
+        `perf sched script`, ftrace's ``trace`` or ``trace_pipe``, or the output of `trace-cmd report`.
+    :param window: length of a window, such as ``250ms``, ``5s``, ``1m``; from 10 ms to 24 h.
+    :param form: ``perf``, ``ftrace``, or ``auto``, which looks.
+    :param wall_start: when the trace's first event was; without it, ``wall_start`` is null unless perf's header tells
+        (`perf script --header`, recorded with ``-k CLOCK_MONOTONIC``).
+    :param host: name of the machine, unless the header tells.
+
+    Raises :class:`RecordingError` for what cannot be read, :class:`UsageError` for a wrong value, and
+    :class:`CapabilityError` where there is no C compiler.
+    """
+    return ImportedTrace(trace, window, form, wall_start, host)
