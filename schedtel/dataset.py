@@ -144,7 +144,7 @@ def host_of(window: Window) -> str:
 
 def wall_start(window: Window) -> datetime:
     """Start of a window on the wall clock, UTC."""
-    # as_py() of a point in time would import pandas.
+    # as_py() of a point in time would import pandas, and wants a database of time zones.
     microseconds = window.summary["wall_start"].view(pa.int64())[0].as_py()
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 

@@ -72,9 +72,9 @@ class Directory:
         return self.root.is_dir()
 
     def parts(self, table: str) -> list[str]:
-        """Names of a table's files below the table, partitions included, in order."""
+        """Names of a table's files below the table, partitions included, each run's in the order of its windows."""
         below = self.root / table
-        return sorted(str(path.relative_to(below)) for path in below.rglob("part-*.parquet"))
+        return sorted((str(path.relative_to(below)) for path in below.rglob("part-*.parquet")), key=_order)
 
     def open(self, name: str) -> pq.ParquetFile:
         import pyarrow.parquet as pq  # noqa: PLC0415  (9 MB that `live` does without)
@@ -132,7 +132,8 @@ class Store:
     def parts(self, table: str) -> list[str]:
         """As :meth:`Directory.parts`."""
         begin = len(f"{self._root}/{table}/")
-        return sorted(path[begin:] for path in self._below(table) if fnmatch(os.path.basename(path), "part-*.parquet"))
+        found = (path[begin:] for path in self._below(table) if fnmatch(os.path.basename(path), "part-*.parquet"))
+        return sorted(found, key=_order)
 
     def _below(self, folder: str) -> Iterator[str]:
         import pyarrow.fs  # noqa: PLC0415  (see above)
@@ -152,6 +153,11 @@ class Store:
 
     def path(self, name: str) -> str:
         return f"{str(self).partition('?')[0].rstrip('/')}/{name}"
+
+
+def _order(part: str) -> list[str]:
+    """Days do not count: the clock may be set back over midnight. Runs and parts are numbered as they were written."""
+    return [level for level in part.split("/") if not level.startswith("day=")]
 
 
 Place = Directory | Store

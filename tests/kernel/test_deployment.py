@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import probe
 import pytest
 import sandbox
 
@@ -20,29 +21,6 @@ from schedtel.filters import cgroup_root, is_whole
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 UNITS = {name: str(DEPLOY / f"schedtel-{name}.service") for name in ("serve", "record")}
 COMMAND = [sys.executable, "-m", "schedtel.cli"]
-#: Nothing that a service needs, and all of it refused.
-PROBE = """
-import json, os, socket, sys
-def refused(action):
-    try:
-        action()
-    except OSError as error:
-        return error.strerror
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-import ctypes, mmap
-print(json.dumps({
-    "capabilities": [int(status[name], 16) for name in ("CapEff", "CapBnd", "CapAmb")],
-    "user": os.getuid(),
-    "no new privileges": status["NoNewPrivs"].strip(),
-    "/etc": refused(lambda: open("/etc/schedtel-probe", "w")),
-    "kernel's settings": refused(lambda: open("/proc/sys/kernel/bpf_stats_enabled", "w")),
-    "cgroups": refused(lambda: os.mkdir(sys.argv[1] + "/schedtel-probe")),
-    "packets": refused(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
-    "other users' processes": refused(lambda: os.stat("/proc/1/status")),
-    "code": refused(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)),
-    "chroot": refused(lambda: os.chroot("/")),
-}))
-"""
 
 
 @pytest.fixture
@@ -111,13 +89,15 @@ def environment(systemd):
 
 @pytest.mark.parametrize("name", UNITS)
 def test_the_sandbox_of_a_unit_refuses_what_it_says(service, name):
-    process = service(name, sys.executable, "-c", PROBE, str(cgroup_root()), stdout=subprocess.PIPE)
+    process = service(name, sys.executable, probe.__file__, str(cgroup_root()), stdout=subprocess.PIPE)
     found = json.loads(process.communicate(timeout=60)[0])
-    two = 1 << 38 | 1 << 39
-    assert found.pop("capabilities") == [two, two, two]
-    assert found.pop("user") == sandbox.DYNAMIC_USER
-    assert found.pop("no new privileges") == "1"
-    assert {what: why for what, why in found.items() if why is None} == {}
+    assert found["who"] == {
+        "capabilities": [probe.TWO_CAPABILITIES] * 3,
+        "user": sandbox.DYNAMIC_USER,
+        "no new privileges": "1",
+    }
+    assert len(found["refused"]) == 7
+    assert {what for what, why in found["refused"].items() if why is None} == set()
 
 
 def test_the_service_that_serves_needs_no_more_than_its_unit_allows(service, systemd):

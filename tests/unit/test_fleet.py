@@ -101,6 +101,39 @@ def test_a_day_ends_at_midnight_utc_and_so_does_its_part(windows, tmp_path):
     assert [w.window_id for w in schedtel.read(tmp_path)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("days", [(1, 0, 0), (1, 0, 1), (0, 2, 1)])
+def test_windows_keep_their_order_when_the_clock_is_set_back_over_midnight(windows, tmp_path, days):
+    dataset = Dataset(tmp_path, window="100ms")
+    start = 1_700_000_000_000_000
+    for window, day in zip(windows, days, strict=True):
+        dataset.write(changed(window, wall_start=start + day * DAY_US))
+    Dataset(tmp_path, window="1s").write(changed(windows[0], wall_start=start - DAY_US))
+    read = schedtel.read(tmp_path)
+    assert [w.window_id for w in read] == [1, 2, 3, 1]
+    assert read.metadata["window"] == "1s", "that of the newest part"
+
+
+WITHOUT_TIME_ZONES = """
+import sys
+sys.modules["tzdata"] = None
+import schedtel
+from schedtel.dataset import Dataset
+dataset = Dataset(sys.argv[2])
+for window in schedtel.read(sys.argv[1]):
+    dataset.write(window)
+"""
+
+
+def test_a_machine_without_a_database_of_time_zones_writes_a_dataset(windows, tmp_path):
+    recorder = schedtel.Recorder(tmp_path / "recording")
+    for window in windows:
+        recorder.write(window)
+    words = [sys.executable, "-c", WITHOUT_TIME_ZONES, tmp_path / "recording", tmp_path / "fleet"]
+    subprocess.run(words, check=True, env={**os.environ, "PYTHONTZPATH": ""})
+    assert {path.parent.parent.name for path in tmp_path.glob("fleet/*/*/*/*/*")} == {"day=2023-11-14"}
+    assert_same_numbers(list(schedtel.read(tmp_path / "fleet")), windows)
+
+
 def test_who_starts_again_adds_to_a_dataset(windows, tmp_path):
     for _ in range(2):
         dataset = Dataset(tmp_path)

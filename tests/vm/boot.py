@@ -13,9 +13,9 @@ from pathlib import Path
 from kernels import UnavailableError
 
 QEMU = "qemu-system-x86_64"
-NEEDED = (QEMU, "busybox", "cpio")
-#: A guest takes half a minute where nothing else runs.
-PATIENCE_S = 240
+NEEDED = (QEMU, "busybox", "cpio", "setpriv")
+#: A guest takes a minute where nothing else runs.
+PATIENCE_S = 360
 #: What builds of numpy and pyarrow ask for, x86-64-v2.
 _CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
 _KERNEL_WORDS = (
@@ -61,14 +61,17 @@ def missing() -> str:
     return f"needs {' and '.join(absent)} (scripts/vm-packages)" if absent else ""
 
 
-def boot(image: Path, archive: Path, backends: tuple[str, ...], scratch: Path) -> Outcome:
-    """Run a guest to its end. Raises :class:`UnavailableError` when it did not get as far as its first word."""
+def boot(image: Path, archive: Path, words: tuple[str, ...], scratch: Path) -> Outcome:
+    """Run a guest to its end; ``words`` are added to the kernel's command line.
+
+    Raises :class:`UnavailableError` when it did not get as far as its first word.
+    """
     console, results = scratch / "console", scratch / "results"
     command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU, "-smp", "2", "-m", "2G"]
     command += ["-nodefaults", "-nographic", "-no-reboot", "-net", "none"]
     command += ["-serial", f"file:{console}", "-serial", f"file:{results}"]
     command += ["-kernel", str(image), "-initrd", str(archive)]
-    command += ["-append", " ".join([*_KERNEL_WORDS, f"schedtel.backends={','.join(backends)}"])]
+    command += ["-append", " ".join([*_KERNEL_WORDS, *words])]
     ending = _run(command)
     outcome = Outcome(_parsed(results), _text(console)[-6000:], ending)
     if not outcome.results:

@@ -1,8 +1,14 @@
 """Guests with other kernels: `make test-vm`. Left out of `make test`, since they take minutes."""
 
+import functools
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from boot import missing
+from initramfs import HERE, pack
+from kernels import UnavailableError
 from report import Report
 
 _REPORT = pytest.StashKey[Report]()
@@ -18,6 +24,26 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.vm)
 
 
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    """Packs the guests' archive when first called."""
+    scratch = tmp_path_factory.mktemp("guest")
+
+    @functools.cache
+    def packed():
+        reason = missing()
+        if reason:
+            raise UnavailableError(reason)
+        workload = scratch / "schedtel-load"
+        source = HERE.parent / "kernel" / "workloads.c"
+        compiler = shutil.which("gcc") or "clang"
+        subprocess.run([compiler, "-O2", "-Wall", "-pthread", str(source), "-o", str(workload)], check=True)
+        return pack(scratch / "tree", str(workload))
+
+    yield packed
+    shutil.rmtree(scratch)  # a quarter of a gigabyte
+
+
 @pytest.fixture
 def report(request):
     """The table at the end of the run."""
@@ -25,6 +51,7 @@ def report(request):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if config.stash[_REPORT].rows:
+    lines = config.stash[_REPORT].lines()
+    if lines:
         terminalreporter.section("kernels")
-        terminalreporter.write_line("\n".join(config.stash[_REPORT].lines()))
+        terminalreporter.write_line("\n".join(lines))

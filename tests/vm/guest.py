@@ -14,7 +14,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guest_filters import check_filters
+from guest_clock import check_clock
+from guest_filters import NOBODY, check_filters
 
 import schedtel
 from schedtel import laws, verify
@@ -33,10 +34,12 @@ TRIES = 4
 MOST_TIDS = 500
 CHILDREN = 400
 STATUS = 7
+#: What the README says is enough, and nothing, each as another user than root.
+TWO_CAPABILITIES, NO_CAPABILITY = "-all,+bpf,+perfmon", "-all"
 WORK = f"""
 schedtel-load reuse {CHILDREN} > children
 schedtel-load exec > thread
-sh -c 'sleep 0.8; exec renamed-load spin 0.8'
+sh -c 'sleep 2.5; exec renamed-load spin 0.8'
 exit {STATUS}
 """
 
@@ -52,12 +55,16 @@ class Guest:
     def live_options(self):
         return BACKENDS[self.backend][0]
 
-    def command(self, name, *words, options=()):
-        line = [sys.executable, "-m", "schedtel.cli", name, *options, *words]
+    @property
+    def words(self):
+        return BACKENDS[self.backend][1]
+
+    def command(self, name, *words, options=(), prefix=()):
+        line = [*prefix, sys.executable, "-m", "schedtel.cli", name, *options, *words]
         return subprocess.run(line, capture_output=True, text=True, check=False)
 
     def record(self, target):
-        options = ("-o", target, "-w", "500ms", *BACKENDS[self.backend][1])
+        options = ("-o", target, "-w", "500ms", *self.words)
         return self.command("record", "--", "sh", "-c", WORK, options=options)
 
 
@@ -130,6 +137,28 @@ def check_laws(guest):
     return "1 2 3 5 7, not 4: events missed in every run"
 
 
+def check_capabilities(guest):
+    """Another user with the two capabilities sees every task, and without them is refused in one line."""
+    options = ("-w", "500ms", "-n", "2", "--all-tasks", "--format", "ndjson", *guest.words)
+    allowed = guest.command("live", options=options, prefix=as_nobody(TWO_CAPABILITIES))
+    assert allowed.returncode == 0, allowed.stderr
+    windows = [json.loads(line) for line in allowed.stdout.splitlines()]
+    assert len(windows) == 2
+    for window in windows:
+        assert {1, 2} <= {row["tid"] for row in window["tasks"]}, "tasks of root"
+    doctor = guest.command("doctor", prefix=as_nobody(TWO_CAPABILITIES))
+    assert doctor.returncode == 0, doctor.stdout.replace("\n", "; ")
+    refused = guest.command("live", options=options, prefix=as_nobody(NO_CAPABILITY))
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert "CAP_PERFMON" in refused.stderr
+    return f"{len(windows[-1]['tasks'])} tasks, as user {NOBODY}; without them: {refused.stderr.strip()}"
+
+
+def as_nobody(capabilities):
+    sets = [f"--{kind}={capabilities}" for kind in ("bounding-set", "inh-caps", "ambient-caps")]
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs", *sets]
+
+
 def assert_holds(findings):
     wrong = [f"{finding.law}: {finding.figure}" for finding in findings if not finding.holds]
     assert not wrong, "; ".join(wrong)
@@ -145,6 +174,8 @@ CHECKS = {
     "lives": check_lives,
     "laws": check_laws,
     "filters": lambda guest: check_filters(guest.live_options),
+    "capabilities": check_capabilities,
+    "clock": lambda guest: check_clock(guest.words),
 }
 
 
@@ -162,12 +193,17 @@ def run(guest):
         clear = result.returncode == 2 and len(lines) == 1
         tell(backend=guest.backend, check="refused", holds=clear, found=str(refusal) if clear else result.stderr)
         return
-    for name, check in CHECKS.items():
+    run_checks(guest.backend, CHECKS, guest)
+
+
+def run_checks(subject, checks, guest):
+    """Each check, and a line of what it found."""
+    for name, check in checks.items():
         try:
-            tell(backend=guest.backend, check=name, holds=True, found=check(guest))
+            tell(backend=subject, check=name, holds=True, found=check(guest))
         except Exception as error:  # noqa: BLE001  (whatever it is, it is this check's result; the rest go on)
             traceback.print_exc()
-            tell(backend=guest.backend, check=name, holds=False, found=f"{error or type(error).__name__}")
+            tell(backend=subject, check=name, holds=False, found=f"{error or type(error).__name__}")
 
 
 def main():

@@ -1,6 +1,7 @@
 """What a guest runs from: the host's Python, the environment's packages, schedtel itself in; one cpio archive out.
 
-The interpreter and the system's libraries keep the paths they have on the host; packages go to ``/packages``.
+The interpreter of the system and its libraries keep the paths they have on the host; one from somebody's home moves to
+``/opt/python``, since services see no homes. Packages go to ``/packages``.
 Shared objects are those that a process which has everything imported has mapped: no list to keep, and nothing that
 is not used.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SITE = Path(sysconfig.get_path("purelib"))
+_BASE = Path(sys.base_prefix)
 PACKAGES = ("numpy", "pyarrow", "click", "rich", "pygments", "typing_extensions.py")
 #: Parts of packages and of the standard library that nothing here imports.
 _UNUSED = ("__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "turtledemo", "site-packages",
@@ -27,7 +29,7 @@ _LOADER = "/lib64/ld-linux-x86-64.so.2"
 #: Imports all that a guest will, and tells which shared objects that maps.
 _PROBE = """
 import importlib, json, pkgutil, sys
-import click, decimal, numpy, pyarrow.parquet, rich.live
+import click, decimal, numpy, pyarrow.flight, pyarrow.parquet, rich.live
 import schedtel, schedtel.cli
 from schedtel.libbpf import libbpf
 for package in (schedtel, schedtel.cli):
@@ -48,7 +50,7 @@ _IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statist
 def pack(scratch: Path, workload: str) -> Path:
     """Build the archive in an empty directory; returns its path."""
     root = scratch / "root"
-    for directory in ("dev", "proc", "sys", "tmp", "usr/bin", "usr/lib", "usr/lib64", "usr/sbin", "guest"):
+    for directory in ("dev", "proc", "sys", "tmp", "usr/bin", "usr/lib", "usr/lib64", "usr/sbin", "guest", "etc"):
         (root / directory).mkdir(parents=True)
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / name).symlink_to(f"usr/{name}")
@@ -64,15 +66,19 @@ def pack(scratch: Path, workload: str) -> Path:
         # The kernel may unpack files with the time of the boot: no time stamp would match.
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
-    return _archive(root, scratch / "initrd.cpio")
+    return archive(root, scratch / "initrd.cpio")
 
 
 def _place(path: Path) -> str:
     """Where a file of the host is in the guest."""
-    return f"packages/{path.relative_to(SITE)}" if path.is_relative_to(SITE) else str(path).lstrip("/")
+    moved = {SITE: "packages"} if str(_BASE) == "/usr" else {SITE: "packages", _BASE: "opt/python"}
+    for origin, target in moved.items():
+        if path.is_relative_to(origin):
+            return f"{target}/{path.relative_to(origin)}"
+    return str(path).lstrip("/")
 
 
-def _copy(path: str | Path, root: Path, target: str | None = None) -> None:
+def copy(path: str | Path, root: Path, target: str | None = None) -> None:
     destination = root / (target or _place(Path(path)))
     destination.parent.mkdir(parents=True, exist_ok=True)
     if Path(path).is_dir():
@@ -83,46 +89,66 @@ def _copy(path: str | Path, root: Path, target: str | None = None) -> None:
 
 def _pack_python(root: Path) -> None:
     interpreter = Path(sys.executable).resolve()
-    _copy(interpreter, root)
-    _copy(sysconfig.get_path("stdlib"), root)
-    (root / "usr/bin/python3").symlink_to(interpreter)
+    copy(interpreter, root)
+    copy(sysconfig.get_path("stdlib"), root)
+    (root / "usr/bin/python3").symlink_to(interpreter_of_guest())
     for name in PACKAGES:
-        _copy(SITE / name, root)
+        copy(SITE / name, root)
+
+
+def interpreter_of_guest() -> Path:
+    return Path("/", _place(Path(sys.executable).resolve()))
 
 
 def _pack_schedtel(root: Path) -> None:
-    _copy(ROOT / "schedtel", root, "packages/schedtel")
-    _copy(ROOT / "cli", root, "packages/schedtel/cli")
-    for path in (*HERE.glob("guest*.py"), ROOT / "tests/kernel/observe.py"):
-        _copy(path, root, f"guest/{path.name}")
+    copy(ROOT / "schedtel", root, "packages/schedtel")
+    copy(ROOT / "cli", root, "packages/schedtel/cli")
+    for path in (*HERE.glob("guest*.py"), *(ROOT / "tests/kernel" / name for name in ("observe.py", "probe.py"))):
+        copy(path, root, f"guest/{path.name}")
 
 
 def _pack_shared_objects(root: Path) -> None:
-    """With the links beside them that point to them: they are asked for by those names."""
+    """With the links beside them that point to them: they are asked for by those names, and found as on any machine."""
     result = subprocess.run([sys.executable, "-c", _PROBE, *_IMPORTED_LATE], check=True, capture_output=True, text=True)
     directories = set()
     for path in map(Path, json.loads(result.stdout)):
-        _copy(path, root)
+        copy(path, root)
         directories.add("/" + str(Path(_place(path)).parent))
         for link in path.parent.iterdir():
             if link.is_symlink() and link.resolve() == path:
                 (root / _place(link)).symlink_to(path.name)
-    _copy(Path(_LOADER).resolve(), root)
+    copy(Path(_LOADER).resolve(), root)
     if not (root / _LOADER.lstrip("/")).exists():
         (root / _LOADER.lstrip("/")).symlink_to(Path(_LOADER).resolve())
-    (root / "guest/library-path").write_text(":".join(sorted(directories)))
+    (root / "etc/ld.so.conf").write_text("\n".join(sorted(directories)) + "\n")
+    subprocess.run([shutil.which("ldconfig") or "/sbin/ldconfig", "-X", "-r", str(root)], check=True)
+
+
+def copy_program(path: str, root: Path) -> None:
+    """With its shared objects, which ``ldd`` calls by the names of links; the files are copied under these names."""
+    copy(path, root, _in_usr(path))
+    lines = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout.splitlines()
+    for library in (line.split()[2] for line in lines if "=> /" in line):
+        if not (root / _in_usr(library)).exists():
+            copy(library, root, _in_usr(library))
+
+
+def _in_usr(path: str) -> str:
+    """The guest's ``/bin`` and ``/lib`` are links, as on Debian."""
+    return path.lstrip("/") if path.startswith("/usr") else f"usr{path}"
 
 
 def _pack_programs(root: Path, workload: str) -> None:
-    _copy(shutil.which("busybox"), root, "usr/bin/busybox")
-    _copy(workload, root, "usr/bin/schedtel-load")
+    copy(shutil.which("busybox"), root, "usr/bin/busybox")
+    copy_program(shutil.which("setpriv"), root)
+    copy(workload, root, "usr/bin/schedtel-load")
     # A command is named after the file it was started as.
     (root / "usr/bin/renamed-load").symlink_to("schedtel-load")
-    _copy(HERE / "guest-init", root, "init")
+    copy(HERE / "guest-init", root, "init")
     (root / "init").chmod(0o755)
 
 
-def _archive(root: Path, target: Path) -> Path:
+def archive(root: Path, target: Path) -> Path:
     paths = b"\0".join(os.fsencode(path.relative_to(root)) for path in root.rglob("*"))
     with open(target, "wb") as file:
         command = ["cpio", "--create", "--null", "--format=newc", "--owner=0:0", "--quiet"]

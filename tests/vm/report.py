@@ -1,14 +1,17 @@
 """What the guests said, as a table: a row for each kernel and backend."""
 
-CHECKS = ("attach", "record", "lives", "laws", "filters")
+CHECKS = ("attach", "record", "lives", "laws", "filters", "capabilities", "clock")
 HEAD = ("kernel", "backend", *CHECKS, "object", "notes")
 
 
 class Report:
-    """The rows so far."""
+    """The rows so far, and lines below them."""
 
     def __init__(self):
-        self.rows = []
+        self.rows, self.below = [], []
+
+    def note(self, line):
+        self.below.append(line)
 
     def skipped(self, kernel, reason):
         self.rows.append((kernel.name, "", *[""] * len(CHECKS), "", f"skipped: {reason}"))
@@ -29,6 +32,11 @@ class Report:
         if "refused" in results:
             expected = " as it should" if not Report.wrong_refusal(kernel, backend, results["refused"]) else ""
             return f"refused{expected}: {results['refused']['found']}"
+        return Report.notes(results)
+
+    @staticmethod
+    def notes(results):
+        """What is wrong, else what was found."""
         broken = [f"{check}: {result['found']}" for check, result in results.items() if not result["holds"]]
         return "; ".join(broken) or "; ".join(f"{c}: {r['found']}" for c, r in results.items() if c != "attach")
 
@@ -52,8 +60,10 @@ class Report:
 
     def lines(self):
         """The table, in Markdown and in columns."""
+        if not self.rows:
+            return self.below
         table = [HEAD, *self.rows]
         widths = [max(len(row[column]) for row in table) for column in range(len(HEAD) - 1)]
         rule = ["-" * width for width in [*widths, len("notes")]]
         padded = [[*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]] for row in table]
-        return [f"| {' | '.join(row)} |" for row in [padded[0], rule, *padded[1:]]]
+        return [f"| {' | '.join(row)} |" for row in [padded[0], rule, *padded[1:]]] + self.below
