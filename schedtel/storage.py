@@ -49,8 +49,8 @@ class Directory:
     def write(self, name: str, batch: pa.RecordBatch) -> int:
         """Write a file, in place of one of that name; returns its size in bytes. Raises :class:`RecordingError`."""
         target = self.root / name
-        # A leading dot: readers of a directory (pandas, polars, duckdb, Spark) pass over it.
-        unfinished = target.with_name(f".{target.name}.unfinished")
+        # Beside the tables, not within: polars reads a table's folder only if all its files end alike, hidden ones too.
+        unfinished = self.root / f".{name.partition('/')[0]}-{target.name}.unfinished"
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(unfinished, "wb", opener=_owner_only) as file:

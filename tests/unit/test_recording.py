@@ -1,5 +1,6 @@
 """Recordings: the same numbers again, and no damage that goes unnoticed."""
 
+import os
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 import schedtel
 from schedtel import Recorder, RecordingError, UsageError, read, tables
 from schedtel.schema import ARROW, DEFINITIONS_VERSION
+from schedtel.storage import Directory
 
 TABLES = tuple(ARROW)
 
@@ -116,6 +118,20 @@ def test_unfinished_files_are_ignored(recording, windows):
         (recording / table / ".part-000002.parquet.unfinished").write_bytes(b"half a fi")
     assert_same(list(read(recording)), windows)
     assert pd.read_parquet(recording / "tasks").shape[0] == sum(w.tasks.num_rows for w in windows)
+
+
+def test_who_is_killed_while_writing_leaves_tables_that_polars_reads(recording, windows, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", killed)
+    for table in TABLES:
+        with pytest.raises(KeyboardInterrupt):
+            Directory(recording).write(f"{table}/part-000002.parquet", getattr(windows[0], table))
+    assert len(list(recording.rglob("*unfinished*"))) == len(TABLES)
+    for table in TABLES:
+        assert pl.read_parquet(recording / table).height == sum(getattr(w, table).num_rows for w in windows)
+    assert_same(list(read(recording)), windows)
 
 
 def test_a_window_without_its_summary_does_not_count(windows, tmp_path):
