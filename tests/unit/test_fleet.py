@@ -12,6 +12,7 @@ import urllib.request
 from dataclasses import replace
 
 import duckdb
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -72,6 +73,8 @@ def test_other_readers_see_one_table_with_a_host_column(fleet, windows, table):
     assert set(read["day"].to_pylist()) == {"2023-11-14"}
     frame = pl.read_parquet(fleet / table, hive_partitioning=True)
     assert dict(frame.group_by("host").len().iter_rows()) == expected
+    panda = pd.read_parquet(fleet / table, partitioning=ds.partitioning(flavor="hive"))
+    assert panda["host"].value_counts().to_dict() == expected
 
 
 def test_host_run_and_window_join_the_tables(fleet, windows):
