@@ -9,6 +9,7 @@ from schedtel.cli.choice import Choice, sort_column
 from schedtel.cli.options import filter_options, output_options, view_options, window_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import open_session
+from schedtel.errors import UsageError
 
 
 @click.command("live", short_help="Watch the scheduler live.")
@@ -26,6 +27,8 @@ def command(arguments: tuple[str, ...], kind: str | None, table: str, output: st
     """
     chosen = format_for(kind, output)
     choice = Choice(by=options.pop("by"), sort=sort_column(options.pop("sort")), top=options.pop("top"))
+    if choice.by == "preemption" and options["preemptions"] == "off":
+        raise UsageError("cannot show who preempted whom with --preemptions off (drop one of the two)")
     with opened(output) as stream, open_session(options, arguments) as session:
         choice.describe(session.source)
         if chosen == "table" and output is None and sys.stdout.isatty():

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from schedtel.backends import BACKENDS
 from schedtel.cli.output import FORMATS
+from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.loader import DEFAULT_PREEMPTIONS, PREEMPTIONS
 from schedtel.schema import TABLES
@@ -153,3 +155,21 @@ def make_filter(options: dict[str, Any]) -> Filter:
     """The filter that the filter options describe; takes them out of the options."""
     names = ("cgroup", "pid", "tid", "uid", "comm", "kernel_threads", "min_activity", "all_tasks")
     return Filter(**{name: options.pop(name) for name in names})
+
+
+def refuse_for_another_source(source: str) -> None:
+    """Refuse the options for windows and filters where the windows are not of this machine: they would do nothing."""
+    context, names = click.get_current_context(), _names(*_WINDOWS, *_FILTERS, *_LOADER)
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name in names:
+            raise UsageError(
+                f"cannot use {parameter.opts[-1]} with {source}: it is for watching this machine (drop one of the two)"
+            )
+
+
+def _names(*options: Decorator) -> set[str | None]:
+    probe = click.Command("probe")
+    for option in options:
+        option(probe)  # click adds it to the command's parameters
+    return {parameter.name for parameter in probe.params}

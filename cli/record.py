@@ -34,7 +34,7 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> int:
-    """Write every window to a Parquet dataset: DIR/summary, DIR/tasks, DIR/cpus.
+    """Write every window to Parquet, a folder for each table: DIR/summary, DIR/tasks, DIR/cpus and so on.
 
     A URI, such as s3://bucket/path or file:///var/lib/schedtel, gets a dataset that many hosts and runs may share: in
     each table, a folder for each host, day and run. A recorder that starts again adds to it.

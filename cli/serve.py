@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from schedtel.chronicle import Chronicle
-from schedtel.cli.options import filter_options, log_options, window_options
+from schedtel.cli.options import filter_options, log_options, refuse_for_another_source, window_options
 from schedtel.cli.service import say, set_up_log, tell_end, tell_start, tell_systemd
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.traced_command import TracedCommand
@@ -56,6 +56,7 @@ def command(arguments: tuple[str, ...], directory: str | None, quiet: bool, verb
             return session.status()
     if arguments:
         raise UsageError("cannot serve a recording and a command at once (drop --from, or the command)")
+    refuse_for_another_source(directory)
     _serve(read(directory), terms)
     return 0
 
