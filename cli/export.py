@@ -15,7 +15,7 @@ from schedtel.cli.options import Decorator, filter_options, refuse_for_another_s
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.sources import open_request
 from schedtel.durations import NS_PER_S, parse_duration
-from schedtel.errors import CapabilityError
+from schedtel.errors import CapabilityError, StreamError
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS
 from schedtel.export.http import DEFAULT_LISTEN, Endpoint
 from schedtel.export.totals import Totals
@@ -113,6 +113,10 @@ def otlp(source: str | None, endpoint: str, interval: str, max_cgroups: int, qui
         _say(f"exporting to {pusher.url}", quiet)
         follow(totals)
     _say(f"{_windows(totals)}; {pusher.pushed} pushes, {pusher.failed} failed", quiet)
+    if pusher.why_not:
+        raise StreamError(
+            f"cannot push to {pusher.url}: {pusher.why_not}; the last push failed (is a collector there?)"
+        )
 
 
 def _missing(extra: str, error: ModuleNotFoundError) -> CapabilityError:

@@ -70,7 +70,7 @@ def _point(metric: Metric, series: Series, time_ns: int) -> sdk.NumberDataPoint 
 class Pusher:
     """Pushes readings, one every ``interval_s`` and a last one at :meth:`close`, in a thread of its own.
 
-    ``pushed`` and ``failed`` count pushes. ``say`` gets a line when pushing fails for the first time, and when it works
+    ``pushed`` and ``failed`` count pushes; ``why_not`` says why the newest failed, empty if it did not. ``say`` gets a line when pushing fails for the first time, and when it works
     again.
 
     :param endpoint: ``http://127.0.0.1:4318``; without a path, that of OTLP is added.
@@ -93,7 +93,7 @@ class Pusher:
         tls_key: str | None = None,
     ) -> None:
         self.url, self._totals, self._interval_s, self._say = _checked(endpoint, token), totals, interval_s, say
-        self.pushed = self.failed = 0
+        self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
         self._exporter = OTLPMetricExporter(
             self.url,
@@ -121,11 +121,13 @@ class Pusher:
             return
         self._heard.lines.clear()
         if self._exporter.export(metrics_data(reading)) is sdk.MetricExportResult.SUCCESS:
-            self.pushed += 1
+            self.pushed, self.why_not = self.pushed + 1, ""
             self._report(down=False, line=f"pushing to {self.url} again, after {self.failed} failed")
         else:
             self.failed += 1
-            self._report(down=True, line=f"cannot push to {self.url}: {explain(self._heard.lines)}; trying again")
+            self.why_not = explain(self._heard.lines)
+            if not self._ending.is_set():  # else the end says it
+                self._report(down=True, line=f"cannot push to {self.url}: {self.why_not}; trying again")
 
     def _report(self, *, down: bool, line: str) -> None:
         if down != self._down:

@@ -68,6 +68,20 @@ def test_a_recording_is_pushed_once_and_that_is_all(recording):
     assert point.as_int == 3
 
 
+def test_a_recording_that_reaches_no_collector_is_no_success(recording):
+    pytest.importorskip("schedtel.export.otlp", reason=NEEDS_OTLP)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    ended = subprocess.run(
+        [*COMMAND, "otlp", recording, "--endpoint", url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[1:] == [
+        "exported 3 windows, nothing lost; 0 pushes, 1 failed",
+        f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed (is a collector there?)",
+    ]
+
+
 def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
     """The server comes back as another run: sums go on, and nothing that came is lost."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
