@@ -103,11 +103,7 @@ def _comm_settings(comm: str) -> dict[str, object]:
 
 def cgroup_root() -> Path:
     """Where the cgroup v2 hierarchy is mounted, all of it if possible; raises :class:`CapabilityError` if nowhere."""
-    mounts = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, source = line.partition(" - ")
-        if source.startswith("cgroup2 "):
-            mounts.append(Path(fields.split()[4]))
+    mounts = [Path(mount.point) for mount in procfs.mounts() if mount.kind == "cgroup2"]
     if mounts:
         return next(filter(is_whole, mounts), mounts[0])
     raise CapabilityError(

@@ -225,8 +225,13 @@ class Loader:
             self._control["losses"]["state_failed"] += 1
 
     def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """One CPU's bank as it stood at the window's end, shape (1,), and who preempted whom there."""
+        """One CPU's bank as it stood at the window's end, shape (1,), and who preempted whom there.
+
+        Once the CPU has rolled, and the program that was at work when the flush ended has ended (it may have folded the
+        row of a life into the bank), nobody writes there: a CPU that switches all the time is not waited for.
+        """
         state = self._cpu_states[cpu : cpu + 1]
+        first = int(state["word"]["seq"][0])
         while True:
             before = state["word"].copy()
             newest, since = int(state["window"][0]), int(state["since_ns"][0])
@@ -234,8 +239,10 @@ class Loader:
             if newest <= number:
                 bank["time_ns"][0, before["phase"][0]] += max(0, end - max(since, start))
             preemptions = self._preemptions_of(cpu, number)
-            # Checked for a frozen bank too: a life that ends just now may fold its owed row into it.
-            if not before["seq"][0] & 1 and state["word"][0] == before[0]:
+            busy, frozen = before["seq"][0] & 1, newest > number
+            if frozen and (not busy or before["seq"][0] != first):
+                break
+            if not busy and state["word"][0] == before[0]:
                 break
             time.sleep(0)
         # No switch and no running task was seen since attach: nothing has run there.

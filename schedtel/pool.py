@@ -45,13 +45,17 @@ class Pool:
         self._words = pages["state"]["word"].view("<u8")
         self._flushed, self._tids = pages["state"]["flushed"], pages["tid"]
         self._free = list(range(len(pages) - 1, 0, -1))
-        even = (len(pages) - 1) // len(self.cpu_numbers)
-        self._share = max(1, min(slots.FREE_SLOTS, even, max(_LEAST_SHARE, even // 2)))
         self._high = 1  # no slot from here on has ever been used
         self._reported_ns: np.ndarray = np.zeros(len(pages), np.int64)  # of completed tasks; 0: not yet
         self.records: list[np.ndarray] = []
         self._folded: dict[int, np.ndarray] = {}
         self.refill()
+
+    @property
+    def _share(self) -> int:
+        """How many free slots a CPU is given, by how many CPUs there are now."""
+        even = (len(self.slots) - 1) // len(self.cpu_numbers)
+        return max(1, min(slots.FREE_SLOTS, even, max(_LEAST_SHARE, even // 2)))
 
     # ---- slots in and out of use ----
 

@@ -42,6 +42,25 @@ class Thread:
         return self.state in _OVER
 
 
+@dataclass(frozen=True)
+class Mount:
+    """Where a filesystem is mounted, of what kind it is, and its own options."""
+
+    point: str
+    kind: str
+    options: tuple[str, ...]
+
+
+def mounts(mountinfo: str = "/proc/self/mountinfo") -> list[Mount]:
+    """The mounts of this process. A mount's source may be empty, and its path in any encoding (proc(5))."""
+    with open(mountinfo, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        lines = [line.rstrip("\n").partition(" - ") for line in file]
+    return [
+        Mount(fields.split(" ")[4], source.split(" ")[0], tuple(source.rpartition(" ")[2].split(",")))
+        for fields, _, source in lines
+    ]
+
+
 def sees_all_pids() -> bool:
     """Whether the numbers in our /proc are those of the kernel: not so in a container with a pid namespace."""
     return os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE

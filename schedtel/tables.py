@@ -146,10 +146,20 @@ def _distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
     return list(numbers), np.array(index, np.int32)
 
 
+def _ended(words: np.ndarray) -> np.ndarray:
+    """Texts of shape (n, 2) with zeroes behind their first; the last byte stays, which says what kind a group is.
+
+    Before Linux 5.17, a new name leaves the end of a longer one there (__set_task_comm(), fs/exec.c).
+    """
+    text = np.ascontiguousarray(words).view(np.uint8).reshape(len(words), 16).copy()
+    text[:, :15] *= np.logical_and.accumulate(text[:, :15] != 0, axis=1)
+    return text.view(words.dtype)
+
+
 def _text(words: np.ndarray) -> pa.Array:
     """16 bytes of text of shape (2, n) as a dictionary of strings; what is not UTF-8 is escaped."""
     starts, runs = _runs(words)
-    unique, index = _distinct(words.T[starts].view("S16").reshape(-1))
+    unique, index = _distinct(_ended(words.T[starts]).view("S16").reshape(-1))
     names = [name.decode(errors="backslashreplace") for name in unique]
     return pa.DictionaryArray.from_arrays(from_numpy(index[runs]), from_list(names, pa.string()))
 
@@ -301,7 +311,8 @@ def preemptions_batch(
     :param by: what the groups are, ``cgroup`` or ``comm``.
     :param path_of: cgroup id to path.
     """
-    pairs = np.concatenate([entries["victim"]["words"], entries["preemptor"]["words"]], axis=1)
+    sides = [entries[side]["words"] for side in ("victim", "preemptor")]
+    pairs = np.concatenate([_ended(words) for words in sides] if by == "comm" else sides, axis=1)
     distinct, index = np.unique(pairs, axis=0, return_inverse=True)
     wait, longest = (np.zeros(len(distinct), np.int64) for _ in range(2))
     np.add.at(wait, index.reshape(-1), entries["wait_ns"].astype(np.int64))

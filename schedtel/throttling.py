@@ -5,8 +5,8 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from schedtel import procfs
 from schedtel.errors import CapabilityError
 from schedtel.filters import cgroup_root
 
@@ -46,11 +46,9 @@ def directories(root: str) -> Iterator[str]:
 @functools.cache
 def cpu_hierarchy() -> str | None:
     """The hierarchy that has the cpu controller: a v1 mount with it, else v2. Looked up once, not in every window."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, source = line.partition(" - ")
-        kind, _, options = source.split(maxsplit=2)
-        if kind == "cgroup" and "cpu" in options.split(","):
-            return fields.split()[4]
+    for mount in procfs.mounts():
+        if mount.kind == "cgroup" and "cpu" in mount.options:
+            return mount.point
     try:
         return str(cgroup_root())
     except CapabilityError:

@@ -18,11 +18,15 @@ import numpy as np
 from schedtel.traces.events import EVENT, Kind, Left
 
 #: What both end with: [CPU] flags seconds.fraction: event: what it says.
-_REST = rb" +\[(\d{1,5})\] +(?:[^\s\d]\S* +)?(\d{1,11})\.(\d{1,9}): +(?:\d+ +)?(?:[\w-]+:)?(\w+): *(.*)"
+_REST = rb" +\[(\d{1,5})\] +(?:[^\s\d]\S* +)?(\d{1,11})\.(\d{1,9}): +(?:\d+ +)?(?:[\w-]+:)?(\w{1,64}): *(.*)"
 #: Format → a line. A comm may have whatever in it, but 15 bytes at most (16 where perf or ftrace made it up): as much
 #: of the line's beginning as can be is the name. perf prints tid or pid/tid after it, ftrace tid and perhaps (tgid).
+#: What could be the name's or the padding's is bounded, or a long line of blanks would take time by its square.
 _LINES = {
-    "perf": re.compile(rb"^ *(?:.{0,16}) +(-1|\d{1,7})(?:/(-1|\d{1,7}))?" + _REST + rb"$|^(.*)$", re.MULTILINE),
+    "perf": re.compile(
+        rb"^ {0,32}(?:.{0,16}) {1,32}(-1|\d{1,7})(?:/(-1|\d{1,7}))?" + _REST + rb"$|^(.*)$",
+        re.MULTILINE,
+    ),
     "ftrace": re.compile(
         rb"^(?:\S+: )? *(?:.{0,16})-(\d{1,7})(?: +\( *(\d{1,7}|-+)\))?" + _REST + rb"$|^(.*)$",
         re.MULTILINE,
@@ -35,11 +39,11 @@ _FIRST, _SECOND, _CPU, _SECONDS, _FRACTION, _NAME, _SAYS, _OTHER = range(8)
 # perf and trace-cmd use where it is installed.
 _ID, _PRIO = rb"(\d{1,7})", rb"(-?\d{1,7})"
 _SWITCH = (
-    rb"prev_comm=(.{0,15}) prev_pid=" + _ID + rb" prev_prio=" + _PRIO + rb" prev_state=(\S+) ==> "
+    rb"prev_comm=(.{0,15}) prev_pid=" + _ID + rb" prev_prio=" + _PRIO + rb" prev_state=(\S{1,32}) ==> "
     rb"next_comm=(.{0,15}) next_pid=" + _ID + rb" next_prio=" + _PRIO
 )
 _SWITCH_BY_PLUGIN = (
-    rb"(.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\] (\S+) ==> (.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\]"
+    rb"(.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\] (\S{1,32}) ==> (.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\]"
 )
 _WAKEUP = rb"comm=(.{0,15}) pid=" + _ID + rb" prio=" + _PRIO + rb" (?:success=\d )?target_cpu=\d+"
 _WAKEUP_BY_PLUGIN = rb"(.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\](?: success=\d)? <?CPU:\d+>?"
@@ -78,15 +82,15 @@ _FORMS = {
     b"sched_process_exit": _form(Kind.EXIT, (_EXIT,), "comm", "tid", "prio"),
     b"sched_process_exec": _form(Kind.EXEC, (_EXEC,), "file", "tid", "other"),
 }
-_LOST = re.compile(rb"(?i)\blost (\d+)\b|\[(?:(\d+) )?events dropped\]")
+_LOST = re.compile(rb"(?i)\blost (\d{1,19})\b|\[(?:(\d{1,19}) )?events dropped\]")
 #: Lines that are no events and need not be: comments, call chains of perf, trace-cmd's number of CPUs.
 _NO_MATTER = re.compile(rb"\s*$|#|\t|version = |cpus=\d+$")
 _FACTS = {
     "host": re.compile(rb"# hostname : (\S+)"),
     "kernel": re.compile(rb"# os release : (\S+)"),
     "clock": re.compile(rb"# clockid: (\w+)"),
-    "cpus": re.compile(rb"# nrcpus online : (\d+)|#.* #P:(\d+)|cpus=(\d+)$"),
-    "reference": re.compile(rb"# reference time: .* = (\d+\.\d+) \(TOD\) = (\d+\.\d+) "),
+    "cpus": re.compile(rb"# nrcpus online : (\d{1,5})\b|#.* #P:(\d{1,5})\b|cpus=(\d{1,5})$"),
+    "reference": re.compile(rb"# reference time: .* = (\d{1,10}\.\d+) \(TOD\) = (\d{1,10}\.\d+) "),
 }
 _NO_EVENTS = np.zeros(0, EVENT)
 
@@ -119,11 +123,11 @@ def parse(chunk: bytes, reading: Reading) -> np.ndarray:
     rows = _LINES[reading.format].findall(chunk.removesuffix(b"\n"))
     reading.lines += len(rows)
     own = [bool(row[_NAME]) for row in rows]
-    if all(own):
-        return _events(rows, reading)
-    events = _events(list(compress(rows, own)), reading)
+    events, understood = _events(list(compress(rows, own)), reading)
     others = [(at, row[_OTHER]) for at, row in enumerate(rows) if not own[at]]
-    return _with_losses(events, own, _not_events(others, reading))
+    told = np.array(own)
+    told[told] = understood
+    return _with_losses(events[understood], told, _not_events(others, reading))
 
 
 def _not_events(others: Iterable[tuple[int, bytes]], reading: Reading) -> list[tuple[int, int]]:
@@ -155,11 +159,14 @@ def _nanoseconds(seconds: bytes) -> int:
     return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
 
 
-def _with_losses(events: np.ndarray, own: list[bool], losses: list[tuple[int, int]]) -> np.ndarray:
-    """What was lost, as events at the time of the one before, or of the one after where there is none before."""
+def _with_losses(events: np.ndarray, told: np.ndarray, losses: list[tuple[int, int]]) -> np.ndarray:
+    """What was lost, as events at the time of the one before, or of the one after where there is none before.
+
+    :param told: which lines the events are from, booleans of shape (lines,).
+    """
     if not losses or not len(events):
         return events
-    before = np.cumsum(own)  # how many events there are up to each line
+    before = np.cumsum(told)  # how many events there are up to each line
     at = np.array([before[line] for line, _ in losses])
     lost = events[np.maximum(at, 1) - 1].copy()
     lost["kind"], lost["argument"] = Kind.LOST, [min(count, 2**32 - 1) for _, count in losses]
@@ -169,9 +176,10 @@ def _with_losses(events: np.ndarray, own: list[bool], losses: list[tuple[int, in
 # ---- events ----
 
 
-def _events(rows: list[tuple[bytes, ...]], reading: Reading) -> np.ndarray:
+def _events(rows: list[tuple[bytes, ...]], reading: Reading) -> tuple[np.ndarray, np.ndarray]:
+    """Events, and which of them say something that was understood."""
     if not rows:
-        return _NO_EVENTS
+        return _NO_EVENTS, np.zeros(0, bool)
     columns = list(zip(*rows, strict=True))
     names = np.array(columns[_NAME])
     events = np.zeros(len(rows), EVENT)
@@ -191,7 +199,7 @@ def _events(rows: list[tuple[bytes, ...]], reading: Reading) -> np.ndarray:
     events["tgid"][execed] = events["tid"][execed]  # whoever execs is its process's only thread
     own = np.isin(kinds, (Kind.SWITCH, Kind.EXIT, Kind.EXEC, Kind.FORK))
     events["current"][own] = events["tid"][own]  # perf has no tid for who has been reaped already
-    return events[understood]
+    return events, understood
 
 
 def _place(events: np.ndarray, columns: list[tuple[bytes, ...]], kind: str) -> None:

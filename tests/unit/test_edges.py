@@ -663,3 +663,31 @@ def test_exec_gives_a_new_name_and_the_filter_looks_again(library):
     loader.library.host_exec(EDGE + 10, 0, b"worker-1")
     [record] = collect(loader, NEXT_EDGE + 1, 4_000).tasks
     assert (record["comm"], record["bank"]["time_ns"][layout.RUNNING]) == (b"worker-1", 1_000)
+
+
+def _switching(loader: HostLoader, step: int):
+    """Makes CPU 0 of a loader go on by ``step`` of its sequence number whenever it is looked at, 100 times at most."""
+    looks = iter(range(100))
+
+    def look(*_):
+        next(looks)
+        loader._cpu_states["word"]["seq"][0] += step
+        return np.zeros(0, layout.PREEMPTION)
+
+    return mock.patch.object(loader, "_preemptions_of", look)
+
+
+def test_a_cpu_that_switches_all_the_time_is_not_waited_for_once_it_has_rolled(loader):
+    play(loader, Fork(1_100, 0), Arrive(1_100, 0), Switch(1_200, 0, None, 0), Switch(2_100, 0, 0, None))
+    with _switching(loader, 2):
+        bank, _ = loader._cpu_at_edge(0, loader.window, FIRST_EDGE, EDGE)
+    assert bank["time_ns"][0, layout.CPU_BUSY] == EDGE - 1_200
+
+
+def test_a_program_at_work_when_the_flush_ended_is_waited_for_though_the_cpu_has_rolled(loader):
+    play(loader, Fork(1_100, 0), Arrive(1_100, 0), Switch(1_200, 0, None, 0), Switch(2_100, 0, 0, None))
+    loader._cpu_states["word"]["seq"][0] += 1
+    with _switching(loader, 0), pytest.raises(StopIteration):
+        loader._cpu_at_edge(0, loader.window, FIRST_EDGE, EDGE)
+    with _switching(loader, 2):  # another program at every look: the first has ended
+        loader._cpu_at_edge(0, loader.window, FIRST_EDGE, EDGE)

@@ -175,3 +175,24 @@ def test_names_that_are_no_text_and_cgroups_that_have_gone():
     assert batch["preemptor_cgroup_id"].to_pylist() == [None, None]
     entries["victim"]["words"][0, 0] = int.from_bytes(b"\xffa", "little")
     assert tables.preemptions_batch(3, entries[:1], "comm", PATHS)["victim"].to_pylist() == ["\\xffa"]
+
+
+def test_what_an_older_kernel_leaves_behind_a_name_makes_no_other_group():
+    entries = np.zeros(3, layout.PREEMPTION)
+    entries["victim"]["words"] = np.frombuffer(b"ls\0emd\0\0" + 8 * b"\0", "<u8")
+    entries["victim"]["words"][1] = np.frombuffer(b"ls\0h\0\0\0\0" + 8 * b"\0", "<u8")
+    entries["victim"]["words"][2] = [0, layout.GROUP_OTHER << 56]
+    entries["preemptor"]["words"] = [0, layout.GROUP_IDLE << 56]
+    entries["count"], entries["wait_ns"] = 1, (3, 4, 5)
+    batch = tables.preemptions_batch(1, entries, "comm", PATHS)
+    assert batch["victim"].to_pylist() == ["ls", "other"]
+    assert batch["preemptor"].to_pylist() == [tables.NOBODY] * 2
+    assert batch["wait_ns"].to_pylist() == [7, 5]
+
+
+def test_what_an_older_kernel_leaves_behind_a_name_is_none_of_a_tasks_name():
+    records = np.zeros(2, layout.TASK_RECORD)
+    records["tid"], records["comm"] = (1, 2), (b"ls\0emd", b"ls\0h")
+    batch = tables.tasks_batch(1, records, np.zeros(1, layout.FOLDED), PATHS)
+    assert batch["comm"].to_pylist() == ["ls", "ls"]
+    assert batch["comm"].dictionary.to_pylist() == ["ls"]

@@ -109,3 +109,17 @@ def test_law_1_holds_whatever_a_trace_says(events, in_order):
             assert (time == window.tasks["alive_ns"]).all()
         assert (window.tasks["alive_ns"] <= 1_000).all()
         assert (window.cpus["time_ns"][:, CPU_BUSY:].sum(axis=1) == 1_000).all()
+
+
+def test_every_one_of_many_cpus_has_slots_for_new_tasks():
+    cpus = 300
+    events = np.zeros(cpus, EVENT)
+    events["time_ns"] = 1_000 + np.arange(cpus)
+    events["kind"], events["cpu"] = Kind.SWITCH, np.arange(cpus)
+    events["tid"], events["other"] = 1_000 + np.arange(cpus), 5_000 + np.arange(cpus)
+    replay = Replay(1_000, 1_000_000)
+    replay.know_cpus(cpus)
+    assert replay.happen(events) == cpus
+    window = replay.collect(lambda start: start + 1_000_000)
+    assert window.losses["state_failed"] == 0
+    assert len(window.tasks) == 2 * cpus

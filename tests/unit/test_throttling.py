@@ -1,11 +1,12 @@
 """Bandwidth limits, from cpu.stat files as the kernel writes them: v1 in ns, v2 in us."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from schedtel import throttling
+from schedtel import procfs, throttling
 from schedtel.throttling import Throttled, Throttling, directories
 
 
@@ -88,3 +89,16 @@ def test_a_cgroup_that_goes_takes_nothing_from_the_others(hierarchy):
 def test_a_machine_without_the_controller_is_never_throttled(monkeypatch):
     monkeypatch.setattr(throttling, "cpu_hierarchy", lambda: None)
     assert Throttling().since_last() == []
+
+
+def test_mounts_without_a_source_and_with_names_in_other_encodings_are_read(tmp_path):
+    table = tmp_path / "mountinfo"
+    table.write_bytes(
+        b"69 46 0:39 / /mnt rw,relatime - tmpfs  rw\n"
+        b"70 46 0:40 / /m\xe4rz rw shared:1 - tmpfs none rw\n"
+        b"71 46 0:41 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+    )
+    without, other, cpu = procfs.mounts(str(table))
+    assert (without.point, without.kind, without.options) == ("/mnt", "tmpfs", ("rw",))
+    assert os.fsencode(other.point) == b"/m\xe4rz"
+    assert (cpu.point, cpu.kind, cpu.options) == ("/sys/fs/cgroup/cpu", "cgroup", ("rw", "cpu", "cpuacct"))

@@ -1,5 +1,6 @@
 """Lines of perf, ftrace and trace-cmd: every shape of them, and what looks like one."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,30 @@ def test_damaged_text_is_read_as_far_as_it_can_be(form, cuts):
     events = parse(text, reading)
     assert len(events) + reading.not_understood <= reading.lines
     assert (events["time_ns"] < 2**63).all()
+
+
+_OTHER_EVENT = " perf  123 [000] 1.000000001: sched:sched_stat_runtime: comm=perf pid=123 runtime=1 [ns]\n"
+_A_SWITCH = (
+    " perf  123 [000] 1.000000002: sched:sched_switch: prev_comm=perf prev_pid=123 prev_prio=120 prev_state=S ==> "
+    "next_comm=x next_pid=9 next_prio=120\n"
+)
+
+
+def test_a_loss_stands_where_it_does_among_events_that_say_nothing_here():
+    events, _ = read(3 * _OTHER_EVENT + _A_SWITCH + "LOST 5 events\n" + _OTHER_EVENT + _A_SWITCH)
+    assert events["kind"].tolist() == [Kind.SWITCH, Kind.LOST, Kind.SWITCH]
+
+
+def test_a_long_line_of_blanks_takes_no_time_by_its_square():
+    begin = time.process_time()
+    read(_A_SWITCH + " " * 100_000 + "\n")
+    assert time.process_time() - begin < 5
+
+
+def test_numbers_that_no_tracer_prints_are_none():
+    many = "9" * 5_000
+    header = f"# nrcpus online : {many}\n# reference time: now = {many}.0 (TOD) = 1.0 (MONOTONIC)\n"
+    events, reading = read(f"{header}{_A_SWITCH}lost {many}\n")
+    assert len(events) == 1
+    assert reading.wall_offset_ns is None
+    assert "cpus" not in reading.facts
