@@ -36,7 +36,7 @@ class Memory:
         block = self._take(count * np.dtype(kind).itemsize)
         # All views of an array hold what it was made from, and this, unlike an array, says when it goes.
         lease = _lease_of(len(block)).from_buffer(block)
-        weakref.finalize(lease, self._give_back, block)
+        weakref.finalize(lease, self._give_back, block).atexit = False
         return np.frombuffer(lease, kind, count).reshape(shape)  # type: ignore[call-overload]  # the stubs do not know it
 
     def _take(self, size: int) -> bytearray:

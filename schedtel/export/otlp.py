@@ -70,8 +70,8 @@ def _point(metric: Metric, series: Series, time_ns: int) -> sdk.NumberDataPoint 
 class Pusher:
     """Pushes readings, one every ``interval_s`` and a last one at :meth:`close`, in a thread of its own.
 
-    ``pushed`` and ``failed`` count pushes; ``why_not`` says why the newest failed, empty if it did not. ``say`` gets a line when pushing fails for the first time, and when it works
-    again.
+    ``pushed`` and ``failed`` count pushes; ``why_not`` says why the newest failed, and is empty if it did not. ``say``
+    gets a line when pushing fails for the first time, and when it works again.
 
     :param endpoint: ``http://127.0.0.1:4318``; without a path, that of OTLP is added.
     :param token: sent as ``Authorization: Bearer …``.

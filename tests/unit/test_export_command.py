@@ -76,10 +76,9 @@ def test_a_recording_that_reaches_no_collector_is_no_success(recording):
         [*COMMAND, "otlp", recording, "--endpoint", url], capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[1:] == [
-        "exported 3 windows, nothing lost; 0 pushes, 1 failed",
-        f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed (is a collector there?)",
-    ]
+    _, closing, error = ended.stderr.splitlines()
+    assert closing == "exported 3 windows, nothing lost; 0 pushes, 1 failed"
+    assert error.startswith(f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed")
 
 
 def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):

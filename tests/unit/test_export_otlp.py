@@ -105,14 +105,13 @@ def test_a_collector_that_comes_back_gets_everything(windows):
 
 
 def test_a_refusal_is_explained(windows):
-    said = []
+    why_not = []
     with OtlpServer() as server:
-        server.status = 401
-        otlp.Pusher(totals_of(windows), server.url, 3600, said.append).close()
-        server.status = 400
-        otlp.Pusher(totals_of(windows), server.url, 3600, said.append).close()
-    assert "it does not let us in (give --token-file)" in said[0]
-    assert "it answered 400, reason: Bad Request" in said[1]
+        for server.status in (401, 400):
+            with otlp.Pusher(totals_of(windows), server.url, 3600, pytest.fail) as pusher:
+                pass
+            why_not.append(pusher.why_not)
+    assert why_not == ["it does not let us in (give --token-file)", "it answered 400, reason: Bad Request"]
 
 
 @pytest.mark.parametrize(
