@@ -6,7 +6,6 @@ that cannot be had (root with another user's home), it is compiled for this time
 
 import ctypes
 import functools
-import hashlib
 import os
 import platform
 import shutil
@@ -70,6 +69,8 @@ def find_compiler() -> str:
 
 
 def _fingerprint(directory: Path, compiler: str) -> str:
+    import hashlib  # noqa: PLC0415  (OpenSSL: 3.6 MB that who imports no trace does without)
+
     texts = [(directory / name).read_bytes() for name in _SOURCES]
     how = " ".join((compiler, *_FLAGS, platform.machine())).encode()
     return hashlib.sha256(b"\0".join([how, *texts])).hexdigest()[:16]
