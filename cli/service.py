@@ -40,8 +40,16 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = " ".join(record.getMessage().split())
-        with contextlib.suppress(OSError):  # nobody reads stderr any more: no reason to end
+        try:
             click.echo(with_level(text, record.levelno), err=True)
+        except OSError:  # nobody reads stderr any more: no reason to end
+            _give_up_stderr()
+
+
+def _give_up_stderr() -> None:
+    """Let what is written from now on go nowhere, and what Python still holds: at the end it would fail for it."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 def with_level(text: str, level: int) -> str:
