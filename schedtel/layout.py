@@ -22,6 +22,8 @@ _BOOKS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
     ("bursts_unfinished", "<u4"),
 ]
 
+#: A task's, one behind the other.
+TASK_HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
 SPILL = np.dtype([("bucket", "<u2"), ("times", "<u2")])
 
 BANK = np.dtype(

@@ -189,7 +189,7 @@ def fold(into: np.ndarray, rows: np.ndarray) -> None:
     into["alive_ns"] += rows["alive_ns"].sum()
     into["tasks"] += np.uint64(np.count_nonzero(rows["alive_ns"]))
     bank = rows["bank"]
-    wide = {name: bank[name].astype(np.uint32) for name in ("wait_histogram", "burst_tat_histogram")}
+    wide = {name: bank[name].astype(np.uint32) for name in layout.TASK_HISTOGRAMS}
     add_spills(bank, *wide.values())
     for name in set(layout.WIDE_BANK.names or ()) & set(layout.BANK.names or ()):
         values, total = wide.get(name, bank[name]), into["bank"][name]

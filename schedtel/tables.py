@@ -29,12 +29,11 @@ def _fields(record: np.dtype, start: int = 0) -> dict[str, tuple[np.dtype, int]]
 
 
 _BANK = _fields(layout.BANK, _fields(layout.TASK_RECORD)["bank"][1])
-_BANK_HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
 _TASK_FIELDS = layout.TASK_RECORD.names or ()
 #: A row for several tasks together: a TASK_RECORD but for the width of its histograms.
 _OTHER_RECORD = np.dtype([(n, layout.WIDE_BANK if n == "bank" else layout.TASK_RECORD[n]) for n in _TASK_FIELDS])
 #: What a record has before its histograms.
-_HEAD_WORDS = _BANK[_BANK_HISTOGRAMS[0]][1] // 8
+_HEAD_WORDS = _BANK[layout.TASK_HISTOGRAMS[0]][1] // 8
 #: Where its histograms are, one behind the other, in words of 16 bits.
 _HISTOGRAM_WORDS = slice(4 * _HEAD_WORDS, 4 * _HEAD_WORDS + 2 * layout.TASK_BUCKETS)
 _HEAD = {
@@ -54,8 +53,8 @@ def _columns(parts: Sequence[np.ndarray], memory: Memory) -> dict[str, np.ndarra
     words = memory.empty((_HEAD_WORDS, count), np.int64)
     np.concatenate([_words(part)[:, :_HEAD_WORDS].T for part in parts], axis=1, out=words)
     columns = {name: _column(words, kind, offset) for name, (kind, offset) in _HEAD.items()}
-    wide = memory.empty((len(_BANK_HISTOGRAMS), count, layout.TASK_BUCKETS), np.uint32)
-    return columns | dict(zip(_BANK_HISTOGRAMS, _histograms(wide, *parts), strict=True))
+    wide = memory.empty((len(layout.TASK_HISTOGRAMS), count, layout.TASK_BUCKETS), np.uint32)
+    return columns | dict(zip(layout.TASK_HISTOGRAMS, _histograms(wide, *parts), strict=True))
 
 
 def _histograms(out: np.ndarray, records: np.ndarray, *other: np.ndarray) -> np.ndarray:
@@ -67,7 +66,7 @@ def _histograms(out: np.ndarray, records: np.ndarray, *other: np.ndarray) -> np.
     out[:, : len(records)] = words.transpose(1, 0, 2)
     add_spills(records["bank"], *out)
     for part in other:
-        out[:, len(records) :] = [part["bank"][name] for name in _BANK_HISTOGRAMS]
+        out[:, len(records) :] = [part["bank"][name] for name in layout.TASK_HISTOGRAMS]
     return out
 
 
@@ -272,7 +271,7 @@ def _task_columns(c: dict[str, np.ndarray], own: np.ndarray, path_of: Callable[[
     completed, ran = c["completion_ns"] > 0, c["first_cpu_ns"] > 0
     own_bits, kinds = bits(own), _KINDS["tasks"]
     return {
-        **{name: c[name] for name in ("tid", "tgid", "alive_ns", *_BANK_COUNTS, *_BANK_HISTOGRAMS)},
+        **{name: c[name] for name in ("tid", "tgid", "alive_ns", *_BANK_COUNTS, *layout.TASK_HISTOGRAMS)},
         **{name: _array(c[name], kinds[name], own_bits) for name in _OWN},
         **_times(c["time_ns"]),
         "previous_tid": from_numpy(c["previous_tid"].astype(np.int32), c["previous_tid"] != 0),
@@ -384,7 +383,7 @@ def group_sums(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[st
     starts = np.searchsorted(codes[order], np.arange(groups))
     sums = {name: _reduce(column(batch, name)[order], starts, np.add) for name in TASK_SUMS}
     sums["max_wait_ns"] = _reduce(column(batch, "max_wait_ns")[order], starts, np.maximum)
-    for name in _BANK_HISTOGRAMS:
+    for name in layout.TASK_HISTOGRAMS:
         sums[name] = _reduce(histograms(batch, name)[order].astype(np.int64), starts, np.add)
     return sums
 

@@ -3,12 +3,12 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
 
 import pytest
+from surroundings import announced
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "export", "prometheus", "--listen", "127.0.0.1:0"]
 
@@ -17,19 +17,8 @@ COMMAND = [sys.executable, "-m", "schedtel.cli", "export", "prometheus", "--list
 def exporting():
     """Start `schedtel export prometheus`; returns its process and URL. What still runs at the end is killed."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
-    processes = []
-
-    def begin(*arguments):
-        processes.append(subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True))
-        line = processes[-1].stderr.readline()
-        assert line.startswith("exporting on "), line
-        return processes[-1], line.split()[-1]
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+    with announced("exporting on ") as begin:
+        yield lambda *arguments: begin([*COMMAND, *arguments])
 
 
 def scrape(url):

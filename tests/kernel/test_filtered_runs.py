@@ -6,6 +6,7 @@ import time
 
 import pytest
 from observe import collecting, judge
+from surroundings import made_cgroup
 
 from schedtel.errors import CapabilityError
 from schedtel.filters import cgroup_root
@@ -19,17 +20,11 @@ SUMS = ("voluntary_switches", "involuntary_switches", "wakeups", "bursts")
 def cgroup():
     """A cgroup of our own, removed afterwards."""
     try:
-        path = cgroup_root() / f"schedtel-test-{os.getpid()}"
-        path.mkdir()
-    except (CapabilityError, OSError) as error:
-        pytest.skip(f"needs a writable cgroup v2 hierarchy: {error}")
-    yield path
-    for _ in range(100):
-        try:
-            path.rmdir()
-            break
-        except OSError:
-            time.sleep(0.05)
+        root = cgroup_root()
+    except CapabilityError as error:
+        pytest.skip(str(error))
+    with made_cgroup(root / f"schedtel-test-{os.getpid()}") as path:
+        yield path
 
 
 def run_mixed(start, cgroup=None):

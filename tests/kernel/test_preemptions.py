@@ -2,12 +2,13 @@
 
 import os
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from bcc_here import mounted_tracefs
 from observe import collecting, judge
+from surroundings import made_cgroup
 
 from schedtel import layout, tables
 from schedtel.errors import CapabilityError
@@ -17,24 +18,6 @@ from schedtel.throttling import cpu_hierarchy
 BACKENDS = ("core", "bcc")
 
 
-@contextmanager
-def made(path: Path):
-    """A cgroup of our own, removed afterwards, when those in it have gone."""
-    try:
-        path.mkdir()
-    except OSError as error:
-        pytest.skip(f"needs a writable cgroup hierarchy: {error}")
-    try:
-        yield path
-    finally:
-        for _ in range(100):
-            try:
-                path.rmdir()
-                break
-            except OSError:
-                time.sleep(0.05)
-
-
 @pytest.fixture
 def two_cgroups():
     """``/schedtel-…-a`` and ``-b``."""
@@ -42,7 +25,7 @@ def two_cgroups():
         root = cgroup_root()
     except CapabilityError as error:
         pytest.skip(str(error))
-    with made(root / f"schedtel-{os.getpid()}-a") as a, made(root / f"schedtel-{os.getpid()}-b") as b:
+    with made_cgroup(root / f"schedtel-{os.getpid()}-a") as a, made_cgroup(root / f"schedtel-{os.getpid()}-b") as b:
         yield a, b
 
 
@@ -170,7 +153,7 @@ def test_a_throttled_cgroup_is_named_with_the_time_the_kernel_counts(start, last
     root = cpu_hierarchy()
     if root is None:
         pytest.skip("needs a cgroup hierarchy with the cpu controller")
-    with made(Path(root) / f"schedtel-{os.getpid()}-limited") as limited:
+    with made_cgroup(Path(root) / f"schedtel-{os.getpid()}-limited") as limited:
         limit(limited, 0.2)
         with collecting("500ms") as collected:
             hog = start("spin", 1.5, cpu=last_cpu)

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import pyarrow.flight as fl
 import pytest
+from surroundings import announced
 
 import schedtel
 from schedtel import laws
@@ -33,20 +34,13 @@ NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--boun
 @pytest.fixture
 def serving():
     """Start `schedtel serve`; returns its process and URI. Whatever still runs at the end is killed, by its pid."""
-    processes = []
+    with announced("serving on ") as started:
 
-    def begin(*arguments, window="100ms", **options):
-        command = [*COMMAND, "serve", "-w", window, "--listen", "grpc://127.0.0.1:0", *arguments]
-        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options))
-        line = processes[-1].stderr.readline()
-        assert line.startswith("serving on "), line
-        return processes[-1], line.split()[-1]
+        def begin(*arguments, window="100ms", **options):
+            command = [*COMMAND, "serve", "-w", window, "--listen", "grpc://127.0.0.1:0", *arguments]
+            return started(command, **options)
 
-    yield begin
-    for process in processes:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+        yield begin
 
 
 def numbers(window):
