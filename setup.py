@@ -14,7 +14,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "bpf"
-COMPILED_LATER = ("bcc.c", "replay.c", "slots.h", "machine.h", "records.h")
+COMPILED_LATER = ("bcc.c", "replay.c", "slots.h", "machine.h", "records.h", "tracepoint_args.h")
 #: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
 FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 

@@ -86,16 +86,7 @@ static __thread struct replay *machine;
 /* No filter; and no trace tells of cgroups. */
 static const struct settings settings = { .preemptions = PREEMPTIONS_BY_COMM };
 
-struct tracepoint__sched__sched_switch {
-	s32 prev_pid, prev_prio;
-	s64 prev_state;
-	s32 next_pid, next_prio;
-};
-struct tracepoint__sched__sched_wakeup { s32 pid, prio; };
-struct tracepoint__sched__sched_wakeup_new { s32 pid, prio; };
-struct tracepoint__task__task_newtask { s32 pid; u64 clone_flags; };
-struct tracepoint__sched__sched_process_exec { s32 pid, old_pid; };
-struct tracepoint__sched__sched_process_exit { s32 pid, prio; };
+#include "tracepoint_args.h"
 
 /* Set in the tgid of a task whose process is not known; no tid is that large. */
 #define TGID_UNKNOWN 0x80000000

@@ -18,7 +18,7 @@ from schedtel import slots
 from schedtel.errors import CapabilityError
 from schedtel.traces.events import EVENT
 
-_SOURCES = ("replay.c", "bcc.c", "slots.h", "machine.h", "records.h")
+_SOURCES = ("replay.c", "bcc.c", "slots.h", "machine.h", "records.h", "tracepoint_args.h")
 _COMPILERS = ("cc", "gcc", "clang")
 #: No libc, no headers: a compiler alone will do.
 _FLAGS = ("-shared", "-fPIC", "-O2", "-w", "-nostdlib", "-ffreestanding", "-fvisibility=hidden")

@@ -35,16 +35,7 @@ typedef __s64 s64;
 
 static struct settings settings;
 
-struct tracepoint__sched__sched_switch {
-	s32 prev_pid, prev_prio;
-	s64 prev_state;
-	s32 next_pid, next_prio;
-};
-struct tracepoint__sched__sched_wakeup { s32 pid, prio; };
-struct tracepoint__sched__sched_wakeup_new { s32 pid, prio; };
-struct tracepoint__task__task_newtask { s32 pid; u64 clone_flags; };
-struct tracepoint__sched__sched_process_exec { s32 pid, old_pid; };
-struct tracepoint__sched__sched_process_exit { s32 pid, prio; };
+#include "../../bpf/tracepoint_args.h"
 
 /* Who a task is, by its tid: what helpers say of the current one. */
 struct identity { u32 tgid, uid; char comm[16]; };
