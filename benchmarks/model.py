@@ -14,9 +14,10 @@ import click
 from benchmarks import report
 from benchmarks.__main__ import RESULTS
 from benchmarks.failures import BenchmarkError
+from schedtel.core import DEFAULT_RING_BYTES, page_rows
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "scale.md"
-_RING_BYTES = 4 << 20
+_PAGE_ROWS = page_rows(DEFAULT_RING_BYTES)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ def predict(machine: Machine, constant: Constants) -> Prediction:
     all_ns, window_ns = machine.cpus * 1e9, machine.window_s * 1e9
     exits_a_window = machine.exits * machine.window_s
     rows = machine.active + exits_a_window
-    walk_ns = (machine.tasks - machine.active) * constant.walk_sleeper_ns
+    # Whenever the page is full, the next run walks past those that have been reported as it does past sleepers.
+    again = sum(range(_PAGE_ROWS, machine.active + 1, _PAGE_ROWS))
+    walk_ns = (machine.tasks - machine.active + again) * constant.walk_sleeper_ns
     flush_ns = machine.active * constant.flush_active_ns + walk_ns
     arrow_ns = rows * constant.arrow_ns
     hot_ns = machine.switches * constant.switch_ns + machine.wakeups * constant.wakeup_ns
@@ -95,8 +98,8 @@ def predict(machine: Machine, constant: Constants) -> Prediction:
         walk_share=walk_ns / flush_ns,
         arrow_ms=arrow_ns / 1e6,
         collector_percent=100 * (flush_ns + arrow_ns) / window_ns,
-        ring_mb_s=rows * constant.record_bytes / machine.window_s / 1e6,
-        ring_absence_ms=1e3 * (_RING_BYTES / 2 / constant.record_bytes) / machine.exits,
+        ring_mb_s=machine.exits * constant.record_bytes / 1e6,
+        ring_absence_ms=1e3 * (DEFAULT_RING_BYTES / constant.record_bytes) / machine.exits,
         parquet_gb_day=rows * constant.parquet_row_bytes * 86_400 / machine.window_s / 1e9,
     )
 
@@ -144,11 +147,11 @@ _LINES: tuple[tuple[str, str, Callable[[Prediction], float]], ...] = (
     ("kernel memory: tasks", "MB", lambda p: p.task_memory_mb),
     ("kernel memory: CPUs", "MB", lambda p: p.cpu_memory_mb),
     ("flush at a window's end", "ms", lambda p: p.flush_ms),
-    ("of it the walk past sleepers", "ratio", lambda p: p.walk_share),
+    ("of it the walk past those who have no row to write", "ratio", lambda p: p.walk_share),
     ("batch to Arrow", "ms", lambda p: p.arrow_ms),
     ("collector: flush and batch", "% of one CPU", lambda p: p.collector_percent),
     ("ring traffic", "MB/s", lambda p: p.ring_mb_s),
-    ("exits fit into half a 4 MB ring for", "ms", lambda p: p.ring_absence_ms),
+    ("exits fit into a 4 MB ring for", "ms", lambda p: p.ring_absence_ms),
     ("rows of `tasks` as Parquet", "GB/day", lambda p: p.parquet_gb_day),
 )
 

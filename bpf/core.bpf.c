@@ -4,8 +4,9 @@
  *
  * What they do: the hot programs (switch, wakeup) look a task's state up and pass the event to the state machine in
  * machine.h. State is created at fork, and by the iterator for tasks older than tracing. At a window's end the
- * collector reads the iterator, which reports every task that was active; a task that ends reports itself, while it can
- * still be found. Rows that a filter leaves out, and rows the ring has no room for, are folded into `other`.
+ * collector reads the iterator, which writes a row of every task that was active into a page; a task that ends reports
+ * itself through the ring, while it can still be found. Rows that a filter leaves out, and those of exits that the ring has
+ * no room for, are folded into `other`.
  *
  * When it works well: BTF, Linux 5.15 or later. When it cannot: no task storage for tracing programs (before 5.11).
  */
@@ -50,6 +51,18 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20);
 } ring SEC(".maps");
+
+/*
+ * The flush has one writer, and a reader who waits for it. So its rows need nothing of the ring's: in place of two
+ * atomics a row and lines that have been out of the cache for a whole turn, the same memory in every window.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);		/* set to settings.page_rows before load */
+	__type(key, __u32);
+	__type(value, struct task_record);
+} page SEC(".maps");
 
 /*
  * Hooks of the state machine. x86 keeps stores in order, so there a compiler barrier is enough; elsewhere an atomic
@@ -295,7 +308,8 @@ static outlined int describe(struct task_record *record, struct task_struct *tru
 	record->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
 	record->uid = task->cred->uid.val;
 	record->weight = task->se.load.weight >> 10;	/* scale_load_down(), kernel/sched/sched.h */
-	record->exit_code = task->exit_code;
+	/* While it lives there is none, and asking would fetch a cache line for nothing else. */
+	record->exit_code = state->completion_ns ? task->exit_code : 0;
 	record->policy = task->policy;
 	record->nice = task->static_prio - PRIO_OF_NICE_0;
 	record->kernel_thread = !!(task->flags & PF_KTHREAD);
@@ -790,9 +804,17 @@ static inlined bool changed(struct task_state *state, union word seen)
 	return (seen.seq & 1) || *(volatile __u64 *)&state->word.whole != seen.whole;
 }
 
+/* The page's next free row. It is taken once control.rows counts it; NULL where the page is full. */
+static inlined struct task_record *free_row(void)
+{
+	__u32 index = control.rows;
+
+	return bpf_map_lookup_elem(&page, &index);
+}
+
 /*
- * Reports window control.grid.window of one task; its end has passed. Not 0: the collector should drain the ring first.
- * A full ring is no loss: unclaimed tasks come up again.
+ * Reports window control.grid.window of one task; its end has passed. Not 0: the page is full, the collector should take
+ * its rows first. That is no loss: unclaimed tasks come up again.
  */
 static outlined int flush_task(struct task_struct *task)
 {
@@ -833,7 +855,7 @@ static outlined int flush_task(struct task_struct *task)
 		return 0;
 	}
 
-	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	record = free_row();
 	if (!record)
 		goto full;
 	describe(record, task, state, end);
@@ -850,32 +872,22 @@ static outlined int flush_task(struct task_struct *task)
 	}
 	record->total_cpu_ns = state->total_cpu_ns + record->bank.time_ns[PHASE_RUNNING];
 	machine_order();
-	if (!glance.frozen && changed(state, glance.word)) {
-		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+	if (!glance.frozen && changed(state, glance.word))
 		goto busy;
-	}
-	if (!claim(state, window)) {	/* its own exit was faster */
-		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+	if (!claim(state, window))	/* its own exit was faster */
 		return 0;
-	}
 	state->total_cpu_ns = record->total_cpu_ns;
-	if (!state->selected || !alive || activity(&record->bank) < settings.min_activity_ns) {
+	if (!state->selected || !alive || activity(&record->bank) < settings.min_activity_ns)
 		fold(&control.other, &record->bank, alive);
-		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-	} else {
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	}
+	else
+		control.rows++;
 	state->selected = selects(task, state);
-	/* Room for the exits that may come before the collector has drained the ring. */
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 2 > control.ring_bytes)
-		goto full;
-	return 0;
+	return control.rows >= settings.page_rows;
 busy:
 	control.tasks_busy++;
 	return 0;
 full:
-	if (state->flushed < window)
-		control.tasks_busy++;
+	control.tasks_busy++;
 	return 1;
 }
 
@@ -893,7 +905,7 @@ int seed(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Writing a byte hands control back to the collector, who reads on after draining the ring. */
+/* Writing a byte hands control back to the collector, who reads on after taking the rows. */
 SEC("iter/task")
 int flush(struct bpf_iter__task *ctx)
 {
@@ -933,7 +945,7 @@ int seed(void *ctx)
 	return 0;
 }
 
-/* Not 0: not over; the collector drains the ring and runs it again, which passes over what has been claimed. */
+/* Not 0: not over; the collector takes the rows and runs it again, which passes over what has been claimed. */
 SEC("syscall")
 int flush(void *ctx)
 {

@@ -78,7 +78,7 @@ struct wide_bank {
 	__u32 burst_tat_histogram[TASK_BUCKETS];
 };
 
-/* One row of the tasks table, as it crosses the ring. */
+/* One row of the tasks table, as it crosses the page or the ring. */
 struct task_record {
 	__u32 window;
 	__u32 tid;
@@ -218,8 +218,8 @@ struct control {
 	struct losses losses;
 	__u64 fence;			/* target of the atomic that stands in for a memory barrier */
 	__u64 reserved[2];
-	__u64 ring_bytes;
-	/* Written by the flush alone, reset by the collector before each one. */
+	/* Written by the flush alone, reset by the collector before each one, and `rows` when it has taken them. */
+	__u64 rows;			/* of the page, that hold a task's record */
 	__u64 tasks_busy;		/* in the middle of a change while being read: asks for another pass */
 	__u64 tasks_unknown;		/* state not established yet: asks for another pass while seeding */
 	struct folded other;
@@ -234,6 +234,7 @@ struct settings {
 	__u64 comm_mask[2];
 	__u64 min_activity_ns;		/* running and waiting, at least; 0 gives sleepers a row too */
 	__u64 wakeup_bytes;		/* ring fill that wakes the collector */
+	__u64 page_rows;		/* room for rows in the flush's page */
 	__u32 cgroup_level;
 	__u32 tgid;
 	__u32 tid;

@@ -19,13 +19,14 @@ from schedtel.filters import Filter
 from schedtel.libbpf import BpfObject, KernelTypes
 from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, patiently, possible_cpus, require_capabilities
 from schedtel.ring import Ring
-from schedtel.rows import Rows
+from schedtel.rows import Rows, opaque
 
 #: The programs, in the order in which they are attached: those that close lives before those that open them.
 PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_switch")
 ITERATORS = ("seed", "flush")
 _MOST_PASSES = 200
 DEFAULT_RING_BYTES = 4 << 20
+_NOTHING_FOLDED = np.zeros((), layout.FOLDED)
 
 
 def object_image(name: str = "core") -> bytes:
@@ -115,12 +116,14 @@ class CoreLoader(Loader):
         values["has_prev_state"] = self._has_prev_state
         values["weak_memory"] = platform.machine() not in ("x86_64", "i686")
         values["wakeup_bytes"] = ring_bytes // 4
+        values["page_rows"] = page_rows(ring_bytes)
         for field, value in settings.items():
             values[field] = value
         self._object.set_initial_value("schedtel.rodata", values.tobytes())
         self._object.set_max_entries("cpus", self._cpus)
         self._object.set_max_entries("preemptions", self._cpus if self.preempted_by else 1)
         self._object.set_max_entries("ring", ring_bytes)
+        self._object.set_max_entries("page", page_rows(ring_bytes))
 
     def _map_memory(self, ring_bytes: int) -> None:
         self._control_map = mmap.mmap(self._object.map_fd("schedtel.bss"), layout.CONTROL.itemsize, mmap.MAP_SHARED)
@@ -134,7 +137,9 @@ class CoreLoader(Loader):
             self._pair_map = mmap.mmap(pair_fd, pair_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
             self._pairs = np.frombuffer(self._pair_map, layout.PREEMPTIONS, count=self._cpus)
         self._ring = Ring(self._object.map_fd("ring"), ring_bytes, layout.TASK_RECORD)
-        self._control["ring_bytes"] = ring_bytes
+        rows = page_rows(ring_bytes)
+        self._page_map = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
+        self._page = np.frombuffer(self._page_map, layout.TASK_RECORD, count=rows)
         self._epoll = select.epoll()
         self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -183,17 +188,16 @@ class CoreLoader(Loader):
 
     def _flush(self) -> None:
         """Have every task reported for the open window; a task caught in the middle of a change is asked again."""
-        self._control["other"] = np.zeros((), layout.FOLDED)
+        self._control["other"], self._control["rows"] = _NOTHING_FOLDED, 0
         for _ in patiently():
             self._control["tasks_busy"] = 0
             self._run_iterator("flush")
-            self._drain()
             if not self._control["tasks_busy"]:
                 return
         self._control["losses"]["state_failed"] += self._control["tasks_busy"]
 
     def _run_iterator(self, name: str) -> None:
-        """Visit every task once, draining the ring whenever the program asks for it."""
+        """Visit every task once, making room whenever the program asks for it."""
         if self._walks:
             self._walk(name)
         else:
@@ -201,17 +205,34 @@ class CoreLoader(Loader):
 
     def _walk(self, name: str) -> None:
         while self._object.run(name):
-            if not self._drain():  # another CPU has not finished its record: the next pass goes on
-                self._control["tasks_busy"] += 1
-                return
+            self._make_room()
 
     def _read(self, name: str) -> None:
         fd = self._object.open_iterator(name)
         try:
             while _read_byte(fd, name):
-                self._drain()
+                self._make_room()
         finally:
             os.close(fd)
+
+    def _make_room(self) -> None:
+        """Take what the flush has written so far, and the exits that came meanwhile."""
+        self._rows.append(self._flushed())
+        self._control["rows"] = 0
+        self._drain()
+
+    def _flushed(self) -> np.ndarray:
+        return self._page[: int(self._control["rows"])]
+
+    def _take(self, window: int) -> np.ndarray:
+        whole = opaque(layout.TASK_RECORD)
+        flushed, others = (rows.view(whole) for rows in (self._flushed(), super()._take(window)))
+        if len(flushed) + len(others) > len(self._page):
+            return np.concatenate([flushed, others]).view(layout.TASK_RECORD)
+        # Most windows have few exits: these move, and not what the flush has written.
+        together = self._page[: len(flushed) + len(others)]
+        together[len(flushed) :].view(whole)[:] = others
+        return together
 
     def _drain(self) -> bool:
         """Take what is in the ring; True when there was anything."""
@@ -235,8 +256,13 @@ class CoreLoader(Loader):
         self._object.close()
 
 
+def page_rows(ring_bytes: int) -> int:
+    """How many rows the flush writes before it asks for room: as much memory as the ring has for exits."""
+    return ring_bytes // layout.TASK_RECORD.itemsize
+
+
 def _read_byte(fd: int, name: str) -> bool:
-    """Run an iterator on; True when it asks for the ring to be drained, False at its end."""
+    """Run an iterator on; True when it asks for room, False at its end."""
     while True:
         try:
             return bool(os.read(fd, 1))

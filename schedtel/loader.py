@@ -130,6 +130,10 @@ class Loader:
         """Take what has been reported since; True when there was anything."""
         raise NotImplementedError
 
+    def _take(self, window: int) -> np.ndarray:
+        """The task records of a window that has been flushed, valid until the next flush."""
+        return self._rows.take(window)
+
     def _skipped(self) -> int:
         """Runs of programs that the kernel has skipped since load."""
         raise NotImplementedError
@@ -191,7 +195,7 @@ class Loader:
         self._drain()  # of lives that ended while the flush passed them over; their CPUs have been waited for
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
-        tasks = self._rows.take(number)
+        tasks = self._take(number)
         losses, bpf_ns = self._losses_since(number), self._bpf_ns_since()
         told = (self.unknown, preemptions, self.preempted_by)
         return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns, *told)

@@ -1,9 +1,10 @@
 """The BPF ring buffer, mapped: its file descriptor in, whole records out.
 
 Layout: kernel/bpf/ringbuf.c. One writable page with the consumer's position, one read-only page with the producers',
-then the data. Every record is preceded by a 4-byte length, whose upper two bits say busy and discarded, and a 4-byte
-page offset. All records here have one size, so what is readable is an array with a fixed stride, but for the one record
-that goes on at the beginning. The kernel offers the data twice in a row to avoid that; it would count twice as memory.
+then the data. Every record is preceded by a 4-byte length, whose uppermost bit says busy, and a 4-byte page offset.
+(The next bit says discarded; our programs discard none.) All records here have one size, so what is readable is an
+array with a fixed stride, but for the one record that goes on at the beginning. The kernel offers the data twice in a
+row to avoid that; it would count twice as memory.
 """
 
 import mmap
@@ -13,7 +14,6 @@ import numpy as np
 from schedtel.rows import Rows, opaque
 
 _BUSY = np.uint32(1 << 31)
-_DISCARDED = np.uint32(1 << 30)
 
 
 class Ring:
@@ -33,13 +33,11 @@ class Ring:
         position, end, moved = int(self._consumer[0]), int(self._producer[0]), 0
         while position < end:
             slots = self._in_one_piece(position, end)
-            state = slots["length"] & (_BUSY | _DISCARDED)
-            busy = np.flatnonzero(state & _BUSY)
-            finished = int(busy[0]) if busy.size else len(slots)
-            keep = state[:finished] == 0 if state.any() else None
-            moved += into.append(slots["record"][:finished], keep)
+            busy = slots["length"] >= _BUSY
+            finished = int(busy.argmax()) if busy.any() else len(slots)
+            moved += into.append(slots["record"][:finished])
             position += finished * self._slot.itemsize
-            if busy.size:
+            if finished < len(slots):
                 break
         self._consumer[0] = position
         return moved

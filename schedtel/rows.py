@@ -17,17 +17,13 @@ class Rows:
         self._count = 0
         self._early = self._memory[:0].copy()
 
-    def append(self, records: np.ndarray, keep: np.ndarray | None = None) -> int:
-        """Copy records of shape (n,), or those of them that a mask keeps; returns how many."""
+    def append(self, records: np.ndarray) -> int:
+        """Copy records of shape (n,); returns how many."""
         self._place_early()
-        added = len(records) if keep is None else int(np.count_nonzero(keep))
-        into = self._room(added)
-        if keep is None:
-            into[:] = records.view(into.dtype)
-        else:
-            np.compress(keep, records.view(into.dtype), out=into)
-        self._count += added
-        return added
+        into = self._room(len(records))
+        into[:] = records.view(into.dtype)
+        self._count += len(records)
+        return len(records)
 
     def _place_early(self) -> None:
         """Records that came before their window was open are its first ones."""

@@ -1,7 +1,8 @@
 """The loader's choices, on the running kernel."""
 
-from unittest import mock
+import time
 
+import pyarrow.compute as pc
 import pytest
 from observe import collecting
 
@@ -10,7 +11,9 @@ from schedtel.errors import CapabilityError
 from schedtel.filters import Filter
 
 
-def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start):
+@pytest.fixture
+def no_walk(monkeypatch):
+    """A kernel whose programs cannot walk the tasks by themselves."""
     real = core.object_image
 
     def refused(name):
@@ -18,11 +21,43 @@ def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start):
             raise CapabilityError("as if the verifier had refused it")
         return real(name)
 
-    with mock.patch.object(core, "object_image", refused), collecting("100ms") as collected:
+    monkeypatch.setattr(core, "object_image", refused)
+
+
+def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start, no_walk):
+    with collecting("100ms") as collected:
         start("storm", 50).wait()
     ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"] is not None]
     assert len(ended) == 51
     assert collected.losses() == {}
+
+
+def everyone_through_a_small_page(start):
+    """Every task has a row in every window, and a page of 64 KB holds 130: ten times it must be emptied meanwhile."""
+    threads = 1200
+    with collecting("500ms", ring_bytes=1 << 16, all_tasks=True) as collected:
+        process = start("threads", threads, 2.5)
+        assert int(process.stdout.readline()) == process.pid
+        begun_ns = time.monotonic_ns()
+        time.sleep(1.7)
+        ending_ns = time.monotonic_ns()
+        # What ends now has a ring of 64 KB, which is another test's matter.
+    whole = [window for window in collected.windows if window.start_ns >= begun_ns and window.end_ns <= ending_ns]
+    assert whole
+    for window in whole:
+        rows = window.tasks.filter(pc.field("tgid") == process.pid)
+        assert rows.num_rows == len(set(rows["tid"].to_pylist())) == threads + 1
+        assert set(rows["alive_ns"].to_pylist()) == {window.end_ns - window.start_ns}
+        assert window.losses["state_failed"] == 0
+    process.wait(timeout=60)
+
+
+def test_a_page_that_is_full_is_emptied_and_no_task_is_missed(start):
+    everyone_through_a_small_page(start)
+
+
+def test_so_it_is_with_the_iterators(start, no_walk):
+    everyone_through_a_small_page(start)
 
 
 def test_a_mixed_installation_is_refused(monkeypatch):

@@ -38,13 +38,12 @@ static struct {
 	struct cgroup *ancestors[1];	/* of cgroup: its flexible array */
 	struct css_set cgroups;
 
-	struct task_record record[MOST_RECORDS];
-	bool discarded[MOST_RECORDS];
+	struct task_record record[MOST_RECORDS], page[MOST_RECORDS];
 	__u32 reserved, ring_records;
 	bool wants_drain;
 	bool turned_back;		/* the next switch's prev_state is stale: a signal kept its task running */
 
-	/* Runs once, when a program asks the ring for its next record: what another CPU does at that moment. */
+	/* Runs once, when a program asks for room for its next record: what another CPU does at that moment. */
 	void (*meanwhile)(void);
 } host;
 
@@ -82,43 +81,47 @@ static void *bpf_task_storage_get(void *map, void *task, void *value, __u64 flag
 	return of->has_state ? &of->state : 0;
 }
 
+static void meanwhile(void)
+{
+	void (*then)(void) = host.meanwhile;
+	__u64 now = host.now;
+	__u32 cpu = host.cpu;
+
+	if (then) {
+		host.meanwhile = 0;
+		then();
+		host.now = now;
+		host.cpu = cpu;
+	}
+}
+
+/* What was there before is still there: nobody clears a row before it is used again. */
+static struct task_record *stale(struct task_record *record)
+{
+	return memset(record, 0xAA, sizeof(*record));
+}
+
 static void *bpf_map_lookup_elem(void *map, void *key)
 {
-	__u32 cpu = *(__u32 *)key;
+	__u32 index = *(__u32 *)key;
 
-	if (cpu >= host.cpus)
+	if (map == (void *)&page) {
+		meanwhile();
+		return index < host.ring_records ? stale(&host.page[index]) : 0;
+	}
+	if (index >= host.cpus)
 		return 0;
-	return map == (void *)&preemptions ? (void *)&host.preemptions[cpu] : &host.cpu_state[cpu];
+	return map == (void *)&preemptions ? (void *)&host.preemptions[index] : &host.cpu_state[index];
 }
 
 static void *bpf_ringbuf_reserve(void *ring, __u64 size, __u64 flags)
 {
-	void (*meanwhile)(void) = host.meanwhile;
-	__u64 now = host.now;
-	__u32 cpu = host.cpu, slot;
-
-	if (meanwhile) {
-		host.meanwhile = 0;
-		meanwhile();
-		host.now = now;
-		host.cpu = cpu;
-	}
-	slot = host.reserved;
-	if (slot >= host.ring_records)
-		return 0;
-	host.discarded[slot] = false;
-	memset(&host.record[slot], 0xAA, size);		/* the ring does not clear its memory */
-	host.reserved++;
-	return &host.record[slot];
+	meanwhile();
+	return host.reserved < host.ring_records ? stale(&host.record[host.reserved++]) : 0;
 }
 
 static void bpf_ringbuf_submit(void *record, __u64 flags)
 {
-}
-
-static void bpf_ringbuf_discard(void *record, __u64 flags)
-{
-	host.discarded[(struct task_record *)record - host.record] = true;
 }
 
 static __u64 bpf_ringbuf_query(void *ring, __u64 flags)
@@ -150,7 +153,6 @@ void host_reset(__u32 cpus, __u32 ring_records, __u64 first_edge)
 	host.node.id = 1;
 	host.cgroup.ancestors[0] = &host.cgroup;
 	host.cgroups.dfl_cgrp = &host.cgroup;
-	control.ring_bytes = ring_records * sizeof(struct task_record);
 	memset(control.grid.edge_ns, 0xFF, sizeof(control.grid.edge_ns));
 	control.grid.edge_ns[0] = 0;
 	control.grid.edge_ns[1] = first_edge;
@@ -273,11 +275,9 @@ int host_iterate(int flushing, __u64 now, int from)
 /* Empties the ring; returns how many records were copied. */
 __u32 host_drain(struct task_record *to)
 {
-	__u32 i, count = 0;
+	__u32 count = host.reserved;
 
-	for (i = 0; i < host.reserved; i++)
-		if (!host.discarded[i])
-			to[count++] = host.record[i];
+	memcpy(to, host.record, count * sizeof(*to));
 	host.reserved = 0;
 	return count;
 }
@@ -296,6 +296,11 @@ void host_turn_back(void)
 void host_refuse_allocations(int count)
 {
 	host.refusals = count;
+}
+
+void *host_page(void)
+{
+	return host.page;
 }
 
 void *host_control(void)

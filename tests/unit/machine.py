@@ -47,6 +47,7 @@ _SIGNATURES = {
     "host_refuse_allocations": (None, [c_int]),
     "host_turn_back": (None, []),
     "host_control": (c_void_p, []),
+    "host_page": (c_void_p, []),
     "host_cpus": (c_void_p, []),
     "host_preemptions": (c_void_p, []),
     "host_settings": (c_void_p, []),
@@ -90,10 +91,11 @@ class HostLoader(CoreLoader):
         self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
         self._pairs = view(library.host_preemptions(), layout.PREEMPTIONS, cpus)
         chosen = view(library.host_settings(), layout.SETTINGS, 1)
-        told = self._tell_preemptions(preemptions)
-        for name, value in ({"has_prev_state": 1, "min_activity_ns": 1} | told | settings).items():
+        usual = {"has_prev_state": 1, "min_activity_ns": 1, "page_rows": ring_records}
+        for name, value in (usual | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
+        self._page = view(library.host_page(), layout.TASK_RECORD, ring_records)
         self._rows = Rows(layout.TASK_RECORD)
         # No program of the host skips a run, and none is timed.
         self._object = SimpleNamespace(program_info=lambda _: SimpleNamespace(recursion_misses=0, run_time_ns=0))
@@ -205,7 +207,7 @@ class HostLoader(CoreLoader):
     def _run_iterator(self, name: str) -> None:
         task = 0
         while (task := self.library.host_iterate(name == "flush", self.now, task)) >= 0:
-            self._drain()
+            self._make_room()
 
     def _drain(self) -> None:
         count = self.library.host_drain(self._buffer.ctypes.data)

@@ -73,5 +73,7 @@ def test_the_scale_model_is_arithmetic_one_can_do_on_paper():
     assert found.walk_share == pytest.approx(0.9 / 1.4)
     assert found.arrow_ms == pytest.approx(1100 * 200e-6)
     assert found.collector_percent == pytest.approx(100 * (1.4e-3 + 0.22e-3))
-    assert found.ring_mb_s == pytest.approx(1100 * 700e-6)
+    assert found.ring_mb_s == pytest.approx(100 * 700e-6)
     assert found.parquet_gb_day == pytest.approx(1100 * 50 * 86_400 / 1e9)
+    crowd = predict(Machine("m", 10, 20_000, 20_000, 1e6, 5e5, 100, 1.0), constant)
+    assert crowd.flush_ms == pytest.approx(20_000 * 500e-6 + (8322 + 2 * 8322) * 100e-6), "two pages of 4 MB were full"

@@ -13,7 +13,7 @@ from schedtel import layout
 from schedtel.ring import Ring
 from schedtel.rows import Rows
 
-BUSY, DISCARDED = 1 << 31, 1 << 30
+BUSY = 1 << 31
 RING_BYTES = 2 * mmap.PAGESIZE
 #: 264 bytes with its header: 31 fit into the ring, and none ends at its end.
 RECORD = np.dtype([("number", "<u8"), ("rest", "<u8", (31,))])
@@ -47,8 +47,8 @@ class Producer:
         struct.pack_into("<Q", self._memory, mmap.PAGESIZE, self.position)
         return at
 
-    def commit(self, at: int, *, discard: bool = False) -> None:
-        self._write(at, struct.pack("<I", self.record.itemsize | (DISCARDED if discard else 0)))
+    def commit(self, at: int) -> None:
+        self._write(at, struct.pack("<I", self.record.itemsize))
 
     def _write(self, at: int, content: bytes) -> None:
         base = 2 * mmap.PAGESIZE
@@ -72,8 +72,8 @@ def ring(producer) -> Ring:
     return Ring(producer.fd, RING_BYTES, RECORD)
 
 
-def submit(producer: Producer, number: int, *, discard: bool = False) -> None:
-    producer.commit(producer.reserve(number), discard=discard)
+def submit(producer: Producer, number: int) -> None:
+    producer.commit(producer.reserve(number))
 
 
 class Numbers(Rows):
@@ -100,13 +100,6 @@ def test_records_come_out_once_and_in_order(producer, ring):
         submit(producer, number)
     assert drained(ring) == [0, 1, 2, 3, 4]
     assert drained(ring) == []
-
-
-def test_a_discarded_record_is_passed_over_and_its_room_given_back(producer, ring):
-    for number in range(4):
-        submit(producer, number, discard=number % 2 == 0)
-    assert drained(ring) == [1, 3]
-    assert producer.consumed == producer.position
 
 
 def test_a_busy_record_holds_back_what_is_behind_it(producer, ring):
@@ -154,7 +147,7 @@ def test_task_records_pass_unchanged():
     producer.close()
 
 
-@given(steps=st.lists(st.sampled_from(["submit", "discard", "reserve", "commit", "drain"]), max_size=120))
+@given(steps=st.lists(st.sampled_from(["submit", "reserve", "commit", "drain"]), max_size=120))
 def test_any_order_of_producing_and_draining_loses_and_repeats_nothing(steps):
     producer = Producer()
     ring = Ring(producer.fd, RING_BYTES, RECORD)
@@ -169,9 +162,8 @@ def test_any_order_of_producing_and_draining_loses_and_repeats_nothing(steps):
             if step == "reserve":
                 open_records.append(at)
             else:
-                producer.commit(at, discard=step == "discard")
-            if step != "discard":
-                expected.append(number)
+                producer.commit(at)
+            expected.append(number)
     for at in open_records:
         producer.commit(at)
     found += drained(ring)

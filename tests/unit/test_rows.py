@@ -32,12 +32,6 @@ def test_records_of_a_window_that_has_passed_go():
     assert numbers(rows.take(1)) == []
 
 
-def test_a_mask_says_which_records_are_kept():
-    rows = Rows(RECORD)
-    assert rows.append(records((1, 10), (1, 11), (1, 12)), np.array([True, False, True])) == 2
-    assert numbers(rows.take(1)) == [10, 12]
-
-
 def test_a_crowd_gets_the_room_it_needs_and_gives_it_back():
     rows = Rows(RECORD)
     crowd = np.zeros(50_000, RECORD)
