@@ -6,8 +6,10 @@ arrays are made from their buffers (https://arrow.apache.org/docs/format/Columna
 """
 
 import functools
+from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,9 @@ _type_of = functools.cache(pa.from_numpy_dtype)
 def from_numpy(values: np.ndarray, known: np.ndarray | pa.Buffer | None = None) -> pa.Array:
     """A numeric or boolean array of shape (n,), null where it is not known; ``known`` as booleans or as their bits."""
     bitmap = bits(known) if isinstance(known, np.ndarray) else known
-    if values.dtype == bool:
+    if values.dtype.kind == "b":
         return pa.Array.from_buffers(pa.bool_(), len(values), [bitmap, bits(values)])
-    buffer = pa.py_buffer(np.ascontiguousarray(values))
+    buffer = pa.py_buffer(values if values.flags.c_contiguous else values.copy())
     return pa.Array.from_buffers(_type_of(values.dtype), len(values), [bitmap, buffer])
 
 
@@ -33,7 +35,7 @@ def fixed_list(values: np.ndarray) -> pa.Array:
 
 def from_list(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     """A short list of strings, numbers or points in time; None becomes null."""
-    known = np.array([value is not None for value in values], bool)
+    known = np.array([value is not None for value in values], bool) if None in values else None
     if pa.types.is_string(kind):
         return _strings(["" if value is None else str(value) for value in values], known)
     storage = pa.int64() if pa.types.is_timestamp(kind) else kind
@@ -84,10 +86,10 @@ def values(column: pa.Array) -> list[Any]:
     return [None if n is None else epoch + timedelta(microseconds=n) for n in numbers]
 
 
-def _strings(texts: list[str], known: np.ndarray) -> pa.Array:
+def _strings(texts: list[str], known: np.ndarray | None) -> pa.Array:
     encoded = [text.encode() for text in texts]
-    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    buffers = [bits(known), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    offsets = array("i", accumulate(map(len, encoded), initial=0))
+    buffers = [None if known is None else bits(known), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(texts), buffers)
 
 

@@ -108,21 +108,18 @@ _BANK_COUNTS = (
 )
 
 
+#: A FOLDED record is 64-bit words up to its first 32-bit field, and 32-bit words from there on.
+_FOLDED_HALF = layout.FOLDED.fields["bank"][1] + layout.WIDE_BANK.fields["voluntary_switches"][1]  # type: ignore[index]
+_FOLDED_WORDS = ((np.uint64, slice(_FOLDED_HALF // 8)), (np.uint32, slice(_FOLDED_HALF // 4, None)))
+
+
 def _sum_folded(folded: np.ndarray) -> np.ndarray:
     """One FOLDED record, shape (1,), that is the sum of several; max_wait_ns is the largest."""
     total = np.zeros(1, layout.FOLDED)
-    for name in ("alive_ns", "tasks"):
-        total[name] = folded[name].sum()
-    bank = total["bank"]
-    for name in layout.WIDE_BANK.names or ():
-        source = folded["bank"][name]
-        bank[name][0] = source.max(axis=0) if name == "max_wait_ns" else source.sum(axis=0)
+    for kind, words in _FOLDED_WORDS:
+        total.view(kind)[words] = folded.view(kind).reshape(len(folded), -1)[:, words].sum(axis=0)
+    total["bank"]["max_wait_ns"] = folded["bank"]["max_wait_ns"].max(initial=0)
     return total
-
-
-def _known(values: np.ndarray) -> pa.Array:
-    """Times of shape (n,), null where they are 0: not known, or not happened."""
-    return from_numpy(values, values != 0)
 
 
 def _runs(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +172,7 @@ def _cgroup_paths(ids: np.ndarray, path_of: Callable[[int], str | None]) -> pa.A
     return pa.DictionaryArray.from_arrays(from_numpy(renumbered[index].astype(np.int32), known[index]), names)
 
 
-def _exit_codes(status: np.ndarray, completed: np.ndarray) -> pa.Array:
+def _exit_codes(status: np.ndarray, completed: pa.Buffer) -> pa.Array:
     """wait(2) statuses as exit codes: 0 to 255, or minus the signal."""
     signal = status & 0x7F
     return from_numpy(np.where(signal > 0, -signal, (status >> 8) & 0xFF).astype(np.int32), completed)
@@ -266,21 +263,24 @@ _OWN = (
 )
 
 
+#: Columns that are null where they are 0: not known, or not happened.
+_KNOWN_UNLESS_0 = ("previous_tid", "fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns")
+
+
 def _task_columns(c: dict[str, np.ndarray], own: np.ndarray, path_of: Callable[[int], str | None]) -> dict[str, object]:
     """All columns but the window's number and what was folded. ``own`` is false in the row ``other``."""
-    completed, ran = c["completion_ns"] > 0, c["first_cpu_ns"] > 0
+    known = {name: bits(c[name] != 0) for name in _KNOWN_UNLESS_0}
     own_bits, kinds = bits(own), _KINDS["tasks"]
     return {
         **{name: c[name] for name in ("tid", "tgid", "alive_ns", *_BANK_COUNTS, *layout.TASK_HISTOGRAMS)},
         **{name: _array(c[name], kinds[name], own_bits) for name in _OWN},
         **_times(c["time_ns"]),
-        "previous_tid": from_numpy(c["previous_tid"].astype(np.int32), c["previous_tid"] != 0),
         "comm": _text(c["comm"]),
         "cgroup": _cgroup_paths(c["cgroup_id"], path_of),
-        **{name: _known(c[name]) for name in ("fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns")},
-        "tat_ns": from_numpy(c["completion_ns"] - c["arrival_ns"], completed),
-        "rt_ns": from_numpy(c["first_cpu_ns"] - c["arrival_ns"], ran),
-        "exit_code": _exit_codes(c["exit_code"], completed),
+        **{name: _array(c[name], kinds[name], bitmap) for name, bitmap in known.items()},
+        "tat_ns": from_numpy(c["completion_ns"] - c["arrival_ns"], known["completion_ns"]),
+        "rt_ns": from_numpy(c["first_cpu_ns"] - c["arrival_ns"], known["first_cpu_ns"]),
+        "exit_code": _exit_codes(c["exit_code"], known["completion_ns"]),
     }
 
 
