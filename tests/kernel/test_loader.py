@@ -3,7 +3,7 @@
 from unittest import mock
 
 import pytest
-from observe import collecting
+from observe import collecting, judge
 
 from schedtel import core
 from schedtel.errors import CapabilityError
@@ -18,11 +18,17 @@ def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start):
             raise CapabilityError("as if the verifier had refused it")
         return real(name)
 
-    with mock.patch.object(core, "object_image", refused), collecting("100ms") as collected:
-        start("storm", 50).wait()
-    ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"] is not None]
-    assert len(ended) == 51
-    assert collected.losses() == {}
+    def observe():
+        with mock.patch.object(core, "object_image", refused), collecting("100ms") as collected:
+            start("storm", 50).wait()
+        return (collected,)
+
+    def verdict(collected):
+        ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"] is not None]
+        assert len(ended) == 51
+        assert collected.losses() == {}
+
+    judge(observe, verdict)
 
 
 def test_a_mixed_installation_is_refused(monkeypatch):
