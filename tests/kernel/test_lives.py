@@ -143,10 +143,10 @@ def test_a_task_asleep_for_twenty_windows_comes_back_whole(start):
     (last,) = [row for row in rows if row["completion_ns"] is not None]
     assert asleep_ns <= last["tat_ns"] <= lived_ns
     with_all = everyone.rows(tid=process.pid)
-    alive = [w for w in everyone.windows if w.end_ns > last["arrival_ns"] and w.start_ns < last["completion_ns"]]
+    (end,) = [row for row in with_all if row["completion_ns"] is not None]
+    alive = [w for w in everyone.windows if w.end_ns > end["arrival_ns"] and w.start_ns < end["completion_ns"]]
     told = {row["window_id"] for row in with_all}
     assert {window.window_id for window in alive} <= told, "a row in every window when all tasks are asked for"
-    (end,) = [row for row in with_all if row["completion_ns"] is not None]
     assert sum(row["alive_ns"] for row in with_all) == end["tat_ns"]
     blocked_ns, runnable_ns = (
         sum(row[name] for row in with_all for name in names) for names in (["blocked_ns"], ["cpu_ns", "wait_ns"])
