@@ -101,7 +101,7 @@ def test_parity_with_core(start, last_cpu, work):
         assert tids == born_here(bcc, names)
         assert_same(bcc, core, tids)
 
-    judge(both(run), verdict)
+    judge(both(run), verdict, stamps=True)
 
 
 def test_the_laws_hold_with_bcc(start):

@@ -160,7 +160,7 @@ def test_an_imported_trace_agrees_with_the_live_windows_of_the_same_run(name, wo
         agree = sum(not differences(ours[life], theirs[life], *slack, stamps_ns=0) for life in both)
         assert agree >= MOST * len(both)
 
-    judge(observe, verdict)
+    judge(observe, verdict, stamps=True)
 
 
 def observed(tracer, workload, cpu, directory):

@@ -149,7 +149,7 @@ def test_law_5_short_windows_add_up_to_a_long_one(start, last_cpu):
         whole = max((w for w in long.windows[1:] if _parts(w, short)), key=_switches)
         _assert_parts_make_the_whole(whole, _parts(whole, short))
 
-    judge(observe, verdict)
+    judge(observe, verdict, stamps=True)
 
 
 def _switches(window):
