@@ -88,8 +88,8 @@ def test_a_recorder_told_to_stop_finishes_its_window(tmp_path, number):
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
-    assert said.splitlines()[0] == f"stopping: {number.name}"
-    assert said.splitlines()[1].startswith("recorded 1 window over")
+    assert f"stopping: {number.name}" in said.splitlines()
+    assert said.splitlines()[-1].startswith("recorded 1 window over")
     (window,) = schedtel.read(tmp_path / "r")
     assert window.start_ns < ready_ns < window.end_ns
 
