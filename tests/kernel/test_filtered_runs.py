@@ -122,28 +122,35 @@ def test_by_least_activity(both):
 
 def test_by_process_takes_its_threads_and_descendants(start):
     """A shell and what it forks, alive at attach or born later; nothing else."""
-    family = "for i in 1 2 3; do sh -c 'sleep 0.02; true'; done"
-    script = f"sleep 600 & echo $!; read go; {family}; kill $!; wait; echo done; read stop"
-    shell = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    early = int(shell.stdout.readline())
-    try:
-        with collecting("100ms", pid=shell.pid) as filtered, collecting("100ms") as everything:
-            await_edges(filtered, everything)
-            shell.stdin.write("go\n")
-            shell.stdin.flush()
-            assert shell.stdout.readline() == "done\n"
-            outsider = start("storm", 50)
-            assert outsider.wait() == 0
-            await_edges(filtered, everything)
-    finally:
-        shell.communicate("stop\n")
-    family = {row["tid"] for row in named(filtered)}
-    assert shell.pid in family
-    assert early in family, "a descendant alive at attach"
-    assert len(family) >= 2 + 3 + 3, "and those forked since, two levels deep"
-    assert outsider.pid not in family
-    assert os.getpid() not in family
-    assert_totals_equal(filtered, everything)
+
+    def observe():
+        family = "for i in 1 2 3; do sh -c 'sleep 0.02; true'; done"
+        script = f"sleep 600 & echo $!; read go; {family}; kill $!; wait; echo done; read stop"
+        shell = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        early = int(shell.stdout.readline())
+        try:
+            with collecting("100ms", pid=shell.pid) as filtered, collecting("100ms") as everything:
+                await_edges(filtered, everything)
+                shell.stdin.write("go\n")
+                shell.stdin.flush()
+                assert shell.stdout.readline() == "done\n"
+                outsider = start("storm", 50)
+                assert outsider.wait() == 0
+                await_edges(filtered, everything)
+        finally:
+            shell.communicate("stop\n")
+        return filtered, everything, shell, early, outsider
+
+    def verdict(filtered, everything, shell, early, outsider):
+        family = {row["tid"] for row in named(filtered)}
+        assert shell.pid in family
+        assert early in family, "a descendant alive at attach"
+        assert len(family) >= 2 + 3 + 3, "and those forked since, two levels deep"
+        assert outsider.pid not in family
+        assert os.getpid() not in family
+        assert_totals_equal(filtered, everything)
+
+    judge(observe, verdict)
 
 
 def test_by_thread(start):
@@ -156,30 +163,37 @@ def test_by_thread(start):
 
 def test_by_cgroup_counts_a_wakeup_from_outside(start, cgroup):
     """The waker is outside, the wakee inside: the wakeup belongs to the wakee."""
-    read_end, write_end = os.pipe()
-    inside = subprocess.Popen(
-        ["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; echo ready; while read line; do :; done"],
-        stdin=read_end,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    os.close(read_end)
-    assert inside.stdout.readline() == "ready\n"
-    with collecting("200ms", cgroup=f"/{cgroup.name}") as filtered, collecting("200ms") as everything:
-        await_edges(filtered, everything)
-        for _ in range(300):
-            wait_for_state(inside.pid, "S")
-            os.write(write_end, b"wake\n")
-        os.close(write_end)
-        inside.wait(timeout=PATIENCE_S)
-        await_edges(filtered, everything)
-    inside.stdout.close()
-    rows = named(filtered)
-    assert {row["tid"] for row in rows} == {inside.pid}
-    assert {row["cgroup"] for row in rows} == {f"/{cgroup.name}"}
-    assert sum(row["wakeups"] for row in rows) >= 290
-    assert sum(window.metrics.wakeup_wait.count for window in filtered.windows) >= 290
-    assert_totals_equal(filtered, everything)
+
+    def observe():
+        read_end, write_end = os.pipe()
+        inside = subprocess.Popen(
+            ["sh", "-c", f"echo $$ > {cgroup}/cgroup.procs; echo ready; while read line; do :; done"],
+            stdin=read_end,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        os.close(read_end)
+        assert inside.stdout.readline() == "ready\n"
+        with collecting("200ms", cgroup=f"/{cgroup.name}") as filtered, collecting("200ms") as everything:
+            await_edges(filtered, everything)
+            for _ in range(300):
+                wait_for_state(inside.pid, "S")
+                os.write(write_end, b"wake\n")
+            os.close(write_end)
+            inside.wait(timeout=PATIENCE_S)
+            await_edges(filtered, everything)
+        inside.stdout.close()
+        return filtered, everything, inside
+
+    def verdict(filtered, everything, inside):
+        rows = named(filtered)
+        assert {row["tid"] for row in rows} == {inside.pid}
+        assert {row["cgroup"] for row in rows} == {f"/{cgroup.name}"}
+        assert sum(row["wakeups"] for row in rows) >= 290
+        assert sum(window.metrics.wakeup_wait.count for window in filtered.windows) >= 290
+        assert_totals_equal(filtered, everything)
+
+    judge(observe, verdict)
 
 
 def test_a_cgroup_filter_takes_the_whole_subtree(start, cgroup):
