@@ -111,8 +111,12 @@ class LiveSource(Source):
         return min(1.0, 1 - (self._edge_ns - time.monotonic_ns()) / self.window_ns)
 
     def stop(self) -> None:
-        """End the open window now; iteration yields it and finishes. Safe in a signal handler and from a thread."""
-        self._stop_ns = time.monotonic_ns()
+        """End the open window now; iteration yields it and finishes. Safe in a signal handler and from a thread.
+
+        The first call counts: who stops with every window from some point on must not put the end off each time.
+        """
+        if self._stop_ns is None:
+            self._stop_ns = time.monotonic_ns()
         self._loader.wake()
 
     def program_runs(self) -> dict[str, tuple[int, int]]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from observe import PATIENCE_S
 
 from schedtel import bcc_compiler, headers, tracepoints
 from schedtel.errors import CapabilityError
@@ -44,4 +45,4 @@ def _require():
 def in_private_mounts(script, **options):
     """Run a shell script in a mount namespace of its own: what it mounts is seen by nobody else."""
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S, **options)

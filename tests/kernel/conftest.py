@@ -40,11 +40,16 @@ def last_cpu():
 
 @pytest.fixture
 def start(workload):
-    """Start a workload; whatever still runs at the end of the test is killed, by its pid."""
+    """Start a workload; whatever still runs at the end of the test is killed, by its pid.
+
+    One that is ``gated`` begins when its standard input is closed.
+    """
     processes = []
 
-    def begin(mode, *arguments, cpu=None, **options):
+    def begin(mode, *arguments, cpu=None, gated=False, **options):
         environment = dict(os.environ) | ({"PIN": str(cpu)} if cpu is not None else {})
+        if gated:
+            environment, options = environment | {"GATED": ""}, options | {"stdin": subprocess.PIPE}
         command = [workload, mode, *map(str, arguments)]
         processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, **options))
         return processes[-1]
@@ -54,3 +59,5 @@ def start(workload):
         process.kill()
         process.wait()
         process.stdout.close()
+        if process.stdin:
+            process.stdin.close()

@@ -1,11 +1,11 @@
 """What tests need around them and must leave nothing of: cgroups, and commands that serve."""
 
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from observe import eventually
 
 
 @contextmanager
@@ -18,12 +18,15 @@ def made_cgroup(path: Path):
     try:
         yield path
     finally:
-        for _ in range(100):
-            try:
-                path.rmdir()
-                break
-            except OSError:
-                time.sleep(0.05)
+        eventually(lambda: _removed(path))
+
+
+def _removed(cgroup: Path) -> bool:
+    try:
+        cgroup.rmdir()
+    except OSError:  # somebody who was in it is still about to end
+        return False
+    return True
 
 
 @contextmanager

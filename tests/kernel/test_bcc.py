@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bcc_here import mounted_tracefs
-from observe import assert_buckets_outgrow_16_bits, collecting, judge
+from observe import (
+    PATIENCE_S,
+    assert_buckets_outgrow_16_bits,
+    await_edges,
+    collecting,
+    common_span,
+    eventually,
+    judge,
+    wait_for_state,
+)
+from surroundings import made_cgroup
 
 from schedtel import laws, procfs
 from schedtel.bcc_loader import BccLoader
@@ -31,7 +41,7 @@ def _tracefs():
 
 def wait_for(*processes):
     for process in processes:
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
 
 
 def both(work):
@@ -42,9 +52,9 @@ def both(work):
             collecting("100ms", backend="bcc") as bcc,
             collecting("100ms", backend="core") as core,
         ):
-            time.sleep(0.12)
+            await_edges(bcc, core)
             pids = work()
-            time.sleep(0.25)
+            await_edges(bcc, core)
         return bcc, core, pids
 
     return observe
@@ -91,7 +101,7 @@ def test_parity_with_core(start, last_cpu, work):
         assert tids == born_here(bcc, names)
         assert_same(bcc, core, tids)
 
-    judge(both(run), verdict)
+    judge(both(run), verdict, stamps=True)
 
 
 def test_the_laws_hold_with_bcc(start):
@@ -101,7 +111,7 @@ def test_the_laws_hold_with_bcc(start):
         return (collected,)
 
     def verdict(collected):
-        assert len(collected.windows) >= 4
+        assert len(collected.windows) >= 2
         for before, window in zip([None, *collected.windows], collected.windows, strict=False):
             assert [f for f in laws.check(window, before) if not f.holds] == []
         ended = [row for row in collected.rows(comm="schedtel-load") if row["completion_ns"]]
@@ -121,18 +131,21 @@ def test_what_a_tracepoint_does_not_say_is_null(start):
 
 def test_who_a_task_is_agrees_with_proc(start):
     """Of a task older than tracing, and of one born under it."""
-    early = start("spin", 60)  # and killed afterwards
+    early = start("spin", 600)  # and killed afterwards
+    wait_for_state(early.pid, "R", "schedtel-load")
     with collecting("200ms", backend="bcc") as collected:
         late = start("spin", 0.5)
         stat = {p.pid: Path(f"/proc/{p.pid}/stat").read_text().rsplit(")", 1)[1].split() for p in (early, late)}
         wait_for(late)
     tick_ns = 10**9 // os.sysconf("SC_CLK_TCK")
     for process in (early, late):
-        row = collected.rows(tid=process.pid)[0]
+        row = collected.rows(tid=process.pid)[-1]
         assert row["tgid"] == process.pid
         assert row["comm"] == "schedtel-load"
         assert row["uid"] == os.getuid()
-        assert (row["nice"], row["weight"], row["policy"]) == (0, 1024, 0)
+        assert (row["nice"], row["policy"]) == (os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))
+        if (row["nice"], row["policy"]) == (0, os.SCHED_OTHER):
+            assert row["weight"] == 1024
         assert not row["kernel_thread"]
         assert row["left_censored"] == (process is early)
         assert abs(row["start_boottime_ns"] - int(stat[process.pid][19]) * tick_ns) <= 2 * tick_ns
@@ -157,7 +170,7 @@ def test_more_lives_than_slots_fit_in_a_window(start):
             with collecting("2s", backend="bcc", max_tasks=threads + 1000) as collected:
                 for _ in range(6):
                     wait_for(start("storm", 200))
-                    time.sleep(0.15)
+                    time.sleep(0.15)  # nobody says that slots are free again
             if _threads() < threads + 100:  # nobody else has taken the slots
                 break
         return (collected,)
@@ -181,13 +194,19 @@ def test_a_reused_tid_is_another_task():
         pytest.skip("needs /proc/sys/kernel/ns_last_pid (CONFIG_CHECKPOINT_RESTORE)")
 
     def observe():
+        tids = []
+
+        def reused():
+            """Unless somebody else forked in between."""
+            tids.append(_start_as(last, 31_000))
+            return tids.count(tids[-1]) >= 10
+
         with collecting("100ms", backend="bcc") as collected:
-            tids = [_fork_as(last, 31_000) for _ in range(20)]
+            eventually(reused, every_s=0)
         return collected, tids
 
     def verdict(collected, tids):
-        reused = max(set(tids), key=tids.count)
-        assert tids.count(reused) >= 2, "somebody else forked each time"
+        reused = tids[-1]
         lives = [row for row in collected.rows(tid=reused) if row["completion_ns"]]
         assert len(lives) >= tids.count(reused), "or more: somebody else may have got it in between"
         assert all(row["total_cpu_ns"] <= row["tat_ns"] and row["rt_ns"] <= row["tat_ns"] for row in lives)
@@ -197,13 +216,11 @@ def test_a_reused_tid_is_another_task():
     judge(observe, verdict)
 
 
-def _fork_as(last, tid):
+def _start_as(last, tid):
     last.write_text(str(tid - 1))
-    pid = os.fork()
-    if pid == 0:
-        os._exit(sum(range(1000)) & 0)
-    os.waitpid(pid, 0)
-    return pid
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
 
 
 NAPS = "sleep 0.1; sleep 0.1"
@@ -224,36 +241,30 @@ def test_a_filter_selects_the_task_itself_and_keeps_the_totals(start, options, c
 
     def observe():
         with collecting("100ms", backend="bcc", **options) as few, collecting("100ms", backend="core") as everything:
-            time.sleep(0.12)
+            await_edges(few, everything)
             work()
-            time.sleep(0.25)
+            await_edges(few, everything)
         return few, everything
 
     def verdict(few, everything):
         named = [row for row in few.rows() if row["tid"]]
         assert {row[column] for row in named} == {value}
-        spans = {(w.start_ns, w.end_ns) for w in few.windows} & {(w.start_ns, w.end_ns) for w in everything.windows}
+        windows = common_span(few, everything)
         for name in ("wakeups", "voluntary_switches", "bursts"):
-            ours, all_of_it = (_sum_within(c, spans, name) for c in (few, everything))
+            ours, all_of_it = (sum(int(np.sum(w.tasks[name].to_numpy())) for w in of_one) for of_one in windows)
             assert abs(ours - all_of_it) <= max(4, 0.01 * all_of_it), name
 
     judge(observe, verdict)
 
 
-def _sum_within(collected, spans, column):
-    windows = [w for w in collected.windows if (w.start_ns, w.end_ns) in spans]
-    return sum(int(np.sum(w.tasks[column].to_numpy())) for w in windows)
-
-
 def test_a_process_filter_takes_its_threads_and_descendants(start):
     """A shell and what it forks, alive at attach or born later; nothing else."""
     family = "for i in 1 2 3; do sh -c 'sleep 0.02; true'; done"
-    script = f"sleep 5 & echo $!; read go; {family}; kill $!; wait; echo done; read stop"
+    script = f"sleep 600 & echo $!; read go; {family}; kill $!; wait; echo done; read stop"
     shell = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     early = int(shell.stdout.readline())
     try:
         with collecting("100ms", backend="bcc", pid=shell.pid) as filtered:
-            time.sleep(0.3)
             shell.stdin.write("go\n")
             shell.stdin.flush()
             assert shell.stdout.readline() == "done\n"
@@ -268,33 +279,14 @@ def test_a_process_filter_takes_its_threads_and_descendants(start):
 
 
 def test_a_cgroup_filter_takes_the_whole_subtree(start):
-    root = cgroup_root() / f"schedtel-bcc-{os.getpid()}"
-    child = root / "child"
-    try:
-        child.mkdir(parents=True)
-    except OSError as error:
-        pytest.skip(f"needs a writable cgroup v2 hierarchy: {error}")
-    try:
+    with made_cgroup(cgroup_root() / f"schedtel-bcc-{os.getpid()}") as root, made_cgroup(root / "child") as child:
         with collecting("200ms", backend="bcc", cgroup=str(root)) as filtered:
             done = subprocess.run(["sh", "-c", f"echo $$ > {child}/cgroup.procs; sleep 0.05; true"], check=False)
             wait_for(start("storm", 20))
         assert done.returncode == 0
-    finally:
-        for directory in (child, root):
-            _remove(directory)
     named = [row for row in filtered.rows() if row["tid"]]
     assert "sleep" in {row["comm"] for row in named} <= {"sh", "sleep"}
     assert {row["cgroup"] for row in named} <= {f"/{root.name}/child", None}
-
-
-def _remove(directory):
-    for _ in range(100):
-        try:
-            directory.rmdir()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
 
 
 @pytest.mark.parametrize("number", [0, 63, 1 << 21])

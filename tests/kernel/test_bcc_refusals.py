@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from bcc_here import in_private_mounts, mounted_tracefs
+from observe import PATIENCE_S
 
 from schedtel.loader import missing_capabilities
 
@@ -33,7 +34,7 @@ def _private_mounts(_tracefs):
 def run(*options, under=(), **environment):
     command = [*under, *SCHEDTEL, *options]
     return subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=60, env=os.environ | environment
+        command, check=False, capture_output=True, text=True, timeout=PATIENCE_S, env=os.environ | environment
     )
 
 

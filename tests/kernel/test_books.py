@@ -2,7 +2,8 @@
 
 CPU time and wait are compared as a sum as well as apart. The kernel draws the line between the two at the wakeup
 (it skips the clock update of the switch that follows: RQCF_REQ_SKIP, wakeup_preempt() in kernel/sched/core.c), we draw
-it at the switch; only tasks that rarely wake can be compared apart within the bound.
+it at the switch; only tasks that rarely wake can be compared apart within the bound. What a hypervisor took while a
+task was on the CPU is in our CPU time, and not in the kernel's (update_rq_clock_task(), ibid.); judge() is told so.
 """
 
 import os
@@ -30,8 +31,8 @@ def stopped(start, last_cpu):
 
     def observe(hogs, nappers=0):
         with collecting("200ms") as collected:
-            processes = [start("hog", 1.2, cpu=last_cpu) for _ in range(hogs)]
-            processes += [start("napper", 1.2, cpu=last_cpu) for _ in range(nappers)]
+            processes = [start("hog", 1.5, cpu=last_cpu) for _ in range(hogs)]
+            processes += [start("napper", 1.5, cpu=last_cpu) for _ in range(nappers)]
             for process in processes:
                 wait_stopped(process)
             books = {process.pid: Books.of(process.pid) for process in processes}
@@ -44,17 +45,16 @@ def test_cpu_time_and_wait_of_hogs_agree_with_schedstat(stopped):
     def verdict(collected, books):
         for pid, told in books.items():
             switches = told.voluntary_switches + told.involuntary_switches
-            assert told.cpu_ns > 200_000_000
-            assert told.wait_ns > 200_000_000
+            assert min(told.cpu_ns, told.wait_ns) > 100_000_000, "1 % of it is more than the 1 ms that is allowed"
             for column, kernel_ns in (("cpu_ns", told.cpu_ns), ("wait_ns", told.wait_ns)):
                 assert abs(collected.sum(column, tid=pid) - kernel_ns) <= bound_ns(kernel_ns, switches), column
 
-    judge(lambda: stopped(hogs=3), verdict)
+    judge(lambda: stopped(hogs=3), verdict, stamps=True)
 
 
 def test_cpu_time_and_wait_together_agree_for_hogs_and_sleepers(stopped):
     def verdict(collected, books):
-        assert sum(told.voluntary_switches for told in books.values()) > 300
+        assert sum(told.voluntary_switches for told in books.values()) > 100
         for pid, told in books.items():
             switches = told.voluntary_switches + told.involuntary_switches
             kernel_ns = told.cpu_ns + told.wait_ns
@@ -62,7 +62,7 @@ def test_cpu_time_and_wait_together_agree_for_hogs_and_sleepers(stopped):
             assert abs(ours - kernel_ns) <= bound_ns(kernel_ns, switches) + WAKEUP_NS * told.voluntary_switches
             assert abs(collected.sum("cpu_ns", tid=pid) - told.cpu_ns) <= bound_ns(told.cpu_ns, 0) + SPLIT_NS * switches
 
-    judge(lambda: stopped(hogs=2, nappers=3), verdict)
+    judge(lambda: stopped(hogs=2, nappers=3), verdict, stamps=True)
 
 
 def test_switch_counts_agree_with_status(stopped):
@@ -90,11 +90,11 @@ def test_a_childs_cpu_time_agrees_with_its_rusage(start, last_cpu):
         told = (usage.ru_utime + usage.ru_stime) * 1e9
         (last,) = [row for row in collected.rows(tid=process.pid) if row["completion_ns"] is not None]
         switches = usage.ru_nvcsw + usage.ru_nivcsw
-        assert told > 300_000_000
+        assert told > 100_000_000
         assert abs(last["total_cpu_ns"] - told) <= bound_ns(told, switches) + SPLIT_NS * switches
         assert last["total_cpu_ns"] == collected.sum("cpu_ns", tid=process.pid)
 
-    judge(observe, verdict)
+    judge(observe, verdict, stamps=True)
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
@@ -116,9 +116,9 @@ def test_death_by_signal_is_minus_the_signal(number):
     assert row["exit_code"] == -number
 
 
-def test_waiting_behind_hogs_is_preempt_wait_and_not_wakeup_wait(start):
+def test_waiting_behind_hogs_is_preempt_wait_and_not_wakeup_wait(start, last_cpu):
     with collecting("200ms") as collected:
-        processes = [start("spin", 1.0, cpu=0) for _ in range(2)]
+        processes = [start("spin", 2.0, cpu=last_cpu) for _ in range(2)]
         assert [p.wait() for p in processes] == [0, 0]
     for process in processes:
         assert collected.sum("preempt_wait_ns", tid=process.pid) > 10 * collected.sum("wakeup_wait_ns", tid=process.pid)

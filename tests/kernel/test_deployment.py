@@ -14,6 +14,8 @@ from pathlib import Path
 import probe
 import pytest
 import sandbox
+from observe import PATIENCE_S, eventually
+from surroundings import made_cgroup
 
 import schedtel
 from schedtel.filters import cgroup_root, is_whole
@@ -69,7 +71,7 @@ def systemd(place):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as waiting:
         waiting.bind(str(place / "notify"))
         (place / "notify").chmod(0o777)
-        waiting.settimeout(60)
+        waiting.settimeout(PATIENCE_S)
         yield waiting
 
 
@@ -90,7 +92,7 @@ def environment(systemd):
 @pytest.mark.parametrize("name", UNITS)
 def test_the_sandbox_of_a_unit_refuses_what_it_says(service, name):
     process = service(name, sys.executable, probe.__file__, str(cgroup_root()), stdout=subprocess.PIPE)
-    found = json.loads(process.communicate(timeout=60)[0])
+    found = json.loads(process.communicate(timeout=PATIENCE_S)[0])
     assert found["who"] == {
         "capabilities": [probe.TWO_CAPABILITIES] * 3,
         "user": sandbox.DYNAMIC_USER,
@@ -112,24 +114,24 @@ def test_the_service_that_serves_needs_no_more_than_its_unit_allows(service, sys
     assert os.stat(service.directory / "socket").st_mode & 0o777 == 0o600
     process.send_signal(signal.SIGTERM)
     assert systemd.recv(100) == b"STOPPING=1"
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert not (service.directory / "socket").exists()
+
+
+def runs_in(directory):
+    return {path.parent.name for path in directory.glob("summary/**/part-*.parquet")}
 
 
 def test_the_service_that_records_adds_a_run_with_every_start(service, systemd):
     words = words_of("record", service.directory)
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+    for started, number in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGTERM), 1):
         process = service("record", *words, env=environment(systemd), stderr=subprocess.PIPE)
         assert systemd.recv(100) == b"READY=1", process.stderr.read()
-        seen = len(list(service.directory.glob("summary/**/part-*.parquet")))
-        while len(list(service.directory.glob("summary/**/part-*.parquet"))) == seen:
-            assert process.poll() is None
+        eventually(lambda wanted=started: len(runs_in(service.directory)) == wanted)
         process.send_signal(number)
-        assert process.wait(20) == (0 if number == signal.SIGTERM else -number)
+        assert process.wait(PATIENCE_S) == (0 if number == signal.SIGTERM else -number)
         if number == signal.SIGTERM:
             assert systemd.recv(100) == b"STOPPING=1"
-    runs = {path.parent.name for path in service.directory.glob("summary/**/part-*.parquet")}
-    assert len(runs) == 3
     assert len(list(schedtel.read(service.directory))) >= 3
     assert {path.stat().st_mode & 0o077 for path in service.directory.rglob("*")} == {0}
 
@@ -145,18 +147,15 @@ def cgroup():
     root = cgroup_root()
     if not is_whole(root) or not os.access(root, os.W_OK):
         pytest.skip("needs a cgroup v2 hierarchy to make a cgroup in")
-    path = root / f"schedtel-{os.getpid()}" / ".hidden"
-    path.mkdir(parents=True)
-    yield path
-    path.rmdir()
-    path.parent.rmdir()
+    with made_cgroup(root / f"schedtel-{os.getpid()}") as parent, made_cgroup(parent / ".hidden") as path:
+        yield path
 
 
 def inside(cgroup, namespaces, mounts, *command):
     """Run a command in a cgroup and in namespaces, as a container's runtime would."""
     script = f'echo $$ > {cgroup}/cgroup.procs && exec unshare --mount {namespaces} sh -c \'{mounts} "$@"\' sh "$@"'
     result = subprocess.run(
-        ["sh", "-c", script, "sh", *command], capture_output=True, text=True, check=False, timeout=60
+        ["sh", "-c", script, "sh", *command], capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
     if "unshare" in result.stderr:
         pytest.skip(f"needs namespaces: {result.stderr.strip()}")

@@ -2,12 +2,12 @@
 
 import os
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 from bcc_here import mounted_tracefs
-from observe import collecting, judge
+from observe import PATIENCE_S, collecting, common_span, eventually, judge
 from surroundings import made_cgroup
 
 from schedtel import layout, tables
@@ -33,20 +33,24 @@ def traceable(backend):
     return mounted_tracefs() if backend == "bcc" else nullcontext()
 
 
-def rivals(start, cpu, cgroups, seconds):
-    """A hog in each cgroup, all on one CPU, until they have ended; the processes."""
-    hogs = [start("spin", seconds, cpu=cpu) for _ in cgroups]
+@contextmanager
+def rivals(start, cpu, cgroups):
+    """A hog in each cgroup, all on one CPU, of which each waits to be let go; the processes. Killed in the end."""
+    hogs = [start("spin", 600, cpu=cpu, gated=True) for _ in cgroups]
     for hog, cgroup in zip(hogs, cgroups, strict=True):
         (cgroup / "cgroup.procs").write_text(str(hog.pid))
+        with suppress(PermissionError):  # that it is the other one they lose their CPU to, whatever else runs here
+            os.setpriority(os.PRIO_PROCESS, hog.pid, -20)
+    yield hogs
     for hog in hogs:
-        assert hog.wait(timeout=30) == 0
-    return hogs
+        hog.kill()
+        hog.wait()
 
 
-def pairs_of(collected):
-    """(victim, preemptor) → count and wait, over all windows."""
+def pairs_of(windows):
+    """(victim, preemptor) → count and wait, over these windows."""
     found = {}
-    for window in collected.windows:
+    for window in windows:
         for row in window.preemptions.to_pylist():
             count, wait = found.get((row["victim"], row["preemptor"]), (0, 0))
             found[row["victim"], row["preemptor"]] = (count + row["count"], wait + row["wait_ns"])
@@ -68,73 +72,87 @@ def test_two_cgroups_on_one_cpu_preempt_each_other(start, last_cpu, two_cgroups,
 
     def observe():
         with traceable(backend), collecting("200ms", backend=backend) as collected:
-            time.sleep(0.1)
-            hogs = rivals(start, last_cpu, two_cgroups, 1.0)
-            time.sleep(0.3)
-        return collected, hogs
+            with rivals(start, last_cpu, two_cgroups) as hogs:
+                collected.await_windows(2)  # bcc learns where they are in the next one
+                since, begun_ns = len(collected.windows), time.monotonic_ns()
+                for hog in hogs:
+                    hog.stdin.close()
+                collected.await_windows(4)
+                eventually(lambda: all(preempted(collected.windows[since:], pair) > 20 for pair in ((a, b), (b, a))))
+            ran_ns = time.monotonic_ns() - begun_ns
+        return collected, hogs, since, ran_ns
 
-    def verdict(collected, hogs):
+    def verdict(collected, hogs, since, ran_ns):
         for window in collected.windows:
             assert_adds_up(window)
-        pairs = pairs_of(collected)
-        for victim, preemptor, hog in ((a, b, hogs[0]), (b, a, hogs[1])):
-            count, wait = pairs[victim, preemptor]
-            assert count > 20
-            # Each had half of the CPU at best, and the other one the rest.
-            assert 0.2e9 < wait < 1.1e9
+        pairs = pairs_of(collected.windows[since:])
+        for victim, hog in zip((a, b), hogs, strict=True):
             lost = [figures for pair, figures in pairs.items() if pair[0] == victim]
-            # Before it was moved, the hog may have been preempted too; bcc learns of the move in the next window.
-            missing = collected.sum("involuntary_switches", tid=hog.pid) - sum(n for n, _ in lost)
-            assert -1 <= missing <= (10 if backend == "core" else 60)
-            assert sum(wait for _, wait in lost) <= collected.sum("preempt_wait_ns", tid=hog.pid)
+            rows = [row for row in collected.rows(tid=hog.pid) if row["window_id"] > since]
+            told = {name: sum(row[name] for row in rows) for name in ("involuntary_switches", "preempt_wait_ns")}
+            # Of the last one, when it was killed, the wait may not have ended.
+            assert 0 <= told["involuntary_switches"] - sum(count for count, _ in lost) <= 1
+            assert 0.2 * ran_ns < sum(wait for _, wait in lost) <= told["preempt_wait_ns"] < ran_ns
 
     judge(observe, verdict)
+
+
+def preempted(windows, pair):
+    """How often this victim lost its CPU to this preemptor."""
+    return pairs_of(windows).get(pair, (0, 0))[0]
 
 
 def test_a_filter_names_its_victims_and_keeps_the_totals(start, last_cpu, two_cgroups):
     a, b = (f"/{cgroup.name}" for cgroup in two_cgroups)
 
     def observe():
-        with collecting("100ms", cgroup=a) as filtered, collecting("100ms") as everything:
-            rivals(start, last_cpu, two_cgroups, 0.6)
-            time.sleep(0.2)
+        with (
+            collecting("100ms", cgroup=a) as filtered,
+            collecting("100ms") as everything,
+            rivals(start, last_cpu, two_cgroups) as hogs,
+        ):
+            for hog in hogs:
+                hog.stdin.close()
+            for pair in ((a, b), (b, a)):
+                eventually(lambda pair=pair: preempted(everything.windows, pair) > 20)
+            filtered.await_windows(3)
+            everything.await_windows(1)
         return filtered, everything
 
     def verdict(filtered, everything):
         for window in filtered.windows:
             assert_adds_up(window, filtered=True)
-        assert {victim for victim, _ in pairs_of(filtered)} == {a, tables.OTHER_COMM}
-        assert {(a, b), (b, a)} <= set(pairs_of(everything))
-        unfiltered = {(w.start_ns, w.end_ns): w for w in everything.windows}
-        common = [
-            (w, unfiltered[w.start_ns, w.end_ns]) for w in filtered.windows if (w.start_ns, w.end_ns) in unfiltered
-        ]
-        assert common, "no window in common"
-        for ours, whole in common[1:]:  # what was preempted before tracing began has no sample
-            theirs = tables.column(whole.preemptions, "count").sum()
-            assert abs(int(tables.column(ours.preemptions, "count").sum()) - int(theirs)) <= 2
+        assert {victim for victim, _ in pairs_of(filtered.windows)} == {a, tables.OTHER_COMM}
+        ours, theirs = (
+            sum(int(tables.column(window.preemptions, "count").sum()) for window in windows)
+            for windows in common_span(filtered, everything)
+        )
+        assert ours > 20
+        # What was preempted before tracing began has no sample, which is at most one of each CPU.
+        assert abs(ours - theirs) <= 2 + os.cpu_count()
 
     judge(observe, verdict)
 
 
 def test_more_pairs_than_a_table_has_room_for_are_folded_and_counted(start, last_cpu):
     """Two tasks give way to each other, each time under another name. (bcc reads a name once in a window.)"""
-    with collecting("10s", backend="core", preemptions="comm") as collected:
-        assert start("rename", 3000, cpu=last_cpu).wait(timeout=30) == 0
+    with collecting("24h", backend="core", preemptions="comm") as collected:
+        assert start("rename", 3000, cpu=last_cpu).wait(timeout=PATIENCE_S) == 0
     for window in collected.windows:
         assert_adds_up(window)
-    pairs = pairs_of(collected)
+    pairs = pairs_of(collected.windows)
     assert pairs[tables.OTHER_COMM, tables.OTHER_COMM][0] > 1000
     named = [pair for pair in pairs if all(name.startswith("name-") for name in pair)]
-    assert 100 < len(named) <= 2 * layout.PREEMPTION_PAIRS
+    assert len(pairs) > 100, "whoever else ran there has taken places too"
+    assert 0 < len(named) <= 2 * layout.PREEMPTION_PAIRS
 
 
 def test_off_tells_nothing(start, last_cpu):
     with collecting("200ms", preemptions="off") as collected:
         for hog in [start("spin", 0.3, cpu=last_cpu) for _ in range(2)]:
-            hog.wait(timeout=30)
+            hog.wait(timeout=PATIENCE_S)
     assert collected.total("involuntary_switches") > 0
-    assert pairs_of(collected) == {}
+    assert pairs_of(collected.windows) == {}
 
 
 def limit(cgroup: Path, share: float) -> None:
@@ -148,27 +166,38 @@ def limit(cgroup: Path, share: float) -> None:
         pytest.skip("needs a cgroup hierarchy with the cpu controller enabled, and bandwidth limits in the kernel")
 
 
+def throttled(cgroup):
+    """The kernel's own books: for how many ns (version 2 counts microseconds), and in how many periods."""
+    stat = dict(line.split() for line in (cgroup / "cpu.stat").read_text().splitlines())
+    ns = int(stat.get("throttled_time", 1000 * int(stat.get("throttled_usec", 0))))
+    return ns, int(stat["nr_throttled"])
+
+
+def throttled_in_rows(collected, cgroup):
+    rows = [row for window in collected.windows for row in window.throttled.to_pylist()]
+    mine = [row for row in rows if row["cgroup"] == f"/{cgroup.name}"]
+    return tuple(sum(row[name] for row in mine) for name in ("throttled_ns", "throttled_periods"))
+
+
 def test_a_throttled_cgroup_is_named_with_the_time_the_kernel_counts(start, last_cpu):
-    """A fifth of a CPU for a hog that wants all of it."""
+    """A twentieth of a CPU for a hog that wants all of it."""
     root = cpu_hierarchy()
     if root is None:
         pytest.skip("needs a cgroup hierarchy with the cpu controller")
     with made_cgroup(Path(root) / f"schedtel-{os.getpid()}-limited") as limited:
-        limit(limited, 0.2)
+        limit(limited, 0.05)
         with collecting("500ms") as collected:
-            hog = start("spin", 1.5, cpu=last_cpu)
+            hog = start("spin", 600, cpu=last_cpu)
             (limited / "cgroup.procs").write_text(str(hog.pid))
-            assert hog.wait(timeout=30) == 0
-            stat = dict(line.split() for line in (limited / "cpu.stat").read_text().splitlines())
-            time.sleep(1.2)  # a limit that is new is looked for once a second
-        told = int(stat.get("throttled_time", 1000 * int(stat.get("throttled_usec", 0))))
-        rows = [row for window in collected.windows for row in window.throttled.to_pylist()]
-        mine = [row for row in rows if row["cgroup"] == f"/{limited.name}"]
-        assert told > 300_000_000
-        assert sum(row["throttled_ns"] for row in mine) == told
-        assert sum(row["throttled_periods"] for row in mine) == int(stat["nr_throttled"])
+            eventually(lambda: throttled(limited)[0] > 1_000_000_000)
+            hog.kill()
+            hog.wait()
+            # A limit that is new is looked for once a second.
+            eventually(lambda: throttled_in_rows(collected, limited) == throttled(limited))
+        told, _ = throttled(limited)
+        assert throttled_in_rows(collected, limited) == throttled(limited)
         for window in collected.windows:
-            throttled = sum(row["throttled_ns"] for row in window.throttled.to_pylist())
-            assert throttled == window.summary["throttled_ns"][0].as_py()
+            by_cgroup = sum(row["throttled_ns"] for row in window.throttled.to_pylist())
+            assert by_cgroup == window.summary["throttled_ns"][0].as_py()
         # It was runnable all the while: to the scheduler, and so to us, it had lost its CPU.
         assert collected.sum("preempt_wait_ns", tid=hog.pid) > 0.8 * told

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import pyarrow.flight as fl
 import pytest
+from observe import PATIENCE_S, eventually, wait_stopped
 from surroundings import announced
 
 import schedtel
@@ -59,18 +60,27 @@ def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start)
         "    assert source.windows_missed == 0\n"
     )
     token = os.urandom(16).hex()
-    with schedtel.live("100ms", count=12) as source, schedtel.serve(source, LOOPBACK, token=token) as server:
+    with (
+        schedtel.live("100ms") as source,
+        schedtel.serve(source, LOOPBACK, token=token, history=10 * PATIENCE_S) as server,
+    ):
         # Nobody may not enter the directories of this environment: the interpreter gets its paths before it changes.
         command = [sys.executable, "-c", _as_nobody(program), server.uri]
         environment = {**os.environ, "SCHEDTEL_TOKEN": token}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as reader:
-            start("storm", 200)
-            published = []
-            server.run(published.append)
-            out, _ = reader.communicate(timeout=30)
+            storm, published = start("storm", 200), []
+
+            def publish(window):
+                """From the moment when all is there, stop; also with the window that this ends."""
+                published.append(window)
+                if len(published) >= 12 and storm.poll() is not None and server.members.present():
+                    source.stop()
+
+            server.run(publish)
+            out, _ = reader.communicate(timeout=PATIENCE_S)
     assert reader.returncode == 0
     assert [json.loads(line) for line in out.splitlines()] == [numbers(window) for window in published]
-    assert len(published) == 12
+    assert storm.returncode == 0
     assert sum(window.metrics.tat.count for window in published) >= 200
 
 
@@ -88,7 +98,7 @@ def test_the_command_of_another_user_may_read_and_may_not_load(serving, tmp_path
         pytest.skip("needs an environment that other users may enter (nobody cannot run this Python)")
     _, uri = serving()
     command = [*NOBODY, *COMMAND, "subscribe", uri, "-n", "3", "--format", "ndjson"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 3
     denied = subprocess.run([*NOBODY, *COMMAND, "live", "-n", "1"], capture_output=True, text=True, check=False)
@@ -102,6 +112,7 @@ def test_a_suspended_collector_is_one_long_window_and_no_gap(serving):
         stream = iter(source)
         windows = [next(stream) for _ in range(3)]
         process.send_signal(signal.SIGSTOP)
+        wait_stopped(process)
         time.sleep(1.3)
         process.send_signal(signal.SIGCONT)
         windows += [next(stream) for _ in range(12)]
@@ -142,13 +153,12 @@ def test_told_to_stop_it_publishes_the_open_window_and_leaves_although_somebody_
     with schedtel.subscribe(uri) as source:
         stream = iter(source)
         next(stream)
-        begin = time.monotonic()
+        told_ns = time.monotonic_ns()
         process.send_signal(number)
-        last = [window.window_id for window in stream]
-        assert last
+        last = list(stream)
+        assert last[-1].end_ns >= told_ns
         assert source.ended == "stop"
-    assert process.wait(20) == 0
-    assert time.monotonic() - begin < 10
+    assert process.wait(PATIENCE_S) == 0
     idle.close()
 
 
@@ -170,7 +180,7 @@ class Witness:
     def verdict(self):
         """Leave; every window must have come, tile, and keep the laws."""
         self._source.stop()
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert self._error is None
         assert self._source.windows_missed == 0
         assert_tiling(self.windows)
@@ -191,15 +201,12 @@ def held(process):
     return len(os.listdir(f"/proc/{process.pid}/fd")), int(status["Threads"]), int(status["VmRSS"].split()[0])
 
 
-def eventually(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+#: How many windows a server remembers: who reads may be kept from it for two seconds; and it is full soon.
+HISTORY = "20"
 
 
 def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_nothing(serving):
-    process, uri = serving("--history", "5")  # a longer one would still be filling up
+    process, uri = serving("--history", HISTORY)
 
     def visit(number):
         """In turn: two windows and goodbye, gone in the middle of a batch, gone before the first one."""
@@ -214,14 +221,13 @@ def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_noth
     witness = Witness(uri)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(visit, range(50)))  # what gRPC makes once
-        time.sleep(1)
+        eventually(lambda: len(witness.windows) > int(HISTORY))
         before = held(process)
         list(pool.map(visit, range(1000)))
     eventually(lambda: held(process)[0] <= before[0] + 4)
     eventually(lambda: held(process)[1] <= before[1] + 4)
     assert held(process)[2] <= before[2] + 30_000
     witness.verdict()
-    assert len(witness.windows) > 20
 
 
 # ---- what strangers send ----
@@ -272,7 +278,7 @@ STRANGE = {
 
 def assert_answered(port, said, part):
     """That a sound call, made in the same way, gets an answer with this in it: here, the schema of the windows."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as stranger:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as stranger:
         stranger.sendall(said)
         got = b""
         while part not in got:
@@ -282,9 +288,9 @@ def assert_answered(port, said, part):
 
 def test_whatever_strangers_send_the_windows_go_on(serving, tmp_path):
     """A hundred connections of each kind, half of which hang up, and the others never say another word."""
-    process, uri = serving("-v", "--history", "5")
+    process, uri = serving("-v", "--history", HISTORY)
     witness, port = Witness(uri), int(uri.rpartition(":")[2])
-    eventually(lambda: len(witness.windows) > 2)
+    eventually(lambda: len(witness.windows) > int(HISTORY))
     assert_answered(port, call(DO_GET, b"\n\x02{}"), b"windows_missed")
     before, silent = held(process), []
     for said in STRANGE.values():
@@ -306,7 +312,7 @@ def test_whatever_strangers_send_the_windows_go_on(serving, tmp_path):
     witness.verdict()
     process.send_signal(signal.SIGTERM)
     said = process.stderr.read()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith("served ")
 
@@ -318,7 +324,7 @@ def test_a_peer_whose_network_is_gone_is_given_up(tmp_path):
         "from schedtel.flight import sockets\n"
         "sockets._GONE_AFTER_S, sockets._PROBE_EVERY_S = 4, 1\n"
         "def wait(condition):\n"
-        "    end = time.monotonic() + 30\n"
+        "    end = time.monotonic() + 60\n"
         "    while not condition():\n"
         "        assert time.monotonic() < end, 'it did not happen'\n"
         "        time.sleep(0.05)\n"
@@ -346,11 +352,11 @@ def test_a_peer_whose_network_is_gone_is_given_up(tmp_path):
     if os.geteuid() or not all(map(shutil.which, ("unshare", "ip"))):
         pytest.skip("needs root, unshare and ip to switch a network off (apt install iproute2)")
     command = ["unshare", "--net", sys.executable, "-c", program]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE_S, check=False)
     assert result.returncode == 0, result.stderr
     seconds, windows = map(float, result.stdout.split())
-    assert 2 < seconds < 20, "at once would be a FIN, and a minute the setting that was not taken"
-    assert windows > 10 * seconds / 2, "and meanwhile windows went on"
+    assert 2 < seconds < 50, "at once would be a FIN, and a minute the setting that was not taken"
+    assert windows > seconds, "and meanwhile windows went on: ten a second, and fewer where a collector is held up"
 
 
 # ---- again ----
@@ -361,7 +367,7 @@ def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_on
     first, uri = serving("--listen", socket_uri)
     assert uri == socket_uri
     command = [*COMMAND, "serve", "-w", "100ms", "--listen", socket_uri]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert second.returncode == 2
     assert "somebody serves there already" in second.stderr
     assert len(second.stderr.splitlines()) == 1
@@ -376,7 +382,7 @@ def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_on
         serving("--listen", socket_uri)
         eventually(lambda: len(list((tmp_path / "fleet").glob("summary/*/*/run=*"))) == 2)
         collect.send_signal(signal.SIGTERM)
-        assert collect.wait(20) == 0
+        assert collect.wait(PATIENCE_S) == 0
     finally:
         collect.kill()
         collect.wait()
@@ -388,4 +394,4 @@ def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_on
 
 def test_serve_passes_the_exit_status_of_its_command_on():
     command = [*COMMAND, "serve", "-q", "-w", "100ms", "--listen", "grpc://127.0.0.1:0", "--", "sh", "-c", "exit 7"]
-    assert subprocess.run(command, timeout=60, check=False).returncode == 7
+    assert subprocess.run(command, timeout=PATIENCE_S, check=False).returncode == 7

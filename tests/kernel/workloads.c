@@ -1,6 +1,6 @@
 /*
  * What the kernel tests make happen. One program, one word to choose: each mode does one thing exactly, and prints
- * the ids of what it made where the test cannot know them.
+ * the ids of what it made where the test cannot know them. PIN is the CPU to stay on; GATED ones begin when let go.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -52,7 +52,19 @@ static void pin(int cpu)
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	if (sched_setaffinity(0, sizeof(set), &set)) {
+		perror("workloads: cannot pin");
+		exit(2);
+	}
+}
+
+/* Until whoever started us closes our standard input. */
+static void wait_to_be_let_go(void)
+{
+	char byte;
+
+	while (read(0, &byte, 1) > 0)
+		;
 }
 
 /* hog SECONDS: burn CPU, then stop, so that the books can be read. */
@@ -97,6 +109,7 @@ static int pingpong(int rounds)
 	if (pipe(there) || pipe(back))
 		return 1;
 	if (fork() == 0) {
+		close(there[1]); /* else it would not see its parent's end */
 		for (int i = 0; i < rounds; i++)
 			if (read(there[0], &byte, 1) != 1 || write(back[1], &byte, 1) != 1)
 				_exit(1);
@@ -143,17 +156,16 @@ static void *outliving_thread(void *unused)
 {
 	printf("%d\n", gettid_());
 	fflush(stdout);
-	nap(0.5);
+	wait_to_be_let_go();
 	return unused;
 }
 
-/* leader: the group's leader exits half a second before its thread. */
+/* leader: the group's leader exits, and its thread not before it is let go. */
 static int leader_exits_first(void)
 {
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, outliving_thread, NULL);
-	nap(0.05);
 	pthread_exit(NULL);
 }
 
@@ -243,6 +255,8 @@ int main(int argc, char **argv)
 	own_name = argv[0];
 	if (getenv("PIN"))
 		pin(atoi(getenv("PIN")));
+	if (getenv("GATED"))
+		wait_to_be_let_go();
 	if (!strcmp(mode, "hog"))
 		return hog(number);
 	if (!strcmp(mode, "spin"))

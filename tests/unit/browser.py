@@ -51,7 +51,7 @@ def found() -> str | None:
 class Browser:
     """One page of a headless browser. ``problems`` collects what its console complains about."""
 
-    def __init__(self, profile, patience: float = 20.0) -> None:
+    def __init__(self, profile, patience: float = 60.0) -> None:
         self._patience, self._number, self._rest, self._events = patience, 0, b"", []
         self.problems: list[str] = []
         (read_commands, self._write), (self._read, write_answers) = _high_pipe(), _high_pipe()

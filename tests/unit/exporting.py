@@ -3,7 +3,6 @@
 import gzip
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.parse
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from serving import eventually
+from serving import PATIENCE_S, eventually, unused_port
 
 from schedtel.arrow import fixed_list
 from schedtel.export.totals import Totals
@@ -95,7 +94,7 @@ def scrape(totals):
 def get(url, **headers):
     """A GET: status and body."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -174,15 +173,13 @@ def binary(name):
 
 
 class Prometheus:
-    """A real Prometheus that scrapes one target several times a second."""
+    """A real Prometheus that scrapes one target twice a second."""
 
-    def __init__(self, folder, target, authorization=""):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+    def __init__(self, folder, port, target, authorization=""):
         self.url = f"http://127.0.0.1:{port}"
         config = folder / "prometheus.yml"
         job = f'{{job_name: schedtel, static_configs: [{{targets: ["{target}"]}}]{authorization}}}'
-        config.write_text(f"global: {{scrape_interval: 250ms, scrape_timeout: 250ms}}\nscrape_configs: [{job}]\n")
+        config.write_text(f"global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs: [{job}]\n")
         command = [binary("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
         with open(folder / "log", "w") as log:
@@ -214,14 +211,15 @@ class Prometheus:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE_S)
 
 
 @contextmanager
 def prometheus(folder, target, **options):
-    server = Prometheus(folder, target, **options)
-    try:
-        eventually(server.ready, 60)
-        yield server
-    finally:
-        server.close()
+    with unused_port() as port:
+        server = Prometheus(folder, port, target, **options)
+        try:
+            eventually(server.ready)
+            yield server
+        finally:
+            server.close()

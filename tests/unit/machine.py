@@ -24,7 +24,7 @@ from schedtel.rows import Rows
 IDLE = -1
 FIRST_TID = 100
 _MOST_RECORDS = 4096
-_PATIENCE_S = 10
+_PATIENCE_S = 60
 _MEANWHILE = ctypes.CFUNCTYPE(None)
 
 _SIGNATURES = {

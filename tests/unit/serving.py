@@ -4,6 +4,7 @@ import datetime as dt
 import ipaddress
 import os
 import queue
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import schedtel
 from schedtel.schema import ARROW
 
 TOKEN = "0123456789abcdef-of-the-tests"
+#: How long to wait for what a machine that is not hung will do; no test is faster for a shorter one.
+PATIENCE_S = 60
 TABLES = tuple(ARROW)
 
 
@@ -51,7 +54,7 @@ class Reader:
             self.error = error
 
     def join(self):
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         return self
 
@@ -66,13 +69,25 @@ def served(uri="grpc://127.0.0.1:0", **terms):
         server.source = source
         yield server
         source.end()
-        pump.join(20)
+        pump.join(PATIENCE_S)
         assert not pump.is_alive()
 
 
-def eventually(condition, seconds=10):
+@contextmanager
+def unused_port():
+    """A port of 127.0.0.1 where nobody listens, and that nobody else is given; a server of ours may listen on it.
+
+    Bound and not listening: who connects is refused, and both ends may have SO_REUSEADDR, as servers do.
+    """
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
+
+
+def eventually(condition):
     """Wait for what another thread or process is about to do."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)

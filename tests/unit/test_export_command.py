@@ -2,14 +2,13 @@
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 
 import pytest
 from exporting import OtlpServer, get, metrics_of, samples, scrape, totals_of
-from serving import Fed, eventually
+from serving import PATIENCE_S, Fed, eventually, unused_port
 
 import schedtel
 
@@ -23,6 +22,13 @@ def recording(windows, tmp_path):
     for window in windows:
         recorder.write(window)
     return str(tmp_path / "recording")
+
+
+@pytest.fixture
+def port():
+    """Where nobody listens, but for servers of the test."""
+    with unused_port() as number:
+        yield number
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def test_a_recording_is_exported_until_told_to_stop(export, recording, windows, 
     eventually(lambda: samples(get(url)[1])["schedtel_windows_total", ()] == 3)
     assert samples(get(url)[1]) == scrape(totals_of(windows))
     process.send_signal(number)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert process.stderr.read() == "exported 3 windows, nothing lost\n"
 
 
@@ -68,24 +74,21 @@ def test_a_recording_is_pushed_once_and_that_is_all(recording):
     assert point.as_int == 3
 
 
-def test_a_recording_that_reaches_no_collector_is_no_success(recording):
+def test_a_recording_that_reaches_no_collector_is_no_success(recording, port):
     pytest.importorskip("schedtel.export.otlp", reason=NEEDS_OTLP)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    ended = subprocess.run(
-        [*COMMAND, "otlp", recording, "--endpoint", url], capture_output=True, text=True, timeout=60, check=False
-    )
+    url = f"http://127.0.0.1:{port}"
+    command = [*COMMAND, "otlp", recording, "--endpoint", url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     _, closing, error = ended.stderr.splitlines()
     assert closing == "exported 3 windows, nothing lost; 0 pushes, 1 failed"
     assert error.startswith(f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed")
 
 
-def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
+def test_a_stream_is_followed_through_the_end_of_its_server(export, windows, port):
     """The server comes back as another run: sums go on, and nothing that came is lost."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        uri = f"grpc://127.0.0.1:{free.getsockname()[1]}"
+    uri = f"grpc://127.0.0.1:{port}"
     process, line = export("prometheus", uri, "--listen", "127.0.0.1:0")
     url = line.split()[-1]
     for run in (1, 2):
@@ -95,13 +98,13 @@ def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
             pump.start()
             source.feed(*windows)
             wanted = ("schedtel_windows_total", ()), 3 * run
-            eventually(lambda wanted=wanted: wanted in samples(get(url)[1]).items(), 30)
+            eventually(lambda wanted=wanted: wanted in samples(get(url)[1]).items())
             server.stop()
             source.end()
-            pump.join(20)
+            pump.join(PATIENCE_S)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert "trying again" in process.stderr.read()
 
 

@@ -1,13 +1,12 @@
 """What a collector receives: a real protobuf server, and the numbers that Prometheus scrapes."""
 
 import re
-import socket
 
 import numpy as np
 import pytest
 from exporting import GROUPS, OtlpServer, attributes, in_cgroups, metrics_of, scrape, totals_of, with_waits
 from samples import MS
-from serving import TOKEN, eventually
+from serving import TOKEN, eventually, unused_port
 
 from schedtel.errors import UsageError
 from schedtel.export import definitions
@@ -85,16 +84,15 @@ def test_a_push_says_whose_it_is_and_of_when(windows):
 
 def test_a_collector_that_comes_back_gets_everything(windows):
     """One line when it fails, one when it works again, and the sums of all windows in the next push."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     totals, said = totals_of(windows[:1]), []
-    pusher = otlp.Pusher(totals, f"http://127.0.0.1:{port}", 0.05, said.append)
-    eventually(lambda: pusher.failed, 60)
-    for window in windows[1:]:
-        totals.add(window)
-    with OtlpServer(port) as server:
-        eventually(lambda: pusher.pushed, 60)
-        pusher.close()
+    with unused_port() as port:
+        pusher = otlp.Pusher(totals, f"http://127.0.0.1:{port}", 0.05, said.append)
+        eventually(lambda: pusher.failed)
+        for window in windows[1:]:
+            totals.add(window)
+        with OtlpServer(port) as server:
+            eventually(lambda: pusher.pushed)
+            pusher.close()
     assert re.fullmatch(
         r"schedtel: cannot push to http://127.0.0.1:\d+/v1/metrics: nobody listens there; trying again", said[0]
     )

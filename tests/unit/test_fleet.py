@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,12 +16,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from serving import TABLES, TOKEN, assert_bit_identical, eventually, served
+from serving import PATIENCE_S, TABLES, TOKEN, assert_bit_identical, eventually, served, unused_port
 
 import schedtel
 from schedtel.arrow import from_list
 from schedtel.dataset import Dataset, host_of, wall_start
-from schedtel.flight import address, collect
+from schedtel.flight import address, collect, feeds
 from schedtel.flight.client import Subscription
 from schedtel.flight.collect import Arrival, Collection, Trouble
 
@@ -179,16 +178,17 @@ def test_keys_in_a_uri_are_not_shown():
 def bucket():
     """The URI of an empty bucket on an S3 server of this machine."""
     pytest.importorskip("moto", reason="needs moto as an S3 server (pip install 'moto[s3]' flask flask-cors)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     before = {name: os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     os.environ.update(dict.fromkeys(before, "testing"))
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
+    with (
+        unused_port() as port,
+        subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server,
+    ):
         try:
-            eventually(lambda: answers(f"http://127.0.0.1:{port}/moto-api/"), 60)
+            eventually(lambda: answers(f"http://127.0.0.1:{port}/moto-api/"))
             make = urllib.request.Request(f"http://127.0.0.1:{port}/fleet", method="PUT")
-            urllib.request.urlopen(make, timeout=10).close()
+            urllib.request.urlopen(make, timeout=PATIENCE_S).close()
             yield "s3://fleet/", f"?region=us-east-1&scheme=http&endpoint_override=127.0.0.1:{port}"
         finally:
             server.kill()
@@ -198,7 +198,7 @@ def bucket():
 
 def answers(url):
     try:
-        urllib.request.urlopen(url, timeout=5).close()
+        urllib.request.urlopen(url, timeout=PATIENCE_S).close()
     except (OSError, urllib.error.URLError):
         return False
     return True
@@ -249,8 +249,8 @@ def subscribe(uri, request):
 class Collected:
     """A collection that is read in a thread."""
 
-    def __init__(self, *uris):
-        self.collection = Collection(uris, subscribe)
+    def __init__(self, *uris, connect=subscribe):
+        self.collection = Collection(uris, connect)
         self.arrivals, self.troubles = [], []
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -261,7 +261,7 @@ class Collected:
 
     def close(self):
         self.collection.close()
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -303,17 +303,26 @@ def test_a_lost_connection_takes_up_where_it_was_and_nothing_is_missing(windows)
     assert not any(trouble.final for trouble in collected.troubles)
 
 
-def test_windows_that_were_forgotten_meanwhile_are_a_gap(windows, monkeypatch):
+def test_windows_that_were_forgotten_meanwhile_are_a_gap(windows):
     from schedtel.flight import sockets  # noqa: PLC0415
 
-    monkeypatch.setattr(collect, "_FIRST_DELAY_S", 2.0)
+    may_connect = threading.Event()
+    may_connect.set()
+
+    def connect(uri, request):
+        assert may_connect.wait(PATIENCE_S)
+        return subscribe(uri, request)
+
     with served(token=TOKEN, history=1) as server:
-        collected = Collected(server.uri)
+        collected = Collected(server.uri, connect=connect)
         server.source.feed(windows[0])
         eventually(lambda: collected.arrivals)
+        may_connect.clear()
         sockets.hang_up(address.parse_address(server.uri), int(server.uri.rpartition(":")[2]))
         eventually(lambda: collected.troubles)
         server.source.feed(windows[1], windows[2])
+        eventually(lambda: server.feed.oldest == 3)
+        may_connect.set()
         eventually(lambda: len(collected.arrivals) == 2)
         collected.close()
     gap = collected.arrivals[1].gap
@@ -322,16 +331,16 @@ def test_windows_that_were_forgotten_meanwhile_are_a_gap(windows, monkeypatch):
 
 
 def test_a_server_that_starts_again_is_another_run_and_a_gap_of_unknown_size(windows, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        uri = f"grpc://127.0.0.1:{free.getsockname()[1]}"
-    collected = Collected(uri)
-    for count in (1, 2):
-        with served(uri, token=TOKEN) as server:
-            server.source.feed(changed(windows[0], wall_start=1_700_000_000_000_000 + count * 60_000_000))
-            eventually(lambda n=count: len(collected.arrivals) == n)
-            server.stop()
-    eventually(lambda: len(collected.troubles) >= 2)
-    collected.close()
+    with unused_port() as port:
+        uri = f"grpc://127.0.0.1:{port}"
+        collected = Collected(uri)
+        for count in (1, 2):
+            with served(uri, token=TOKEN) as server:
+                server.source.feed(changed(windows[0], wall_start=1_700_000_000_000_000 + count * 60_000_000))
+                eventually(lambda n=count: len(collected.arrivals) == n)
+                server.stop()
+        eventually(lambda: len(collected.troubles) >= 2)
+        collected.close()
     first, second = collected.arrivals
     assert first.gap is None
     assert first.run < second.run
@@ -388,14 +397,15 @@ def test_tries_become_rarer_and_are_not_all_at_once(monkeypatch):
     assert len({wait / nominal for wait, nominal in zip(waits, (1, 2, 4, 8, 8, 8, 8), strict=True)}) > 1
 
 
-def test_leaving_does_not_wait_for_servers_that_are_silent(windows):
+def test_leaving_does_not_wait_for_servers_that_are_silent(windows, monkeypatch):
+    monkeypatch.setattr(feeds, "HEARTBEAT_S", 3600)
     with served(token=TOKEN) as server:
         collected = Collected(server.uri)
         server.source.feed(windows[0])
         eventually(lambda: collected.arrivals)
         begin = time.monotonic()
         collected.close()
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < PATIENCE_S / 2
 
 
 def test_collected_windows_tile_but_for_the_gaps(windows):

@@ -12,7 +12,7 @@ import threading
 
 import pyarrow as pa
 import pytest
-from serving import Reader, eventually, served, subscribers
+from serving import PATIENCE_S, Reader, eventually, served, subscribers
 
 import schedtel
 from schedtel.chronicle import Chronicle
@@ -154,13 +154,13 @@ def serve(windows, tmp_path):
 def test_systemd_is_told_when_it_serves_and_when_it_stops(serve, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(30)
+        systemd.settimeout(PATIENCE_S)
         environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
         process = serve("-q", env=environment, stderr=subprocess.PIPE)
         assert systemd.recv(100) == b"READY=1"
         process.send_signal(signal.SIGTERM)
         assert systemd.recv(100) == b"STOPPING=1"
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stderr.read() == b""
 
 
@@ -171,11 +171,11 @@ def test_in_the_journal_every_line_has_its_level_and_events_are_told(serve, tmp_
         found = os.fstat(journal.fileno())
         environment = {**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
         process = serve(env=environment, stderr=journal)
-        eventually(lambda: b"serving on" in path.read_bytes(), 30)
+        eventually(lambda: b"serving on" in path.read_bytes())
         with schedtel.subscribe(path.read_text().split()[-1]) as subscription:
             assert len(list(subscription)) == 3
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         failed = subprocess.run([*COMMAND, "show", "/no/such"], stderr=journal, env=environment, check=False)
     assert failed.returncode == 2
     lines = path.read_text().splitlines()
@@ -200,7 +200,7 @@ def test_a_log_that_nobody_reads_any_more_ends_nothing(serve):
         with schedtel.subscribe(uri) as subscription:
             assert len(list(subscription)) == 3
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_a_slow_log_does_not_slow_those_who_publish(windows):
@@ -210,7 +210,7 @@ def test_a_slow_log_does_not_slow_those_who_publish(windows):
     class Stuck(logging.Handler):
         def emit(self, _record):
             reached.set()
-            held.wait(10)
+            held.wait(PATIENCE_S)
 
     log, stuck = logging.getLogger("schedtel.flight.feeds"), Stuck()
     with served(history=1) as server:
@@ -220,10 +220,10 @@ def test_a_slow_log_does_not_slow_those_who_publish(windows):
         try:
             thread = threading.Thread(target=lambda: [server.feed.publish(w) for w in windows * 20])
             thread.start()
-            thread.join(5)
+            thread.join(PATIENCE_S / 2)
             assert not thread.is_alive()
             assert server.feed.oldest == 60
-            assert reached.wait(5)
+            assert reached.wait(PATIENCE_S)
         finally:
             held.set()
             log.removeHandler(stuck)

@@ -12,7 +12,7 @@ import termios
 import threading
 
 import pytest
-from serving import eventually, served, subscribers
+from serving import PATIENCE_S, eventually, served, subscribers
 
 import schedtel
 
@@ -53,7 +53,7 @@ class Terminal:
 
     def ended(self):
         """Exit status, what is on stderr, and whether the terminal is as it was."""
-        status = self.command.wait(20)
+        status = self.command.wait(PATIENCE_S)
         eventually(lambda: LEAVE_SCREEN in self.written)
         return status, self.command.stderr.read(), termios.tcgetattr(self._theirs) == self.modes
 
@@ -62,7 +62,7 @@ class Terminal:
         self.command.wait()
         self.command.stderr.close()
         os.close(self._theirs)
-        self._reader.join(10)
+        self._reader.join(PATIENCE_S)
         os.close(self._ours)
 
 
@@ -84,18 +84,18 @@ def watched(terminal):
     """A server that is fed by hand, and a terminal that watches it."""
     with served() as server:
         screen = terminal("subscribe", server.uri)
-        eventually(lambda: subscribers(server), 30)
+        eventually(lambda: subscribers(server))
         yield server, screen
 
 
 def test_the_page_redraws_itself_and_takes_keys(watched, windows):
     server, screen = watched
     server.source.feed(windows[0])
-    eventually(lambda: screen.shows("testhost.*tid"), 20)
+    eventually(lambda: screen.shows("testhost.*tid"))
     screen.press("b")
-    eventually(lambda: screen.shows("b by process"), 20)
+    eventually(lambda: screen.shows("b by process"))
     server.source.feed(windows[1])
-    eventually(lambda: screen.written.count("testhost") > 2, 20)
+    eventually(lambda: screen.written.count("testhost") > 2)
     assert screen.written.count(ENTER_SCREEN) == 1, "one screen, and not a page below the other"
     screen.press("q")
     assert screen.ended() == (0, "", True)
@@ -105,7 +105,7 @@ def test_the_page_redraws_itself_and_takes_keys(watched, windows):
 def test_a_signal_gives_the_terminal_back(watched, windows, number):
     server, screen = watched
     server.source.feed(windows[0])
-    eventually(lambda: screen.shows("testhost"), 20)
+    eventually(lambda: screen.shows("testhost"))
     screen.command.send_signal(number)
     assert screen.ended() == (0, "", True)
 
@@ -113,7 +113,7 @@ def test_a_signal_gives_the_terminal_back(watched, windows, number):
 def test_who_is_left_by_the_server_is_told_so_and_keeps_the_last_page(watched, windows):
     server, screen = watched
     server.source.feed(windows[0])
-    eventually(lambda: screen.shows("testhost"), 20)
+    eventually(lambda: screen.shows("testhost"))
     server.source.end()
     assert screen.ended() == (0, f"{server.uri}: the run is over\n", True)
     eventually(lambda: "testhost" in screen.written.partition(LEAVE_SCREEN)[2])

@@ -20,7 +20,7 @@ START_S = 1_798_504_200
 #: In hours: forwards, back, and back over midnight.
 STEPS = [1, -1, -1]
 DAYS = ["day=2026-12-28", "day=2026-12-29"]
-PATIENCE_S = 120
+PATIENCE_S = 300
 DATASET, TOLD, SHOWN = Path("/tmp/clock"), Path("/tmp/clock.log"), Path("/tmp/clock.ndjson")
 
 

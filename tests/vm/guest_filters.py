@@ -29,7 +29,7 @@ def check_filters(options):
         with collecting(WINDOW, **{name: filters[name]}, **options) as view:
             job.stdin.write(b"go\n")
             job.stdin.close()
-            assert job.wait(timeout=120) == 0
+            assert job.wait(timeout=300) == 0
         try:
             judge(name, filters[name], view)
         except AssertionError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-_PATIENCE_S = 120
+_PATIENCE_S = 600
 
 
 class UnavailableError(Exception):
