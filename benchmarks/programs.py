@@ -13,7 +13,7 @@ from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
 
 PART = "programs"
-LOOPS, WARM_UP_LOOPS, LIVES, WARM_UP_LIVES, ROUNDS = 60_000, 5_000, 8_000, 500, 5
+LOOPS, WARM_UP_LOOPS, LIVES, WARM_UP_LIVES, ROUNDS = 60_000, 5_000, 8_000, 500, 9
 _TARGETS = {
     ("switch", rungs.FLOOR): Target(1.7),
     ("switch", "runqlat"): Target(0.40),

@@ -16,7 +16,7 @@ from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
 
 PART = "slowdown"
-ROUNDS, PIPE_LOOPS, WARM_UP_LOOPS = 5, 100_000, 5_000
+ROUNDS, PIPE_LOOPS, WARM_UP_LOOPS = 7, 100_000, 5_000
 _FORKS = 1_500
 #: name → (unit, what one sample is)
 _LOADS: dict[str, tuple[str, Callable[[], float]]] = {
