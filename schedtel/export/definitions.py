@@ -117,7 +117,9 @@ CGROUPS = Metric("schedtel.cgroups", GAUGE, "", "Cgroups that have series of the
 CGROUPS_FOLDED = Metric(
     "schedtel.cgroups_folded", GAUGE, "", 'Cgroups that had no room in the last window, counted in cgroup="other"'
 )
-HOST = Metric("schedtel.host_info", GAUGE, "", "1; the labels say what is observed", ("host", "kernel", "scheduler"))
+#: A label of every metric where windows of several hosts may come.
+HOST_LABEL = "host"
+HOST = Metric("schedtel.host_info", GAUGE, "", "1; labels: what is observed", (HOST_LABEL, "kernel", "scheduler"))
 OWN = (WINDOWS, OBSERVED, MISSED, LAST_WINDOW, CGROUPS, CGROUPS_FOLDED, HOST)
 
 METRICS = (*OWN, *HOST_COUNTERS, *HOST_GAUGES, *CPU_COUNTERS, *CGROUP_COUNTERS, *HISTOGRAMS)

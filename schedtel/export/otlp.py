@@ -24,7 +24,8 @@ from schedtel import __version__
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
-from schedtel.export.totals import Reading, Series, Totals
+from schedtel.export.hosts import Totals
+from schedtel.export.totals import Reading, Series
 from schedtel.flight.address import Address
 
 #: How long a push may take, its retries included, and how long the last one when the command ends.
@@ -34,11 +35,15 @@ _CUMULATIVE = sdk.AggregationTemporality.CUMULATIVE
 _SDK_LOGGER = logging.getLogger("opentelemetry")
 
 
-def metrics_data(reading: Reading) -> sdk.MetricsData:
-    """A reading as the SDK's data model, of the resource `schedtel` on the host that was observed."""
+def metrics_data(readings: list[Reading]) -> sdk.MetricsData:
+    """Readings as the SDK's data model: of each host that was observed, the resource `schedtel` there."""
+    return sdk.MetricsData([_resource_metrics(reading) for reading in readings])
+
+
+def _resource_metrics(reading: Reading) -> sdk.ResourceMetrics:
     metrics = [_metric(metric, series, reading.time_ns) for metric, series in reading.families]
     scope = sdk.ScopeMetrics(InstrumentationScope("schedtel", __version__), metrics, "")
-    return sdk.MetricsData([sdk.ResourceMetrics(_resource(reading.host), [scope], "")])
+    return sdk.ResourceMetrics(_resource(reading.host), [scope], "")
 
 
 @functools.cache
@@ -116,11 +121,11 @@ class Pusher:
         self._push()
 
     def _push(self) -> None:
-        reading = self._totals.read()
-        if not reading.time_ns:
+        readings = [reading for reading in self._totals.read() if reading.time_ns]
+        if not readings:
             return
         self._heard.lines.clear()
-        if self._exporter.export(metrics_data(reading)) is sdk.MetricExportResult.SUCCESS:
+        if self._exporter.export(metrics_data(readings)) is sdk.MetricExportResult.SUCCESS:
             self.pushed, self.why_not = self.pushed + 1, ""
             self._report(down=False, line=f"pushing to {self.url} again, after {self.failed} failed")
         else:

@@ -8,12 +8,15 @@ import sys
 import threading
 
 import pytest
-from exporting import OtlpServer, get, metrics_of, samples, scrape, totals_of
+from exporting import OtlpServer, get, metrics_of, on_host, samples, scrape, totals_of
 from serving import Fed, eventually
 
 import schedtel
+from schedtel.dataset import Dataset
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "export"]
+#: The label that metrics have where windows of several hosts may come.
+HOST = (("host", "testhost"),)
 NEEDS_OTLP = "needs opentelemetry-exporter-otlp-proto-http (pip install)"
 
 
@@ -41,14 +44,33 @@ def export():
         process.stderr.close()
 
 
+def counted(url):
+    """What a scrape gets, without buckets: name, labels, value."""
+    return {(*series, value) for series, value in samples(get(url)[1]).items()}
+
+
+def test_the_hosts_of_a_dataset_are_told_apart(export, windows, tmp_path):
+    """Two hosts with a CPU 0 each, that a fleet's dataset holds: three windows of one, one of the other."""
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
+    dataset = Dataset(tmp_path / "fleet")
+    for window in [*(on_host(window, "web1") for window in windows), on_host(windows[0], "db")]:
+        dataset.write(window)
+    _, line = export("prometheus", str(tmp_path / "fleet"), "--listen", "127.0.0.1:0")
+    eventually(lambda: ("schedtel_windows_total", (("host", "web1"),), 3) in counted(line.split()[-1]))
+    found = counted(line.split()[-1])
+    assert ("schedtel_windows_total", (("host", "db"),), 1) in found
+    assert ("schedtel_cpu_busy_seconds_total", (("cpu", "0"), ("host", "web1")), 0.249) in found
+    assert all("host" in dict(labels) for _, labels, _ in found)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_recording_is_exported_until_told_to_stop(export, recording, windows, number):
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
     process, line = export("prometheus", recording, "--listen", "127.0.0.1:0")
     url = line.split()[-1]
     assert line == f"exporting on {url}\n"
-    eventually(lambda: samples(get(url)[1])["schedtel_windows_total", ()] == 3)
-    assert samples(get(url)[1]) == scrape(totals_of(windows))
+    eventually(lambda: ("schedtel_windows_total", HOST, 3) in counted(url))
+    assert samples(get(url)[1]) == scrape(totals_of(windows, max_hosts=1))
     process.send_signal(number)
     assert process.wait(20) == 0
     assert process.stderr.read() == "exported 3 windows, nothing lost\n"
@@ -94,8 +116,8 @@ def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
             pump = threading.Thread(target=server.run, daemon=True)
             pump.start()
             source.feed(*windows)
-            wanted = ("schedtel_windows_total", ()), 3 * run
-            eventually(lambda wanted=wanted: wanted in samples(get(url)[1]).items(), 30)
+            wanted = ("schedtel_windows_total", HOST, 3 * run)
+            eventually(lambda wanted=wanted: wanted in counted(url), 30)
             server.stop()
             source.end()
             pump.join(20)
@@ -122,10 +144,10 @@ def test_adding_windows_imports_no_pandas(recording):
     """It would take 40 MB, of a process that runs for as long as its machine."""
     program = (
         "import sys, schedtel\n"
-        "from schedtel.export.totals import Totals\n"
+        "from schedtel.export.hosts import Totals\n"
         "totals = Totals()\n"
         "for window in schedtel.read(sys.argv[1]): totals.add(window)\n"
-        "print(totals.windows, totals.read().time_ns > 0, 'pandas' in sys.modules)"
+        "print(totals.windows, totals.read()[0].time_ns > 0, 'pandas' in sys.modules)"
     )
     command = [sys.executable, "-c", program, recording]
     found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

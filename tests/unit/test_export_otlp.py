@@ -5,13 +5,24 @@ import socket
 
 import numpy as np
 import pytest
-from exporting import GROUPS, OtlpServer, attributes, in_cgroups, metrics_of, scrape, totals_of, with_waits
+from exporting import (
+    GROUPS,
+    OtlpServer,
+    attributes,
+    in_cgroups,
+    metrics_by_host,
+    metrics_of,
+    on_host,
+    scrape,
+    totals_of,
+    with_waits,
+)
 from samples import MS
 from serving import TOKEN, eventually
 
 from schedtel.errors import UsageError
 from schedtel.export import definitions
-from schedtel.export.totals import Totals
+from schedtel.export.hosts import Totals
 
 otlp = pytest.importorskip("schedtel.export.otlp", reason="needs opentelemetry-exporter-otlp-proto-http (pip install)")
 
@@ -81,6 +92,16 @@ def test_a_push_says_whose_it_is_and_of_when(windows):
     assert headers["authorization"] == f"Bearer {TOKEN}"
     (point,) = metrics_of(request)["schedtel.windows"].sum.data_points
     assert point.time_unix_nano - point.start_time_unix_nano == pytest.approx(300 * MS, abs=2000)
+
+
+def test_each_host_is_a_resource_of_its_own(windows):
+    request, _ = pushed(totals_of([on_host(windows[0], "web1"), *(on_host(w, "db") for w in windows)], max_hosts=5))
+    found = metrics_by_host(request)
+    counted = {host: metrics["schedtel.windows"].sum.data_points for host, metrics in found.items()}
+    assert {host: [(p.as_int, attributes(p)) for p in points] for host, points in counted.items()} == {
+        "web1": [(1, ())],
+        "db": [(3, ())],
+    }
 
 
 def test_a_collector_that_comes_back_gets_everything(windows):

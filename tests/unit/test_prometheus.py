@@ -13,8 +13,8 @@ import schedtel
 from schedtel import tables
 from schedtel.export import definitions
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, exported
+from schedtel.export.hosts import Totals
 from schedtel.export.http import Endpoint
-from schedtel.export.totals import Totals
 from schedtel.histogram import percentile_ns
 
 pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
