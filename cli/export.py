@@ -44,7 +44,7 @@ _SOURCE_OPTIONS = (
         default=DEFAULT_MAX_CGROUPS,
         show_default=True,
         metavar="N",
-        help='Cgroups of a host with series of their own; the rest are summed in cgroup="other".',
+        help="Cgroups with series of their own, and pairs of who preempted whom; of each host, the rest are `other`.",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Do not say where metrics go, and how many windows went in."),
 )

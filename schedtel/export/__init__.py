@@ -4,6 +4,7 @@
     buckets      schedtel's histograms         → fewer buckets, exactly
     places       keys                          → one of so many places for each
     cgroups      rows of tasks                 → sums for each cgroup, so many and no more
+    preemptions  rows of who preempted whom    → sums for each pair, likewise
     totals       windows of one host           → one reading of all metrics
     hosts        windows                       → a reading for each host, or one with the label `host`
     prometheus   a reading                     → what a scrape gets

@@ -20,6 +20,7 @@ from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, Histogram, exported
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS, CgroupTotals
 from schedtel.export.definitions import Metric
 from schedtel.export.places import OTHER
+from schedtel.export.preemptions import PairTotals
 from schedtel.histogram import fine_counts
 from schedtel.layout import FINE_BUCKETS
 from schedtel.schema import LOSSES
@@ -50,7 +51,7 @@ class HostTotals:
 
     def __init__(self, max_cgroups: int = DEFAULT_MAX_CGROUPS, *, several: bool = False) -> None:
         self._several = several
-        self._cgroups = CgroupTotals(max_cgroups)
+        self._cgroups, self._pairs = CgroupTotals(max_cgroups), PairTotals(max_cgroups)
         self.windows = 0
         self._observed_ns = self._missed = self._start_ns = self._time_ns = 0
         self._last: dict[str, Any] = {}
@@ -77,6 +78,7 @@ class HostTotals:
         self._add_cpus(window)
         self._add_lives(window)
         self._cgroups.add(window.tasks, wall_start_ns, window.end_ns)
+        self._pairs.add(window.preemptions, wall_start_ns, window.end_ns)
 
     def _count(self, row: dict[str, Any]) -> None:
         for metric in d.HOST_COUNTERS:
@@ -97,7 +99,7 @@ class HostTotals:
 
     def read(self) -> Reading:
         """All metrics as they are now; those without a value are left out."""
-        families = [*self._own(), *self._host(), *self._of_cpus(), *self._of_cgroups()]
+        families = [*self._own(), *self._host(), *self._of_cpus(), *self._of_cgroups(), *self._of_pairs()]
         return Reading(self._time_ns, OTHER if self._several else self._last.get("host") or "", families)
 
     def _own(self) -> Iterator[tuple[Metric, list[Series]]]:
@@ -130,6 +132,11 @@ class HostTotals:
         for metric, total in ((d.CGROUP_WAIT, "wait_ns"), (d.CGROUP_BURST_TAT, "burst_tat_sum_ns")):
             found = [(g, exported(g.histograms[metric.column], g.columns[total], CGROUP_STEP)) for g in groups]
             yield metric, [Series((g.path,), histogram, g.start_ns) for g, histogram in found]
+
+    def _of_pairs(self) -> Iterator[tuple[Metric, list[Series]]]:
+        pairs = list(self._pairs)
+        for metric in d.PREEMPTION_COUNTERS:
+            yield metric, [Series(p.names, _in_unit(metric, p.columns[metric.column]), p.start_ns) for p in pairs]
 
     def _series(self, value: float | Histogram, *labels: str) -> Series:
         return Series(labels, value, self._start_ns)

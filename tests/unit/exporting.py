@@ -45,6 +45,18 @@ def in_cgroups(window, paths):
     return Window(window.summary, replaced(window.tasks, cgroup=labels), window.cpus)
 
 
+def preempted(window, *pairs):
+    """The window, with these victims, preemptors, counts and waits in ns; None is a cgroup that has gone."""
+    schema = window.preemptions.schema
+    names = ("victim", "preemptor", "count", "wait_ns")
+    given = dict(zip(names, zip(*pairs, strict=True), strict=True))
+    kinds = {name: pa.string() if name in names[:2] else schema.field(name).type for name in names}
+    arrays = {name: pa.array(given[name], kinds[name]) for name in names}
+    arrays |= {name: arrays[name].dictionary_encode() for name in names[:2]}
+    columns = [arrays[f.name] if f.name in arrays else pa.nulls(len(pairs), f.type) for f in schema]
+    return dataclasses.replace(window, preemptions=pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
 def on_host(window, name):
     """The window, as another host would have had it."""
     return dataclasses.replace(window, summary=replaced(window.summary, host=[name]))
