@@ -85,10 +85,8 @@ _VIEW = (
     ),
     click.option(
         "--sort",
-        default="cpu",
-        show_default=True,
         metavar="COLUMN",
-        help="Column to sort by, such as cpu, wait or tat.",
+        help="Column to sort by, such as cpu (the default), wait or tat; with --by preemption wait, count or the like.",
     ),
     click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table."),
 )

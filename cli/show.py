@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from schedtel.cli.choice import Choice, sort_column
+from schedtel.cli.choice import Choice
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.sources import complain_of_missed, describe, open_source, stopped_by_signals
@@ -30,7 +30,7 @@ def command(
     an object store.
     """
     chosen = format_for(kind, output)
-    choice = Choice(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
+    choice = Choice.of(options)
     with open_source(directory, options) as source, stopped_by_signals(source):
         choice.subtitle = describe(source)
         wanted = (window for window in source if window.window_id >= first)

@@ -53,6 +53,7 @@ def preempted(window, *pairs):
     kinds = {name: pa.string() if name in names[:2] else schema.field(name).type for name in names}
     arrays = {name: pa.array(given[name], kinds[name]) for name in names}
     arrays |= {name: arrays[name].dictionary_encode() for name in names[:2]}
+    arrays |= {"max_wait_ns": arrays["wait_ns"], "window_id": pa.array([window.window_id] * len(pairs))}
     columns = [arrays[f.name] if f.name in arrays else pa.nulls(len(pairs), f.type) for f in schema]
     return dataclasses.replace(window, preemptions=pa.RecordBatch.from_arrays(columns, schema=schema))
 

@@ -1,11 +1,14 @@
 """The command with bad input: one line on stderr, exit status 2, no traceback; and what needs no kernel at all."""
 
 import json
+import re
 import sys
 
 import jsonschema
 import pyarrow as pa
 import pytest
+from exporting import preempted
+from samples import MS
 
 import schedtel
 from schedtel.cli import main
@@ -209,6 +212,34 @@ def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
     assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
     [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
     assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        (None, "abc"),
+        ("wait", "abc"),
+        ("max-wait", "abc"),
+        ("count", "cab"),
+        ("mean-wait", "bac"),
+        ("mean_wait_ns", "bac"),
+    ],
+)
+def test_who_preempted_whom_is_sorted_by_what_is_asked_for(run, windows, tmp_path, sort, order):
+    """Waits of 100 ms in 2, 60 ms in 1 and 50 ms in 10: 50, 60 and 5 ms each."""
+    pairs = ("/c", "/", 10, 50 * MS), ("/a", "/", 2, 100 * MS), ("/b", "/", 1, 60 * MS)
+    schedtel.Recorder(tmp_path / "pairs").write(preempted(windows[0], *pairs))
+    status, out, _ = run("show", tmp_path / "pairs", "--by", "preemption", *(["--sort", sort] if sort else []))
+    assert status == 0
+    assert re.findall(r"^/([abc]) ", out, re.MULTILINE) == list(order)
+    assert out.count("▾") == 1
+
+
+@pytest.mark.parametrize("arguments", [("--sort", "count"), ("--by", "preemption", "--sort", "cpu")])
+def test_what_has_no_such_column_is_not_sorted_by_it(run, recording, arguments):
+    status, _, err = run("show", recording, *arguments)
+    assert status == 2
+    assert re.fullmatch(r"schedtel: cannot sort by '\w+': no such column \(use one of .*\)\n", err)
 
 
 def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
