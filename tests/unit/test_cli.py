@@ -189,6 +189,14 @@ def test_a_truncated_recording_is_named(run, recording):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("kind", ["table", "ndjson", "arrow"])
+def test_windows_that_a_recording_does_not_have_are_not_shown_in_silence(run, recording, kind):
+    assert len(run("show", recording, "--from", 3, "--format", "ndjson")[1].splitlines()) == 1
+    status, _, err = run("show", recording, "--from", 4, "--format", kind)
+    assert status == 2
+    assert err == "schedtel: cannot show window 4 and what follows: the last is 3 (give a smaller --from)\n"
+
+
 def test_show_prints_every_window_without_escape_codes(run, recording):
     status, out, err = run("show", recording)
     assert (status, err) == (0, "")
