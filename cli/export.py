@@ -150,7 +150,9 @@ def _opened(source: str | None, options: dict[str, Any], *, stays: bool = False)
         parse_address(source)
         yield partial(_follow, Collection([source], open_request(client)))
     else:
-        yield partial(_replay, read(source), stays)
+        recording = read(source)
+        recording.need_identity("export")
+        yield partial(_replay, recording, stays)
 
 
 def _add_all(windows: Iterable[Window], totals: Totals) -> None:

@@ -6,6 +6,7 @@ when the putting is done.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -31,17 +32,25 @@ class Directory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._made: list[Path] = []
 
     def __str__(self) -> str:
         return str(self.root)
 
     def prepare(self) -> None:
         """Make it. Raises :class:`RecordingError` where that cannot be done."""
+        self._made = [path for path in (self.root, *self.root.parents) if not path.exists()]
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             next(self.root.iterdir(), None)
         except OSError as error:
             raise self._cannot_write(self.root, error) from error
+
+    def withdraw(self) -> None:
+        """Take away what :meth:`prepare` made, if nothing has been put there."""
+        with contextlib.suppress(OSError):  # it is not empty
+            for path in self._made:
+                path.rmdir()
 
     def is_empty(self) -> bool:
         return not any(self.root.iterdir())
@@ -105,6 +114,9 @@ class Store:
 
     def prepare(self) -> None:
         """Nothing: the first file shows whether it can be written."""
+
+    def withdraw(self) -> None:
+        """Nothing, as there was nothing to prepare."""
 
     def is_empty(self) -> bool:
         return not any(self._below(""))

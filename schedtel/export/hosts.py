@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
+from schedtel.dataset import host_of
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS
 from schedtel.export.definitions import HOST_LABEL, Metric
 from schedtel.export.places import OTHER
@@ -56,7 +57,7 @@ class Totals:
     def _of(self, window: Window) -> HostTotals:
         if self._max_hosts is None:
             return self._hosts[_ONLY]
-        name = window.summary["host"][0].as_py() or ""
+        name = host_of(window)
         if name not in self._hosts and len(self._hosts.keys() - {OTHER}) >= self._max_hosts:
             name = OTHER
         if name not in self._hosts:

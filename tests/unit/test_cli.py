@@ -172,6 +172,15 @@ def test_recording_into_a_directory_with_something_in_it_is_refused(run, tmp_pat
     assert "not empty" in err
 
 
+@pytest.mark.parametrize("uri", ["", "file://"])
+def test_what_cannot_be_recorded_leaves_no_directory_behind(run, tmp_path, uri):
+    there = tmp_path / "there"
+    there.mkdir()
+    for place in (tmp_path / "made" / "for it", there):
+        assert run("record", "-o", f"{uri}{place}", "--", "/no/such/command")[0] == 2
+    assert list(tmp_path.iterdir()) == [there]
+
+
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"no parquet at all" * 100])
 def test_a_damaged_recording_is_named(run, recording, damage):
     (recording / "tasks" / "part-000001.parquet").write_bytes(damage)

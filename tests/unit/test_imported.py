@@ -1,6 +1,7 @@
 """Traces in, windows out: arithmetic on paper, one small trace a question; and what a user sees."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -440,6 +441,36 @@ def test_who_preempted_whom_by_command_name():
     )
     told = {(r["victim"], r["preemptor"]): (r["count"], r["wait_ns"]) for r in window.preemptions.to_pylist()}
     assert told == {("task-a", "task-b"): (1, 5 * MS), ("task-a", "task-c"): (1, 3 * MS)}
+
+
+def test_at_a_uri_a_trace_is_a_dataset_as_what_is_recorded_there(trace, tmp_path):
+    place = f"file://{tmp_path}/fleet"
+    command = [sys.executable, "-m", "schedtel.cli", "import", str(trace), "-w", "10ms", "-o", place]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert re.fullmatch(r"schedtel: cannot write to .*: .* no host or no wall clock \(.*\)\n", ended.stderr)
+    assert not (tmp_path / "fleet").exists()
+    command += ["--host", "vm", "--wall-start", "2026-01-31T12:00:00"]
+    for _ in range(2):  # many may share it
+        subprocess.run(command, check=True, timeout=60)
+    runs = list((tmp_path / "fleet" / "summary" / "host=vm" / "day=2026-01-31").iterdir())
+    assert len(runs) == 2
+    with schedtel.import_trace(trace, "10ms", host="vm", wall_start=wall_clock("2026-01-31T12:00")) as source:
+        expected = [window.to_ndjson() for window in source]
+    recording = schedtel.read(tmp_path / "fleet")
+    assert [window.to_ndjson() for window in recording] == 2 * expected
+    assert recording.metadata["imported_file"] == str(trace)
+
+
+def test_an_import_without_host_and_clock_is_not_exported(trace, tmp_path):
+    """Series are told apart by hosts, and a sum is of a moment."""
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
+    command = [sys.executable, "-m", "schedtel.cli"]
+    subprocess.run([*command, "import", str(trace), "-o", str(tmp_path / "rec")], check=True, timeout=60)
+    command += ["export", "prometheus", str(tmp_path / "rec"), "-l", "127.0.0.1:0"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert re.fullmatch(r"schedtel: cannot export .*: it was imported, and knows no host .*\)\n", ended.stderr)
 
 
 def test_progress_is_known_of_a_file_and_not_of_a_stream(trace):
