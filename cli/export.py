@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from schedtel.cli.options import Decorator, filter_options, refuse_for_another_source, window_options
+from schedtel.cli.options import (
+    Decorator,
+    filter_options,
+    refuse,
+    refuse_for_another_source,
+    refuse_without_stream,
+    window_options,
+)
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.sources import open_request
 from schedtel.durations import NS_PER_S, parse_duration
@@ -141,15 +148,18 @@ def _missing(extra: str, error: ModuleNotFoundError) -> CapabilityError:
 def _opened(source: str | None, options: dict[str, Any], *, stays: bool = False) -> Iterator[Callable[[Totals], None]]:
     """What adds the source's windows to totals until it ends or a signal comes; with ``stays``, a recording stays."""
     client = {name: options.pop(f"source_{name}") for name in ("token_file", "ca", "tls_cert", "tls_key")}
-    if source is not None:
-        refuse_for_another_source(source)
     if source is None:
+        refuse_without_stream("this machine", "source_")
+        refuse(["max_hosts"], "this machine", "it is for windows of several hosts")
         with open_session(options, ()) as session:
             yield partial(_add_all, session.source)
-    elif is_uri(source):
+        return
+    refuse_for_another_source(source)
+    if is_uri(source):
         parse_address(source)
         yield partial(_follow, Collection([source], open_request(client)))
     else:
+        refuse_without_stream("a recording", "source_")
         recording = read(source)
         recording.need_identity("export")
         yield partial(_replay, recording, stays)

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from schedtel.cli.choice import Choice
-from schedtel.cli.options import client_options, output_options, view_options
+from schedtel.cli.options import client_options, output_options, refuse_without_stream, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.sources import complain_of_missed, describe, open_source, stopped_by_signals
 from schedtel.errors import UsageError
+from schedtel.flight.address import is_uri
 from schedtel.window import Window
 
 
@@ -31,6 +32,8 @@ def command(
     an object store.
     """
     chosen = format_for(kind, output)
+    if not is_uri(directory):
+        refuse_without_stream("a recording")
     choice = Choice.of(options)
     with open_source(directory, options) as source, stopped_by_signals(source):
         choice.subtitle = describe(source)

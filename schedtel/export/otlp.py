@@ -82,7 +82,8 @@ class Pusher:
     :param token: sent as ``Authorization: Bearer …``.
     :param ca, tls_cert, tls_key: files in PEM: whom to trust instead of the system's, and what to show.
 
-    Raises :class:`UsageError` for what is no URL, and where a token would cross a network for anyone to read.
+    Raises :class:`UsageError` for what is no URL, where a token would cross a network for anyone to read, and for
+    certificates without TLS.
     """
 
     def __init__(
@@ -97,7 +98,8 @@ class Pusher:
         tls_cert: str | None = None,
         tls_key: str | None = None,
     ) -> None:
-        self.url, self._totals, self._interval_s, self._say = _checked(endpoint, token), totals, interval_s, say
+        self.url = _checked(endpoint, token, certificates=any((ca, tls_cert, tls_key)))
+        self._totals, self._interval_s, self._say = totals, interval_s, say
         self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
         self._exporter = OTLPMetricExporter(
@@ -154,7 +156,7 @@ class Pusher:
         self.close()
 
 
-def _checked(endpoint: str, token: str | None) -> str:
+def _checked(endpoint: str, token: str | None, *, certificates: bool) -> str:
     try:
         parts = urlsplit(endpoint)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -164,6 +166,8 @@ def _checked(endpoint: str, token: str | None) -> str:
         raise UsageError(f"cannot push to {endpoint!r}: it is no URL of a collector (write http://127.0.0.1:4318)")
     if token and parts.scheme == "http" and not Address(endpoint, "tcp", parts.hostname or "").is_loopback:
         raise UsageError(f"cannot send the token to {endpoint}: it is not encrypted (write https://)")
+    if certificates and parts.scheme == "http":
+        raise UsageError(f"cannot use certificates with {endpoint}: it is not TLS (write https://)")
     return endpoint.rstrip("/") + _PATH if parts.path in ("", "/") else endpoint
 
 

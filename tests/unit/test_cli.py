@@ -133,6 +133,7 @@ WRONG = [
     ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "--interval", "often"],
     ["export", "otlp", "--endpoint", "https://127.0.0.1:4318", "--ca", "/no/such/file"],
     ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "/no/such/recording"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "--max-hosts", "3"],
     ["report"],
     ["report", "/"],
     ["report", "/no/such/recording", "-o", "page.html"],
@@ -163,6 +164,27 @@ def test_bad_input_is_one_line_and_status_2(run, arguments, tmp_path, monkeypatc
     assert line.startswith("schedtel: ")
     assert len(line) > 30
     assert "Traceback" not in err
+
+
+OF_STREAMS = [
+    ["show", "RECORDING"],
+    ["report", "RECORDING", "-o", "page.html"],
+    ["compare", "RECORDING", "RECORDING"],
+    ["export", "otlp", "RECORDING", "--endpoint", "http://127.0.0.1:1"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:1"],
+]
+
+
+@pytest.mark.parametrize("option", ["token-file", "ca", "tls-cert", "tls-key"])
+@pytest.mark.parametrize("arguments", OF_STREAMS, ids=" ".join)
+def test_what_is_for_a_server_is_refused_where_there_is_none(run, recording, arguments, option):
+    """A token or certificate that nobody is shown would be a promise that is not kept."""
+    name = f"--source-{option}" if arguments[0] == "export" else f"--{option}"
+    given = [str(recording) if argument == "RECORDING" else argument for argument in arguments]
+    status, out, err = run(*given, name, "/no/such/file")
+    assert (status, out) == (2, "")
+    what = "a recording" if "RECORDING" in arguments else "this machine"
+    assert err == f"schedtel: cannot use {name} with {what}: it is for what is served at a URI (drop one of the two)\n"
 
 
 def test_recording_into_a_directory_with_something_in_it_is_refused(run, tmp_path):

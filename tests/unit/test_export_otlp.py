@@ -143,6 +143,12 @@ def test_what_is_no_url_is_refused(url):
         otlp.Pusher(Totals(), url, 1, pytest.fail)
 
 
+@pytest.mark.parametrize("option", ["ca", "tls_cert", "tls_key"])
+def test_certificates_are_refused_where_nobody_would_see_them(option):
+    with pytest.raises(UsageError, match=r"^cannot use certificates with http://127\.0\.0\.1:1: it is not TLS"):
+        otlp.Pusher(Totals(), "http://127.0.0.1:1", 1, pytest.fail, **{option: "authority.pem"})
+
+
 def test_a_token_is_not_pushed_in_the_clear_over_a_network():
     with pytest.raises(UsageError, match="not encrypted"):
         otlp.Pusher(Totals(), "http://192.0.2.1:4318", 1, pytest.fail, token=TOKEN)
