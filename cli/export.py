@@ -127,6 +127,8 @@ def otlp(source: str | None, endpoint: str, interval: str, quiet: bool, **option
     with _opened(source, options) as follow, Pusher(totals, endpoint, interval_s, _complain, **terms) as pusher:
         _say(f"exporting to {pusher.url}", quiet)
         follow(totals)
+        with stop_on_signals(pusher.hurry):
+            pusher.close()
     _say(f"{_windows(totals)}; {pusher.pushed} pushes, {pusher.failed} failed", quiet)
     if pusher.why_not:
         raise StreamError(

@@ -102,6 +102,8 @@ class Pusher:
         self._totals, self._interval_s, self._say = totals, interval_s, say
         self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
+        #: Whether there is something to wait for: that the last push is over, or that nobody wants to wait.
+        self._done, self._pushed_last, self._hurried = threading.Event(), False, False
         self._exporter = OTLPMetricExporter(
             self.url,
             certificate_file=ca,
@@ -121,6 +123,8 @@ class Pusher:
         while not self._ending.wait(self._interval_s):
             self._push()
         self._push()
+        self._pushed_last = True
+        self._done.set()
 
     def _push(self) -> None:
         readings = [reading for reading in self._totals.read() if reading.time_ns]
@@ -142,12 +146,23 @@ class Pusher:
         self._down = down
 
     def close(self) -> None:
-        """Push a last time and end, within seconds, whatever the collector does."""
+        """Push a last time and end, within seconds, whatever the collector does; at once after :meth:`hurry`."""
+        if self._ending.is_set():
+            return
         self._ending.set()
-        self._thread.join(_FAREWELL_S)
+        self._done.wait(_FAREWELL_S)
         self._exporter.shutdown()
-        self._thread.join(_FAREWELL_S)
+        if not self._hurried:
+            self._done.wait(_FAREWELL_S)
+        if not self._pushed_last:
+            self.failed += 1
+            self.why_not = "there was no time to wait for its answer" if self._hurried else "no answer"
         _SDK_LOGGER.removeHandler(self._heard)
+
+    def hurry(self) -> None:
+        """Do not wait for the last push any more. Safe in a signal handler."""
+        self._hurried = True
+        self._done.set()
 
     def __enter__(self) -> Self:
         return self

@@ -103,6 +103,22 @@ def test_a_recording_that_reaches_no_collector_is_no_success(recording):
     assert error.startswith(f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_last_push_and_what_was_not_pushed_is_said(export, recording, number):
+    """A collector that listens and does not answer; without the signal it would be waited for for ten seconds."""
+    pytest.importorskip("schedtel.export.otlp", reason=NEEDS_OTLP)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process, _ = export("otlp", recording, "--endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(1)
+            process.send_signal(number)
+            assert process.wait(8) == 2
+    closing, error = process.stderr.read().splitlines()
+    assert closing == "exported 3 windows, nothing lost; 0 pushes, 1 failed"
+    assert "there was no time to wait for its answer; the last push failed" in error
+
+
 def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
     """The server comes back as another run: sums go on, and nothing that came is lost."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
