@@ -26,7 +26,7 @@ from schedtel.durations import parse_duration
 from schedtel.errors import RecordingError, UsageError
 from schedtel.schema import ARROW, DEFINITIONS_VERSION, LOSSES, SPARSE
 from schedtel.source import Source
-from schedtel.storage import Place, place_of
+from schedtel.storage import Place, order_of, place_of
 from schedtel.window import Window
 
 _TABLES = (*SPARSE, "tasks", "cpus", "summary")
@@ -197,6 +197,14 @@ class Recording(Source):
             raise RecordingError(f"cannot read {self._place}: no window in it (is it a recording?)")
         self._sparse = {table: set(self._place.parts(table)) for table in SPARSE}
         self.metadata = self._read_metadata()
+
+    @property
+    def runs(self) -> set[tuple[str, ...]]:
+        """The runs whose windows it has, each as its host's folder and its own; of a plain recording one without any.
+
+        ``metadata`` are those of the newest, and runs may differ in their window and filter.
+        """
+        return {tuple(order_of(part)[:-1]) for part in self._parts}
 
     def need_identity(self, purpose: str) -> None:
         """Raise :class:`UsageError` where windows are no good for what tells them apart by host and wall clock.

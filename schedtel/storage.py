@@ -83,7 +83,7 @@ class Directory:
     def parts(self, table: str) -> list[str]:
         """Names of a table's files below the table, partitions included, each run's in the order of its windows."""
         below = self.root / table
-        return sorted((str(path.relative_to(below)) for path in below.rglob("part-*.parquet")), key=_order)
+        return sorted((str(path.relative_to(below)) for path in below.rglob("part-*.parquet")), key=order_of)
 
     def open(self, name: str) -> pq.ParquetFile:
         import pyarrow.parquet as pq  # noqa: PLC0415  (9 MB that `live` does without)
@@ -145,7 +145,7 @@ class Store:
         """As :meth:`Directory.parts`."""
         begin = len(f"{self._root}/{table}/")
         found = (path[begin:] for path in self._below(table) if fnmatch(os.path.basename(path), "part-*.parquet"))
-        return sorted(found, key=_order)
+        return sorted(found, key=order_of)
 
     def _below(self, folder: str) -> Iterator[str]:
         import pyarrow.fs  # noqa: PLC0415  (see above)
@@ -167,7 +167,7 @@ class Store:
         return f"{str(self).partition('?')[0].rstrip('/')}/{name}"
 
 
-def _order(part: str) -> list[str]:
+def order_of(part: str) -> list[str]:
     """Days do not count: the clock may be set back over midnight. Runs and parts are numbered as they were written."""
     return [level for level in part.split("/") if not level.startswith("day=")]
 

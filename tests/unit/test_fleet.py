@@ -21,6 +21,7 @@ from serving import TABLES, TOKEN, assert_bit_identical, eventually, served
 
 import schedtel
 from schedtel.arrow import from_list
+from schedtel.cli.sources import describe, open_source
 from schedtel.dataset import Dataset, host_of, wall_start
 from schedtel.flight import address, collect
 from schedtel.flight.client import Subscription
@@ -92,6 +93,20 @@ def test_a_dataset_is_a_recording_too(fleet, windows):
         changed(w, host=name).to_ndjson() for name in ("web1", "web2") for w in windows
     ]
     assert schedtel.read(fleet).metadata["window"] == "100ms"
+
+
+def test_the_window_of_one_run_is_not_said_of_all(windows, tmp_path):
+    """A page says how long each window is; of one run, the head says what the run was asked for."""
+    heads = []
+    for length, host in (("1s", "web1"), ("100ms", "web1"), ("5s", "web2")):
+        Dataset(tmp_path, window=length).write(changed(windows[0], host=host))
+        with open_source(str(tmp_path), {}) as source:
+            heads.append(describe(source))
+    assert heads == [
+        "recording · window 1s · all tasks",
+        "recording · 2 runs of 1 host",
+        "recording · 3 runs of 2 hosts",
+    ]
 
 
 def test_a_day_ends_at_midnight_utc_and_so_does_its_part(windows, tmp_path):
