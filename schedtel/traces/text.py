@@ -120,7 +120,8 @@ def detect(chunk: bytes) -> str | None:
 
 def parse(chunk: bytes, reading: Reading) -> np.ndarray:
     """Events of whole lines, in their order: shape (n,) of EVENT. Counts what it reads in ``reading``."""
-    rows = _LINES[reading.format].findall(chunk.removesuffix(b"\n"))
+    # Text that came by way of Windows ends its lines in its way.
+    rows = _LINES[reading.format].findall(chunk.replace(b"\r\n", b"\n").removesuffix(b"\n"))
     reading.lines += len(rows)
     own = [bool(row[_NAME]) for row in rows]
     events, understood = _events(list(compress(rows, own)), reading)
