@@ -488,3 +488,18 @@ def test_a_trace_whose_last_line_has_no_end_and_whose_lines_are_cut_by_chunks(tr
     cut = schedtel.import_trace(io.BytesIO(trace.read_bytes().rstrip(b"\n")), "1s")
     assert [window.tasks.to_pylist() for window in cut] == whole
     assert cut.reading.not_understood == 1
+
+
+@pytest.mark.parametrize("place", [1, 5, 9])
+def test_a_loss_is_in_a_window_wherever_the_text_is_cut(place, monkeypatch):
+    """The text is read by pieces, and all that some of them say is that so much was lost: the last, too."""
+    monkeypatch.setattr("schedtel.traces.imported._CHUNK_BYTES", 400)
+    events = [switch(10 * n, 0, *((A, IDLE) if n % 2 else (IDLE, A))) for n in range(9)]
+    comments = ["#" + 99 * "-"] * 12
+    lost = [*comments, "LOST 5 events!", *comments]
+
+    def skipped(*lines):
+        with schedtel.import_trace(io.BytesIO("".join(f"{line}\n" for line in lines).encode()), "20ms") as source:
+            return sum(window.losses["programs_skipped"] for window in source)
+
+    assert skipped(*events[:place], *lost, *events[place:]) == skipped(*events) + 5
