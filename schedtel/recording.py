@@ -7,13 +7,14 @@
 Where there are rows of them, ``preemptions`` and ``throttled`` are there as well. Part n of all tables holds the same
 windows. The newest part grows: after every window it is written anew beside itself and renamed over itself, so that a
 reader, or a killed writer, always leaves complete files and at most the window in progress is lost. ``summary`` is
-written last: a window counts once its summary is there. A part is closed when it is large or old enough, which bounds
-what is rewritten.
+written last: a window counts once its summary is there. A part is closed when it is large or old enough, or takes so
+long to write that windows as short as these would be held up, which bounds what is rewritten.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -30,6 +31,9 @@ from schedtel.storage import Place, order_of, place_of
 from schedtel.window import Window
 
 _TABLES = (*SPARSE, "tasks", "cpus", "summary")
+#: A part is closed when writing it takes more than a tenth of the time that its newest windows cover. Not before it
+#: has so many: their writing takes about twice as long as one window's, and files are not to be without number.
+_MOST_TIME, _LEAST_WINDOWS = 10, 50
 
 
 def rotation_ns(rotate_bytes: int, rotate_every: str) -> int:
@@ -145,12 +149,15 @@ class OpenPart:
         """Write the windows added since."""
         if not self._added:
             return
+        began_ns = time.monotonic_ns()
         sizes = {table: self._write(table) for table in _TABLES}
+        took_ns = time.monotonic_ns() - began_ns
         self.windows_written += self._added
-        self._added = 0
         self.bytes_written = self._closed_bytes + sum(sizes.values())
-        age_ns = self._windows[-1].end_ns - self._windows[0].start_ns
-        if sizes["tasks"] >= self._rotate_bytes or age_ns >= self._rotate_ns:
+        first, added, last = self._windows[0], self._windows[-self._added], self._windows[-1]
+        self._added = 0
+        slow = took_ns * _MOST_TIME > last.end_ns - added.start_ns and len(self._windows) >= _LEAST_WINDOWS
+        if slow or sizes["tasks"] >= self._rotate_bytes or last.end_ns - first.start_ns >= self._rotate_ns:
             self._close()
 
     def _close(self) -> None:
