@@ -1,8 +1,6 @@
 """One window and a short history in, a page for a person out; the same on a terminal and in a pipe."""
 
-import heapq
 import math
-import operator
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -241,9 +239,12 @@ def _pairs(window: Window, top: int, sort: str) -> Table:
         table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=44)
     for name, column in PAIR_COLUMNS.items():
         _add_figures(table, name, marked=column == sort)
-    pairs = [{**row, "mean_wait_ns": row["wait_ns"] / row["count"]} for row in rows_of(window.preemptions)]
-    for row in heapq.nlargest(top, pairs, key=operator.itemgetter(sort)):
-        figures = [_figure(column, row[column]) for column in PAIR_COLUMNS.values()]
+    pairs = window.preemptions
+    columns = {name: tables.column(pairs, name) for name in ("count", "wait_ns", "max_wait_ns")}
+    columns["mean_wait_ns"] = columns["wait_ns"] / np.maximum(columns["count"], 1)
+    for at in np.argsort(-columns[sort], kind="stable")[:top].tolist():
+        (row,) = rows_of(pairs.slice(at, 1))
+        figures = [_figure(column, columns[column][at].item()) for column in PAIR_COLUMNS.values()]
         table.add_row(_party(row, "victim"), _party(row, "preemptor"), *figures)
     for row in rows_of(window.throttled.slice(0, top)):
         if row["throttled_ns"]:

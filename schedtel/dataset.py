@@ -77,8 +77,10 @@ class Dataset(Recorder):
             self._runs[host] = run
             self._open[host] = OpenPart(self._place, *self._rotation, f"part-{self._session}-")
             self._told[host] = {name: facts[name] for name in ("window", "filter") if name in facts}
-        self._open[host].move(f"{partition(host, window, run)}/")
-        self._open[host].add(window)
+        part = self._open[host]
+        part.facts = self._facts(host)
+        part.move(f"{partition(host, window, run)}/")
+        part.add(window)
 
     def _facts(self, host: str) -> dict[str, str]:
         return super()._facts(host) | self._told[host]
