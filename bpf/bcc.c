@@ -269,7 +269,11 @@ static inlined void take_over(struct slot *slot, u32 index, u32 tid)
 	publish(slot, entry, index, tid);
 }
 
-/* ---- who preempted whom: by what the slots know, which is as of each task's first switch-out in a window ---- */
+/*
+ * ---- who preempted whom: by what the slots know, which is as of each task's first switch-out in a window ----
+ *
+ * Of a task that is older than tracing and has not left a CPU yet, they know nothing.
+ */
 
 static inlined struct group group_of(struct slot *slot)
 {
@@ -279,7 +283,7 @@ static inlined struct group group_of(struct slot *slot)
 		__builtin_memcpy(&group, slot->comm, sizeof(group));
 	else
 		group.words[0] = slot->cgroup_id;
-	return group;
+	return group.words[0] ? group : group_of_kind(GROUP_OTHER);
 }
 
 static inlined void takes_cpu(struct slot *slot, struct slot_cpu *cpu, struct moment at, struct cpu_bank *bank)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import click
@@ -43,9 +44,11 @@ def command(
     for uri in uris:
         parse_address(uri)
     open_one = open_request(options)
-    dataset = Dataset(output, "", "", rotate_size << 20, rotate_every)
-    collection, kept = Collection(uris, open_one), _Kept()
-    try:
+    kept = _Kept()
+    with (
+        Dataset(output, rotate_bytes=rotate_size << 20, rotate_every=rotate_every) as dataset,
+        closing(Collection(uris, open_one)) as collection,
+    ):
         with stop_on_signals(collection.stop) as signals:
             tell_systemd("READY=1")
             for arrival in kept.noted(collection):
@@ -55,8 +58,6 @@ def command(
                 if dataset.windows_written == count:
                     break
         tell_end(signals)
-    finally:
-        collection.close()
     say.info(kept.describe(dataset))
     return _INCOMPLETE if kept.refused else 0
 

@@ -11,14 +11,21 @@ from typing import Any
 
 import click
 
-from schedtel.cli.options import Decorator, filter_options, refuse_for_another_source, window_options
+from schedtel.cli.options import (
+    Decorator,
+    filter_options,
+    refuse,
+    refuse_for_another_source,
+    refuse_without_stream,
+    window_options,
+)
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.sources import open_request
 from schedtel.durations import NS_PER_S, parse_duration
 from schedtel.errors import CapabilityError, StreamError
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS
+from schedtel.export.hosts import DEFAULT_MAX_HOSTS, Totals
 from schedtel.export.http import DEFAULT_LISTEN, Endpoint
-from schedtel.export.totals import Totals
 from schedtel.flight.address import is_uri, parse_address, read_tls, read_token
 from schedtel.flight.collect import Collection, Trouble
 from schedtel.recording import Recording, read
@@ -31,12 +38,20 @@ _SOURCE_OPTIONS = (
     click.option("--source-tls-cert", metavar="FILE", help="Our certificate (PEM), where it wants one."),
     click.option("--source-tls-key", metavar="FILE", help="Its key (PEM)."),
     click.option(
+        "--max-hosts",
+        type=click.IntRange(min=0, max=1_000),
+        default=DEFAULT_MAX_HOSTS,
+        show_default=True,
+        metavar="N",
+        help='Hosts of a SOURCE that are told apart; the rest are summed in host="other".',
+    ),
+    click.option(
         "--max-cgroups",
         type=click.IntRange(min=0, max=10_000),
         default=DEFAULT_MAX_CGROUPS,
         show_default=True,
         metavar="N",
-        help='Cgroups with series of their own; the rest are summed in cgroup="other".',
+        help="Cgroups with series of their own, and pairs of who preempted whom; of each host, the rest are `other`.",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Do not say where metrics go, and how many windows went in."),
 )
@@ -67,7 +82,7 @@ def command() -> None:
 @click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
 @click.option("--client-ca", metavar="FILE", help="Scrapers must show a certificate of this authority (PEM).")
 @_with_source
-def prometheus(source: str | None, listen: str, max_cgroups: int, quiet: bool, **options: Any) -> None:
+def prometheus(source: str | None, listen: str, quiet: bool, **options: Any) -> None:
     """Serve metrics at http://127.0.0.1:9435/metrics, for Prometheus to scrape.
 
     Beyond this machine, a certificate and a token are needed. The metrics of a recording stay until Ctrl-C.
@@ -76,7 +91,7 @@ def prometheus(source: str | None, listen: str, max_cgroups: int, quiet: bool, *
         from schedtel.export.prometheus import application  # noqa: PLC0415  (an extra, that others do without)
     except ModuleNotFoundError as error:
         raise _missing("prometheus", error) from error
-    totals = Totals(max_cgroups)
+    totals = _totals(source, options)
     terms = {name: options.pop(name) for name in ("tls_cert", "tls_key", "client_ca")}
     terms["token"] = read_token(options.pop("token_file"))
     with _opened(source, options, stays=True) as follow, Endpoint(application(totals), listen, **terms) as endpoint:
@@ -93,7 +108,7 @@ def prometheus(source: str | None, listen: str, max_cgroups: int, quiet: bool, *
 @click.option("--tls-cert", metavar="FILE", help="Our certificate (PEM), where it wants one.")
 @click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
 @_with_source
-def otlp(source: str | None, endpoint: str, interval: str, max_cgroups: int, quiet: bool, **options: Any) -> None:
+def otlp(source: str | None, endpoint: str, interval: str, quiet: bool, **options: Any) -> None:
     """Push metrics by OTLP over HTTP, as protobuf, at every interval and once at the end.
 
     A collector that is out of reach is tried again at every interval. Sums are pushed, so nothing is missing later.
@@ -102,7 +117,7 @@ def otlp(source: str | None, endpoint: str, interval: str, max_cgroups: int, qui
         from schedtel.export.otlp import Pusher  # noqa: PLC0415  (an extra, that others do without)
     except ModuleNotFoundError as error:
         raise _missing("otlp", error) from error
-    totals = Totals(max_cgroups)
+    totals = _totals(source, options)
     terms = {name: options.pop(name) for name in ("ca", "tls_cert", "tls_key")}
     read_tls(terms["tls_cert"], terms["tls_key"], terms["ca"])  # for its errors: the exporter reads the files itself
     token_file = options.pop("token_file")
@@ -112,11 +127,19 @@ def otlp(source: str | None, endpoint: str, interval: str, max_cgroups: int, qui
     with _opened(source, options) as follow, Pusher(totals, endpoint, interval_s, _complain, **terms) as pusher:
         _say(f"exporting to {pusher.url}", quiet)
         follow(totals)
+        with stop_on_signals(pusher.hurry):
+            pusher.close()
     _say(f"{_windows(totals)}; {pusher.pushed} pushes, {pusher.failed} failed", quiet)
     if pusher.why_not:
         raise StreamError(
             f"cannot push to {pusher.url}: {pusher.why_not}; the last push failed (is a collector there?)"
         )
+
+
+def _totals(source: str | None, options: dict[str, Any]) -> Totals:
+    """Of this machine, or of however many hosts a source has."""
+    max_cgroups, max_hosts = options.pop("max_cgroups"), options.pop("max_hosts")
+    return Totals(max_cgroups, None if source is None else max_hosts)
 
 
 def _missing(extra: str, error: ModuleNotFoundError) -> CapabilityError:
@@ -127,16 +150,21 @@ def _missing(extra: str, error: ModuleNotFoundError) -> CapabilityError:
 def _opened(source: str | None, options: dict[str, Any], *, stays: bool = False) -> Iterator[Callable[[Totals], None]]:
     """What adds the source's windows to totals until it ends or a signal comes; with ``stays``, a recording stays."""
     client = {name: options.pop(f"source_{name}") for name in ("token_file", "ca", "tls_cert", "tls_key")}
-    if source is not None:
-        refuse_for_another_source(source)
     if source is None:
+        refuse_without_stream("this machine", "source_")
+        refuse(["max_hosts"], "this machine", "it is for windows of several hosts")
         with open_session(options, ()) as session:
             yield partial(_add_all, session.source)
-    elif is_uri(source):
+        return
+    refuse_for_another_source(source)
+    if is_uri(source):
         parse_address(source)
         yield partial(_follow, Collection([source], open_request(client)))
     else:
-        yield partial(_replay, read(source), stays)
+        refuse_without_stream("a recording", "source_")
+        recording = read(source)
+        recording.need_identity("export")
+        yield partial(_replay, recording, stays)
 
 
 def _add_all(windows: Iterable[Window], totals: Totals) -> None:
@@ -150,8 +178,7 @@ def _follow(collection: Collection, totals: Totals) -> None:
         with stop_on_signals(collection.stop):
             for arrival in collection:
                 if not isinstance(arrival, Trouble):
-                    totals.add(arrival.window)
-                    totals.miss((arrival.gap and arrival.gap.windows_missed) or 0)
+                    totals.add(arrival.window, (arrival.gap and arrival.gap.windows_missed) or 0)
                 elif arrival.final:
                     raise arrival.error
                 else:

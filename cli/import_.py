@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schedtel.cli.options import rotation_options
 from schedtel.cli.record import Totals
+from schedtel.dataset import recorder_of
 from schedtel.errors import UsageError
 from schedtel.recording import Recorder
 from schedtel.traces.imported import ImportedTrace
@@ -23,7 +24,7 @@ _FLUSH_S = 1.0
 
 @click.command("import", short_help="Make a recording of perf's or ftrace's text.")
 @click.argument("trace", metavar="TRACE")
-@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or s3://…")
+@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
 @click.option("-w", "--window", default="5s", show_default=True, metavar="DURATION", help="Length of a window.")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="auto", show_default=True, help="Whose text it is."
@@ -48,8 +49,11 @@ def command(
     TRACE is a file, or - for standard input. Trace at least sched_switch; with sched_wakeup, sched_wakeup_new,
     sched_process_fork, sched_process_exec, sched_process_exit and task_newtask the recording says as much as it can.
     """
-    with ImportedTrace(trace, window, form, _moment(wall_start), host) as source:
-        recorder, kept = Recorder(output, window, "", rotate_size << 20, rotate_every), Totals()
+    kept = Totals()
+    with (
+        ImportedTrace(trace, window, form, _moment(wall_start), host) as source,
+        recorder_of(output, window, rotate_size << 20, rotate_every) as recorder,
+    ):
         flushed = time.monotonic()
         for imported in _with_progress(source, source, quiet=quiet):
             recorder.add(imported)

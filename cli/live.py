@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from schedtel.cli.choice import Choice, sort_column
+from schedtel.cli.choice import Choice
 from schedtel.cli.options import filter_options, output_options, view_options, window_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import open_session
@@ -26,8 +26,8 @@ def command(arguments: tuple[str, ...], kind: str | None, table: str, output: st
     Keys of the live view: q quit, b what a row is, s sort, p pause, up and down number of rows.
     """
     chosen = format_for(kind, output)
-    choice = Choice(by=options.pop("by"), sort=sort_column(options.pop("sort")), top=options.pop("top"))
-    if choice.by == "preemption" and options["preemptions"] == "off":
+    choice = Choice.of(options)
+    if choice.of_pairs and options["preemptions"] == "off":
         raise UsageError("cannot show who preempted whom with --preemptions off (drop one of the two)")
     with opened(output) as stream, open_session(options, arguments) as session:
         choice.describe(session.source)

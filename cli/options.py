@@ -1,6 +1,6 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
@@ -85,10 +85,8 @@ _VIEW = (
     ),
     click.option(
         "--sort",
-        default="cpu",
-        show_default=True,
         metavar="COLUMN",
-        help="Column to sort by, such as cpu, wait or tat.",
+        help="Column to sort by, such as cpu (the default), wait or tat; with --by preemption wait, count or the like.",
     ),
     click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table."),
 )
@@ -159,13 +157,21 @@ def make_filter(options: dict[str, Any]) -> Filter:
 
 def refuse_for_another_source(source: str) -> None:
     """Refuse the options for windows and filters where the windows are not of this machine: they would do nothing."""
-    context, names = click.get_current_context(), _names(*_WINDOWS, *_FILTERS, *_LOADER)
+    refuse(_names(*_WINDOWS, *_FILTERS, *_LOADER), source, "it is for watching this machine")
+
+
+def refuse_without_stream(where: str, prefix: str = "") -> None:
+    """Refuse the options of ``client_options``, whose names may have a prefix, where there is no server to ask."""
+    refuse({f"{prefix}{name}" for name in _names(*_CLIENT)}, where, "it is for what is served at a URI")
+
+
+def refuse(names: Collection[str | None], where: str, purpose: str) -> None:
+    """Raise :class:`UsageError` if one of these options was given: it would do nothing."""
+    context = click.get_current_context()
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
         if given and parameter.name in names:
-            raise UsageError(
-                f"cannot use {parameter.opts[-1]} with {source}: it is for watching this machine (drop one of the two)"
-            )
+            raise UsageError(f"cannot use {parameter.opts[-1]} with {where}: {purpose} (drop one of the two)")
 
 
 def _names(*options: Decorator) -> set[str | None]:

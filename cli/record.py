@@ -12,7 +12,7 @@ from schedtel.chronicle import Chronicle
 from schedtel.cli.options import filter_options, log_options, rotation_options, window_options
 from schedtel.cli.service import say, set_up_log, tell_end, tell_start, tell_systemd
 from schedtel.cli.session import open_session
-from schedtel.dataset import Dataset
+from schedtel.dataset import recorder_of
 from schedtel.durations import format_duration
 from schedtel.recording import Recorder
 from schedtel.window import Window
@@ -44,9 +44,11 @@ def command(
     With a COMMAND, run it, and record it and its descendants until it ends; its exit status is passed on.
     """
     told = set_up_log(quiet=quiet, verbose=verbose)
-    make = Dataset if "://" in output else Recorder
-    recorder, kept = make(output, options["window"], "", rotate_size << 20, rotate_every), Totals()
-    with open_session(options, arguments) as session:
+    kept = Totals()
+    with (
+        recorder_of(output, options["window"], rotate_size << 20, rotate_every) as recorder,
+        open_session(options, arguments) as session,
+    ):
         recorder.filter_text = session.source.filter.describe()
         chronicle = Chronicle()
         tell_start(session.source)
@@ -61,7 +63,7 @@ def command(
     return status
 
 
-def _with_progress(windows: Iterable[Window], recorder: Recorder | Dataset, *, hidden: bool) -> Iterator[Window]:
+def _with_progress(windows: Iterable[Window], recorder: Recorder, *, hidden: bool) -> Iterator[Window]:
     """The windows, with a line on stderr that says how far it has come when that is a terminal."""
     if hidden or not sys.stderr.isatty():
         yield from windows
@@ -95,7 +97,7 @@ class Totals:
         for name, count in window.losses.items():
             self.lost[name] = self.lost.get(name, 0) + count
 
-    def describe(self, recorder: Recorder | Dataset) -> str:
+    def describe(self, recorder: Recorder) -> str:
         losses = ", ".join(f"{count} {name}" for name, count in self.lost.items() if count) or "nothing lost"
         windows = f"{recorder.windows_written} window{'' if recorder.windows_written == 1 else 's'}"
         return (

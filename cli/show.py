@@ -2,15 +2,17 @@
 
 import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
-from schedtel.cli.choice import Choice, sort_column
-from schedtel.cli.options import client_options, output_options, view_options
+from schedtel.cli.choice import Choice
+from schedtel.cli.options import client_options, output_options, refuse_without_stream, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.sources import complain_of_missed, describe, open_source, stopped_by_signals
+from schedtel.errors import UsageError
+from schedtel.flight.address import is_uri
 from schedtel.window import Window
 
 
@@ -30,12 +32,25 @@ def command(
     an object store.
     """
     chosen = format_for(kind, output)
-    choice = Choice(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
+    if not is_uri(directory):
+        refuse_without_stream("a recording")
+    choice = Choice.of(options)
     with open_source(directory, options) as source, stopped_by_signals(source):
         choice.subtitle = describe(source)
-        wanted = (window for window in source if window.window_id >= first)
+        wanted = _from(first, source)
         show(itertools.islice(wanted, count), choice, chosen, table, output)
         complain_of_missed(source)
+
+
+def _from(first: int, windows: Iterable[Window]) -> Iterator[Window]:
+    """The windows from a number on. Raises :class:`UsageError` when all that there are come before."""
+    last = 0
+    for window in windows:
+        last = max(last, window.window_id)
+        if window.window_id >= first:
+            yield window
+    if 0 < last < first:
+        raise UsageError(f"cannot show window {first} and what follows: the last is {last} (give a smaller --from)")
 
 
 def show(windows: Iterable[Window], choice: Choice, chosen: str, table: str, output: str | None) -> None:

@@ -12,7 +12,7 @@ from schedtel.cli.session import stop_on_signals
 from schedtel.flight import Subscription
 from schedtel.flight.address import is_uri, read_tls, read_token
 from schedtel.flight.wire import Request
-from schedtel.recording import imported_from, read
+from schedtel.recording import Recording, imported_from, read
 from schedtel.source import Source
 
 
@@ -47,11 +47,14 @@ def stopped_by_signals(*sources: Source) -> AbstractContextManager[object]:
 
 
 def describe(source: Source) -> str:
-    """A line for the head of a page."""
+    """A line for the head of a page. Of several runs, none has the word for all: their windows and filters differ."""
     facts = source.metadata
     kind = source.address.uri if isinstance(source, Subscription) else "recording"
     if origin := imported_from(facts):
         kind += f", imported from {origin}"
+    if isinstance(source, Recording) and len(source.runs) > 1:
+        hosts = len({run[:1] for run in source.runs})
+        return f"{kind} · {len(source.runs)} runs of {hosts} host{'' if hosts == 1 else 's'}"
     return " · ".join([kind, f"window {facts.get('window', '?')}", facts.get("filter") or "all tasks"])
 
 

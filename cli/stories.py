@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+from schedtel.cli.options import refuse_without_stream
 from schedtel.cli.sources import complain_of_missed, open_source, stopped_by_signals
 from schedtel.flight import Subscription
 from schedtel.flight.address import is_uri
@@ -20,6 +21,8 @@ def read_stories(places: Sequence[str], options: dict[str, Any]) -> list[Story]:
 
     Raises :class:`schedtel.SchedtelError` when one cannot be had, is lost, or has no window.
     """
+    if not any(map(is_uri, places)):
+        refuse_without_stream("a recording")
     with ExitStack() as stack:
         sources = [stack.enter_context(open_source(place, options)) for place in places]
         stack.enter_context(stopped_by_signals(*sources))

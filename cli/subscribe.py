@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from schedtel.cli.choice import Choice, sort_column
+from schedtel.cli.choice import Choice
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import stop_on_signals
@@ -32,7 +32,7 @@ def command(
     On a terminal it is the page of `schedtel live`, with its keys.
     """
     chosen = format_for(kind, output)
-    choice = Choice(by=options["by"], sort=sort_column(options["sort"]), top=options["top"])
+    choice = Choice.of(options)
     with open_stream(uri, options, history=history) as source, stop_on_signals(source.stop):
         choice.subtitle = describe(source)
         windows = itertools.islice(source, count)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from schedtel.cli.choice import GROUPINGS, SORTS, Choice, sort_column
+from schedtel.cli.choice import Choice
 from schedtel.cli.view import View
 from schedtel.window import Window
 
@@ -117,16 +117,11 @@ def _keys_now(choice: Choice, paused: bool) -> str:
 
 def _adjust(choice: Choice, key: str) -> None:
     if key == "b":
-        choice.by = _after(GROUPINGS, choice.by)
+        choice.group_by_next()
     elif key == "s":
-        short = {sort_column(name): name for name in SORTS}
-        choice.sort = sort_column(_after(SORTS, short.get(choice.sort, SORTS[-1])))
+        choice.sort_by_next()
     elif key in (_UP, _DOWN):
         choice.top = max(0, choice.top + (1 if key == _DOWN else -1))
-
-
-def _after(choices: tuple[str, ...], current: str) -> str:
-    return choices[(choices.index(current) + 1) % len(choices)]
 
 
 @contextmanager

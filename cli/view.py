@@ -14,7 +14,7 @@ from rich.text import Text
 
 from schedtel import tables
 from schedtel.arrow import rows as rows_of
-from schedtel.cli.choice import COLUMNS, Choice
+from schedtel.cli.choice import COLUMNS, PAIR_COLUMNS, Choice
 from schedtel.durations import format_duration
 from schedtel.histogram import TASK_EDGES_NS
 from schedtel.window import Window
@@ -172,8 +172,8 @@ class View:
 
     def _table(self, top: int, width: int) -> RenderableType:
         assert self._window is not None
-        if self.choice.by == "preemption":
-            return Padding(_pairs(self._window, top), (1, 0, 0, 0))
+        if self.choice.of_pairs:
+            return Padding(_pairs(self._window, top, self.choice.pair_sort), (1, 0, 0, 0))
         batch = self._window.tasks if self.choice.by == "task" else self._window.groups(self.choice.by)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         identity = self._identity(batch)
@@ -181,10 +181,7 @@ class View:
         for name in identity:
             table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=34)
         for name in shown:
-            marked = COLUMNS[name] == self.choice.sort
-            table.add_column(
-                name + ("▾" if marked else ""), justify="right", header_style="bold" if marked else None, no_wrap=True
-            )
+            _add_figures(table, name, marked=COLUMNS[name] == self.choice.sort)
         for i in self._order(batch)[:top]:
             figures = [_figure(COLUMNS[name], batch[COLUMNS[name]][i].as_py()) for name in shown]
             table.add_row(*(read(i) for read in identity.values()), *figures)
@@ -235,21 +232,32 @@ def _costs(row: dict[str, Any]) -> Iterator[str]:
         yield f"{row['collector_rss_bytes'] / 1e6:.0f} MB"
 
 
-def _pairs(window: Window, top: int) -> Table:
+def _pairs(window: Window, top: int, sort: str) -> Table:
     """Who preempted whom; below it, what looks like it and is a bandwidth limit's doing."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("victim", "preemptor"):
         table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=44)
-    for name in ("count", "wait▾", "mean wait", "max wait"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows_of(window.preemptions.slice(0, top)):
-        waits = (row["wait_ns"], row["wait_ns"] / row["count"], row["max_wait_ns"])
-        table.add_row(_party(row, "victim"), _party(row, "preemptor"), str(row["count"]), *map(format_duration, waits))
+    for name, column in PAIR_COLUMNS.items():
+        _add_figures(table, name, marked=column == sort)
+    pairs = window.preemptions
+    columns = {name: tables.column(pairs, name) for name in ("count", "wait_ns", "max_wait_ns")}
+    columns["mean_wait_ns"] = columns["wait_ns"] / np.maximum(columns["count"], 1)
+    for at in np.argsort(-columns[sort], kind="stable")[:top].tolist():
+        (row,) = rows_of(pairs.slice(at, 1))
+        figures = [_figure(column, columns[column][at].item()) for column in PAIR_COLUMNS.values()]
+        table.add_row(_party(row, "victim"), _party(row, "preemptor"), *figures)
     for row in rows_of(window.throttled.slice(0, top)):
         if row["throttled_ns"]:
             said = f"throttled in {row['throttled_periods']} of {row['periods']} periods"
             table.add_row(row["cgroup"], said, "", format_duration(row["throttled_ns"]), style="yellow")
     return table
+
+
+def _add_figures(table: Table, name: str, *, marked: bool) -> None:
+    """A column of figures; ``marked`` is the one that rows are sorted by."""
+    table.add_column(
+        name + ("▾" if marked else ""), justify="right", header_style="bold" if marked else None, no_wrap=True
+    )
 
 
 def _party(row: dict[str, Any], name: str) -> str:
@@ -277,7 +285,7 @@ def _switches(row: dict[str, Any], seconds: float) -> str:
     return f"{row['voluntary_switches'] / seconds:.0f} + {row['involuntary_switches'] / seconds:.0f} inv"
 
 
-def _figure(column: str, value: int | None) -> str:
+def _figure(column: str, value: float | None) -> str:
     if value is None:
         return "-"
     return format_duration(value) if column.endswith("_ns") else str(value)

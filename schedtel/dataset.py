@@ -10,7 +10,6 @@ of writers may share a dataset, and one that starts again adds to it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,10 +19,10 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from schedtel.arrow import from_list
+from schedtel.errors import RecordingError
 from schedtel.host import new_run
-from schedtel.recording import Recorder, rotation_ns
+from schedtel.recording import OpenPart, Recorder
 from schedtel.schema import DEFINITIONS_VERSION, GAPS
-from schedtel.storage import Place, place_of
 from schedtel.window import Window
 
 _GAPS = pa.schema([c.field() for c in GAPS], metadata={"schedtel.definitions_version": str(DEFINITIONS_VERSION)})
@@ -43,57 +42,56 @@ class Gap:
     gap_end: datetime
 
 
-class Dataset:
+class Dataset(Recorder):
     """Writes windows of any hosts to one dataset; complete after every :meth:`write`, so nothing needs closing.
 
-    :param where: a directory, which is made if missing, or a URI such as ``s3://bucket/path``. It may hold a dataset.
-
-    The others are those of :class:`schedtel.Recorder`.
+    Constructed as :class:`schedtel.Recorder` is, with a directory or a URI such as ``s3://bucket/path``. It may hold a
+    dataset.
     """
 
-    def __init__(
-        self,
-        where: str | os.PathLike[str],
-        window: str = "",
-        filter_text: str = "",
-        rotate_bytes: int = 1 << 20,
-        rotate_every: str = "5m",
-    ) -> None:
-        rotation_ns(rotate_bytes, rotate_every)  # at once, and not with the first window
-        self.window, self.filter_text = window, filter_text
-        self._rotation = (rotate_bytes, rotate_every)
-        self._place = place_of(where)
-        self._place.prepare()
+    def _begin(self) -> None:
         #: The run that windows belong to if nobody says otherwise, and a name for this writer's files.
         self._session = new_run()
-        self._hosts: dict[str, _HostRecorder] = {}
-        self._gaps: list[Gap] = []
-        self.windows_written = 0
-        self._closed_bytes = 0
-
-    @property
-    def where(self) -> str:
-        return str(self._place)
-
-    @property
-    def bytes_written(self) -> int:
-        return self._closed_bytes + sum(host.bytes_written for host in self._hosts.values())
+        #: By host: the run of its open part, and what is known of that run.
+        self._runs: dict[str, str] = {}
+        self._told: dict[str, dict[str, str]] = {}
 
     def write(self, window: Window, run: str = "", facts: Mapping[str, str] = MappingProxyType({})) -> None:
         """Add a window of a run; ``facts`` are the metadata of the source it is from.
 
         Raises :class:`RecordingError` when it cannot be written.
         """
-        name, run = host_of(window), run or self._session
-        recorder = self._hosts.get(name)
-        if recorder is None or recorder.run != run:
-            self._closed_bytes += recorder.bytes_written if recorder else 0
-            files = _Files(self._place, name, run, self._session)
-            texts = facts.get("window", self.window), facts.get("filter", self.filter_text)
-            recorder = _HostRecorder(files, *texts, *self._rotation)
-            self._hosts[name] = recorder
-        recorder.write(window)
-        self.windows_written += 1
+        self.add(window, run, facts)
+        self.flush()
+
+    def add(self, window: Window, run: str = "", facts: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Add a window that the next :meth:`flush` will write, as :meth:`write` does."""
+        if any(window.summary[name].null_count for name in ("host", "wall_start")):
+            raise RecordingError(
+                f"cannot write to {self._place}: a dataset is by host and day, and the trace knows no host or no wall "
+                "clock (import it with --host and --wall-start, or to a plain directory)"
+            )
+        host, run = host_of(window), run or self._session
+        if self._runs.get(host) != run:
+            self._close(host)
+            self._runs[host] = run
+            self._open[host] = OpenPart(self._place, *self._rotation, f"part-{self._session}-")
+            self._told[host] = {name: facts[name] for name in ("window", "filter") if name in facts}
+        part = self._open[host]
+        part.facts = self._facts(host)
+        part.move(f"{partition(host, window, run)}/")
+        part.add(window)
+
+    def _facts(self, host: str) -> dict[str, str]:
+        return super()._facts(host) | self._told[host]
+
+    def _close(self, host: str) -> None:
+        """A host's run is over; what was written of it still counts."""
+        part = self._open.pop(host, None)
+        if part:
+            part.flush()
+            self._closed_windows += part.windows_written
+            self._closed_bytes += part.bytes_written
 
     def write_gap(self, gap: Gap, window: Window) -> None:
         """Say that windows are missing before one. Raises :class:`RecordingError` when it cannot be written."""
@@ -101,35 +99,9 @@ class Dataset:
         self._place.write(f"{folder}/part-{self._session}-{gap.before_window_id:06d}.parquet", _gap_row(gap))
 
 
-@dataclass(frozen=True)
-class _Files:
-    """Where one host's run is written, and by whom."""
-
-    place: Place
-    host: str
-    run: str
-    session: str
-
-
-class _HostRecorder(Recorder):
-    """The open parts of one host's run; a part is of one day."""
-
-    def __init__(self, files: _Files, window: str, filter_text: str, rotate_bytes: int, rotate_every: str) -> None:
-        self._files, self.run, self._folder = files, files.run, ""
-        super().__init__("", window, filter_text, rotate_bytes, rotate_every)
-
-    def _prepare(self) -> None:
-        self._place = self._files.place  # made by the dataset, and not empty
-
-    def write(self, window: Window) -> None:
-        folder = partition(self._files.host, window, self.run)
-        if self._folder not in ("", folder):
-            self._close_part()
-        self._folder = folder
-        super().write(window)
-
-    def _name(self, table: str) -> str:
-        return f"{table}/{self._folder}/part-{self._files.session}-{self._part:06d}.parquet"
+def recorder_of(where: str, window: str, rotate_bytes: int, rotate_every: str) -> Recorder:
+    """What writes where a user says: to a URI a dataset, which many may share, and to a directory a recording."""
+    return (Dataset if "://" in where else Recorder)(where, window, "", rotate_bytes, rotate_every)
 
 
 def partition(host: str, window: Window, run: str) -> str:

@@ -94,10 +94,7 @@ class Libbpf:
 
     def __init__(self) -> None:
         self._library, self.soname = _open_library()
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = self._function(name)
-            function.restype, function.argtypes = result, arguments
-            setattr(self, name, function)
+        self._functions = {name: self._function(name) for name in _SIGNATURES}
         self._messages: list[str] = []
         self._capture = _PRINT(self._keep_message)
         self._library.libbpf_set_print(self._capture)
@@ -112,14 +109,19 @@ class Libbpf:
             self._messages.append(text.value.decode(errors="replace").strip().removeprefix("libbpf: "))
         return 0
 
-    def _function(self, name: str) -> Any:
+    def _function(self, name: str) -> Callable[..., Any]:
         for known_as in (name, _OLDER_NAMES.get(name, name)):
             if hasattr(self._library, known_as):
-                return getattr(self._library, known_as)
+                function = getattr(self._library, known_as)
+                function.restype, function.argtypes = _SIGNATURES[name]
+                return function
         raise CapabilityError(f"cannot use {self.soname}: it has no {name}() (install libbpf 0.5 or later)")
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return getattr(self._library, name)
+        """A function of the library: one whose signature is known."""
+        if name not in _SIGNATURES:
+            raise AttributeError(f"no signature of {name}()")
+        return self._functions[name]
 
     def forget_messages(self) -> None:
         """What was complained of before is not the cause of what fails from now on."""

@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from schedtel.arrow import lists_to_numpy, to_numpy, valid, values
+from schedtel.arrow import from_numpy, lists_to_numpy, to_numpy, valid, values
 
 #: Rows that become text at once. Fewer cost more each; of more, the columns no longer fit into the caches.
 ROWS_AT_ONCE = 512
@@ -64,6 +64,9 @@ def _texts(column: pa.Array) -> list[object]:
         return _with_nulls(column, words[to_numpy(column.indices)])
     if pa.types.is_fixed_size_list(kind) and _all_unsigned(column):
         return lists(lists_to_numpy(column))
+    if pa.types.is_floating(kind):
+        # schedtel's own tables have no NaN, but others' servers and files may; JSON has no word for it.
+        column = from_numpy(to_numpy(column), np.isfinite(to_numpy(column)) & valid(column))
     return [_encode(value) for value in values(column)]
 
 

@@ -7,15 +7,17 @@
 Where there are rows of them, ``preemptions`` and ``throttled`` are there as well. Part n of all tables holds the same
 windows. The newest part grows: after every window it is written anew beside itself and renamed over itself, so that a
 reader, or a killed writer, always leaves complete files and at most the window in progress is lost. ``summary`` is
-written last: a window counts once its summary is there. A part is closed when it is large or old enough, which bounds
-what is rewritten.
+written last: a window counts once its summary is there. A part is closed when it is large or old enough, or takes so
+long to write that windows as short as these would be held up, which bounds what is rewritten.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +27,13 @@ from schedtel.durations import parse_duration
 from schedtel.errors import RecordingError, UsageError
 from schedtel.schema import ARROW, DEFINITIONS_VERSION, LOSSES, SPARSE
 from schedtel.source import Source
-from schedtel.storage import place_of
+from schedtel.storage import Place, order_of, place_of
 from schedtel.window import Window
 
 _TABLES = (*SPARSE, "tasks", "cpus", "summary")
+#: A part is closed when writing it takes more than a tenth of the time that its newest windows cover. Not before it
+#: has so many: their writing takes about twice as long as one window's, and files are not to be without number.
+_MOST_TIME, _LEAST_WINDOWS = 10, 50
 
 
 def rotation_ns(rotate_bytes: int, rotate_every: str) -> int:
@@ -40,6 +45,8 @@ def rotation_ns(rotate_bytes: int, rotate_every: str) -> int:
 
 class Recorder:
     """Writes windows to a recording; every :meth:`write` leaves a complete dataset behind, so nothing needs closing.
+
+    As a context manager, it takes away the directory that it made if no window came.
 
     :param directory: created if missing; must be empty. Only its owner can read the files: they name users' commands.
     :param window: the nominal window length, for the metadata.
@@ -56,28 +63,33 @@ class Recorder:
         rotate_bytes: int = 1 << 20,
         rotate_every: str = "5m",
     ) -> None:
-        self._rotate_bytes, self._rotate_ns = rotate_bytes, rotation_ns(rotate_bytes, rotate_every)
+        self._rotation = (rotate_bytes, rotation_ns(rotate_bytes, rotate_every))
         self.directory = Path(directory)
         self._place = place_of(directory)
         self.window, self.filter_text = window, filter_text
         #: What else is to stand in the metadata, and may change from window to window.
         self.facts: Mapping[str, str] = {}
-        self._part = 1
-        self._windows: list[Window] = []
-        self._added = 0
-        self.windows_written = 0
-        self.bytes_written = 0
-        self._closed_bytes = 0
-        self._prepare()
+        #: By host; those of several hosts only in a dataset.
+        self._open: dict[str, OpenPart] = {}
+        self._closed_windows = self._closed_bytes = 0
+        self._place.prepare()
+        self._begin()
+
+    def _begin(self) -> None:
+        if not self._place.is_empty():
+            raise RecordingError(f"cannot record to {self._place}: it is not empty (choose another directory)")
 
     @property
     def where(self) -> str:
         return str(self._place)
 
-    def _prepare(self) -> None:
-        self._place.prepare()
-        if not self._place.is_empty():
-            raise RecordingError(f"cannot record to {self._place}: it is not empty (choose another directory)")
+    @property
+    def windows_written(self) -> int:
+        return self._closed_windows + sum(part.windows_written for part in self._open.values())
+
+    @property
+    def bytes_written(self) -> int:
+        return self._closed_bytes + sum(part.bytes_written for part in self._open.values())
 
     def write(self, window: Window) -> None:
         """Add one window. Raises :class:`RecordingError` when it cannot be written; what was there stays readable."""
@@ -86,52 +98,94 @@ class Recorder:
 
     def add(self, window: Window) -> None:
         """Add one window that the next :meth:`flush` will write, for who has many at once."""
-        self._windows.append(window)
-        self._added += 1
+        self._open.setdefault("", OpenPart(self._place, *self._rotation)).add(window)
 
     def flush(self) -> None:
         """Write the windows added since; raises as :meth:`write` does."""
+        for host, part in self._open.items():
+            part.facts = self._facts(host)
+            part.flush()
+
+    def _facts(self, _host: str) -> dict[str, str]:
+        return {"window": self.window, "filter": self.filter_text, **self.facts}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._place.withdraw()
+
+
+class OpenPart:
+    """The part of a run that grows, in each table a file below the table's ``folder``; and those that were closed.
+
+    :param stem: what the files' names begin with.
+    """
+
+    def __init__(self, place: Place, rotate_bytes: int, rotate_ns: int, stem: str = "part-", folder: str = "") -> None:
+        self._place, self._stem, self._folder = place, stem, folder
+        self._rotate_bytes, self._rotate_ns = rotate_bytes, rotate_ns
+        self._number = 1
+        self._windows: list[Window] = []
+        self._added = 0
+        self._closed_bytes = 0
+        self.windows_written = self.bytes_written = 0
+        #: What the metadata say beside what the windows do.
+        self.facts: Mapping[str, str] = {}
+
+    def add(self, window: Window) -> None:
+        """Add a window that the next :meth:`flush` will write."""
+        self._windows.append(window)
+        self._added += 1
+
+    def move(self, folder: str) -> None:
+        """Go on in another folder, with a part of its own."""
+        if folder != self._folder and self._windows:
+            self.flush()
+            self._close()
+        self._folder = folder
+
+    def flush(self) -> None:
+        """Write the windows added since."""
         if not self._added:
             return
-        sizes = {table: self._write_part(table) for table in _TABLES}
+        began_ns = time.monotonic_ns()
+        sizes = {table: self._write(table) for table in _TABLES}
+        took_ns = time.monotonic_ns() - began_ns
         self.windows_written += self._added
-        self._added = 0
         self.bytes_written = self._closed_bytes + sum(sizes.values())
-        age_ns = self._windows[-1].end_ns - self._windows[0].start_ns
-        if sizes["tasks"] >= self._rotate_bytes or age_ns >= self._rotate_ns:
-            self._close_part()
+        first, added, last = self._windows[0], self._windows[-self._added], self._windows[-1]
+        self._added = 0
+        slow = took_ns * _MOST_TIME > last.end_ns - added.start_ns and len(self._windows) >= _LEAST_WINDOWS
+        if slow or sizes["tasks"] >= self._rotate_bytes or last.end_ns - first.start_ns >= self._rotate_ns:
+            self._close()
 
-    def _close_part(self) -> None:
-        self._part += 1
+    def _close(self) -> None:
+        self._number += 1
         self._windows.clear()
         self._closed_bytes = self.bytes_written
 
-    def _write_part(self, table: str) -> int:
+    def _write(self, table: str) -> int:
         """Write the open part of one table anew; returns its size in bytes."""
         batch = tables.concatenate((getattr(w, table) for w in self._windows), ARROW[table])
         if table in SPARSE and not batch.num_rows:
             return 0
-        return self._place.write(self._name(table), batch.replace_schema_metadata(self._metadata()))
-
-    def _name(self, table: str) -> str:
-        """Name of the open part of one table, below the directory."""
-        return f"{table}/part-{self._part:06d}.parquet"
+        name = f"{table}/{self._folder}{self._stem}{self._number:06d}.parquet"
+        return self._place.write(name, batch.replace_schema_metadata(self._metadata()))
 
     def _metadata(self) -> dict[str, str]:
         """What a reader must know to trust the file: kernel, clock, window, filter, losses, definitions."""
         first = self._windows[0].summary
         lost = {name: sum(w.losses[name] for w in self._windows) for name in LOSSES}
-        facts = {
+        said = {
             "definitions_version": str(DEFINITIONS_VERSION),
             "clock": "CLOCK_MONOTONIC",
             "host": first["host"][0].as_py() or "",
             "kernel": first["kernel"][0].as_py() or "",
-            "window": self.window,
-            "filter": self.filter_text,
             **self.facts,
             **{name: str(count) for name, count in lost.items()},
         }
-        return {f"schedtel.{name}": value for name, value in facts.items()}
+        return {f"schedtel.{name}": value for name, value in said.items()}
 
 
 class Recording(Source):
@@ -150,6 +204,26 @@ class Recording(Source):
             raise RecordingError(f"cannot read {self._place}: no window in it (is it a recording?)")
         self._sparse = {table: set(self._place.parts(table)) for table in SPARSE}
         self.metadata = self._read_metadata()
+
+    @property
+    def runs(self) -> set[tuple[str, ...]]:
+        """The runs whose windows it has, each as its host's folder and its own; of a plain recording one without any.
+
+        ``metadata`` are those of the newest, and runs may differ in their window and filter.
+        """
+        return {tuple(order_of(part)[:-1]) for part in self._parts}
+
+    def need_identity(self, purpose: str) -> None:
+        """Raise :class:`UsageError` where windows are no good for what tells them apart by host and wall clock.
+
+        A trace that was imported may know neither. ``purpose``: what they are wanted for, ``serve``.
+        """
+        known = self.metadata.get("host") and self.metadata.get("imported_wall_clock")
+        if imported_from(self.metadata) and not known:
+            raise UsageError(
+                f"cannot {purpose} {self._place}: it was imported, and knows no host or no wall clock "
+                "(import it with --host and --wall-start)"
+            )
 
     def _read_metadata(self) -> dict[str, str]:
         """The footer metadata of the newest part, without the prefix."""

@@ -208,8 +208,8 @@ PREEMPTIONS = [
         "whose task took the CPU; `(idle)`: nobody, as when a bandwidth limit stops a task; else as the victim",
     ),
     Column("preemptor_cgroup_id", pa.int64(), "", "likewise; null for `(idle)` as well"),
-    _count("count", "waits after such a switch that ended in the window"),
-    _ns("wait_ns", "how long they were, summed: from losing the CPU to having one again, whoever ran meanwhile"),
+    _count("count", "waits of the victim that ended in the window, after losing its CPU to the preemptor"),
+    _ns("wait_ns", "time of those waits, from losing the CPU to having one again, whoever ran meanwhile"),
     _ns("max_wait_ns", "the longest of them"),
 ]
 

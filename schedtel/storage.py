@@ -6,6 +6,7 @@ when the putting is done.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -31,17 +32,25 @@ class Directory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._made: list[Path] = []
 
     def __str__(self) -> str:
         return str(self.root)
 
     def prepare(self) -> None:
         """Make it. Raises :class:`RecordingError` where that cannot be done."""
+        self._made = [path for path in (self.root, *self.root.parents) if not path.exists()]
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             next(self.root.iterdir(), None)
         except OSError as error:
             raise self._cannot_write(self.root, error) from error
+
+    def withdraw(self) -> None:
+        """Take away what :meth:`prepare` made, if nothing has been put there."""
+        with contextlib.suppress(OSError):  # it is not empty
+            for path in self._made:
+                path.rmdir()
 
     def is_empty(self) -> bool:
         return not any(self.root.iterdir())
@@ -74,7 +83,7 @@ class Directory:
     def parts(self, table: str) -> list[str]:
         """Names of a table's files below the table, partitions included, each run's in the order of its windows."""
         below = self.root / table
-        return sorted((str(path.relative_to(below)) for path in below.rglob("part-*.parquet")), key=_order)
+        return sorted((str(path.relative_to(below)) for path in below.rglob("part-*.parquet")), key=order_of)
 
     def open(self, name: str) -> pq.ParquetFile:
         import pyarrow.parquet as pq  # noqa: PLC0415  (9 MB that `live` does without)
@@ -106,6 +115,9 @@ class Store:
     def prepare(self) -> None:
         """Nothing: the first file shows whether it can be written."""
 
+    def withdraw(self) -> None:
+        """Nothing, as there was nothing to prepare."""
+
     def is_empty(self) -> bool:
         return not any(self._below(""))
 
@@ -133,7 +145,7 @@ class Store:
         """As :meth:`Directory.parts`."""
         begin = len(f"{self._root}/{table}/")
         found = (path[begin:] for path in self._below(table) if fnmatch(os.path.basename(path), "part-*.parquet"))
-        return sorted(found, key=_order)
+        return sorted(found, key=order_of)
 
     def _below(self, folder: str) -> Iterator[str]:
         import pyarrow.fs  # noqa: PLC0415  (see above)
@@ -155,7 +167,7 @@ class Store:
         return f"{str(self).partition('?')[0].rstrip('/')}/{name}"
 
 
-def _order(part: str) -> list[str]:
+def order_of(part: str) -> list[str]:
     """Days do not count: the clock may be set back over midnight. Runs and parts are numbered as they were written."""
     return [level for level in part.split("/") if not level.startswith("day=")]
 

@@ -11,18 +11,21 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schedtel.schema import CPUS, DISTRIBUTIONS, LOSSES, SUMMARY, TASKS, Column
+from schedtel.schema import DISTRIBUTIONS, LOSSES, TABLES, Column
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 #: Unit of a metric (UCUM) → the word that Prometheus has for it.
 UNIT_WORDS = {"s": "seconds", "By": "bytes", "1": "ratio"}
 NS_PER_S = 1_000_000_000
 
-_TABLES = {
-    name: {c.name: c for c in columns} for name, columns in (("summary", SUMMARY), ("cpus", CPUS), ("tasks", TASKS))
+_COLUMNS = {table: {column.name: column for column in columns} for table, columns in TABLES.items()}
+_PREFIXES = {
+    "summary": "schedtel.",
+    "cpus": "schedtel.cpu.",
+    "tasks": "schedtel.cgroup.",
+    "preemptions": "schedtel.preemption.",
 }
-_PREFIXES = {"summary": "schedtel.", "cpus": "schedtel.cpu.", "tasks": "schedtel.cgroup."}
-_LABELS = {"summary": (), "cpus": ("cpu",), "tasks": ("cgroup",)}
+_LABELS = {"summary": (), "cpus": ("cpu",), "tasks": ("cgroup",), "preemptions": ("victim", "preemptor")}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Metric:
 
 def _metric(table: str, column: str, kind: str, name: str = "") -> Metric:
     """The metric of a column, with its meaning as help."""
-    found = _TABLES[table][column]
+    found = _COLUMNS[table][column]
     stem = name or re.sub("_(ns|bytes|avg)$", "", column)
     return Metric(_PREFIXES[table] + stem, kind, _unit(found), _help(found, table, kind), _LABELS[table], column)
 
@@ -92,6 +95,8 @@ _NAMES = {"running_avg": "running_tasks", "blocked_avg": "blocked_tasks", "iowai
 HOST_GAUGES = tuple(_metric("summary", name, GAUGE, _NAMES.get(name, "")) for name in _LAST)
 CPU_COUNTERS = tuple(_metric("cpus", name, COUNTER) for name in _OF_CPUS)
 CGROUP_COUNTERS = tuple(_metric("tasks", name, COUNTER) for name in _OF_CGROUPS)
+#: `schedtel_preemption_count` would be a histogram's.
+PREEMPTION_COUNTERS = (_metric("preemptions", "count", COUNTER, "waits"), _metric("preemptions", "wait_ns", COUNTER))
 
 _SUM_OF_WAITS = "; the sum is of all time waited, of waits that go on as well"
 
@@ -104,7 +109,7 @@ def _durations(name: str, meaning: str, column: str = "", labels: tuple[str, ...
 
 WAIT = _durations("schedtel.wait", "waits for a CPU that ended, by duration" + _SUM_OF_WAITS, "wait_histogram")
 LIVES = {name: _durations(f"schedtel.{name}", DISTRIBUTIONS[name]) for name in ("tat", "rt")}
-_WAITED, _BURST = (_TABLES["tasks"][name].meaning for name in ("wait_histogram", "burst_tat_histogram"))
+_WAITED, _BURST = (_COLUMNS["tasks"][name].meaning for name in ("wait_histogram", "burst_tat_histogram"))
 CGROUP_WAIT = _durations("schedtel.cgroup.wait", _WAITED + _SUM_OF_WAITS, "wait_histogram", ("cgroup",))
 CGROUP_BURST_TAT = _durations("schedtel.cgroup.burst_tat", _BURST, "burst_tat_histogram", ("cgroup",))
 HISTOGRAMS = (WAIT, *LIVES.values(), CGROUP_WAIT, CGROUP_BURST_TAT)
@@ -117,10 +122,12 @@ CGROUPS = Metric("schedtel.cgroups", GAUGE, "", "Cgroups that have series of the
 CGROUPS_FOLDED = Metric(
     "schedtel.cgroups_folded", GAUGE, "", 'Cgroups that had no room in the last window, counted in cgroup="other"'
 )
-HOST = Metric("schedtel.host_info", GAUGE, "", "1; the labels say what is observed", ("host", "kernel", "scheduler"))
+#: A label of every metric where windows of several hosts may come.
+HOST_LABEL = "host"
+HOST = Metric("schedtel.host_info", GAUGE, "", "1; labels: what is observed", (HOST_LABEL, "kernel", "scheduler"))
 OWN = (WINDOWS, OBSERVED, MISSED, LAST_WINDOW, CGROUPS, CGROUPS_FOLDED, HOST)
 
-METRICS = (*OWN, *HOST_COUNTERS, *HOST_GAUGES, *CPU_COUNTERS, *CGROUP_COUNTERS, *HISTOGRAMS)
+METRICS = (*OWN, *HOST_COUNTERS, *HOST_GAUGES, *CPU_COUNTERS, *CGROUP_COUNTERS, *PREEMPTION_COUNTERS, *HISTOGRAMS)
 
 
 def markdown() -> str:

@@ -101,7 +101,7 @@ def _tls_context(certificate: str | None, key: str | None, authority: str | None
             context.load_verify_locations(authority)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:  # ssl.SSLError is one
-        files = " ".join(filter(None, (certificate, key, authority)))
+        files = ", ".join(filter(None, (certificate, key, authority)))
         raise UsageError(f"cannot use {files} for TLS: {error.strerror or error} (check the files, in PEM)") from error
     return context
 

@@ -24,7 +24,8 @@ from schedtel import __version__
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
-from schedtel.export.totals import Reading, Series, Totals
+from schedtel.export.hosts import Totals
+from schedtel.export.totals import Reading, Series
 from schedtel.flight.address import Address
 
 #: How long a push may take, its retries included, and how long the last one when the command ends.
@@ -34,11 +35,15 @@ _CUMULATIVE = sdk.AggregationTemporality.CUMULATIVE
 _SDK_LOGGER = logging.getLogger("opentelemetry")
 
 
-def metrics_data(reading: Reading) -> sdk.MetricsData:
-    """A reading as the SDK's data model, of the resource `schedtel` on the host that was observed."""
+def metrics_data(readings: list[Reading]) -> sdk.MetricsData:
+    """Readings as the SDK's data model: of each host that was observed, the resource `schedtel` there."""
+    return sdk.MetricsData([_resource_metrics(reading) for reading in readings])
+
+
+def _resource_metrics(reading: Reading) -> sdk.ResourceMetrics:
     metrics = [_metric(metric, series, reading.time_ns) for metric, series in reading.families]
     scope = sdk.ScopeMetrics(InstrumentationScope("schedtel", __version__), metrics, "")
-    return sdk.MetricsData([sdk.ResourceMetrics(_resource(reading.host), [scope], "")])
+    return sdk.ResourceMetrics(_resource(reading.host), [scope], "")
 
 
 @functools.cache
@@ -77,7 +82,8 @@ class Pusher:
     :param token: sent as ``Authorization: Bearer …``.
     :param ca, tls_cert, tls_key: files in PEM: whom to trust instead of the system's, and what to show.
 
-    Raises :class:`UsageError` for what is no URL, and where a token would cross a network for anyone to read.
+    Raises :class:`UsageError` for what is no URL, where a token would cross a network for anyone to read, and for
+    certificates without TLS.
     """
 
     def __init__(
@@ -92,9 +98,12 @@ class Pusher:
         tls_cert: str | None = None,
         tls_key: str | None = None,
     ) -> None:
-        self.url, self._totals, self._interval_s, self._say = _checked(endpoint, token), totals, interval_s, say
+        self.url = _checked(endpoint, token, certificates=any((ca, tls_cert, tls_key)))
+        self._totals, self._interval_s, self._say = totals, interval_s, say
         self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
+        #: Whether there is something to wait for: that the last push is over, or that nobody wants to wait.
+        self._done, self._pushed_last, self._hurried = threading.Event(), False, False
         self._exporter = OTLPMetricExporter(
             self.url,
             certificate_file=ca,
@@ -114,13 +123,15 @@ class Pusher:
         while not self._ending.wait(self._interval_s):
             self._push()
         self._push()
+        self._pushed_last = True
+        self._done.set()
 
     def _push(self) -> None:
-        reading = self._totals.read()
-        if not reading.time_ns:
+        readings = [reading for reading in self._totals.read() if reading.time_ns]
+        if not readings:
             return
         self._heard.lines.clear()
-        if self._exporter.export(metrics_data(reading)) is sdk.MetricExportResult.SUCCESS:
+        if self._exporter.export(metrics_data(readings)) is sdk.MetricExportResult.SUCCESS:
             self.pushed, self.why_not = self.pushed + 1, ""
             self._report(down=False, line=f"pushing to {self.url} again, after {self.failed} failed")
         else:
@@ -135,12 +146,23 @@ class Pusher:
         self._down = down
 
     def close(self) -> None:
-        """Push a last time and end, within seconds, whatever the collector does."""
+        """Push a last time and end, within seconds, whatever the collector does; at once after :meth:`hurry`."""
+        if self._ending.is_set():
+            return
         self._ending.set()
-        self._thread.join(_FAREWELL_S)
+        self._done.wait(_FAREWELL_S)
         self._exporter.shutdown()
-        self._thread.join(_FAREWELL_S)
+        if not self._hurried:
+            self._done.wait(_FAREWELL_S)
+        if not self._pushed_last:
+            self.failed += 1
+            self.why_not = "there was no time to wait for its answer" if self._hurried else "no answer"
         _SDK_LOGGER.removeHandler(self._heard)
+
+    def hurry(self) -> None:
+        """Do not wait for the last push any more. Safe in a signal handler."""
+        self._hurried = True
+        self._done.set()
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +171,7 @@ class Pusher:
         self.close()
 
 
-def _checked(endpoint: str, token: str | None) -> str:
+def _checked(endpoint: str, token: str | None, *, certificates: bool) -> str:
     try:
         parts = urlsplit(endpoint)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -159,6 +181,8 @@ def _checked(endpoint: str, token: str | None) -> str:
         raise UsageError(f"cannot push to {endpoint!r}: it is no URL of a collector (write http://127.0.0.1:4318)")
     if token and parts.scheme == "http" and not Address(endpoint, "tcp", parts.hostname or "").is_loopback:
         raise UsageError(f"cannot send the token to {endpoint}: it is not encrypted (write https://)")
+    if certificates and parts.scheme == "http":
+        raise UsageError(f"cannot use certificates with {endpoint}: it is not TLS (write https://)")
     return endpoint.rstrip("/") + _PATH if parts.path in ("", "/") else endpoint
 
 

@@ -1,4 +1,4 @@
-"""Readings in, what a scrape gets out: a collector of the official client library, with a registry of its own.
+"""Totals in, what a scrape gets out: a collector of the official client library, with a registry of its own.
 
 Histograms are classic ones: the client writes no native ones. (Their buckets are powers of 2^(2^-n) of a second, of
 which ours, powers of two of a nanosecond, are none.)
@@ -15,7 +15,8 @@ from prometheus_client.utils import floatToGoString
 
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, HISTOGRAM, UNIT_WORDS, Metric
-from schedtel.export.totals import Series, Totals
+from schedtel.export.hosts import Totals
+from schedtel.export.totals import Series
 
 _Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
@@ -25,7 +26,7 @@ class _TotalsCollector(Collector):
         self._totals = totals
 
     def collect(self) -> Iterator[_Family]:
-        for metric, series in self._totals.read().families:
+        for metric, series in self._totals.families():
             yield _family(metric, series)
 
 

@@ -1,11 +1,10 @@
-"""Windows in, one reading of all metrics out, as often as it is asked for: sums since the first window, and the last.
+"""Windows of a host in, one reading of all metrics out, as often as it is asked for: sums, and of the last window.
 
-Sums are kept in integers: of nanoseconds, and of counts. A reading is one moment, however windows come meanwhile.
+Sums are kept in integers: of nanoseconds, and of counts.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,8 @@ from schedtel.export import definitions as d
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, Histogram, exported
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS, CgroupTotals
 from schedtel.export.definitions import Metric
+from schedtel.export.places import OTHER
+from schedtel.export.preemptions import PairTotals
 from schedtel.histogram import fine_counts
 from schedtel.layout import FINE_BUCKETS
 from schedtel.schema import LOSSES
@@ -38,20 +39,21 @@ class Series:
 
 @dataclass(frozen=True)
 class Reading:
-    """All metrics at one moment. ``time_ns``: the last window's end on the wall clock, 0 before the first window."""
+    """All metrics of a host at one moment. ``time_ns``: its last window's end on the wall clock, 0 before the first."""
 
     time_ns: int
     host: str
     families: list[tuple[Metric, list[Series]]]
 
 
-class Totals:
-    """Sums over windows. Safe to read in one thread while windows are added in another."""
+class HostTotals:
+    """Sums over windows of one host; with ``several``, of the host ``other``: of the rest of them, and no gauges."""
 
-    def __init__(self, max_cgroups: int = DEFAULT_MAX_CGROUPS) -> None:
-        self._lock = threading.Lock()
-        self._cgroups = CgroupTotals(max_cgroups)
-        self._windows = self._observed_ns = self._missed = self._start_ns = self._time_ns = 0
+    def __init__(self, max_cgroups: int = DEFAULT_MAX_CGROUPS, *, several: bool = False) -> None:
+        self._several = several
+        self._cgroups, self._pairs = CgroupTotals(max_cgroups), PairTotals(max_cgroups)
+        self.windows = 0
+        self._observed_ns = self._missed = self._start_ns = self._time_ns = 0
         self._last: dict[str, Any] = {}
         self._counted = {m.column: 0 for m in d.HOST_COUNTERS if m.column != "bpf_ns"}  # null unless the kernel counts
         self._cpus: dict[int, np.ndarray] = {}
@@ -59,32 +61,24 @@ class Totals:
         self._sums_ns = dict.fromkeys(self._counts, 0)
 
     @property
-    def windows(self) -> int:
-        """How many were added."""
-        return self._windows
-
-    @property
     def losses(self) -> dict[str, int]:
         """The loss counters over all windows, and the windows that did not come."""
         return {name: self._counted[name] for name in LOSSES} | {"windows_missed": self._missed}
 
-    def add(self, window: Window) -> None:
-        """Add the next window."""
-        with self._lock:
-            self._last = rows(window.summary)[0]
-            wall_start_ns = _unix_ns(wall_start(window))
-            self._start_ns, self._time_ns = self._start_ns or wall_start_ns, _unix_ns(wall_end(window))
-            self._windows += 1
-            self._observed_ns += self._last["window_ns"]
-            self._count(self._last)
-            self._add_cpus(window)
-            self._add_lives(window)
-            self._cgroups.add(window.tasks, wall_start_ns, window.end_ns)
-
-    def miss(self, windows: int) -> None:
-        """Note windows that did not come."""
-        with self._lock:
-            self._missed += windows
+    def add(self, window: Window, missed: int = 0) -> None:
+        """Add the next window; before it, ``missed`` did not come."""
+        row = rows(window.summary)[0]
+        self._last = {} if self._several else row
+        wall_start_ns = _unix_ns(wall_start(window))
+        self._start_ns, self._time_ns = self._start_ns or wall_start_ns, _unix_ns(wall_end(window))
+        self.windows += 1
+        self._missed += missed
+        self._observed_ns += row["window_ns"]
+        self._count(row)
+        self._add_cpus(window)
+        self._add_lives(window)
+        self._cgroups.add(window.tasks, wall_start_ns, window.end_ns)
+        self._pairs.add(window.preemptions, wall_start_ns, window.end_ns)
 
     def _count(self, row: dict[str, Any]) -> None:
         for metric in d.HOST_COUNTERS:
@@ -105,19 +99,18 @@ class Totals:
 
     def read(self) -> Reading:
         """All metrics as they are now; those without a value are left out."""
-        with self._lock:
-            families = [*self._own(), *self._host(), *self._of_cpus(), *self._of_cgroups()]
-            return Reading(self._time_ns, self._last.get("host") or "", families)
+        families = [*self._own(), *self._host(), *self._of_cpus(), *self._of_cgroups(), *self._of_pairs()]
+        return Reading(self._time_ns, OTHER if self._several else self._last.get("host") or "", families)
 
     def _own(self) -> Iterator[tuple[Metric, list[Series]]]:
-        yield d.WINDOWS, [self._series(self._windows)]
+        yield d.WINDOWS, [self._series(self.windows)]
         yield d.OBSERVED, [self._series(self._observed_ns / d.NS_PER_S)]
         yield d.MISSED, [self._series(self._missed)]
         yield d.CGROUPS, [self._series(len(self._cgroups))]
         yield d.CGROUPS_FOLDED, [self._series(self._cgroups.folded)]
         if self._last:
             yield d.LAST_WINDOW, [self._series(self._time_ns / d.NS_PER_S)]
-            yield d.HOST, [self._series(1, *(str(self._last[name]) for name in d.HOST.labels))]
+            yield d.HOST, [self._series(1, *(self._last[name] or "" for name in d.HOST.labels))]
 
     def _host(self) -> Iterator[tuple[Metric, list[Series]]]:
         for values, metrics in ((self._counted, d.HOST_COUNTERS), (self._last, d.HOST_GAUGES)):
@@ -139,6 +132,11 @@ class Totals:
         for metric, total in ((d.CGROUP_WAIT, "wait_ns"), (d.CGROUP_BURST_TAT, "burst_tat_sum_ns")):
             found = [(g, exported(g.histograms[metric.column], g.columns[total], CGROUP_STEP)) for g in groups]
             yield metric, [Series((g.path,), histogram, g.start_ns) for g, histogram in found]
+
+    def _of_pairs(self) -> Iterator[tuple[Metric, list[Series]]]:
+        pairs = list(self._pairs)
+        for metric in d.PREEMPTION_COUNTERS:
+            yield metric, [Series(p.names, _in_unit(metric, p.columns[metric.column]), p.start_ns) for p in pairs]
 
     def _series(self, value: float | Histogram, *labels: str) -> Series:
         return Series(labels, value, self._start_ns)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schedtel.errors import UsageError
 from schedtel.flight.address import DEFAULT_URI, parse_address, read_tls
 from schedtel.flight.client import Subscription
 from schedtel.flight.feeds import Feed, LiveFeed, ReplayFeed
@@ -57,22 +56,12 @@ def serve(
 
     feed: Feed
     if isinstance(source, Recording):
-        _check_identity(source)
+        source.need_identity("serve")
         feed = ReplayFeed(source.metadata, source)
     else:
         feed = LiveFeed(source.metadata, history=history, slow=slow)
     tls = read_tls(tls_cert, tls_key, client_ca)
     return Server(feed, source, parse_address(uri), tls, token, max_subscribers)
-
-
-def _check_identity(recording: Recording) -> None:
-    """Subscribers tell windows apart by host and wall clock; a trace that was imported may know neither."""
-    facts = recording.metadata
-    if facts.get("imported_from") and not (facts.get("host") and facts.get("imported_wall_clock")):
-        raise UsageError(
-            f"cannot serve {recording.directory}: it was imported, and knows no host or no wall clock "
-            "(import it with --host and --wall-start)"
-        )
 
 
 def subscribe(

@@ -81,7 +81,17 @@ class ImportedTrace(Source):
         return found
 
     def _chunks(self) -> Iterator[np.ndarray]:
-        """Events of one chunk of text after the other, cut at the ends of lines."""
+        """Events of one chunk of text after the other, and what was lost after the last."""
+        last = None
+        for text in self._texts():
+            events = trace_text.parse(text, self.reading)
+            last = events[-1:].copy() if len(events) else last
+            yield events
+        if last is not None:
+            yield trace_text.end(last, self.reading)
+
+    def _texts(self) -> Iterator[bytes]:
+        """One chunk of text after the other, cut at the ends of lines."""
         rest, chunk = b"", self._head
         self._head = b""
         while chunk:
@@ -91,11 +101,11 @@ class ImportedTrace(Source):
             if not end and len(text) > _LONGEST_LINE:
                 end = len(text)
             if end:
-                yield trace_text.parse(text[:end], self.reading)
+                yield text[:end]
             rest = text[end:]
             chunk = self._read(_CHUNK_BYTES)
         if rest:
-            yield trace_text.parse(rest, self.reading)
+            yield rest
 
     @property
     def progress(self) -> float | None:

@@ -103,6 +103,8 @@ class Reading:
     lines: int = 0
     not_understood: int = 0
     lost: int = 0
+    #: Of those, what no event has told yet: the text that says so has had none since.
+    untold: int = 0
     #: Name of an event → how many; also of those that say nothing here.
     events: Counter[str] = field(default_factory=Counter)
     #: What the tracer's header says: host, kernel, clock, cpus.
@@ -120,14 +122,20 @@ def detect(chunk: bytes) -> str | None:
 
 def parse(chunk: bytes, reading: Reading) -> np.ndarray:
     """Events of whole lines, in their order: shape (n,) of EVENT. Counts what it reads in ``reading``."""
-    rows = _LINES[reading.format].findall(chunk.removesuffix(b"\n"))
+    # Text that came by way of Windows ends its lines in its way.
+    rows = _LINES[reading.format].findall(chunk.replace(b"\r\n", b"\n").removesuffix(b"\n"))
     reading.lines += len(rows)
     own = [bool(row[_NAME]) for row in rows]
     events, understood = _events(list(compress(rows, own)), reading)
     others = [(at, row[_OTHER]) for at, row in enumerate(rows) if not own[at]]
     told = np.array(own)
     told[told] = understood
-    return _with_losses(events[understood], told, _not_events(others, reading))
+    return _with_losses(events[understood], told, _not_events(others, reading), reading)
+
+
+def end(last: np.ndarray, reading: Reading) -> np.ndarray:
+    """What was lost after the last event, shape (1,) of EVENT, as an event at its time; nothing if nothing was."""
+    return _lost(last, [reading.untold]) if reading.untold else _NO_EVENTS
 
 
 def _not_events(others: Iterable[tuple[int, bytes]], reading: Reading) -> list[tuple[int, int]]:
@@ -159,18 +167,29 @@ def _nanoseconds(seconds: bytes) -> int:
     return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
 
 
-def _with_losses(events: np.ndarray, told: np.ndarray, losses: list[tuple[int, int]]) -> np.ndarray:
+def _with_losses(events: np.ndarray, told: np.ndarray, losses: list[tuple[int, int]], reading: Reading) -> np.ndarray:
     """What was lost, as events at the time of the one before, or of the one after where there is none before.
 
     :param told: which lines the events are from, booleans of shape (lines,).
     """
-    if not losses or not len(events):
+    if not len(events):
+        reading.untold += sum(count for _, count in losses)
         return events
-    before = np.cumsum(told)  # how many events there are up to each line
-    at = np.array([before[line] for line, _ in losses])
-    lost = events[np.maximum(at, 1) - 1].copy()
-    lost["kind"], lost["argument"] = Kind.LOST, [min(count, 2**32 - 1) for _, count in losses]
-    return np.insert(events, at, lost)
+    if reading.untold:
+        losses = [(-1, reading.untold), *losses]
+        reading.untold = 0
+    if not losses:
+        return events
+    before = np.append(0, np.cumsum(told))  # how many events there are up to each line, and before the first
+    at = np.array([before[line + 1] for line, _ in losses])
+    return np.insert(events, at, _lost(events[np.maximum(at, 1) - 1], [count for _, count in losses]))
+
+
+def _lost(moments: np.ndarray, counts: list[int]) -> np.ndarray:
+    """So much was lost at the times of these events."""
+    lost = moments.copy()
+    lost["kind"], lost["argument"] = Kind.LOST, [min(count, 2**32 - 1) for count in counts]
+    return lost
 
 
 # ---- events ----

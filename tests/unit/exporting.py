@@ -1,5 +1,6 @@
 """What the tests of exporters share: windows of many cgroups, scrapes read back, an OTLP server, a real Prometheus."""
 
+import dataclasses
 import gzip
 import json
 import shutil
@@ -17,7 +18,7 @@ import pytest
 from serving import PATIENCE_S, eventually, unused_port
 
 from schedtel.arrow import fixed_list
-from schedtel.export.totals import Totals
+from schedtel.export.hosts import Totals
 from schedtel.histogram import edges_ns
 from schedtel.window import Window
 
@@ -41,6 +42,24 @@ def in_cgroups(window, paths):
     names = [paths[number % len(paths)] if mine else None for number, mine in enumerate(own)]
     labels = pa.array(names, pa.string()).dictionary_encode()
     return Window(window.summary, replaced(window.tasks, cgroup=labels), window.cpus)
+
+
+def preempted(window, *pairs):
+    """The window, with these victims, preemptors, counts and waits in ns; None is a cgroup that has gone."""
+    schema = window.preemptions.schema
+    names = ("victim", "preemptor", "count", "wait_ns")
+    given = dict(zip(names, zip(*pairs, strict=True), strict=True))
+    kinds = {name: pa.string() if name in names[:2] else schema.field(name).type for name in names}
+    arrays = {name: pa.array(given[name], kinds[name]) for name in names}
+    arrays |= {name: arrays[name].dictionary_encode() for name in names[:2]}
+    arrays |= {"max_wait_ns": arrays["wait_ns"], "window_id": pa.array([window.window_id] * len(pairs))}
+    columns = [arrays[f.name] if f.name in arrays else pa.nulls(len(pairs), f.type) for f in schema]
+    return dataclasses.replace(window, preemptions=pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def on_host(window, name):
+    """The window, as another host would have had it."""
+    return dataclasses.replace(window, summary=replaced(window.summary, host=[name]))
 
 
 def with_waits(window, random):
@@ -77,7 +96,7 @@ def totals_of(windows, **options):
 
 def read(totals):
     """A reading: metric → labels → value."""
-    return {metric: {s.labels: s.value for s in series} for metric, series in totals.read().families}
+    return {metric: {s.labels: s.value for s in series} for metric, series in totals.families()}
 
 
 def named(totals, name):
@@ -151,10 +170,20 @@ class OtlpServer:
 
 
 def metrics_of(request):
-    """All metrics of a push: name → protobuf metric."""
-    (resource,) = request.resource_metrics
-    (scope,) = resource.scope_metrics
-    return {metric.name: metric for metric in scope.metrics}
+    """All metrics of a push of one host: name → protobuf metric."""
+    (metrics,) = metrics_by_host(request).values()
+    return metrics
+
+
+def metrics_by_host(request):
+    """All metrics of a push: host → name → protobuf metric."""
+    found = {}
+    for resource in request.resource_metrics:
+        (host,) = [pair.value.string_value for pair in resource.resource.attributes if pair.key == "host.name"]
+        (scope,) = resource.scope_metrics
+        assert host not in found
+        found[host] = {metric.name: metric for metric in scope.metrics}
+    return found
 
 
 def attributes(point):

@@ -1,11 +1,14 @@
 """The command with bad input: one line on stderr, exit status 2, no traceback; and what needs no kernel at all."""
 
 import json
+import re
 import sys
 
 import jsonschema
 import pyarrow as pa
 import pytest
+from exporting import preempted
+from samples import MS
 
 import schedtel
 from schedtel.cli import main
@@ -130,6 +133,7 @@ WRONG = [
     ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "--interval", "often"],
     ["export", "otlp", "--endpoint", "https://127.0.0.1:4318", "--ca", "/no/such/file"],
     ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "/no/such/recording"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:4318", "--max-hosts", "3"],
     ["report"],
     ["report", "/"],
     ["report", "/no/such/recording", "-o", "page.html"],
@@ -162,11 +166,41 @@ def test_bad_input_is_one_line_and_status_2(run, arguments, tmp_path, monkeypatc
     assert "Traceback" not in err
 
 
+OF_STREAMS = [
+    ["show", "RECORDING"],
+    ["report", "RECORDING", "-o", "page.html"],
+    ["compare", "RECORDING", "RECORDING"],
+    ["export", "otlp", "RECORDING", "--endpoint", "http://127.0.0.1:1"],
+    ["export", "otlp", "--endpoint", "http://127.0.0.1:1"],
+]
+
+
+@pytest.mark.parametrize("option", ["token-file", "ca", "tls-cert", "tls-key"])
+@pytest.mark.parametrize("arguments", OF_STREAMS, ids=" ".join)
+def test_what_is_for_a_server_is_refused_where_there_is_none(run, recording, arguments, option):
+    """A token or certificate that nobody is shown would be a promise that is not kept."""
+    name = f"--source-{option}" if arguments[0] == "export" else f"--{option}"
+    given = [str(recording) if argument == "RECORDING" else argument for argument in arguments]
+    status, out, err = run(*given, name, "/no/such/file")
+    assert (status, out) == (2, "")
+    what = "a recording" if "RECORDING" in arguments else "this machine"
+    assert err == f"schedtel: cannot use {name} with {what}: it is for what is served at a URI (drop one of the two)\n"
+
+
 def test_recording_into_a_directory_with_something_in_it_is_refused(run, tmp_path):
     (tmp_path / "already").write_text("here")
     status, _, err = run("record", "-o", tmp_path)
     assert status == 2
     assert "not empty" in err
+
+
+@pytest.mark.parametrize("uri", ["", "file://"])
+def test_what_cannot_be_recorded_leaves_no_directory_behind(run, tmp_path, uri):
+    there = tmp_path / "there"
+    there.mkdir()
+    for place in (tmp_path / "made" / "for it", there):
+        assert run("record", "-o", f"{uri}{place}", "--", "/no/such/command")[0] == 2
+    assert list(tmp_path.iterdir()) == [there]
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"no parquet at all" * 100])
@@ -184,6 +218,14 @@ def test_a_truncated_recording_is_named(run, recording):
     status, _, err = run("show", recording)
     assert status == 2
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["table", "ndjson", "arrow"])
+def test_windows_that_a_recording_does_not_have_are_not_shown_in_silence(run, recording, kind):
+    assert len(run("show", recording, "--from", 3, "--format", "ndjson")[1].splitlines()) == 1
+    status, _, err = run("show", recording, "--from", 4, "--format", kind)
+    assert status == 2
+    assert err == "schedtel: cannot show window 4 and what follows: the last is 3 (give a smaller --from)\n"
 
 
 def test_show_prints_every_window_without_escape_codes(run, recording):
@@ -209,6 +251,34 @@ def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
     assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
     [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
     assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        (None, "abc"),
+        ("wait", "abc"),
+        ("max-wait", "abc"),
+        ("count", "cab"),
+        ("mean-wait", "bac"),
+        ("mean_wait_ns", "bac"),
+    ],
+)
+def test_who_preempted_whom_is_sorted_by_what_is_asked_for(run, windows, tmp_path, sort, order):
+    """Waits of 100 ms in 2, 60 ms in 1 and 50 ms in 10: 50, 60 and 5 ms each."""
+    pairs = ("/c", "/", 10, 50 * MS), ("/a", "/", 2, 100 * MS), ("/b", "/", 1, 60 * MS)
+    schedtel.Recorder(tmp_path / "pairs").write(preempted(windows[0], *pairs))
+    status, out, _ = run("show", tmp_path / "pairs", "--by", "preemption", *(["--sort", sort] if sort else []))
+    assert status == 0
+    assert re.findall(r"^/([abc]) ", out, re.MULTILINE) == list(order)
+    assert out.count("▾") == 1
+
+
+@pytest.mark.parametrize("arguments", [("--sort", "count"), ("--by", "preemption", "--sort", "cpu")])
+def test_what_has_no_such_column_is_not_sorted_by_it(run, recording, arguments):
+    status, _, err = run("show", recording, *arguments)
+    assert status == 2
+    assert re.fullmatch(r"schedtel: cannot sort by '\w+': no such column \(use one of .*\)\n", err)
 
 
 def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):

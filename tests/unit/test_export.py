@@ -9,6 +9,8 @@ from exporting import (
     GROUPS,
     in_cgroups,
     named,
+    on_host,
+    preempted,
     read,
     replaced,
     totals_of,
@@ -20,8 +22,9 @@ import schedtel
 from schedtel import tables
 from schedtel.export import definitions
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, exported
-from schedtel.export.cgroups import IDLE_NS, CgroupTotals
-from schedtel.export.totals import Totals
+from schedtel.export.cgroups import CgroupTotals
+from schedtel.export.hosts import Totals
+from schedtel.export.places import IDLE_NS
 from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
 from schedtel.layout import FINE_BUCKETS, TASK_BUCKETS
 
@@ -201,3 +204,75 @@ def test_windows_without_tasks_and_rows_of_no_cgroup_are_no_trouble(windows):
     totals = totals_of([empty, in_cgroups(windows[0], [None])])
     assert {labels[0] for labels in named(totals, "schedtel_cgroup_cpu_seconds_total")} == {"other"}
     assert sum(named(totals, "schedtel_cgroup_cpu_seconds_total").values()) > 0
+
+
+# ---- who preempted whom ----
+
+
+def test_who_preempted_whom_adds_up_to_the_preempt_waits(windows):
+    totals = totals_of(windows)
+    distributions = [window.metrics.preempt_wait for window in windows]
+    counted = sum(named(totals, "schedtel_preemption_waits_total").values())
+    assert counted == sum(found.count for found in distributions) > 0
+    waited = sum(named(totals, "schedtel_preemption_wait_seconds_total").values())
+    assert waited == pytest.approx(sum(found.count * (found.mean_ns or 0) for found in distributions) / 1e9)
+
+
+def test_pairs_without_room_are_other_and_so_is_a_cgroup_without_a_name(windows):
+    first = preempted(windows[0], ("/a", "/b", 2, 500), ("/b", "/a", 1, 900), ("/c", None, 1, 2000), ("/c", "/a", 1, 1))
+    rest = ("other", "other", 1, 9), (None, "/a", 1, 10_000)
+    second = preempted(windows[1], ("/a", "/b", 5, 70), ("/c", None, 1, 3), *rest)
+    totals = totals_of([first, second], max_cgroups=2)
+    assert named(totals, "schedtel_preemption_waits_total") == {
+        ("/c", "other"): 2,
+        ("/b", "/a"): 1,
+        ("other", "other"): 2 + 1 + 5 + 1 + 1,
+    }
+    assert named(totals, "schedtel_preemption_wait_seconds_total")["/c", "other"] == pytest.approx(2003e-9)
+
+
+# ---- hosts ----
+
+
+def test_the_series_of_two_hosts_are_those_of_each_alone(windows):
+    """Whatever order their windows come in, and though they have CPUs and cgroups of the same names."""
+    first, second = (
+        [on_host(in_cgroups(w, GROUPS), name) for w in windows[:n]] for name, n in (("web1", 3), ("db", 2))
+    )
+    both = read(totals_of([first[0], *second, *first[1:]], max_hosts=2))
+    alone = {"web1": read(totals_of(first)), "db": read(totals_of(second))}
+    for name in ("web1", "db"):
+        for metric, series in alone[name].items():
+            if metric == definitions.HOST:
+                continue  # it has the label anyway
+            (found,) = [mixed for other, mixed in both.items() if other.name == metric.name]
+            assert numbers(series) == numbers({labels[1:]: v for labels, v in found.items() if labels[0] == name})
+    assert set(named(totals_of([first[0], second[0]], max_hosts=2), "schedtel_host_info")) == {
+        (name, "6.18.0", "eevdf") for name in alone
+    }
+    assert named(totals_of(windows), "schedtel_windows_total") == {(): 3}, "of one host, no label says so"
+
+
+def numbers(series):
+    """Values of series in numbers that can be compared."""
+    return {k: (v.sum_s, v.counts.tolist()) if hasattr(v, "sum_s") else v for k, v in series.items()}
+
+
+def test_hosts_without_room_are_summed_as_one_that_has_no_gauges(windows):
+    totals = totals_of([on_host(w, name) for w in windows for name in ("a", "b", "c", "d")], max_hosts=2)
+    assert named(totals, "schedtel_windows_total") == {("a",): 3, ("b",): 3, ("other",): 6}
+    cpu = named(totals, "schedtel_cgroup_cpu_seconds_total")
+    of_host = {name: sum(s for labels, s in cpu.items() if labels[0] == name) for name in ("a", "other")}
+    assert of_host["other"] == pytest.approx(2 * of_host["a"])
+    assert {labels for labels in cpu if labels[0] == "other"} == {("other", "other")}
+    assert set(named(totals, "schedtel_runqueue_length")) == set(named(totals, "schedtel_window_seconds"))
+    assert set(named(totals, "schedtel_window_seconds")) == {("a",), ("b",)}
+    assert totals.windows == 12
+
+
+def test_windows_that_did_not_come_are_missing_of_their_host(windows):
+    totals = Totals(max_hosts=2)
+    totals.add(on_host(windows[0], "a"))
+    totals.add(on_host(windows[0], "b"), missed=4)
+    assert named(totals, "schedtel_windows_missed_total") == {("a",): 0, ("b",): 4}
+    assert totals.losses["windows_missed"] == 4

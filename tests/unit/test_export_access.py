@@ -83,6 +83,14 @@ def test_beyond_this_machine_only_tls_with_a_token_is_served(application, pki):
         assert endpoint.url.startswith("https://0.0.0.0:")
 
 
+def test_files_that_cannot_be_used_are_named_one_by_one(application, tmp_path):
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("no PEM")
+    pair = {"tls_cert": str(tmp_path / "cert.pem"), "tls_key": str(tmp_path / "key.pem")}
+    with pytest.raises(UsageError, match=rf"^cannot use {tmp_path}/cert\.pem, {tmp_path}/key\.pem for TLS: "):
+        Endpoint(application, "127.0.0.1:0", **pair)
+
+
 def test_with_a_client_authority_only_its_clients_scrape(application, pki):
     trust = ssl.create_default_context(cafile=str(pki / "authority.pem"))
     with Endpoint(application, "127.0.0.1:0", client_ca=str(pki / "authority.pem"), **own(pki)) as endpoint:

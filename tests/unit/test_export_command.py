@@ -7,12 +7,20 @@ import sys
 import threading
 
 import pytest
+<<<<<<< HEAD
 from exporting import OtlpServer, get, metrics_of, samples, scrape, totals_of
 from serving import PATIENCE_S, Fed, eventually, unused_port
+=======
+from exporting import OtlpServer, get, metrics_of, on_host, samples, scrape, totals_of
+from serving import Fed, eventually
+>>>>>>> 1e3307554dc167faed91d223f7e117c191414a81
 
 import schedtel
+from schedtel.dataset import Dataset
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "export"]
+#: The label that metrics have where windows of several hosts may come.
+HOST = (("host", "testhost"),)
 NEEDS_OTLP = "needs opentelemetry-exporter-otlp-proto-http (pip install)"
 
 
@@ -47,14 +55,33 @@ def export():
         process.stderr.close()
 
 
+def counted(url):
+    """What a scrape gets, without buckets: name, labels, value."""
+    return {(*series, value) for series, value in samples(get(url)[1]).items()}
+
+
+def test_the_hosts_of_a_dataset_are_told_apart(export, windows, tmp_path):
+    """Two hosts with a CPU 0 each, that a fleet's dataset holds: three windows of one, one of the other."""
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
+    dataset = Dataset(tmp_path / "fleet")
+    for window in [*(on_host(window, "web1") for window in windows), on_host(windows[0], "db")]:
+        dataset.write(window)
+    _, line = export("prometheus", str(tmp_path / "fleet"), "--listen", "127.0.0.1:0")
+    eventually(lambda: ("schedtel_windows_total", (("host", "web1"),), 3) in counted(line.split()[-1]))
+    found = counted(line.split()[-1])
+    assert ("schedtel_windows_total", (("host", "db"),), 1) in found
+    assert ("schedtel_cpu_busy_seconds_total", (("cpu", "0"), ("host", "web1")), 0.249) in found
+    assert all("host" in dict(labels) for _, labels, _ in found)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_recording_is_exported_until_told_to_stop(export, recording, windows, number):
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
     process, line = export("prometheus", recording, "--listen", "127.0.0.1:0")
     url = line.split()[-1]
     assert line == f"exporting on {url}\n"
-    eventually(lambda: samples(get(url)[1])["schedtel_windows_total", ()] == 3)
-    assert samples(get(url)[1]) == scrape(totals_of(windows))
+    eventually(lambda: ("schedtel_windows_total", HOST, 3) in counted(url))
+    assert samples(get(url)[1]) == scrape(totals_of(windows, max_hosts=1))
     process.send_signal(number)
     assert process.wait(PATIENCE_S) == 0
     assert process.stderr.read() == "exported 3 windows, nothing lost\n"
@@ -85,7 +112,27 @@ def test_a_recording_that_reaches_no_collector_is_no_success(recording, port):
     assert error.startswith(f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed")
 
 
+<<<<<<< HEAD
 def test_a_stream_is_followed_through_the_end_of_its_server(export, windows, port):
+=======
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_last_push_and_what_was_not_pushed_is_said(export, recording, number):
+    """A collector that listens and does not answer; without the signal it would be waited for for ten seconds."""
+    pytest.importorskip("schedtel.export.otlp", reason=NEEDS_OTLP)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process, _ = export("otlp", recording, "--endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(1)
+            process.send_signal(number)
+            assert process.wait(8) == 2
+    closing, error = process.stderr.read().splitlines()
+    assert closing == "exported 3 windows, nothing lost; 0 pushes, 1 failed"
+    assert "there was no time to wait for its answer; the last push failed" in error
+
+
+def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
+>>>>>>> 1e3307554dc167faed91d223f7e117c191414a81
     """The server comes back as another run: sums go on, and nothing that came is lost."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
     uri = f"grpc://127.0.0.1:{port}"
@@ -97,8 +144,13 @@ def test_a_stream_is_followed_through_the_end_of_its_server(export, windows, por
             pump = threading.Thread(target=server.run, daemon=True)
             pump.start()
             source.feed(*windows)
+<<<<<<< HEAD
             wanted = ("schedtel_windows_total", ()), 3 * run
             eventually(lambda wanted=wanted: wanted in samples(get(url)[1]).items())
+=======
+            wanted = ("schedtel_windows_total", HOST, 3 * run)
+            eventually(lambda wanted=wanted: wanted in counted(url), 30)
+>>>>>>> 1e3307554dc167faed91d223f7e117c191414a81
             server.stop()
             source.end()
             pump.join(PATIENCE_S)
@@ -125,10 +177,10 @@ def test_adding_windows_imports_no_pandas(recording):
     """It would take 40 MB, of a process that runs for as long as its machine."""
     program = (
         "import sys, schedtel\n"
-        "from schedtel.export.totals import Totals\n"
+        "from schedtel.export.hosts import Totals\n"
         "totals = Totals()\n"
         "for window in schedtel.read(sys.argv[1]): totals.add(window)\n"
-        "print(totals.windows, totals.read().time_ns > 0, 'pandas' in sys.modules)"
+        "print(totals.windows, totals.read()[0].time_ns > 0, 'pandas' in sys.modules)"
     )
     command = [sys.executable, "-c", program, recording]
     found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

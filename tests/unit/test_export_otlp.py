@@ -4,13 +4,24 @@ import re
 
 import numpy as np
 import pytest
-from exporting import GROUPS, OtlpServer, attributes, in_cgroups, metrics_of, scrape, totals_of, with_waits
+from exporting import (
+    GROUPS,
+    OtlpServer,
+    attributes,
+    in_cgroups,
+    metrics_by_host,
+    metrics_of,
+    on_host,
+    scrape,
+    totals_of,
+    with_waits,
+)
 from samples import MS
 from serving import TOKEN, eventually, unused_port
 
 from schedtel.errors import UsageError
 from schedtel.export import definitions
-from schedtel.export.totals import Totals
+from schedtel.export.hosts import Totals
 
 otlp = pytest.importorskip("schedtel.export.otlp", reason="needs opentelemetry-exporter-otlp-proto-http (pip install)")
 
@@ -82,6 +93,16 @@ def test_a_push_says_whose_it_is_and_of_when(windows):
     assert point.time_unix_nano - point.start_time_unix_nano == pytest.approx(300 * MS, abs=2000)
 
 
+def test_each_host_is_a_resource_of_its_own(windows):
+    request, _ = pushed(totals_of([on_host(windows[0], "web1"), *(on_host(w, "db") for w in windows)], max_hosts=5))
+    found = metrics_by_host(request)
+    counted = {host: metrics["schedtel.windows"].sum.data_points for host, metrics in found.items()}
+    assert {host: [(p.as_int, attributes(p)) for p in points] for host, points in counted.items()} == {
+        "web1": [(1, ())],
+        "db": [(3, ())],
+    }
+
+
 def test_a_collector_that_comes_back_gets_everything(windows):
     """One line when it fails, one when it works again, and the sums of all windows in the next push."""
     totals, said = totals_of(windows[:1]), []
@@ -118,6 +139,12 @@ def test_a_refusal_is_explained(windows):
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(UsageError, match=r"no URL of a collector .*\)$"):
         otlp.Pusher(Totals(), url, 1, pytest.fail)
+
+
+@pytest.mark.parametrize("option", ["ca", "tls_cert", "tls_key"])
+def test_certificates_are_refused_where_nobody_would_see_them(option):
+    with pytest.raises(UsageError, match=r"^cannot use certificates with http://127\.0\.0\.1:1: it is not TLS"):
+        otlp.Pusher(Totals(), "http://127.0.0.1:1", 1, pytest.fail, **{option: "authority.pem"})
 
 
 def test_a_token_is_not_pushed_in_the_clear_over_a_network():

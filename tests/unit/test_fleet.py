@@ -15,11 +15,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from serving import PATIENCE_S, TABLES, TOKEN, assert_bit_identical, eventually, served, unused_port
 
 import schedtel
 from schedtel.arrow import from_list
+from schedtel.cli.sources import describe, open_source
 from schedtel.dataset import Dataset, host_of, wall_start
 from schedtel.flight import address, collect, feeds
 from schedtel.flight.client import Subscription
@@ -93,6 +95,20 @@ def test_a_dataset_is_a_recording_too(fleet, windows):
     assert schedtel.read(fleet).metadata["window"] == "100ms"
 
 
+def test_the_window_of_one_run_is_not_said_of_all(windows, tmp_path):
+    """A page says how long each window is; of one run, the head says what the run was asked for."""
+    heads = []
+    for length, host in (("1s", "web1"), ("100ms", "web1"), ("5s", "web2")):
+        Dataset(tmp_path, window=length).write(changed(windows[0], host=host))
+        with open_source(str(tmp_path), {}) as source:
+            heads.append(describe(source))
+    assert heads == [
+        "recording · window 1s · all tasks",
+        "recording · 2 runs of 1 host",
+        "recording · 3 runs of 2 hosts",
+    ]
+
+
 def test_a_day_ends_at_midnight_utc_and_so_does_its_part(windows, tmp_path):
     dataset = Dataset(tmp_path)
     start = 1_700_000_000_000_000
@@ -101,6 +117,25 @@ def test_a_day_ends_at_midnight_utc_and_so_does_its_part(windows, tmp_path):
     days = [path.parent.parent.name for path in sorted(tmp_path.glob("summary/**/*.parquet"))]
     assert days == ["day=2023-11-14", "day=2023-11-15"]
     assert [w.window_id for w in schedtel.read(tmp_path)] == [1, 2, 3]
+
+
+def test_windows_that_wait_to_be_written_are_written_with_what_is_known_of_their_run(windows, tmp_path):
+    """Also those of the day before, and of the run before."""
+    dataset = Dataset(tmp_path, window="100ms", filter_text="uid=0")
+    dataset.facts = {"imported_from": "perf"}
+    start = windows[0].summary["wall_start"].view(pa.int64())[0].as_py()
+    for day, run in enumerate(("one", "one", "two")):
+        dataset.add(changed(windows[0], wall_start=start + day * DAY_US), run=run)
+    assert dataset.windows_written == 2
+    dataset.flush()
+    assert dataset.windows_written == 3
+    written = sorted(tmp_path.glob("summary/**/*.parquet"))
+    assert len(written) == 3
+    for path in written:
+        metadata = pq.read_schema(path).metadata
+        assert metadata[b"schedtel.window"] == b"100ms"
+        assert metadata[b"schedtel.filter"] == b"uid=0"
+        assert metadata[b"schedtel.imported_from"] == b"perf"
 
 
 @pytest.mark.parametrize("days", [(1, 0, 0), (1, 0, 1), (0, 2, 1)])

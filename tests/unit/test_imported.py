@@ -1,6 +1,7 @@
 """Traces in, windows out: arithmetic on paper, one small trace a question; and what a user sees."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -442,6 +443,36 @@ def test_who_preempted_whom_by_command_name():
     assert told == {("task-a", "task-b"): (1, 5 * MS), ("task-a", "task-c"): (1, 3 * MS)}
 
 
+def test_at_a_uri_a_trace_is_a_dataset_as_what_is_recorded_there(trace, tmp_path):
+    place = f"file://{tmp_path}/fleet"
+    command = [sys.executable, "-m", "schedtel.cli", "import", str(trace), "-w", "10ms", "-o", place]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert re.fullmatch(r"schedtel: cannot write to .*: .* no host or no wall clock \(.*\)\n", ended.stderr)
+    assert not (tmp_path / "fleet").exists()
+    command += ["--host", "vm", "--wall-start", "2026-01-31T12:00:00"]
+    for _ in range(2):  # many may share it
+        subprocess.run(command, check=True, timeout=60)
+    runs = list((tmp_path / "fleet" / "summary" / "host=vm" / "day=2026-01-31").iterdir())
+    assert len(runs) == 2
+    with schedtel.import_trace(trace, "10ms", host="vm", wall_start=wall_clock("2026-01-31T12:00")) as source:
+        expected = [window.to_ndjson() for window in source]
+    recording = schedtel.read(tmp_path / "fleet")
+    assert [window.to_ndjson() for window in recording] == 2 * expected
+    assert recording.metadata["imported_file"] == str(trace)
+
+
+def test_an_import_without_host_and_clock_is_not_exported(trace, tmp_path):
+    """Series are told apart by hosts, and a sum is of a moment."""
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
+    command = [sys.executable, "-m", "schedtel.cli"]
+    subprocess.run([*command, "import", str(trace), "-o", str(tmp_path / "rec")], check=True, timeout=60)
+    command += ["export", "prometheus", str(tmp_path / "rec"), "-l", "127.0.0.1:0"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert re.fullmatch(r"schedtel: cannot export .*: it was imported, and knows no host .*\)\n", ended.stderr)
+
+
 def test_progress_is_known_of_a_file_and_not_of_a_stream(trace):
     with schedtel.import_trace(trace) as source:
         assert source.progress == 0.0
@@ -457,3 +488,18 @@ def test_a_trace_whose_last_line_has_no_end_and_whose_lines_are_cut_by_chunks(tr
     cut = schedtel.import_trace(io.BytesIO(trace.read_bytes().rstrip(b"\n")), "1s")
     assert [window.tasks.to_pylist() for window in cut] == whole
     assert cut.reading.not_understood == 1
+
+
+@pytest.mark.parametrize("place", [1, 5, 9])
+def test_a_loss_is_in_a_window_wherever_the_text_is_cut(place, monkeypatch):
+    """The text is read by pieces, and all that some of them say is that so much was lost: the last, too."""
+    monkeypatch.setattr("schedtel.traces.imported._CHUNK_BYTES", 400)
+    events = [switch(10 * n, 0, *((A, IDLE) if n % 2 else (IDLE, A))) for n in range(9)]
+    comments = ["#" + 99 * "-"] * 12
+    lost = [*comments, "LOST 5 events!", *comments]
+
+    def skipped(*lines):
+        with schedtel.import_trace(io.BytesIO("".join(f"{line}\n" for line in lines).encode()), "20ms") as source:
+            return sum(window.losses["programs_skipped"] for window in source)
+
+    assert skipped(*events[:place], *lost, *events[place:]) == skipped(*events) + 5

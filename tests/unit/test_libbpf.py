@@ -31,6 +31,13 @@ def test_a_function_that_had_another_name_is_found(an_old_one):
     assert libbpf.libbpf().btf__raw_data.restype is ctypes.c_void_p
 
 
+def test_a_function_without_a_signature_is_not_called(an_old_one):
+    """ctypes would take its pointers for integers of 32 bits."""
+    an_old_one()
+    with pytest.raises(AttributeError, match="libbpf_set_print"):
+        _ = libbpf.libbpf().libbpf_set_print
+
+
 def test_a_library_that_lacks_a_function_is_refused_and_the_function_named(an_old_one):
     an_old_one(bpf_map__set_initial_value="something_else")
     with pytest.raises(CapabilityError, match=r"libbpf\.so\.0: it has no bpf_map__set_initial_value\(\)"):

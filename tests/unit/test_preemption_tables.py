@@ -113,6 +113,25 @@ def test_a_pair_is_told_once_for_all_cpus(front_end):
     }
 
 
+@pytest.mark.parametrize("by", ["comm", "cgroup"])
+def test_who_is_older_than_tracing_and_unknown_yet_is_other(bcc_library, by):
+    """Task 1 has begun before tracing; the event that brings it to its CPU tells neither its name nor its cgroup."""
+    loader = bcc_machine.HostBccLoader(bcc_library, 1, 1_000, preemptions=by)
+    started(loader)
+    loader.task(0)
+    for event in (
+        Fork(1_100, 0),
+        Arrive(1_100, 0),
+        Switch(1_100, 0, None, 0),
+        Switch(1_200, 0, 0, 1, preempt=True),
+        Switch(1_300, 0, 1, 0, preempt=True),
+        Switch(1_400, 0, 0, None, prev_state=SLEEPING),
+    ):
+        loader.happen(event)
+    found = pairs_of(loader.collect_at(2_001, 3_000))
+    assert found == {({"comm": "task-0", "cgroup": "/"}[by], tables.OTHER_COMM): (1, 100, 100)}
+
+
 def started(loader):
     loader.open_first_at(1_001, 2_000)
     return loader

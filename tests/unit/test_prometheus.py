@@ -6,15 +6,15 @@ import subprocess
 
 import numpy as np
 import pytest
-from exporting import ROOT, binary, get, in_cgroups, prometheus, replaced, samples, with_waits
+from exporting import ROOT, binary, get, in_cgroups, preempted, prometheus, replaced, samples, with_waits
 from serving import TOKEN, eventually
 
 import schedtel
 from schedtel import tables
 from schedtel.export import definitions
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, exported
+from schedtel.export.hosts import Totals
 from schedtel.export.http import Endpoint
-from schedtel.export.totals import Totals
 from schedtel.histogram import percentile_ns
 
 pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
@@ -28,7 +28,8 @@ PATHS = ["/web", "/batch", "/db"]
 def window(windows):
     """One with waits and bursts of all lengths, in three cgroups, and a kernel that counts the time of BPF programs."""
     found = with_waits(in_cgroups(windows[0], PATHS), np.random.default_rng(3))
-    return schedtel.Window(replaced(found.summary, bpf_ns=[70_000]), found.tasks, found.cpus)
+    window = schedtel.Window(replaced(found.summary, bpf_ns=[70_000]), found.tasks, found.cpus)
+    return preempted(window, ("/web", "/batch", 3, 12_000_000), ("/batch", "(idle)", 1, 2_000_000))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,9 @@ def test_prometheus_has_every_metric_with_its_kind_unit_and_help(scraping):
 def test_no_label_names_a_task(scraping):
     server, _ = scraping
     labels = {label for series in server.query('{__name__=~"schedtel_.*"}') for label, _ in series}
-    assert labels <= {"__name__", "instance", "job", "le", "cgroup", "cpu", "host", "kernel", "scheduler"}
+    ours = {label for metric in definitions.METRICS for label in metric.labels}
+    assert ours == {"cgroup", "cpu", "victim", "preemptor", "host", "kernel", "scheduler"}
+    assert labels <= ours | {"__name__", "instance", "job", "le"}
 
 
 def test_promtool_has_nothing_to_say(window):
@@ -135,7 +138,7 @@ def test_scrapes_are_bounded_by_the_number_of_cgroups(window):
 
 def expression(target):
     """A panel's expression, with what Grafana puts in for its variables."""
-    return target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".*").replace("$cgroup", ".*")
+    return re.sub(r"\$(instance|host|cgroup)\b", ".*", target["expr"].replace("$__rate_interval", "5m"))
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])

@@ -5,6 +5,8 @@ import resource
 import shutil
 import signal
 import stat
+import time
+from dataclasses import replace
 
 import duckdb
 import pandas as pd
@@ -12,6 +14,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from exporting import replaced
+from samples import MS
 
 import schedtel
 from schedtel import Recorder, RecordingError, UsageError, read, tables
@@ -300,6 +304,24 @@ def test_pandas_polars_and_duckdb_read_a_table_as_it_stands(recording, windows):
 def test_a_recording_is_a_source(recording, windows):
     frame = pl.DataFrame(schedtel.read(recording).table("summary"))
     assert frame["window_id"].to_list() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("window_ns", "expected"), [(100 * MS, 3), (3600_000 * MS, 1)])
+def test_windows_are_not_held_up_by_the_writing_of_those_before(tmp_path, windows, monkeypatch, window_ns, expected):
+    """On a disk that needs 5 ms for every file, a part of windows of 100 ms is closed when it has 50 of them."""
+    written = Directory.write
+
+    def slowly(*arguments):
+        time.sleep(0.005)
+        return written(*arguments)
+
+    monkeypatch.setattr(Directory, "write", slowly)
+    recorder = Recorder(tmp_path / "r", rotate_every="10000h")
+    for number in range(1, 102):
+        moment = {"window_id": [number], "window_start_ns": [number * window_ns], "window_ns": [window_ns]}
+        recorder.write(replace(windows[0], summary=replaced(windows[0].summary, **moment)))
+    assert parts(tmp_path / "r") == [f"part-{number:06d}.parquet" for number in range(1, expected + 1)]
+    assert [window.window_id for window in read(tmp_path / "r")] == list(range(1, 102))
 
 
 def test_windows_written_at_once_are_those_written_one_by_one(tmp_path, windows):

@@ -101,6 +101,20 @@ def test_the_page_redraws_itself_and_takes_keys(watched, windows):
     assert screen.ended() == (0, "", True)
 
 
+def test_pairs_are_sorted_by_columns_of_their_own(watched, windows):
+    """By wait, then by the column after it; tasks stay sorted by cpu."""
+    server, screen = watched
+    server.source.feed(windows[0])
+    eventually(lambda: screen.shows("cpu▾"), 20)
+    screen.press("bbbb")
+    eventually(lambda: screen.shows("preemptor +count +wait▾"), 20)
+    screen.press("s")
+    eventually(lambda: screen.shows("preemptor +count +wait +mean wait▾"), 20)
+    before = len(screen.written)
+    screen.press("b")
+    eventually(lambda: "cpu▾" in screen.written[before:], 20)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_gives_the_terminal_back(watched, windows, number):
     server, screen = watched

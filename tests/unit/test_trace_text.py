@@ -271,3 +271,15 @@ def test_numbers_that_no_tracer_prints_are_none():
     assert len(events) == 1
     assert reading.wall_offset_ns is None
     assert "cpus" not in reading.facts
+
+
+@pytest.mark.parametrize("form", ["perf", "ftrace"])
+def test_lines_may_end_as_they_do_in_windows(form):
+    text = (PRINTED / f"{form}.txt").read_bytes() + b"cpus=3\n"
+    (plain, plain_reading), (other, other_reading) = (
+        (parse(given, reading), reading)
+        for given, reading in ((text, Reading(form)), (text.replace(b"\n", b"\r\n"), Reading(form)))
+    )
+    assert len(plain) > 5
+    assert other.tobytes() == plain.tobytes()
+    assert other_reading == plain_reading
