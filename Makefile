@@ -27,6 +27,7 @@ build: .venv/bin/python
 	$(PIP) install -e . --no-deps
 
 lint: .venv/.dev
+	! grep -rnE '^(<{7}|>{7}) ' --exclude-dir=.git --exclude-dir=.venv --exclude-dir=build .
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	rm -rf build/typed

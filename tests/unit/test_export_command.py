@@ -2,18 +2,14 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 
 import pytest
-<<<<<<< HEAD
-from exporting import OtlpServer, get, metrics_of, samples, scrape, totals_of
-from serving import PATIENCE_S, Fed, eventually, unused_port
-=======
 from exporting import OtlpServer, get, metrics_of, on_host, samples, scrape, totals_of
-from serving import Fed, eventually
->>>>>>> 1e3307554dc167faed91d223f7e117c191414a81
+from serving import PATIENCE_S, Fed, eventually, unused_port
 
 import schedtel
 from schedtel.dataset import Dataset
@@ -112,9 +108,6 @@ def test_a_recording_that_reaches_no_collector_is_no_success(recording, port):
     assert error.startswith(f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed")
 
 
-<<<<<<< HEAD
-def test_a_stream_is_followed_through_the_end_of_its_server(export, windows, port):
-=======
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_last_push_and_what_was_not_pushed_is_said(export, recording, number):
     """A collector that listens and does not answer; without the signal it would be waited for for ten seconds."""
@@ -131,8 +124,7 @@ def test_a_signal_ends_the_last_push_and_what_was_not_pushed_is_said(export, rec
     assert "there was no time to wait for its answer; the last push failed" in error
 
 
-def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
->>>>>>> 1e3307554dc167faed91d223f7e117c191414a81
+def test_a_stream_is_followed_through_the_end_of_its_server(export, windows, port):
     """The server comes back as another run: sums go on, and nothing that came is lost."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
     uri = f"grpc://127.0.0.1:{port}"
@@ -144,13 +136,8 @@ def test_a_stream_is_followed_through_the_end_of_its_server(export, windows):
             pump = threading.Thread(target=server.run, daemon=True)
             pump.start()
             source.feed(*windows)
-<<<<<<< HEAD
-            wanted = ("schedtel_windows_total", ()), 3 * run
-            eventually(lambda wanted=wanted: wanted in samples(get(url)[1]).items())
-=======
             wanted = ("schedtel_windows_total", HOST, 3 * run)
-            eventually(lambda wanted=wanted: wanted in counted(url), 30)
->>>>>>> 1e3307554dc167faed91d223f7e117c191414a81
+            eventually(lambda wanted=wanted: wanted in counted(url))
             server.stop()
             source.end()
             pump.join(PATIENCE_S)
