@@ -26,6 +26,8 @@ PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_s
 ITERATORS = ("seed", "flush")
 _MOST_PASSES = 200
 DEFAULT_RING_BYTES = 4 << 20
+#: Rows of the page that are mapped at first.
+_FEWEST_MAPPED = 512
 _NOTHING_FOLDED = np.zeros((), layout.FOLDED)
 
 
@@ -137,9 +139,8 @@ class CoreLoader(Loader):
             self._pair_map = mmap.mmap(pair_fd, pair_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
             self._pairs = np.frombuffer(self._pair_map, layout.PREEMPTIONS, count=self._cpus)
         self._ring = Ring(self._object.map_fd("ring"), ring_bytes, layout.TASK_RECORD)
-        rows = page_rows(ring_bytes)
-        self._page_map = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
-        self._page = np.frombuffer(self._page_map, layout.TASK_RECORD, count=rows)
+        self._page_rows = page_rows(ring_bytes)
+        self._page = np.zeros(0, layout.TASK_RECORD)
         self._epoll = select.epoll()
         self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -222,15 +223,23 @@ class CoreLoader(Loader):
         self._drain()
 
     def _flushed(self) -> np.ndarray:
-        return self._page[: int(self._control["rows"])]
+        return self._rows_of_page(int(self._control["rows"]))
+
+    def _rows_of_page(self, count: int) -> np.ndarray:
+        """The page's first rows. What is mapped counts as resident, used or not: no more than was ever needed."""
+        if count > len(self._page):
+            rows = min(self._page_rows, max(_FEWEST_MAPPED, 2 * count))
+            page_map = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
+            self._page = np.frombuffer(page_map, layout.TASK_RECORD, count=rows)
+        return self._page[:count]
 
     def _take(self, window: int) -> np.ndarray:
         whole = opaque(layout.TASK_RECORD)
         flushed, others = (rows.view(whole) for rows in (self._flushed(), super()._take(window)))
-        if len(flushed) + len(others) > len(self._page):
+        if len(flushed) + len(others) > self._page_rows:
             return np.concatenate([flushed, others]).view(layout.TASK_RECORD)
         # Most windows have few exits: these move, and not what the flush has written.
-        together = self._page[: len(flushed) + len(others)]
+        together = self._rows_of_page(len(flushed) + len(others))
         together[len(flushed) :].view(whole)[:] = others
         return together
 
