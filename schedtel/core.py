@@ -194,6 +194,7 @@ class CoreLoader(Loader):
             self._run_iterator("flush")
             if not self._control["tasks_busy"]:
                 return
+            self._drain()  # exits go on while a task is waited for
         self._control["losses"]["state_failed"] += self._control["tasks_busy"]
 
     def _run_iterator(self, name: str) -> None:
@@ -234,9 +235,9 @@ class CoreLoader(Loader):
         together[len(flushed) :].view(whole)[:] = others
         return together
 
-    def _drain(self) -> bool:
-        """Take what is in the ring; True when there was anything."""
-        return self._ring.drain(self._rows) > 0
+    def _drain(self) -> None:
+        """Take what is in the ring."""
+        self._ring.drain(self._rows)
 
     # ---- what was lost, and what looking cost ----
 

@@ -126,8 +126,8 @@ class Loader:
         """Have every task reported for the open window, whose end has passed."""
         raise NotImplementedError
 
-    def _drain(self) -> bool:
-        """Take what has been reported since; True when there was anything."""
+    def _drain(self) -> None:
+        """Take what has been reported since."""
         raise NotImplementedError
 
     def _take(self, window: int) -> np.ndarray:
