@@ -27,6 +27,8 @@ ITERATORS = ("seed", "flush")
 _MOST_PASSES = 200
 DEFAULT_RING_BYTES = 4 << 20
 _NOTHING_FOLDED = np.zeros((), layout.FOLDED)
+#: Rows of the page that are mapped to begin with.
+_FEWEST_MAPPED = 512
 
 
 def object_image(name: str = "core") -> bytes:
@@ -137,14 +139,17 @@ class CoreLoader(Loader):
             self._pair_map = mmap.mmap(pair_fd, pair_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
             self._pairs = np.frombuffer(self._pair_map, layout.PREEMPTIONS, count=self._cpus)
         self._ring = Ring(self._object.map_fd("ring"), ring_bytes, layout.TASK_RECORD)
-        rows = page_rows(ring_bytes)
-        self._page_map = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
-        self._page = np.frombuffer(self._page_map, layout.TASK_RECORD, count=rows)
+        self._page_rows = page_rows(ring_bytes)
+        self._map_page(min(_FEWEST_MAPPED, self._page_rows))
         self._epoll = select.epoll()
         self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN | select.EPOLLET)
         self._rows = Rows(layout.TASK_RECORD)
+
+    def _map_page(self, rows: int) -> None:
+        page = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
+        self._page = np.frombuffer(page, layout.TASK_RECORD, count=rows)
 
     def _attach(self) -> None:
         grid = self._control["grid"]
@@ -223,15 +228,22 @@ class CoreLoader(Loader):
         self._drain()
 
     def _flushed(self) -> np.ndarray:
-        return self._page[: int(self._control["rows"])]
+        return self._mapped(int(self._control["rows"]))
+
+    def _mapped(self, rows: int) -> np.ndarray:
+        """The page's first rows. No more is mapped than was needed: all of it counts as resident memory."""
+        if rows > len(self._page):
+            self._map_page(min(2 * rows, self._page_rows))
+        return self._page[:rows]
 
     def _take(self, window: int) -> np.ndarray:
         whole = opaque(layout.TASK_RECORD)
         flushed, others = (rows.view(whole) for rows in (self._flushed(), super()._take(window)))
-        if len(flushed) + len(others) > len(self._page):
+        count = len(flushed) + len(others)
+        if count > self._page_rows:
             return np.concatenate([flushed, others]).view(layout.TASK_RECORD)
         # Most windows have few exits: these move, and not what the flush has written.
-        together = self._page[: len(flushed) + len(others)]
+        together = self._mapped(count)
         together[len(flushed) :].view(whole)[:] = others
         return together
 

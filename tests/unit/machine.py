@@ -95,6 +95,7 @@ class HostLoader(CoreLoader):
         for name, value in (usual | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
+        self._page_rows = ring_records
         self._page = view(library.host_page(), layout.TASK_RECORD, ring_records)
         self._rows = Rows(layout.TASK_RECORD)
         # No program of the host skips a run, and none is timed.
