@@ -237,14 +237,14 @@ class CoreLoader(Loader):
         return self._page[:rows]
 
     def _take(self, window: int) -> np.ndarray:
-        whole = opaque(layout.TASK_RECORD)
-        flushed, others = (rows.view(whole) for rows in (self._flushed(), super()._take(window)))
-        count = len(flushed) + len(others)
-        if count > self._page_rows:
-            return np.concatenate([flushed, others]).view(layout.TASK_RECORD)
+        flushed = self._flushed()
+        if len(flushed) + len(self._rows) > self._page_rows:
+            self._rows.append(flushed)
+            return super()._take(window)
         # Most windows have few exits: these move, and not what the flush has written.
-        together = self._mapped(count)
-        together[len(flushed) :].view(whole)[:] = others
+        whole, others = opaque(layout.TASK_RECORD), super()._take(window)
+        together = self._mapped(len(flushed) + len(others))
+        together[len(flushed) :].view(whole)[:] = others.view(whole)
         return together
 
     def _drain(self) -> None:

@@ -131,7 +131,7 @@ class Loader:
         raise NotImplementedError
 
     def _take(self, window: int) -> np.ndarray:
-        """The task records of a window that has been flushed, valid until the next flush."""
+        """The task records of a window that has been flushed, valid until more are taken in."""
         return self._rows.take(window)
 
     def _skipped(self) -> int:

@@ -17,6 +17,10 @@ class Rows:
         self._count = 0
         self._early = self._memory[:0].copy()
 
+    def __len__(self) -> int:
+        """How many wait, of whatever window."""
+        return self._count + len(self._early)
+
     def append(self, records: np.ndarray) -> int:
         """Copy records of shape (n,); returns how many."""
         self._place_early()
