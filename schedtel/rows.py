@@ -1,4 +1,4 @@
-"""Where drained records wait for their window to be collected: parts of a ring or of a full page in, one array a window out."""
+"""Where drained records wait for their window: parts of a ring or of a full page in, one array a window out."""
 
 import numpy as np
 
