@@ -1,6 +1,7 @@
 """What the kernel's books say of BPF: run times of programs, who owns them, how large they and their maps are."""
 
 import ctypes
+import functools
 import os
 import re
 import time
@@ -59,9 +60,15 @@ def counts() -> bool:
     return _STATS.read_text().strip() != "0"
 
 
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """For calls that look for other processes' programs: schedtel's own wrapper has only those that schedtel makes."""
+    return ctypes.CDLL(libbpf().soname)
+
+
 def _program_info(identity: int) -> ProgInfo | None:
     """BPF_OBJ_GET_INFO of one program by its id; None when it has gone."""
-    fd = libbpf().bpf_prog_get_fd_by_id(identity)
+    fd = _library().bpf_prog_get_fd_by_id(identity)
     if fd < 0:
         return None
     try:
@@ -129,7 +136,7 @@ def program_sizes(pid: int) -> dict[str, Size]:
 def observer_ids() -> set[int]:
     """Ids of all loaded BPF programs, anybody's, of a type that can slow the scheduler's tracepoints down."""
     found, identity = set(), ctypes.c_uint32(0)
-    while libbpf().bpf_prog_get_next_id(identity, ctypes.byref(identity)) == 0:
+    while _library().bpf_prog_get_next_id(identity, ctypes.byref(identity)) == 0:
         info = _program_info(identity.value)
         if info and info.head[0] in _OBSERVERS:
             found.add(identity.value)

@@ -26,9 +26,9 @@ PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_s
 ITERATORS = ("seed", "flush")
 _MOST_PASSES = 200
 DEFAULT_RING_BYTES = 4 << 20
-_NOTHING_FOLDED = np.zeros((), layout.FOLDED)
-#: Rows of the page that are mapped to begin with.
+#: Rows of the page that are mapped at first.
 _FEWEST_MAPPED = 512
+_NOTHING_FOLDED = np.zeros((), layout.FOLDED)
 
 
 def object_image(name: str = "core") -> bytes:
@@ -140,16 +140,12 @@ class CoreLoader(Loader):
             self._pairs = np.frombuffer(self._pair_map, layout.PREEMPTIONS, count=self._cpus)
         self._ring = Ring(self._object.map_fd("ring"), ring_bytes, layout.TASK_RECORD)
         self._page_rows = page_rows(ring_bytes)
-        self._map_page(min(_FEWEST_MAPPED, self._page_rows))
+        self._page = np.zeros(0, layout.TASK_RECORD)
         self._epoll = select.epoll()
         self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN | select.EPOLLET)
         self._rows = Rows(layout.TASK_RECORD)
-
-    def _map_page(self, rows: int) -> None:
-        page = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
-        self._page = np.frombuffer(page, layout.TASK_RECORD, count=rows)
 
     def _attach(self) -> None:
         grid = self._control["grid"]
@@ -228,13 +224,15 @@ class CoreLoader(Loader):
         self._drain()
 
     def _flushed(self) -> np.ndarray:
-        return self._mapped(int(self._control["rows"]))
+        return self._rows_of_page(int(self._control["rows"]))
 
-    def _mapped(self, rows: int) -> np.ndarray:
-        """The page's first rows. No more is mapped than was needed: all of it counts as resident memory."""
-        if rows > len(self._page):
-            self._map_page(min(2 * rows, self._page_rows))
-        return self._page[:rows]
+    def _rows_of_page(self, count: int) -> np.ndarray:
+        """The page's first rows. What is mapped counts as resident, used or not: no more than was ever needed."""
+        if count > len(self._page):
+            rows = min(self._page_rows, max(_FEWEST_MAPPED, 2 * count))
+            page_map = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
+            self._page = np.frombuffer(page_map, layout.TASK_RECORD, count=rows)
+        return self._page[:count]
 
     def _take(self, window: int) -> np.ndarray:
         flushed = self._flushed()
@@ -243,7 +241,7 @@ class CoreLoader(Loader):
             return super()._take(window)
         # Most windows have few exits: these move, and not what the flush has written.
         whole, others = opaque(layout.TASK_RECORD), super()._take(window)
-        together = self._mapped(len(flushed) + len(others))
+        together = self._rows_of_page(len(flushed) + len(others))
         together[len(flushed) :].view(whole)[:] = others.view(whole)
         return together
 

@@ -43,15 +43,21 @@ _HEAD = {
 }
 
 
+#: Records that are turned around together: they fit into the cache, and are fetched once for all columns.
+_BLOCK = 512
+
+
 def _columns(parts: Sequence[np.ndarray], memory: Memory) -> dict[str, np.ndarray]:
     """The fields of an array of TASK_RECORD, and perhaps one of _OTHER_RECORD behind it, n records in all.
 
     Each is of shape (n,), longer ones of shape (words, n), histograms of shape (n, buckets); words are int64. All but
     the histograms are turned around at once: field by field, every column would fetch every record from memory again.
     """
-    count = sum(map(len, parts))
+    count, place = sum(map(len, parts)), 0
     words = memory.empty((_HEAD_WORDS, count), np.int64)
-    np.concatenate([_words(part)[:, :_HEAD_WORDS].T for part in parts], axis=1, out=words)
+    for block in (part[start : start + _BLOCK] for part in parts for start in range(0, len(part), _BLOCK)):
+        words[:, place : place + len(block)] = _words(block)[:, :_HEAD_WORDS].T
+        place += len(block)
     columns = {name: _column(words, kind, offset) for name, (kind, offset) in _HEAD.items()}
     wide = memory.empty((len(layout.TASK_HISTOGRAMS), count, layout.TASK_BUCKETS), np.uint32)
     return columns | dict(zip(layout.TASK_HISTOGRAMS, _histograms(wide, *parts), strict=True))

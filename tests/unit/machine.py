@@ -95,8 +95,7 @@ class HostLoader(CoreLoader):
         for name, value in (usual | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
-        self._page_rows = ring_records
-        self._page = view(library.host_page(), layout.TASK_RECORD, ring_records)
+        self._page, self._page_rows = view(library.host_page(), layout.TASK_RECORD, ring_records), ring_records
         self._rows = Rows(layout.TASK_RECORD)
         # No program of the host skips a run, and none is timed.
         self._object = SimpleNamespace(program_info=lambda _: SimpleNamespace(recursion_misses=0, run_time_ns=0))
