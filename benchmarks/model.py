@@ -82,8 +82,8 @@ def predict(machine: Machine, constant: Constants) -> Prediction:
     all_ns, window_ns = machine.cpus * 1e9, machine.window_s * 1e9
     exits_a_window = machine.exits * machine.window_s
     rows = machine.active + exits_a_window
-    # Whenever the page is full, the next run walks past those that have been reported as it does past sleepers.
-    again = sum(range(_PAGE_ROWS, machine.active + 1, _PAGE_ROWS))
+    # Whenever the page is full, the next run walks past all who came before, sleepers and those with rows in it alike.
+    again = sum(range(_PAGE_ROWS, machine.active + 1, _PAGE_ROWS)) * machine.tasks / machine.active
     walk_ns = (machine.tasks - machine.active + again) * constant.walk_sleeper_ns
     flush_ns = machine.active * constant.flush_active_ns + walk_ns
     arrow_ns = rows * constant.arrow_ns

@@ -92,7 +92,7 @@ def watched(ring_bytes: int = DEFAULT_RING_BYTES) -> Iterator[Watched]:
     own = kernel.program_ids(os.getpid())
     peers.observers.own |= own
     try:
-        subject.window()  # the first one pays for page faults of the ring's mapping
+        subject.window()  # the first one pays for page faults of the mappings
         yield subject
     finally:
         subject.close()

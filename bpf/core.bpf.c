@@ -5,8 +5,8 @@
  * What they do: the hot programs (switch, wakeup) look a task's state up and pass the event to the state machine in
  * machine.h. State is created at fork, and by the iterator for tasks older than tracing. At a window's end the
  * collector reads the iterator, which writes a row of every task that was active into a page; a task that ends reports
- * itself through the ring, while it can still be found. Rows that a filter leaves out, and those of exits that the ring has
- * no room for, are folded into `other`.
+ * itself through the ring, while it can still be found. Rows that a filter leaves out, and those of exits that the ring
+ * has no room for, are folded into `other`.
  *
  * When it works well: BTF, Linux 5.15 or later. When it cannot: no task storage for tracing programs (before 5.11).
  */

@@ -65,7 +65,7 @@ _LOADER = (
         default=4,
         show_default=True,
         metavar="MB",
-        help="Size of the kernel's ring buffer, a power of two, with core.",
+        help="Size of the kernel's ring buffer, a power of two, with core; a window's rows take as much again.",
     ),
     click.option(
         "--preemptions",

@@ -154,10 +154,10 @@ class BccLoader(Loader):
             self._control["losses"]["events_missed"] += self._seeder.reconcile()
             self._missed, self._reconciled_ns = missed, now
 
-    def _drain(self) -> bool:
-        added = sum(self._rows.append(records) for records in self._pool.records)
+    def _drain(self) -> None:
+        for records in self._pool.records:
+            self._rows.append(records)
         self._pool.records.clear()
-        return added > 0
 
     # ---- what was lost, and what looking cost ----
 

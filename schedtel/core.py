@@ -195,6 +195,7 @@ class CoreLoader(Loader):
             self._run_iterator("flush")
             if not self._control["tasks_busy"]:
                 return
+            self._drain()  # exits go on while a task is waited for
         self._control["losses"]["state_failed"] += self._control["tasks_busy"]
 
     def _run_iterator(self, name: str) -> None:
@@ -234,18 +235,19 @@ class CoreLoader(Loader):
         return self._page[:count]
 
     def _take(self, window: int) -> np.ndarray:
-        whole = opaque(layout.TASK_RECORD)
-        flushed, others = (rows.view(whole) for rows in (self._flushed(), super()._take(window)))
-        if len(flushed) + len(others) > self._page_rows:
-            return np.concatenate([flushed, others]).view(layout.TASK_RECORD)
+        flushed = self._flushed()
+        if len(flushed) + len(self._rows) > self._page_rows:
+            self._rows.append(flushed)
+            return super()._take(window)
         # Most windows have few exits: these move, and not what the flush has written.
+        whole, others = opaque(layout.TASK_RECORD), super()._take(window)
         together = self._rows_of_page(len(flushed) + len(others))
-        together[len(flushed) :].view(whole)[:] = others
+        together[len(flushed) :].view(whole)[:] = others.view(whole)
         return together
 
-    def _drain(self) -> bool:
-        """Take what is in the ring; True when there was anything."""
-        return self._ring.drain(self._rows) > 0
+    def _drain(self) -> None:
+        """Take what is in the ring."""
+        self._ring.drain(self._rows)
 
     # ---- what was lost, and what looking cost ----
 

@@ -160,7 +160,8 @@ def live(
     :param count: end after this many windows.
     :param duration: end after this time; the last window may be shorter.
     :param ring_bytes: size of the ring buffer, a power of two; it bounds how many exits may happen while the
-        collector does not run (about 1,500 a megabyte) before their rows are folded into ``other``. Of core.
+        collector does not run (about 1,500 a megabyte) before their rows are folded into ``other``. The page for the
+        rows of a window's end takes as much memory again. Of core.
     :param backend: ``core`` (CO-RE objects), ``bcc`` (compiled here, for kernels that core does not support) or
         ``auto``: core if it works. The source's ``backend`` says which it is, ``not_core_because`` why auto fell back.
     :param max_tasks: how many tasks may live at a time, with bcc; those beyond have no rows and are counted in

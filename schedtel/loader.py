@@ -126,12 +126,12 @@ class Loader:
         """Have every task reported for the open window, whose end has passed."""
         raise NotImplementedError
 
-    def _drain(self) -> bool:
-        """Take what has been reported since; True when there was anything."""
+    def _drain(self) -> None:
+        """Take what has been reported since."""
         raise NotImplementedError
 
     def _take(self, window: int) -> np.ndarray:
-        """The task records of a window that has been flushed, valid until the next flush."""
+        """The task records of a window that has been flushed, valid until more are taken in."""
         return self._rows.take(window)
 
     def _skipped(self) -> int:

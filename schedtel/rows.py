@@ -1,4 +1,4 @@
-"""Where drained records wait for their window to be collected: parts of a ring in, one array a window out."""
+"""Where drained records wait for their window: parts of a ring or of a full page in, one array a window out."""
 
 import numpy as np
 
@@ -16,6 +16,10 @@ class Rows:
         self._memory = np.empty(_FEWEST, opaque(record))
         self._count = 0
         self._early = self._memory[:0].copy()
+
+    def __len__(self) -> int:
+        """How many wait, of whatever window."""
+        return self._count + len(self._early)
 
     def append(self, records: np.ndarray) -> int:
         """Copy records of shape (n,); returns how many."""

@@ -39,8 +39,8 @@ class Directory:
 
     def prepare(self) -> None:
         """Make it. Raises :class:`RecordingError` where that cannot be done."""
-        self._made = [path for path in (self.root, *self.root.parents) if not path.exists()]
         try:
+            self._made = [path for path in (self.root, *self.root.parents) if not path.exists()]
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             next(self.root.iterdir(), None)
         except OSError as error:

@@ -104,6 +104,8 @@ class Pusher:
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
         #: Whether there is something to wait for: that the last push is over, or that nobody wants to wait.
         self._done, self._pushed_last, self._hurried = threading.Event(), False, False
+        #: Whether the last push counts as failed, whatever becomes of it.
+        self._given_up = False
         self._exporter = OTLPMetricExporter(
             self.url,
             certificate_file=ca,
@@ -123,6 +125,7 @@ class Pusher:
         while not self._ending.wait(self._interval_s):
             self._push()
         self._push()
+        _SDK_LOGGER.removeHandler(self._heard)
         self._pushed_last = True
         self._done.set()
 
@@ -131,7 +134,10 @@ class Pusher:
         if not readings:
             return
         self._heard.lines.clear()
-        if self._exporter.export(metrics_data(readings)) is sdk.MetricExportResult.SUCCESS:
+        result = self._exporter.export(metrics_data(readings))
+        if self._given_up:
+            return
+        if result is sdk.MetricExportResult.SUCCESS:
             self.pushed, self.why_not = self.pushed + 1, ""
             self._report(down=False, line=f"pushing to {self.url} again, after {self.failed} failed")
         else:
@@ -155,9 +161,9 @@ class Pusher:
         if not self._hurried:
             self._done.wait(_FAREWELL_S)
         if not self._pushed_last:
+            self._given_up = True
             self.failed += 1
             self.why_not = "there was no time to wait for its answer" if self._hurried else "no answer"
-        _SDK_LOGGER.removeHandler(self._heard)
 
     def hurry(self) -> None:
         """Do not wait for the last push any more. Safe in a signal handler."""

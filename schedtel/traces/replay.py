@@ -118,10 +118,10 @@ class Replay(Loader):
         self._pool.flush(window)
         self._control["other"] = self._pool.folded(window.number)[0]
 
-    def _drain(self) -> bool:
-        added = sum(self._rows.append(records) for records in self._pool.records)
+    def _drain(self) -> None:
+        for records in self._pool.records:
+            self._rows.append(records)
         self._pool.records.clear()
-        return added > 0
 
     def _sleep_past(self, moment_ns: int) -> None:
         """Events tell the time here, and they have passed it."""

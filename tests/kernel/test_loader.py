@@ -1,6 +1,7 @@
 """The loader's choices, on the running kernel."""
 
 import time
+from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
@@ -61,6 +62,34 @@ def test_a_page_that_is_full_is_emptied_and_no_task_is_missed(start):
 
 def test_so_it_is_with_the_iterators(start, no_walk):
     everyone_through_a_small_page(start)
+
+
+def mapped_bytes():
+    """What BPF maps have of this process's resident memory, as the kernel counts it."""
+    found, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            ours = rest[-1] == "anon_inode:bpf-map"
+        elif ours and name == "Rss:":
+            found += int(rest[0]) << 10
+    return found
+
+
+def test_memory_is_for_the_rows_that_there_are(start):
+    """A page for 33,288 rows of 504 bytes, beside a ring as large; then some thousands of them are in use."""
+    ring, threads, before = 16 << 20, 3000, mapped_bytes()
+    with collecting("500ms", ring_bytes=ring, all_tasks=True) as collected:
+        collected.await_windows(2)
+        rows = max(window.tasks.num_rows for window in collected.windows)
+        assert mapped_bytes() - before - ring < 504 * 2 * rows + (1 << 20)
+        process = start("threads", threads, 600)
+        assert int(process.stdout.readline()) == process.pid
+        began_ns = time.monotonic_ns()
+        collected.await_windows(3)
+    (*_, window) = (window for window in collected.windows if window.start_ns >= began_ns)
+    told = window.tasks.filter(pc.field("tgid") == process.pid)["tid"].to_pylist()
+    assert len(told) == len(set(told)) == threads + 1
 
 
 def test_a_mixed_installation_is_refused(monkeypatch):

@@ -58,7 +58,11 @@ class Browser:
         launcher = [sys.executable, "-ISc", _LAUNCHER, str(read_commands), str(write_answers)]
         command = [*launcher, found(), *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self._process = subprocess.Popen(
-            command, pass_fds=(read_commands, write_answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            pass_fds=(read_commands, write_answers),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"TMPDIR": str(profile)},  # it leaves something there
         )
         os.close(read_commands)
         os.close(write_answers)

@@ -2,7 +2,7 @@
 /*
  * The kernel side on the host: bpf/core.bpf.c itself, with bpf/machine.h in it, over a simulated machine. The test says
  * what time it is, which CPU it is on and what the scheduler did; the programs run as they would in the kernel, and the
- * records they submit are drained from a ring of chosen size.
+ * records they submit are drained from a ring of chosen size. The page of the flush has room for as many.
  */
 #include <string.h>
 
@@ -40,7 +40,7 @@ static struct {
 
 	struct task_record record[MOST_RECORDS], page[MOST_RECORDS];
 	__u32 reserved, ring_records;
-	bool wants_drain;
+	bool wants_room;
 	bool turned_back;		/* the next switch's prev_state is stale: a signal kept its task running */
 
 	/* Runs once, when a program asks for room for its next record: what another CPU does at that moment. */
@@ -131,7 +131,7 @@ static __u64 bpf_ringbuf_query(void *ring, __u64 flags)
 
 static long bpf_seq_write(void *seq, void *bytes, __u32 length)
 {
-	host.wants_drain = true;
+	host.wants_room = true;
 	return 0;
 }
 
@@ -248,7 +248,7 @@ void host_switch(__u64 now, __u32 cpu, int prev, int next, int preempt, __u32 pr
 	on_switch(ctx);
 }
 
-/* The iterators, from one task on. Returns the task to go on with after draining, or -1 at the end. */
+/* The iterators, from one task on. Returns the task to go on with once there is room, or -1 at the end. */
 int host_iterate(int flushing, __u64 now, int from)
 {
 	struct bpf_iter_meta meta = {};
@@ -264,8 +264,8 @@ int host_iterate(int flushing, __u64 now, int from)
 			flush(&ctx);
 		else
 			seed(&ctx);
-		if (host.wants_drain) {
-			host.wants_drain = false;
+		if (host.wants_room) {
+			host.wants_room = false;
 			return task + 1;
 		}
 	}

@@ -77,3 +77,6 @@ def test_the_scale_model_is_arithmetic_one_can_do_on_paper():
     assert found.parquet_gb_day == pytest.approx(1100 * 50 * 86_400 / 1e9)
     crowd = predict(Machine("m", 10, 20_000, 20_000, 1e6, 5e5, 100, 1.0), constant)
     assert crowd.flush_ms == pytest.approx(20_000 * 500e-6 + (8322 + 2 * 8322) * 100e-6), "two pages of 4 MB were full"
+    sparse = predict(Machine("m", 10, 60_000, 20_000, 1e6, 5e5, 100, 1.0), constant)
+    passed = 40_000 + 3 * (8322 + 2 * 8322)
+    assert sparse.flush_ms == pytest.approx(20_000 * 500e-6 + passed * 100e-6), "two sleepers before each active one"

@@ -203,6 +203,12 @@ def test_what_cannot_be_recorded_leaves_no_directory_behind(run, tmp_path, uri):
     assert list(tmp_path.iterdir()) == [there]
 
 
+def test_a_directory_that_cannot_be_looked_for_is_named(run, tmp_path):
+    status, _, err = run("record", "-o", tmp_path / ("long" * 100))
+    assert status == 2
+    assert err.startswith(f"schedtel: cannot write {tmp_path}")
+
+
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"no parquet at all" * 100])
 def test_a_damaged_recording_is_named(run, recording, damage):
     (recording / "tasks" / "part-000001.parquet").write_bytes(damage)

@@ -553,6 +553,27 @@ def test_a_task_that_is_busy_for_ever_is_given_up_and_counted(loader, monkeypatc
     assert collect(loader).losses["state_failed"] == 1
 
 
+def test_exits_while_a_task_is_waited_for_find_room(library):
+    """Three lives end, each after another look of the flush, and the ring has room for one."""
+    loader = started(library, cpus=3, ring_records=1)
+    for cpu in range(3):
+        play(loader, *born_and_running(cpu, cpu=cpu))
+    exits, look = iter(range(3)), loader._run_iterator
+
+    def run(name: str) -> None:
+        look(name)
+        if (cpu := next(exits, None)) is not None:
+            loader._control["tasks_busy"] += 1
+            loader.happen(Exit(EDGE + 4, cpu, cpu))
+
+    loader._run_iterator = run
+    first = collect(loader, EDGE + 5)
+    second = collect(loader, NEXT_EDGE + 1, 4_000)
+    assert [len(window.tasks) for window in (first, second)] == [3, 3]
+    assert not any(first.losses.values())
+    assert not any(second.losses.values())
+
+
 @pytest.mark.parametrize("refused", [1, 2, 3])
 def test_memory_short_for_a_moment_at_a_fork_costs_nothing(loader, refused):
     """Each failed attempt calls for a refill: the life is whole, whichever of the next attempts finds it done."""

@@ -1,6 +1,7 @@
 """What a collector receives: a real protobuf server, and the numbers that Prometheus scrapes."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -131,6 +132,22 @@ def test_a_refusal_is_explained(windows):
                 pass
             why_not.append(pusher.why_not)
     assert why_not == ["it does not let us in (give --token-file)", "it answered 400, reason: Bad Request"]
+
+
+def test_a_push_that_was_given_up_is_counted_once_and_says_no_more(windows, capfd):
+    """A collector that has it tried again and again; who waited for the last time is told to wait no more."""
+    with OtlpServer() as server:
+        server.status = 503
+        pusher = otlp.Pusher(totals_of(windows), server.url, 3600, pytest.fail)
+        ending = threading.Thread(target=pusher.close)
+        ending.start()
+        eventually(lambda: pusher._heard.lines)
+        pusher.hurry()
+        ending.join()
+        pusher._thread.join()
+    assert (pusher.pushed, pusher.failed) == (0, 1)
+    assert pusher.why_not == "there was no time to wait for its answer"
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def _samples(window: RawWindow) -> list[list[int]]:
 
 @given(history=histories(), room=st.integers(1, 3))
 def test_law_7_a_full_ring_loses_no_time_and_is_counted(library, history, room):
-    """The flush drains as it goes; only the exits between two drains can find the ring full."""
+    """The flush has its page emptied as it goes; only the exits between two drains can find the ring full."""
     for full, window in zip(play(library, history), play(library, history, ring_records=room), strict=True):
         assert total_of(window) == total_of(full)
         assert len(window.tasks) + window.losses["ring_dropped"] >= len(full.tasks)

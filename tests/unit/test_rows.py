@@ -1,4 +1,4 @@
-"""Records on their way from the ring to their window."""
+"""Records on their way from the ring, or from a full page, to their window."""
 
 import numpy as np
 
@@ -19,7 +19,9 @@ def test_a_window_takes_its_own_records_and_later_ones_stay():
     rows = Rows(RECORD)
     assert rows.append(records((1, 10), (2, 20), (1, 11))) == 3
     assert rows.append(records((3, 30), (2, 21))) == 2
+    assert len(rows) == 5
     assert numbers(rows.take(1)) == [10, 11]
+    assert len(rows) == 3
     assert numbers(rows.take(2)) == [20, 21]
     assert numbers(rows.take(3)) == [30]
     assert numbers(rows.take(4)) == []

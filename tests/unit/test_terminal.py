@@ -105,14 +105,14 @@ def test_pairs_are_sorted_by_columns_of_their_own(watched, windows):
     """By wait, then by the column after it; tasks stay sorted by cpu."""
     server, screen = watched
     server.source.feed(windows[0])
-    eventually(lambda: screen.shows("cpu▾"), 20)
+    eventually(lambda: screen.shows("cpu▾"))
     screen.press("bbbb")
-    eventually(lambda: screen.shows("preemptor +count +wait▾"), 20)
+    eventually(lambda: screen.shows("preemptor +count +wait▾"))
     screen.press("s")
-    eventually(lambda: screen.shows("preemptor +count +wait +mean wait▾"), 20)
+    eventually(lambda: screen.shows("preemptor +count +wait +mean wait▾"))
     before = len(screen.written)
     screen.press("b")
-    eventually(lambda: "cpu▾" in screen.written[before:], 20)
+    eventually(lambda: "cpu▾" in screen.written[before:])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
