@@ -51,7 +51,7 @@ def _columns(parts: Sequence[np.ndarray], memory: Memory) -> dict[str, np.ndarra
     """The fields of an array of TASK_RECORD, and perhaps one of _OTHER_RECORD behind it, n records in all.
 
     Each is of shape (n,), longer ones of shape (words, n), histograms of shape (n, buckets); words are int64. All but
-    the histograms are turned around at once: field by field, every column would fetch every record from memory again.
+    the histograms are turned around together: field by field, every column would fetch every record from memory again.
     """
     count, place = sum(map(len, parts)), 0
     words = memory.empty((_HEAD_WORDS, count), np.int64)
