@@ -128,9 +128,12 @@ def _sum_folded(folded: np.ndarray) -> np.ndarray:
     return total
 
 
-def _runs(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where equal neighbours of shape (words, n) begin, and the run that each belongs to: threads of one process."""
-    begins = np.zeros(words.shape[1], bool)
+def _runs(*words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where neighbours begin that are equal in all words of shape (n,), and the run that each belongs to.
+
+    Threads of one process come one behind the other.
+    """
+    begins = np.zeros(len(words[0]), bool)
     for word in words:
         begins[1:] |= word[1:] != word[:-1]
     runs = begins.cumsum()
@@ -138,13 +141,13 @@ def _runs(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return begins.nonzero()[0], runs
 
 
-def _distinct(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """The distinct values in their order of appearance, and each one's index into them: int32 of shape (n,).
+def _distinct(values: list[Any]) -> tuple[list[Any], np.ndarray]:
+    """The distinct ones of n values in their order of appearance, and each one's index into them: int32 of shape (n,).
 
     ``np.unique()`` would do so without Python for each value; but sorting names takes five times as long.
     """
     numbers: dict[Any, int] = {}
-    index = [numbers.setdefault(value, len(numbers)) for value in values.tolist()]
+    index = [numbers.setdefault(value, len(numbers)) for value in values]
     return list(numbers), np.array(index, np.int32)
 
 
@@ -158,18 +161,18 @@ def _ended(words: np.ndarray) -> np.ndarray:
     return text.view(words.dtype)
 
 
-def _text(words: np.ndarray) -> pa.Array:
-    """16 bytes of text of shape (2, n) as a dictionary of strings; what is not UTF-8 is escaped."""
-    starts, runs = _runs(words)
-    unique, index = _distinct(_ended(words.T[starts]).view("S16").reshape(-1))
+def _text(words: np.ndarray, runs: np.ndarray) -> pa.Array:
+    """16 bytes of text of each run, shape (2, runs), as a dictionary of strings; what is not UTF-8 is escaped."""
+    written, index = _distinct(np.ascontiguousarray(words.T).view("S16").reshape(-1).tolist())
+    # Behind its end, a text may have that of a longer one: see _ended().
+    unique, renumbered = _distinct([name.partition(b"\0")[0] for name in written])
     names = [name.decode(errors="backslashreplace") for name in unique]
-    return pa.DictionaryArray.from_arrays(from_numpy(index[runs]), from_list(names, pa.string()))
+    return pa.DictionaryArray.from_arrays(from_numpy(renumbered[index][runs]), from_list(names, pa.string()))
 
 
-def _cgroup_paths(ids: np.ndarray, path_of: Callable[[int], str | None]) -> pa.Array:
-    """Ids of shape (n,) as a dictionary of paths; 0, the row ``other``, has none."""
-    starts, runs = _runs(ids[np.newaxis])
-    unique, index = _distinct(ids[starts])
+def _cgroup_paths(ids: np.ndarray, runs: np.ndarray, path_of: Callable[[int], str | None]) -> pa.Array:
+    """The id of each run, shape (runs,), as a dictionary of paths; 0, the row ``other``, has none."""
+    unique, index = _distinct(ids.tolist())
     paths = [path_of(identity) if identity else None for identity in unique]
     known = np.array([path is not None for path in paths], bool)
     renumbered = np.cumsum(known) - 1
@@ -200,7 +203,9 @@ def _array(values: object, kind: np.dtype | None, known: pa.Buffer | None = None
     if isinstance(values, pa.Array):
         return values
     assert isinstance(values, np.ndarray)
-    return fixed_list(values) if kind is None else from_numpy(values.astype(kind, copy=False), known)
+    if kind is None:
+        return fixed_list(values)
+    return from_numpy(values if values.dtype == kind else values.astype(kind), known)
 
 
 def tasks_batch(
@@ -277,12 +282,13 @@ def _task_columns(c: dict[str, np.ndarray], own: np.ndarray, path_of: Callable[[
     """All columns but the window's number and what was folded. ``own`` is false in the row ``other``."""
     known = {name: bits(c[name] != 0) for name in _KNOWN_UNLESS_0}
     own_bits, kinds = bits(own), _KINDS["tasks"]
+    starts, runs = _runs(*c["comm"], c["cgroup_id"])
     return {
         **{name: c[name] for name in ("tid", "tgid", "alive_ns", *_BANK_COUNTS, *layout.TASK_HISTOGRAMS)},
         **{name: _array(c[name], kinds[name], own_bits) for name in _OWN},
         **_times(c["time_ns"]),
-        "comm": _text(c["comm"]),
-        "cgroup": _cgroup_paths(c["cgroup_id"], path_of),
+        "comm": _text(c["comm"][:, starts], runs),
+        "cgroup": _cgroup_paths(c["cgroup_id"][starts], runs, path_of),
         **{name: _array(c[name], kinds[name], bitmap) for name, bitmap in known.items()},
         "tat_ns": from_numpy(c["completion_ns"] - c["arrival_ns"], known["completion_ns"]),
         "rt_ns": from_numpy(c["first_cpu_ns"] - c["arrival_ns"], known["first_cpu_ns"]),

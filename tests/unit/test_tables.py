@@ -85,6 +85,12 @@ def test_any_command_name_becomes_text(comm, text):
     assert row(comm=comm)["comm"] == text
 
 
+def test_what_a_longer_name_has_left_behind_the_end_is_no_part_of_it():
+    comm = batch(records(4, comm=[b"ab\0cdef", b"ab", b"b", b"ab\0x"])).column("comm").slice(0, 4)
+    assert comm.to_pylist() == ["ab", "ab", "b", "ab"]
+    assert comm.dictionary.to_pylist().count("ab") == 1
+
+
 def test_a_cgroup_that_has_gone_is_null_and_its_id_stays():
     found = batch(records(3, cgroup_id=[2, 99, 1])).to_pylist()[:3]
     assert [r["cgroup"] for r in found] == ["/user.slice", None, "/"]
