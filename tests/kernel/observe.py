@@ -159,12 +159,19 @@ def wait_for_state(pid, state, comm=None):
 
 def assert_buckets_outgrow_16_bits(start, cpu, **options):
     """A long window of a fast ping-pong: more bursts of one length than 16 bits can count, and none missing."""
-    with collecting("24h", **options) as collected:
-        process = start("pingpong", 500_000, cpu=cpu)
-        assert process.wait(timeout=5 * PATIENCE_S) == 0
-    rows = collected.rows(comm="schedtel-load")
-    assert max(max(row["burst_tat_histogram"]) for row in rows) > 65_536
-    for row in rows:
-        assert sum(row["burst_tat_histogram"]) == row["bursts"]
-        assert abs(row["bursts"] - row["voluntary_switches"]) <= 1
-    assert not collected.losses().get("samples_discarded")
+
+    def observe():
+        with collecting("24h", **options) as collected:
+            process = start("pingpong", 500_000, cpu=cpu)
+            assert process.wait(timeout=5 * PATIENCE_S) == 0
+        return (collected,)
+
+    def verdict(collected):
+        rows = collected.rows(comm="schedtel-load")
+        assert max(max(row["burst_tat_histogram"]) for row in rows) > 65_536
+        for row in rows:
+            assert sum(row["burst_tat_histogram"]) == row["bursts"]
+            assert abs(row["bursts"] - row["voluntary_switches"]) <= 1
+        assert not collected.losses().get("samples_discarded")
+
+    judge(observe, verdict)
