@@ -102,10 +102,10 @@ class Pusher:
         self._totals, self._interval_s, self._say = totals, interval_s, say
         self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
-        #: Whether there is something to wait for: that the last push is over, or that nobody wants to wait.
-        self._done, self._pushed_last, self._hurried = threading.Event(), False, False
-        #: Whether the last push counts as failed, whatever becomes of it.
-        self._given_up = False
+        #: Whether there is nothing to wait for any more: the last push has ended, or nobody wants to wait.
+        self._done, self._hurried = threading.Event(), False
+        #: Whether it is known how the last push ended. It counts once: by its result, or as given up.
+        self._settling, self._settled = threading.Lock(), False
         self._exporter = OTLPMetricExporter(
             self.url,
             certificate_file=ca,
@@ -124,18 +124,21 @@ class Pusher:
     def _run(self) -> None:
         while not self._ending.wait(self._interval_s):
             self._push()
-        self._push()
+        self._push(last=True)
         _SDK_LOGGER.removeHandler(self._heard)
-        self._pushed_last = True
         self._done.set()
 
-    def _push(self) -> None:
+    def _push(self, *, last: bool = False) -> None:
         readings = [reading for reading in self._totals.read() if reading.time_ns]
-        if not readings:
-            return
         self._heard.lines.clear()
-        result = self._exporter.export(metrics_data(readings))
-        if self._given_up:
+        result = self._exporter.export(metrics_data(readings)) if readings else None
+        with self._settling:
+            if not self._settled:
+                self._settled = last
+                self._count(result)
+
+    def _count(self, result: sdk.MetricExportResult | None) -> None:
+        if result is None:  # there was nothing to push
             return
         if result is sdk.MetricExportResult.SUCCESS:
             self.pushed, self.why_not = self.pushed + 1, ""
@@ -157,13 +160,18 @@ class Pusher:
             return
         self._ending.set()
         self._done.wait(_FAREWELL_S)
+        if self._hurried:
+            self._give_up()  # before the push that the next line breaks off says that it failed
         self._exporter.shutdown()
-        if not self._hurried:
-            self._done.wait(_FAREWELL_S)
-        if not self._pushed_last:
-            self._given_up = True
-            self.failed += 1
-            self.why_not = "there was no time to wait for its answer" if self._hurried else "no answer"
+        self._done.wait(_FAREWELL_S)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        with self._settling:
+            if not self._settled:
+                self._settled = True
+                self.failed += 1
+                self.why_not = "there was no time to wait for its answer" if self._hurried else "no answer"
 
     def hurry(self) -> None:
         """Do not wait for the last push any more. Safe in a signal handler."""

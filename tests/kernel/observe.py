@@ -117,10 +117,18 @@ def judge(observe, verdict, tries=8, *, stamps=False):
     raise AssertionError("unreachable")
 
 
-def await_edges(*collectors):
-    """Wait until each has ended a window: what they have in common begins before what follows, or ends after it."""
-    for collected in collectors:
-        collected.await_windows(1)
+def await_edges(one, other):
+    """Wait for an edge that both have: what they have in common begins before what follows, or ends after it.
+
+    Not any edge of each: one that was held up passes edges over, and the other one's may be among these.
+    """
+    began_ns = time.monotonic_ns()
+    eventually(lambda: max(_common_edges(one, other), default=0) > began_ns)
+
+
+def _common_edges(one, other):
+    edges = [{w.start_ns for w in c.windows} | {w.end_ns for w in c.windows} for c in (one, other)]
+    return edges[0] & edges[1]
 
 
 def common_span(one, other):
@@ -128,8 +136,7 @@ def common_span(one, other):
 
     One that was held up has longer windows than the other; over the span, they add up to the same time.
     """
-    edges = [{w.start_ns for w in c.windows} | {w.end_ns for w in c.windows} for c in (one, other)]
-    common = edges[0] & edges[1]
+    common = _common_edges(one, other)
     assert len(common) > 1, "no span in common"
     first, last = min(common), max(common)
     return [[w for w in c.windows if first <= w.start_ns and w.end_ns <= last] for c in (one, other)]
@@ -152,12 +159,19 @@ def wait_for_state(pid, state, comm=None):
 
 def assert_buckets_outgrow_16_bits(start, cpu, **options):
     """A long window of a fast ping-pong: more bursts of one length than 16 bits can count, and none missing."""
-    with collecting("24h", **options) as collected:
-        process = start("pingpong", 500_000, cpu=cpu)
-        assert process.wait(timeout=5 * PATIENCE_S) == 0
-    rows = collected.rows(comm="schedtel-load")
-    assert max(max(row["burst_tat_histogram"]) for row in rows) > 65_536
-    for row in rows:
-        assert sum(row["burst_tat_histogram"]) == row["bursts"]
-        assert abs(row["bursts"] - row["voluntary_switches"]) <= 1
-    assert not collected.losses().get("samples_discarded")
+
+    def observe():
+        with collecting("24h", **options) as collected:
+            process = start("pingpong", 500_000, cpu=cpu)
+            assert process.wait(timeout=5 * PATIENCE_S) == 0
+        return (collected,)
+
+    def verdict(collected):
+        rows = collected.rows(comm="schedtel-load")
+        assert max(max(row["burst_tat_histogram"]) for row in rows) > 65_536
+        for row in rows:
+            assert sum(row["burst_tat_histogram"]) == row["bursts"]
+            assert abs(row["bursts"] - row["voluntary_switches"]) <= 1
+        assert not collected.losses().get("samples_discarded")
+
+    judge(observe, verdict)

@@ -36,11 +36,13 @@ def nap(workload, tmp_path):
 
 
 def run_mixed(start, nap):
-    """Tasks of several kinds; returns the processes by kind."""
-    as_another = ["setpriv", f"--reuid={OWN_USER}", "--clear-groups"]
+    """Tasks of several kinds; returns the processes by kind.
+
+    A filter selects by whose a task is at a window's end: another user's is so before it can sleep for the first time.
+    """
     kinds = {
         "mine": start("pingpong", 4000),
-        "another's": subprocess.Popen([*as_another, "sh", "-c", NAPS.format(nap="sleep")]),
+        "another's": subprocess.Popen(["sh", "-c", NAPS.format(nap="sleep")], user=OWN_USER, extra_groups=[]),
         "hog": start("spin", 0.5),
         "storm": start("storm", 200),
         "naps": subprocess.Popen(["sh", "-c", NAPS.format(nap=nap)]),

@@ -42,18 +42,26 @@ def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start, no_walk):
 def everyone_through_a_small_page(start):
     """Every task has a row in every window, and a page of 64 KB holds 130: ten times it must be emptied meanwhile."""
     threads = 1200
-    with collecting("500ms", ring_bytes=1 << 16, all_tasks=True) as collected:
-        process = start("threads", threads, 600)
-        assert int(process.stdout.readline()) == process.pid
-        began_ns = time.monotonic_ns()
-        collected.await_windows(4)
-    whole = [window for window in collected.windows if window.start_ns >= began_ns]
-    assert whole
-    for window in whole:
-        rows = window.tasks.filter(pc.field("tgid") == process.pid)
-        assert rows.num_rows == len(set(rows["tid"].to_pylist())) == threads + 1
-        assert set(rows["alive_ns"].to_pylist()) == {window.end_ns - window.start_ns}
-        assert window.losses["state_failed"] == 0
+
+    def observe():
+        with collecting("500ms", ring_bytes=1 << 16, all_tasks=True) as collected:
+            process = start("threads", threads, 600)
+            assert int(process.stdout.readline()) == process.pid
+            began_ns = time.monotonic_ns()
+            collected.await_windows(4)
+        process.kill()
+        return collected, process, began_ns
+
+    def verdict(collected, process, began_ns):
+        whole = [window for window in collected.windows if window.start_ns >= began_ns]
+        assert whole
+        for window in whole:
+            rows = window.tasks.filter(pc.field("tgid") == process.pid)
+            assert rows.num_rows == len(set(rows["tid"].to_pylist())) == threads + 1
+            assert set(rows["alive_ns"].to_pylist()) == {window.end_ns - window.start_ns}
+            assert window.losses["state_failed"] == 0
+
+    judge(observe, verdict)
 
 
 def test_a_page_that_is_full_is_emptied_and_no_task_is_missed(start):

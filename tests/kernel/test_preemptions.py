@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bcc_here import mounted_tracefs
-from observe import PATIENCE_S, collecting, common_span, eventually, judge
+from observe import PATIENCE_S, await_edges, collecting, common_span, eventually, judge
 from surroundings import made_cgroup
 
 from schedtel import layout, tables
@@ -111,12 +111,12 @@ def test_a_filter_names_its_victims_and_keeps_the_totals(start, last_cpu, two_cg
             collecting("100ms") as everything,
             rivals(start, last_cpu, two_cgroups) as hogs,
         ):
+            await_edges(filtered, everything)
             for hog in hogs:
                 hog.stdin.close()
             for pair in ((a, b), (b, a)):
                 eventually(lambda pair=pair: preempted(everything.windows, pair) > 20)
-            filtered.await_windows(3)
-            everything.await_windows(1)
+            await_edges(filtered, everything)
         return filtered, everything
 
     def verdict(filtered, everything):

@@ -118,7 +118,7 @@ def test_a_signal_ends_the_last_push_and_what_was_not_pushed_is_said(export, rec
         with connection:
             connection.recv(1)
             process.send_signal(number)
-            assert process.wait(8) == 2
+            assert process.wait(PATIENCE_S) == 2
     closing, error = process.stderr.read().splitlines()
     assert closing == "exported 3 windows, nothing lost; 0 pushes, 1 failed"
     assert "there was no time to wait for its answer; the last push failed" in error

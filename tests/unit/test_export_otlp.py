@@ -134,11 +134,15 @@ def test_a_refusal_is_explained(windows):
     assert why_not == ["it does not let us in (give --token-file)", "it answered 400, reason: Bad Request"]
 
 
-def test_a_push_that_was_given_up_is_counted_once_and_says_no_more(windows, capfd):
+@pytest.mark.parametrize("broken_off_at_once", [False, True])
+def test_a_push_that_was_given_up_is_counted_once_and_says_no_more(windows, monkeypatch, capfd, broken_off_at_once):
     """A collector that has it tried again and again; who waited for the last time is told to wait no more."""
     with OtlpServer() as server:
         server.status = 503
         pusher = otlp.Pusher(totals_of(windows), server.url, 3600, pytest.fail)
+        if broken_off_at_once:
+            shutdown = pusher._exporter.shutdown
+            monkeypatch.setattr(pusher._exporter, "shutdown", lambda: (shutdown(), pusher._thread.join()))
         ending = threading.Thread(target=pusher.close)
         ending.start()
         eventually(lambda: pusher._heard.lines)
