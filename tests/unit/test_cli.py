@@ -234,6 +234,16 @@ def test_windows_that_a_recording_does_not_have_are_not_shown_in_silence(run, re
     assert err == "schedtel: cannot show window 4 and what follows: the last is 3 (give a smaller --from)\n"
 
 
+@pytest.mark.parametrize("name", ["out.ndjson", "out.arrow", "out.txt"])
+def test_windows_that_a_recording_does_not_have_replace_no_file(run, recording, tmp_path, name):
+    output = tmp_path / name
+    assert run("show", recording, "--from", 4, "-o", output)[0] == 2
+    assert not output.exists()
+    output.write_text("kept")
+    assert run("show", recording, "--from", 4, "-o", output)[0] == 2
+    assert output.read_text() == "kept"
+
+
 def test_show_prints_every_window_without_escape_codes(run, recording):
     status, out, err = run("show", recording)
     assert (status, err) == (0, "")
