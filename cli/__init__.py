@@ -63,12 +63,17 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         status = 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader has gone: quietly, and without Python's second complaint when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()  # quietly: the reader has gone
         status = 128 + signal.SIGPIPE
     except OSError as error:
+        _abandon_output()
         status = _complain(f"cannot write the output: {error.strerror or error} (check the disk and the path)")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _abandon_output() -> None:
+    """What could not be written would be tried again when Python flushes at exit: a second complaint, and status 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> int:

@@ -38,7 +38,9 @@ def command(
     with open_source(directory, options) as source, stopped_by_signals(source):
         choice.subtitle = describe(source)
         wanted = _from(first, source)
-        show(itertools.islice(wanted, count), choice, chosen, table, output)
+        # Found before the output is opened: what is not there leaves no file behind, and replaces none.
+        beginning = list(itertools.islice(wanted, 1))
+        show(itertools.islice(itertools.chain(beginning, wanted), count), choice, chosen, table, output)
         complain_of_missed(source)
 
 

@@ -52,9 +52,8 @@ class Dataset(Recorder):
     def _begin(self) -> None:
         #: The run that windows belong to if nobody says otherwise, and a name for this writer's files.
         self._session = new_run()
-        #: By host: the run of its open part, and what is known of that run.
-        self._runs: dict[str, str] = {}
-        self._told: dict[str, dict[str, str]] = {}
+        #: What is known of each run.
+        self._told: dict[tuple[str, ...], dict[str, str]] = {}
 
     def write(self, window: Window, run: str = "", facts: Mapping[str, str] = MappingProxyType({})) -> None:
         """Add a window of a run; ``facts`` are the metadata of the source it is from.
@@ -71,27 +70,21 @@ class Dataset(Recorder):
                 f"cannot write to {self._place}: a dataset is by host and day, and the trace knows no host or no wall "
                 "clock (import it with --host and --wall-start, or to a plain directory)"
             )
-        host, run = host_of(window), run or self._session
-        if self._runs.get(host) != run:
-            self._close(host)
-            self._runs[host] = run
-            self._open[host] = OpenPart(self._place, *self._rotation, f"part-{self._session}-")
-            self._told[host] = {name: facts[name] for name in ("window", "filter") if name in facts}
-        part = self._open[host]
-        part.facts = self._facts(host)
+        host, run = key = host_of(window), run or self._session
+        if key not in self._open:
+            # The host's other runs are over, most likely. One that is not (two servers may say they are the same host)
+            # goes on with its next part.
+            for part in (part for other, part in self._open.items() if other[0] == host):
+                part.close()
+            self._open[key] = OpenPart(self._place, *self._rotation, f"part-{self._session}-")
+            self._told[key] = {name: facts[name] for name in ("window", "filter") if name in facts}
+        part = self._open[key]
+        part.facts = self._facts(key)
         part.move(f"{partition(host, window, run)}/")
         part.add(window)
 
-    def _facts(self, host: str) -> dict[str, str]:
-        return super()._facts(host) | self._told[host]
-
-    def _close(self, host: str) -> None:
-        """A host's run is over; what was written of it still counts."""
-        part = self._open.pop(host, None)
-        if part:
-            part.flush()
-            self._closed_windows += part.windows_written
-            self._closed_bytes += part.bytes_written
+    def _facts(self, key: tuple[str, ...]) -> dict[str, str]:
+        return super()._facts(key) | self._told[key]
 
     def write_gap(self, gap: Gap, window: Window) -> None:
         """Say that windows are missing before one. Raises :class:`RecordingError` when it cannot be written."""

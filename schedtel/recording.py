@@ -69,9 +69,8 @@ class Recorder:
         self.window, self.filter_text = window, filter_text
         #: What else is to stand in the metadata, and may change from window to window.
         self.facts: Mapping[str, str] = {}
-        #: By host; those of several hosts only in a dataset.
-        self._open: dict[str, OpenPart] = {}
-        self._closed_windows = self._closed_bytes = 0
+        #: By host and run; those of several only in a dataset.
+        self._open: dict[tuple[str, ...], OpenPart] = {}
         self._place.prepare()
         self._begin()
 
@@ -85,11 +84,11 @@ class Recorder:
 
     @property
     def windows_written(self) -> int:
-        return self._closed_windows + sum(part.windows_written for part in self._open.values())
+        return sum(part.windows_written for part in self._open.values())
 
     @property
     def bytes_written(self) -> int:
-        return self._closed_bytes + sum(part.bytes_written for part in self._open.values())
+        return sum(part.bytes_written for part in self._open.values())
 
     def write(self, window: Window) -> None:
         """Add one window. Raises :class:`RecordingError` when it cannot be written; what was there stays readable."""
@@ -98,15 +97,15 @@ class Recorder:
 
     def add(self, window: Window) -> None:
         """Add one window that the next :meth:`flush` will write, for who has many at once."""
-        self._open.setdefault("", OpenPart(self._place, *self._rotation)).add(window)
+        self._open.setdefault((), OpenPart(self._place, *self._rotation)).add(window)
 
     def flush(self) -> None:
         """Write the windows added since; raises as :meth:`write` does."""
-        for host, part in self._open.items():
-            part.facts = self._facts(host)
+        for key, part in self._open.items():
+            part.facts = self._facts(key)
             part.flush()
 
-    def _facts(self, _host: str) -> dict[str, str]:
+    def _facts(self, _key: tuple[str, ...]) -> dict[str, str]:
         return {"window": self.window, "filter": self.filter_text, **self.facts}
 
     def __enter__(self) -> Self:
@@ -140,10 +139,15 @@ class OpenPart:
 
     def move(self, folder: str) -> None:
         """Go on in another folder, with a part of its own."""
-        if folder != self._folder and self._windows:
-            self.flush()
-            self._close()
+        if folder != self._folder:
+            self.close()
         self._folder = folder
+
+    def close(self) -> None:
+        """Write the windows added since, and go on with another part."""
+        self.flush()
+        if self._windows:
+            self._next()
 
     def flush(self) -> None:
         """Write the windows added since."""
@@ -158,9 +162,9 @@ class OpenPart:
         self._added = 0
         slow = took_ns * _MOST_TIME > last.end_ns - added.start_ns and len(self._windows) >= _LEAST_WINDOWS
         if slow or sizes["tasks"] >= self._rotate_bytes or last.end_ns - first.start_ns >= self._rotate_ns:
-            self._close()
+            self._next()
 
-    def _close(self) -> None:
+    def _next(self) -> None:
         self._number += 1
         self._windows.clear()
         self._closed_bytes = self.bytes_written

@@ -64,11 +64,17 @@ def _as_markup(text: str) -> str:
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
     """Write it beside its place and rename it, mode 0600: it names other users' commands.
 
+    What is no file, a pipe or a device, is written to and stays what it is.
+
     Raises :class:`UsageError` when it cannot be written; what was there stays.
     """
-    target = os.fspath(path)
+    target = os.path.realpath(path)
     unfinished = f"{target}.unfinished-{os.getpid()}"
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            return
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
@@ -78,4 +84,4 @@ def write_page(text: str, path: str | os.PathLike[str]) -> None:
             os.unlink(unfinished)
             raise
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror} (choose another file)") from error
+        raise UsageError(f"cannot write {os.fspath(path)}: {error.strerror} (choose another file)") from error

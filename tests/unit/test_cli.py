@@ -1,7 +1,9 @@
 """The command with bad input: one line on stderr, exit status 2, no traceback; and what needs no kernel at all."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 
 import jsonschema
@@ -232,6 +234,26 @@ def test_windows_that_a_recording_does_not_have_are_not_shown_in_silence(run, re
     status, _, err = run("show", recording, "--from", 4, "--format", kind)
     assert status == 2
     assert err == "schedtel: cannot show window 4 and what follows: the last is 3 (give a smaller --from)\n"
+
+
+@pytest.mark.parametrize("name", ["out.ndjson", "out.arrow", "out.txt"])
+def test_windows_that_a_recording_does_not_have_replace_no_file(run, recording, tmp_path, name):
+    output = tmp_path / name
+    assert run("show", recording, "--from", 4, "-o", output)[0] == 2
+    assert not output.exists()
+    output.write_text("kept")
+    assert run("show", recording, "--from", 4, "-o", output)[0] == 2
+    assert output.read_text() == "kept"
+
+
+@pytest.mark.parametrize("kind", ["table", "ndjson", "arrow"])
+def test_a_full_disk_is_one_line(recording, kind):
+    command = [sys.executable, "-m", "schedtel.cli", "show", recording, "--format", kind]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+    said = "schedtel: cannot write the output: No space left on device (check the disk and the path)\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def test_show_prints_every_window_without_escape_codes(run, recording):

@@ -179,6 +179,20 @@ def test_who_starts_again_adds_to_a_dataset(windows, tmp_path):
     assert [w.window_id for w in schedtel.read(tmp_path)] == [1, 2, 3] * 2
 
 
+def test_hosts_of_the_same_name_keep_the_windows_of_each(windows, tmp_path):
+    """Their runs take turns."""
+    dataset = Dataset(tmp_path)
+    for window in windows:
+        for run in ("one", "two"):
+            dataset.write(window, run=run)
+    assert dataset.windows_written == 2 * len(windows)
+    read = pl.read_parquet(tmp_path / "summary", hive_partitioning=True).sort("run", "window_id")
+    assert read.select("run", "window_id").rows() == [(run, n) for run in ("one", "two") for n in (1, 2, 3)]
+    # The second begins a part of the first: from then on both grow, and there is no file for each window.
+    assert sorted(path.stem[-1] for path in tmp_path.glob("summary/**/run=one/*")) == ["1", "2"]
+    assert sorted(path.stem[-1] for path in tmp_path.glob("summary/**/run=two/*")) == ["1"]
+
+
 @pytest.mark.parametrize("name", ["../../outside", "/etc", "a b=c", "..", "x" * 60])
 def test_a_host_that_lies_about_its_name_stays_in_the_dataset(windows, tmp_path, name):
     dataset = Dataset(tmp_path / "fleet")

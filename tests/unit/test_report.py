@@ -152,6 +152,22 @@ def test_where_nothing_can_be_written_nothing_is_left_behind(tmp_path, place):
     assert list(tmp_path.parent.glob("*.unfinished-*")) == []
 
 
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path):
+    """As root, a page at /dev/null was the end of it for the whole machine."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link.html", tmp_path / "target.html"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_page("text", pipe)
+    assert os.read(reader, 10) == b"text"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    link.symlink_to(target)
+    write_page("text", link)
+    assert link.is_symlink()
+    assert target.read_text() == "text"
+    assert sorted(tmp_path.iterdir()) == [link, pipe, target]
+
+
 def crowded(number: int, random: np.random.Generator):
     """A bin of a busy host with 64 CPUs: a thousand waits in some hundred buckets, and a value of every figure."""
     values = {figure.name: random.random() * 1e7 for figure in FIGURES}
