@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _abandon_output() -> None:
-    """What could not be written would be tried again when Python flushes at exit: a second complaint, and status 120."""
+    """What could not be written is tried again when Python flushes at exit: a second complaint, and status 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

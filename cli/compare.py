@@ -95,8 +95,8 @@ def _document(stories: list[Story], found: Comparison) -> dict[str, Any]:
         {
             letter: {
                 "name": story.name,
-                "host": story.timeline.host,
-                "kernel": story.timeline.kernel,
+                "host": ", ".join(story.timeline.hosts),
+                "kernel": ", ".join(story.timeline.kernels),
                 "scheduler": story.timeline.schedulers,
                 "filter": story.facts.get("filter", ""),
                 "windows": story.timeline.windows,
@@ -145,8 +145,8 @@ def _headline(letter: str, story: Story) -> Text:
     timeline = story.timeline
     lost = ", ".join(f"{n} {name}" for name, n in story.losses.items() if n) or "nothing lost"
     facts = [
-        timeline.host or "unknown host",
-        f"Linux {timeline.kernel or '?'}",
+        ", ".join(timeline.hosts) or "unknown host",
+        f"Linux {', '.join(timeline.kernels) or '?'}",
         " → ".join(timeline.schedulers) or "unknown scheduler",
         story.facts.get("filter") or "all tasks",
         f"{timeline.windows} windows, {format_duration(timeline.duration_ns)}",

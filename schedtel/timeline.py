@@ -245,14 +245,14 @@ def _largest_ns(name: str, row: dict[str, Any], counts: np.ndarray) -> int:
 class Timeline:
     """Bins of a recording, in order; at most ``most_bins`` of them, each of ``stride`` windows but the last.
 
-    ``schedulers``: those seen, in the order of their appearance. ``host`` and ``kernel`` are the first window's.
+    ``hosts``, ``kernels``, ``schedulers``: those seen, in the order of their appearance.
     """
 
     most_bins: int = MOST_BINS
     stride: int = 1
     bins: list[Bin] = field(default_factory=list)
-    host: str = ""
-    kernel: str = ""
+    hosts: list[str] = field(default_factory=list)
+    kernels: list[str] = field(default_factory=list)
     schedulers: list[str] = field(default_factory=list)
 
     def add(self, window: Window) -> None:
@@ -269,11 +269,10 @@ class Timeline:
         return not self.bins or self.bins[-1].windows >= self.stride
 
     def _take_provenance(self, window: Window) -> None:
-        facts = [window.summary[name][0].as_py() or "" for name in ("host", "kernel", "scheduler")]
-        if not self.bins:
-            self.host, self.kernel = facts[:2]
-        if facts[2] not in self.schedulers:
-            self.schedulers.append(facts[2])
+        for name, seen in (("host", self.hosts), ("kernel", self.kernels), ("scheduler", self.schedulers)):
+            fact = window.summary[name][0].as_py()
+            if fact and fact not in seen:
+                seen.append(fact)
 
     def _halve(self) -> None:
         for left, right in zip(self.bins[::2], self.bins[1::2], strict=False):

@@ -105,8 +105,8 @@ def _facts(story: Story) -> dict[str, str]:
     """Provenance, in words."""
     timeline, facts = story.timeline, story.facts
     return {
-        "host": timeline.host,
-        "kernel": timeline.kernel,
+        "host": ", ".join(timeline.hosts),
+        "kernel": ", ".join(timeline.kernels),
         "scheduler": " → ".join(timeline.schedulers),
         "filter": facts.get("filter") or "all tasks",
         "window": facts.get("window") or "as recorded",

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import stat
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from samples import renamed
 from timelines import SECOND, make_bin, make_timeline
@@ -79,6 +81,17 @@ def test_the_page_holds_the_numbers_of_the_recording(page, windows):
         busy, idle = window.cpus["busy_ns"].to_pylist(), window.cpus["idle_ns"].to_pylist()
         shares = [round(10_000 * b / (b + e)) for b, e in zip(busy, idle, strict=True)]
         assert [cpu[i] for cpu in found["cpus"]["busy"]] == shares
+
+
+def test_of_several_hosts_all_are_named(windows):
+    def of(window, host, kernel):
+        summary = window.summary.to_pylist()[0] | {"host": host, "kernel": kernel}
+        return replace(window, summary=pa.RecordBatch.from_pylist([summary], schema=window.summary.schema))
+
+    seen = [("web1", "6.1"), ("web2", "6.1"), ("web1", "6.12")]
+    story = tell([of(window, *facts) for window, facts in zip(windows, seen, strict=True)], "fleet")
+    (found,) = Page(render(document_of([story]))).figures()["recordings"]
+    assert (found["facts"]["host"], found["facts"]["kernel"]) == ("web1, web2", "6.1, 6.12")
 
 
 def test_the_edges_come_with_the_page(page):

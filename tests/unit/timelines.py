@@ -37,7 +37,7 @@ def make_bin(number: int, figures: dict[str, float], samples: dict[str, object],
 
 
 def make_timeline(bins: list[Bin]) -> Timeline:
-    return Timeline(bins=bins, host="testhost", kernel="6.18.0", schedulers=["eevdf"])
+    return Timeline(bins=bins, hosts=["testhost"], kernels=["6.18.0"], schedulers=["eevdf"])
 
 
 def of_figure(name: str, values) -> Timeline:
