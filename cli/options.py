@@ -24,6 +24,7 @@ _WINDOWS = (
 _BOUNDS = (
     click.option("-d", "--duration", metavar="DURATION", help="End after windows of this time."),
     click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
+    click.option("--host", metavar="NAME", help="Only windows of this host, where there are those of several."),
 )
 _FILTERS = (
     click.option("-c", "--cgroup", metavar="PATH", help="Only this cgroup (v2) and those below it."),

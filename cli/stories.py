@@ -1,17 +1,20 @@
 """What a user names in; what a page or a comparison tells of each out. Streams are read side by side."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 from schedtel.cli.options import refuse_without_stream
 from schedtel.cli.sources import complain_of_missed, open_source, stopped_by_signals
+from schedtel.dataset import host_of
+from schedtel.errors import UsageError
 from schedtel.flight import Subscription
 from schedtel.flight.address import is_uri
 from schedtel.report import Story, tell
 from schedtel.source import Source, bounded
+from schedtel.window import Window
 
 
 def read_stories(places: Sequence[str], options: dict[str, Any]) -> list[Story]:
@@ -54,8 +57,23 @@ def _side_by_side(places: Sequence[str], sources: Sequence[Source], options: dic
 
 
 def _story(place: str, source: Source, options: dict[str, Any]) -> Story:
-    windows = bounded(source, options["count"], options["duration"])
+    windows = bounded(_of_one_host(source, options["host"], place), options["count"], options["duration"])
     return tell(windows, _name_of(place), source.metadata)
+
+
+def _of_one_host(windows: Iterable[Window], host: str | None, place: str) -> Iterator[Window]:
+    """The windows of a host, or of the only one there is: clocks of several have nothing in common."""
+    only = host
+    for window in windows:
+        found = host_of(window)
+        only = only or found
+        if found == only:
+            yield window
+        elif host is None:
+            raise UsageError(
+                f"cannot tell of {place} as a whole: it has windows of {only} and {found}, whose clocks have nothing in "
+                f"common (choose one: --host {only})"
+            )
 
 
 def _name_of(place: str) -> str:

@@ -9,11 +9,12 @@ import sys
 import jsonschema
 import pyarrow as pa
 import pytest
-from exporting import preempted
+from exporting import on_host, preempted
 from samples import MS
 
 import schedtel
 from schedtel.cli import main
+from schedtel.dataset import Dataset
 from schedtel.schema import ARROW
 
 
@@ -371,6 +372,17 @@ def test_collect_writes_a_dataset_that_show_reads(run, recording, tmp_path):
     assert status == 0
     assert err == f"collected 3 windows of 1 server to {tmp_path / 'fleet'}: no gaps\n"
     assert run("show", tmp_path / "fleet", "--format", "ndjson") == run("show", recording, "--format", "ndjson")
+
+
+@pytest.mark.parametrize(("host", "status", "told"), [(None, 2, "choose one: --host db"), ("db", 0, ": 2 windows, ")])
+def test_a_page_is_of_one_host(run, windows, tmp_path, host, status, told):
+    dataset = Dataset(tmp_path / "fleet")
+    for window, name in zip(windows, ("web", "db", "db"), strict=True):
+        dataset.write(on_host(window, name))
+    chosen = ("--host", host) if host else ()
+    found, _, err = run("report", tmp_path / "fleet", "-o", tmp_path / "page.html", *chosen)
+    assert (found, told in err) == (status, True)
+    assert (tmp_path / "page.html").exists() == (status == 0)
 
 
 def test_collect_says_which_server_refused_for_good(run, recording, tmp_path):
