@@ -54,8 +54,13 @@ class ImportedTrace(Source):
         self.window_ns, self._window = window_length(window), window
         self.name = _name_of(trace)
         self._file = _opened(trace)
-        self._head = self._read(_CHUNK_BYTES)
-        self.reading = Reading(form if form != "auto" else self._detect())
+        try:
+            self._head = self._read(_CHUNK_BYTES)
+            self.reading = Reading(form if form != "auto" else self._detect())
+        except RecordingError:
+            if self._file is not trace:  # nobody else could close it
+                self.close()
+            raise
         self._wall_start, self._host = wall_start, host
         self._start_ns = self._newest_ns = self._window_id = self.bytes_read = 0
         self._ordered = InOrder(self._chunks())

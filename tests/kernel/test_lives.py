@@ -243,7 +243,7 @@ def test_who_is_busy_with_a_window_and_drains_meanwhile_loses_no_exit(start):
 
 
 def test_a_burst_is_counted_once_from_wakeup_to_sleep(start):
-    with collecting("200ms") as collected:
+    with collecting("200ms", pid=os.getpid()) as collected:
         process = start("pingpong", 5000)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tracemalloc  # noqa: F401  (pytest does so within a destructor, and fails a test if another interrupts that)
 from pathlib import Path
 
 import bcc_machine

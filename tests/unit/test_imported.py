@@ -1,6 +1,7 @@
 """Traces in, windows out: arithmetic on paper, one small trace a question; and what a user sees."""
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -374,6 +375,14 @@ def test_what_is_no_trace_is_one_line(content, complaint, tmp_path, monkeypatch,
         main()
     error = capsys.readouterr().err
     assert (ended.value.code, error.count("\n"), complaint in error) == (2, 1, True), error
+
+
+def test_a_file_that_is_refused_is_closed(tmp_path):
+    path = tmp_path / "no-trace"
+    path.write_bytes(b"garbage\n")
+    with pytest.raises(RecordingError) as refused:
+        schedtel.import_trace(path)
+    assert str(path) not in {os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")}, refused
 
 
 @pytest.mark.parametrize(
