@@ -155,9 +155,7 @@ class BccLoader(Loader):
             self._missed, self._reconciled_ns = missed, now
 
     def _drain(self) -> None:
-        for records in self._pool.records:
-            self._rows.append(records)
-        self._pool.records.clear()
+        self._pool.drain(self._rows)
 
     # ---- what was lost, and what looking cost ----
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from schedtel import layout, slots
 from schedtel.membarrier import order
-from schedtel.rows import opaque
+from schedtel.rows import Rows, opaque
 from schedtel.slots import Edges
 
 #: Longer than a program takes that still holds a slot.
@@ -47,7 +47,7 @@ class Pool:
         self._free = list(range(len(pages) - 1, 0, -1))
         self._high = 1  # no slot from here on has ever been used
         self._reported_ns: np.ndarray = np.zeros(len(pages), np.int64)  # of completed tasks; 0: not yet
-        self.records: list[np.ndarray] = []
+        self._records: list[np.ndarray] = []
         self._folded: dict[int, np.ndarray] = {}
         self.refill()
 
@@ -133,12 +133,18 @@ class Pool:
         self._report_last(used[over & _quiet(seen)], window)
         return int(np.count_nonzero((owed & ~reported) | (over & ~_quiet(seen))))
 
+    def drain(self, into: Rows) -> None:
+        """Move every row reported since the last time."""
+        for records in self._records:
+            into.append(records)
+        self._records.clear()
+
     def _report(self, indices: np.ndarray, copied: np.ndarray, window: Edges) -> None:
         rows = slots.records(copied, window)
         self.slots["state"]["total_cpu_ns"][indices] = rows["total_cpu_ns"]
         copied["state"]["total_cpu_ns"] = rows["total_cpu_ns"]
         own = slots.wanted(copied, rows, int(self._settings["min_activity_ns"]))
-        self.records.append(rows[own])
+        self._records.append(rows[own])
         folded = self._folded.setdefault(window.number, np.zeros(1, layout.FOLDED))
         slots.fold(folded, rows[~own])
 

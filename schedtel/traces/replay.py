@@ -119,9 +119,7 @@ class Replay(Loader):
         self._control["other"] = self._pool.folded(window.number)[0]
 
     def _drain(self) -> None:
-        for records in self._pool.records:
-            self._rows.append(records)
-        self._pool.records.clear()
+        self._pool.drain(self._rows)
 
     def _sleep_past(self, moment_ns: int) -> None:
         """Events tell the time here, and they have passed it."""
