@@ -72,8 +72,9 @@ def main() -> None:
 
 
 def _abandon_output() -> None:
-    """What could not be written is tried again when Python flushes at exit: a second complaint, and status 120."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    from schedtel.cli.service import give_up  # noqa: PLC0415  (see _COMMANDS)
+
+    give_up(sys.stdout)
 
 
 def _complain(message: str) -> int:

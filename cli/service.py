@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+from typing import TextIO
 
 import click
 
@@ -43,13 +44,16 @@ class _Lines(logging.Handler):
         try:
             click.echo(with_level(text, record.levelno), err=True)
         except OSError:  # nobody reads stderr any more: no reason to end
-            _give_up_stderr()
+            give_up(sys.stderr)
 
 
-def _give_up_stderr() -> None:
-    """Let what is written from now on go nowhere, and what Python still holds: at the end it would fail for it."""
+def give_up(stream: TextIO) -> None:
+    """Let what is written from now on go nowhere, and what Python still holds.
+
+    It would be tried again when Python flushes at exit: a second complaint, and status 120.
+    """
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def with_level(text: str, level: int) -> str:
