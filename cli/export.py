@@ -31,27 +31,30 @@ from schedtel.flight.collect import Collection, Trouble
 from schedtel.recording import Recording, read
 from schedtel.window import Window
 
+
+def _at_most(name: str, limit: int, default: int, meaning: str) -> Decorator:
+    """An option for how many of something have series of their own."""
+    kind = click.IntRange(min=0, max=limit)
+    return click.option(name, type=kind, default=default, show_default=True, metavar="N", help=meaning)
+
+
 #: What opens a served SOURCE, beside the options of where the metrics go.
 _SOURCE_OPTIONS = (
     click.option("--source-token-file", metavar="FILE", help="Token for a served SOURCE, else from SCHEDTEL_TOKEN."),
     click.option("--source-ca", metavar="FILE", help="Authority (PEM) to trust for it, instead of the system's."),
     click.option("--source-tls-cert", metavar="FILE", help="Our certificate (PEM), where it wants one."),
     click.option("--source-tls-key", metavar="FILE", help="Its key (PEM)."),
-    click.option(
+    _at_most(
         "--max-hosts",
-        type=click.IntRange(min=0, max=1_000),
-        default=DEFAULT_MAX_HOSTS,
-        show_default=True,
-        metavar="N",
-        help='Hosts of a SOURCE that are told apart; the rest are summed in host="other".',
+        1_000,
+        DEFAULT_MAX_HOSTS,
+        'Hosts of a SOURCE that are told apart; the rest are summed in host="other".',
     ),
-    click.option(
+    _at_most(
         "--max-cgroups",
-        type=click.IntRange(min=0, max=10_000),
-        default=DEFAULT_MAX_CGROUPS,
-        show_default=True,
-        metavar="N",
-        help="Cgroups with series of their own, and pairs of who preempted whom; of each host, the rest are `other`.",
+        10_000,
+        DEFAULT_MAX_CGROUPS,
+        "Cgroups with series of their own, and pairs of who preempted whom; of each host, the rest are `other`.",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Do not say where metrics go, and how many windows went in."),
 )
