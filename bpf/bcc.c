@@ -220,7 +220,8 @@ static inlined struct slot *begin_life(struct slot_cpu *cpu, u32 tid, u64 clone_
 		entry->slot = 0;	/* whoever had this tid before is not this task */
 		return 0;
 	}
-	refresh(slot, at.open - 1);
+	slot->state.flushed = (u32)at.books - 1;	/* nothing is owed of what was before it */
+	refresh(slot, (u32)at.books - 1);
 	slot->tgid = clone_flags & CLONE_THREAD_FLAG ? current >> 32 : tid;
 	slot->kernel_thread = current >> 32 == KTHREADD;
 	slot->start_boottime_ns = bpf_ktime_get_boot_ns();
@@ -294,7 +295,7 @@ static inlined void takes_cpu(struct slot *slot, struct slot_cpu *cpu, struct mo
 	if (settings.preemptions && wait >= 0)
 		tell_preemption(preemptions.lookup(&number),
 				slot->state.selected ? group_of(slot) : group_of_kind(GROUP_OTHER),
-				slot->state.preemptor, wait, cpu->cpu.window);
+				&slot->state.preemptor, wait, cpu->cpu.window);
 }
 
 /* ---- hot programs ---- */
@@ -327,7 +328,7 @@ static inlined u32 leaving(struct slot_cpu *cpu, u32 tid)
 /* When something that was missed may have happened: after the last events of the task and of the CPU. */
 static inlined struct moment unseen_moment(struct slot *slot, struct slot_cpu *cpu, const struct grid *grid)
 {
-	u64 since = window_start(grid, *(volatile u32 *)&grid->window);
+	u64 since = window_start(grid, open_window(grid));
 
 	if (since < slot->state.since_ns)
 		since = slot->state.since_ns;
@@ -357,7 +358,7 @@ static inlined void leave_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 	struct moment at = unseen_moment(slot, cpu, grid);
 
 	machine_missed();
-	task_leaves_cpu(&slot->state, at, 0, 0, book_cpu(&cpu->cpu, at));
+	task_blocks(&slot->state, at, 0, book_cpu(&cpu->cpu, at));
 	cpu->cpu.word.phase = CPU_UNTRACKED;
 }
 
@@ -393,7 +394,10 @@ static inlined void leaves(struct slot *slot, struct slot_cpu *cpu, struct momen
 	}
 	if (unlikely(!followed(slot)))
 		return;
-	task_leaves_cpu(&slot->state, at, runnable, 0, bank);
+	if (runnable)
+		task_is_preempted(&slot->state, at);
+	else
+		task_blocks(&slot->state, at, 0, bank);
 	if (unlikely(slot->refreshed != (u8)slot->state.window)) {
 		slot->prio = prio;
 		refresh(slot, slot->state.window);

@@ -125,7 +125,7 @@ static inlined __u32 state_field(struct task_struct *task)
 
 	if (bpf_core_field_exists(task->__state))
 		return task->__state;
-	return BPF_CORE_READ(older, state);
+	return older->state;
 }
 
 static inlined __u32 cpu_field(struct task_struct *task)
@@ -134,7 +134,7 @@ static inlined __u32 cpu_field(struct task_struct *task)
 
 	if (bpf_core_field_exists(task->thread_info.cpu))
 		return task->thread_info.cpu;
-	return BPF_CORE_READ(older, cpu);
+	return older->cpu;
 }
 
 /*
@@ -383,7 +383,7 @@ static outlined int report_finished(struct task_struct *task, struct task_state 
 
 static inlined void report_life(struct task_struct *task, struct task_state *state, struct cpu_state *cpu)
 {
-	__u32 window = state->window, open = *(volatile __u32 *)&control.grid.window;
+	__u32 window = state->window, open = open_window(&control.grid);
 
 	/* Past the edge, and the flush has not come by yet: the window before is still owed. */
 	if (window == open + 1)
@@ -393,9 +393,9 @@ static inlined void report_life(struct task_struct *task, struct task_state *sta
 
 /* ---- who preempted whom ---- */
 
-static inlined struct group group_of(struct task_struct *trusted)
+/* Not by way of readable(): trusted pointers need no checks when the program runs, and these are read at switches. */
+static inlined struct group group_of(struct task_struct *task)
 {
-	struct task_struct *task = readable(trusted);
 	struct group group = {};
 
 	if (settings.preemptions == PREEMPTIONS_BY_COMM)
@@ -408,7 +408,7 @@ static inlined struct group group_of(struct task_struct *trusted)
 /* Only of a task that has just lost its CPU while runnable: no other switch pays for this. */
 static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next)
 {
-	victim->preemptor = next->pid ? group_of(next) : group_of_kind(GROUP_IDLE);
+	victim->preemptor = likely(next->pid) ? group_of(next) : group_of_kind(GROUP_IDLE);
 }
 
 static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
@@ -419,11 +419,16 @@ static inlined void takes_cpu(struct task_struct *task, struct task_state *state
 
 	if (settings.preemptions && wait >= 0)
 		tell_preemption(bpf_map_lookup_elem(&preemptions, &number),
-				state->selected ? group_of(task) : group_of_kind(GROUP_OTHER), state->preemptor, wait,
+				state->selected ? group_of(task) : group_of_kind(GROUP_OTHER), &state->preemptor, wait,
 				cpu->window);
 }
 
 /* ---- hot programs ---- */
+
+static inlined struct task_struct *argument(__u64 *ctx, int number)
+{
+	return (struct task_struct *)*(volatile __u64 *)&ctx[number];
+}
 
 /*
  * A task is on this CPU and no event brought it there: the kernel delivers none while it runs a task that it protects
@@ -432,7 +437,7 @@ static inlined void takes_cpu(struct task_struct *task, struct task_state *state
  */
 static outlined int enter_unseen(struct task_struct *task, struct task_state *state, struct cpu_state *cpu, __u64 since)
 {
-	__u64 start = window_start(&control.grid, *(volatile __u32 *)&control.grid.window);
+	__u64 start = window_start(&control.grid, open_window(&control.grid));
 	struct cpu_bank *bank;
 	struct moment at;
 
@@ -465,58 +470,77 @@ static inlined __u64 slice_ns(struct task_struct *task)
 }
 
 /*
- * The state in which prev leaves. The argument is right where the field may be overtaken by a wakeup, which makes it
- * another sleeping state. But up to 6.13 it is stale for a task that turned back on its way to sleep because of a
- * signal: only the field says that it runs on (8feb053d5319, "sched: Fix trace_sched_switch(.prev_state)").
+ * The state in which prev goes to sleep; 0 for one that is runnable. The argument is right where the field may be
+ * overtaken by a wakeup, which makes it another sleeping state. But up to 6.13 it is stale for a task that turned back
+ * on its way to sleep because of a signal: only the field says that it runs on (8feb053d5319, "sched: Fix
+ * trace_sched_switch(.prev_state)").
  */
-static inlined __u32 state_before(struct task_struct *prev, __u64 *ctx)
+static inlined __u64 state_before(struct task_struct *prev, __u64 *ctx)
 {
-	__u32 state = state_field(prev);
+	__u64 state = state_field(prev), preempted = ctx[0];
 
-	return state && settings.has_prev_state ? (__u32)ctx[3] : state;
+	if (settings.has_prev_state)
+		state = state ? (__u32)ctx[3] : 0;
+	return preempted ? 0 : state;
 }
 
+/* It leaves for ever, and the event of its exit was withheld: it completes now, its tear-down included. */
+static outlined int end_unseen(struct task_struct *task, struct task_state *state, struct cpu_state *cpu, __u64 now)
+{
+	struct moment at = moment_of(&control.grid, now);
+
+	machine_missed();
+	task_completes(state, at, book_cpu(cpu, at));
+	report_life(task, state, cpu);
+	return 0;
+}
+
+static inlined void leaves_cpu(struct task_struct *task, struct task_state *state, __u64 *ctx, struct cpu_state *cpu,
+			       struct moment at, struct cpu_bank *bank)
+{
+	__u64 asleep = state_before(task, ctx);
+
+	if (!asleep) {
+		task_is_preempted(state, at);
+		if (settings.preemptions)
+			remember_preemptor(state, argument(ctx, 2));
+	} else if (unlikely(asleep & TASK_DEAD)) {
+		end_unseen(task, state, cpu, at.now);
+	} else {
+		task_blocks(state, at, BPF_CORE_READ_BITFIELD(task, in_iowait), bank);
+	}
+}
+
+/*
+ * The order is one that has been measured: what looks something up comes first. And arguments are read where they are
+ * needed, since a register that is kept across a call is one less for everything else.
+ */
 SEC("tp_btf/sched_switch")
 int on_switch(__u64 *ctx)
 {
-	bool preempt = ctx[0];
-	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
-	__u32 prev_state = state_before(prev, ctx);
 	__u64 now = bpf_ktime_get_ns();
 	struct cpu_state *cpu = this_cpu();
-	struct task_state *state = prev->pid ? state_of(prev) : 0, *ended = 0;
+	struct task_state *from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
+	struct task_state *to = argument(ctx, 2)->pid ? state_of(argument(ctx, 2)) : 0;
 	struct cpu_bank *bank;
 	struct moment at;
 
 	if (!cpu)
 		return 0;
 	write_begin(&cpu->word);
-	if (unlikely(state && !phase_on_cpu(state->word.phase)))
-		enter_unseen(prev, state, cpu, now - slice_ns(prev));
+	if (unlikely(from && !phase_on_cpu(from->word.phase)))
+		enter_unseen(argument(ctx, 1), from, cpu, now - slice_ns(argument(ctx, 1)));
 	at = moment_of(&control.grid, now);
 	bank = book_cpu(cpu, at);
 	bank->switches++;
-	if (unlikely(state && (prev_state & TASK_DEAD))) {
-		/* It leaves for ever, and the event of its exit was withheld: it completes now, its tear-down included. */
-		machine_missed();
-		task_completes(state, at, bank);
-		ended = state;
-	} else if (state) {
-		task_leaves_cpu(state, at, preempt || !prev_state,
-				prev_state && BPF_CORE_READ_BITFIELD(prev, in_iowait), bank);
-		if (settings.preemptions && (preempt || !prev_state))
-			remember_preemptor(state, next);
-	}
-	if (!next->pid) {
-		cpu->word.phase = CPU_IDLE;
-	} else if (likely(state = state_of(next))) {
+	if (from)
+		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, bank);
+	if (likely(to)) {
 		cpu->word.phase = CPU_BUSY;
-		takes_cpu(next, state, cpu, at, bank);
+		takes_cpu(argument(ctx, 2), to, cpu, at, bank);
 	} else {
-		cpu->word.phase = unfollowed_phase(next);
+		cpu->word.phase = argument(ctx, 2)->pid ? unfollowed_phase(argument(ctx, 2)) : CPU_IDLE;
 	}
-	if (unlikely(ended))	/* last: what follows a call is verified once more for each way through it */
-		report_life(prev, ended, cpu);
 	write_end(&cpu->word);
 	return 0;
 }
@@ -524,10 +548,11 @@ int on_switch(__u64 *ctx)
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(on_wakeup, struct task_struct *task)
 {
+	__u64 now = bpf_ktime_get_ns();
 	struct task_state *state = state_of(task);
 
 	if (likely(state) && wakeup_matters(state))
-		task_wakes(state, moment_of(&control.grid, bpf_ktime_get_ns()));
+		task_wakes(state, moment_of(&control.grid, now));
 	return 0;
 }
 
@@ -566,12 +591,15 @@ static inlined void preemption_on(void) {}
 static inlined struct task_state *begin_life(struct task_struct *child)
 {
 	struct task_state *state = create_state(child), *parent;
+	__u32 before = open_window(&control.grid) - 1;
 
 	if (!state)
 		return 0;
 	write_begin(&state->word);
 	state->word.phase = PHASE_NOT_ALIVE;
 	state->fork_ns = bpf_ktime_get_ns();
+	if (state->flushed < before)
+		state->flushed = before;	/* nothing is owed of what was before it */
 	if (settings.by_process) {
 		parent = state_of(bpf_get_current_task_btf());
 		state->in_process = (__u32)child->tgid == settings.tgid || (parent && parent->in_process);
@@ -813,12 +841,12 @@ static inlined struct task_record *free_row(void)
 }
 
 /*
- * Reports window control.grid.window of one task; its end has passed. Not 0: the page is full, the collector should take
+ * Reports the open window of one task; its end has passed. Not 0: the page is full, the collector should take
  * its rows first. That is no loss: unclaimed tasks come up again.
  */
 static outlined int flush_task(struct task_struct *task)
 {
-	__u32 window = control.grid.window;
+	__u32 window = open_window(&control.grid);
 	__u64 start = window_start(&control.grid, window), end = window_end(&control.grid, window);
 	struct task_record *record;
 	struct task_state *state;

@@ -38,6 +38,7 @@
  */
 struct task_state {
 	union word word;
+	/* These two are read as one; see struct grid. */
 	__u32 window;			/* the window its open bank belongs to; 0: none yet */
 	__u32 flushed;			/* the newest window that has been reported; claimed by compare-and-swap */
 	__u64 since_ns;			/* the phase's start, or the window's, whichever is later */
@@ -95,17 +96,15 @@ static inlined __u64 log2_floor(__u64 x)
 	return result + step + (x >> 1);
 }
 
-/* 64 bits wide: in an instruction set without 32-bit ones (bcc's), the verifier loses a bound where a word is cut. */
+/*
+ * Below 32 units the exponent is 0, and a bucket is a unit. From 2^31 units on, where the logarithm ends, buckets would
+ * be FINE_BUCKETS or more. 64 bits wide: in an instruction set without 32-bit ones (bcc's), the verifier loses a bound
+ * where a word is cut.
+ */
 static inlined __u64 bucket_of(__u64 ns)
 {
-	__u64 units = ns >> 6, bucket = FINE_BUCKETS - 1, exponent;
+	__u64 units = ns >> 6, exponent = (log2_floor(units | 16) - 4) & 63, bucket = exponent * 16 + (units >> exponent);
 
-	if (units < 16) {
-		bucket = units;
-	} else if (likely(!(units >> 31))) {
-		exponent = log2_floor(units) - 4;
-		bucket = exponent * 16 + (units >> exponent);
-	}
 	/* Clang can prove the bound and would drop the check that the BPF verifier needs to see. */
 	asm volatile("" : "+r"(bucket));
 	return bucket < FINE_BUCKETS ? bucket : FINE_BUCKETS - 1;
@@ -119,7 +118,7 @@ static inlined void add_sample(struct samples *samples, __u64 bucket, __u64 ns)
 	samples->histogram[bucket]++;
 }
 
-/* A bucket of a task's has reached 65,536. Not 0: there is room to note it. */
+/* A bucket of a task's has reached 65,536 and begun again at 0. Where that cannot be noted, the sample is discarded. */
 verified_once int spill(struct bank *bank, __u32 bucket)
 {
 	int i;
@@ -133,8 +132,13 @@ verified_once int spill(struct bank *bank, __u32 bucket)
 			continue;
 		bank->spills[i].bucket = bucket;
 		bank->spills[i].times++;
-		return 1;
+		return 0;
 	}
+	machine_discard();
+	if (bucket < TASK_BUCKETS)
+		bank->wait_histogram[bucket] = 0xffff;
+	else if (bucket < 2 * TASK_BUCKETS)
+		bank->burst_tat_histogram[bucket - TASK_BUCKETS] = 0xffff;
 	return 0;
 }
 
@@ -143,11 +147,14 @@ static inlined void count_sample(struct bank *bank, __u16 *counts, __u32 first, 
 {
 	__u16 count = counts[bucket] + 1;
 
-	if (unlikely(!count) && !spill(bank, first + bucket)) {
-		machine_discard();
-		return;
-	}
 	counts[bucket] = count;
+	if (unlikely(!count))
+		spill(bank, first + bucket);
+}
+
+static inlined __u32 open_window(const struct grid *grid)
+{
+	return *(volatile const __u64 *)&grid->books;
 }
 
 static inlined __u64 window_start(const struct grid *grid, __u32 window)
@@ -169,12 +176,14 @@ static inlined void open_bank(struct task_state *task, __u32 window)
 
 static inlined int phase_waits(__u8 phase)
 {
-	return phase == PHASE_WAKEUP_WAIT || phase == PHASE_PREEMPT_WAIT;
+	_Static_assert(PHASE_PREEMPT_WAIT == (PHASE_WAKEUP_WAIT | 1), "they differ in the lowest bit");
+	return (phase & ~1) == PHASE_WAKEUP_WAIT;
 }
 
 static inlined int phase_blocked(__u8 phase)
 {
-	return phase == PHASE_BLOCKED || phase == PHASE_IOWAIT;
+	_Static_assert(PHASE_IOWAIT == (PHASE_BLOCKED | 1), "they differ in the lowest bit");
+	return (phase & ~1) == PHASE_BLOCKED;
 }
 
 /* Whether a task can be on a CPU, by what has been seen of it. */
@@ -197,7 +206,7 @@ static inlined void close_bank(struct task_state *task, __u64 end)
 	bank->bursts_unfinished = task->burst_since_ns != 0;
 }
 
-/* The rare part of book(): the task's first event in a window. */
+/* The rare part of book(): the task's first event in a window, or one past its edge. Else there is nothing to do. */
 verified_once int roll_task(struct task_state *task, const struct grid *grid, __u32 open, __u64 now)
 {
 	__u64 start, end;
@@ -225,20 +234,29 @@ verified_once int roll_task(struct task_state *task, const struct grid *grid, __
 	return 0;
 }
 
+/* Above 32 bits: past the edge, nobody's books are as they should be. */
+#define NOBODYS_BOOKS ((__u64)~0U << 32)
+
 /* One event's time, and the window that is open at it: read once, so that all it touches agree. */
 struct moment {
 	const struct grid *grid;
 	__u64 now;
-	__u64 edge;
-	__u32 open;
+	__u64 books;
 };
 
 static inlined struct moment moment_of(const struct grid *grid, __u64 now)
 {
-	struct moment at = { .grid = grid, .now = now, .open = *(volatile const __u32 *)&grid->window };
+	struct moment at = { .grid = grid, .now = now, .books = *(volatile const __u64 *)&grid->books };
 
-	at.edge = window_end(grid, at.open);
+	if (unlikely(now >= window_end(grid, at.books)))
+		at.books |= NOBODYS_BOOKS;
 	return at;
+}
+
+/* Whether what begins with this window has rolled to the moment's, and has not been flushed since. */
+static inlined int is_open(const __u32 *window, struct moment at)
+{
+	return *(volatile const __u64 *)window == at.books;
 }
 
 /* Brings a task's books up to now and returns its open bank. */
@@ -247,8 +265,8 @@ static inlined struct bank *book(struct task_state *task, struct moment at)
 	struct bank *bank;
 	__s64 elapsed;
 
-	if (unlikely(at.now >= at.edge || task->window != at.open || task->flushed == at.open))
-		roll_task(task, at.grid, at.open, at.now);
+	if (unlikely(!is_open(&task->window, at)))
+		roll_task(task, at.grid, at.books, at.now);
 	bank = &task->bank[task->window & 1];
 	elapsed = at.now - task->since_ns;
 	if (unlikely(elapsed < 0)) {
@@ -295,9 +313,10 @@ static inlined void task_wakes(struct task_state *task, struct moment at)
 /* Returns the wait where it was one after a preemption, else a negative number. */
 static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
 {
-	__s64 wait = now - task->wait_since_ns;
-	__u32 kind = task->word.phase == PHASE_PREEMPT_WAIT;
+	__s64 wait = now - task->wait_since_ns, kind = task->word.phase & 1;
 	__u64 bucket;
+
+	_Static_assert(SAMPLE_WAKEUP_WAIT == 0 && SAMPLE_PREEMPT_WAIT == 1, "as the lowest bit of the phase says");
 
 	if (!task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
 		return NOT_PREEMPTED;
@@ -306,11 +325,12 @@ static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct
 		return NOT_PREEMPTED;
 	}
 	bucket = bucket_of(wait);
-	count_sample(bank, bank->wait_histogram, 0, bucket >> TASK_BUCKET_SHIFT);
 	if (unlikely((__u64)wait > bank->max_wait_ns))
 		bank->max_wait_ns = wait;
 	add_sample(&cpu_bank->samples[task->selected & 1][kind], bucket, wait);
-	return kind ? wait : NOT_PREEMPTED;
+	count_sample(bank, bank->wait_histogram, 0, bucket >> TASK_BUCKET_SHIFT);
+	_Static_assert(NOT_PREEMPTED == -1, "all bits");
+	return wait | (kind - 1);
 }
 
 /* sched_switch, the task that comes in. Returns as end_wait() does. */
@@ -322,6 +342,14 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 
 	write_begin(&task->word);
 	bank = book(task, at);
+	if (unlikely(!task->first_cpu_ns)) {
+		task->first_cpu_ns = at.now;
+		task->word.cpu = cpu;
+	}
+	if (unlikely(task->word.cpu != cpu)) {
+		task->word.cpu = cpu;
+		bank->migrations++;
+	}
 	if (likely(phase_waits(task->word.phase))) {
 		wait = end_wait(task, bank, cpu_bank, at.now);
 	} else if (unlikely(phase_blocked(task->word.phase))) {	/* nobody told of its wakeup */
@@ -334,14 +362,6 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 		task->alive_since_ns = at.now;
 		task->arrival_ns = task->fork_ns ? task->fork_ns : at.now;
 		task->first_cpu_ns = FIRST_CPU_BEFORE_TRACING;
-	}
-	if (unlikely(!task->first_cpu_ns)) {
-		task->first_cpu_ns = at.now;
-		task->word.cpu = cpu;
-	}
-	if (unlikely(task->word.cpu != cpu)) {
-		task->word.cpu = cpu;
-		bank->migrations++;
 	}
 	task->word.phase = PHASE_RUNNING;
 	write_end(&task->word);
@@ -363,27 +383,30 @@ static inlined void end_burst(struct task_state *task, struct bank *bank, struct
 	bucket = bucket_of(tat);
 	bank->bursts++;
 	bank->burst_tat_sum_ns += tat;
-	count_sample(bank, bank->burst_tat_histogram, TASK_BUCKETS, bucket >> TASK_BUCKET_SHIFT);
 	add_sample(&cpu_bank->samples[task->selected & 1][SAMPLE_BURST_TAT], bucket, tat);
+	count_sample(bank, bank->burst_tat_histogram, TASK_BUCKETS, bucket >> TASK_BUCKET_SHIFT);
 }
 
-/* sched_switch, the task that goes out. runnable: preempted, or its state is running. */
-static inlined void task_leaves_cpu(struct task_state *task, struct moment at, int runnable,
-					  int iowait, struct cpu_bank *cpu_bank)
+/* sched_switch, the task that goes out: runnable, since it was preempted or its state is running. */
+static inlined void task_is_preempted(struct task_state *task, struct moment at)
+{
+	write_begin(&task->word);
+	book(task, at)->involuntary_switches++;
+	task->word.phase = PHASE_PREEMPT_WAIT;
+	task->wait_since_ns = at.now;
+	write_end(&task->word);
+}
+
+/* Likewise, to sleep. iowait: 0 or 1. */
+static inlined void task_blocks(struct task_state *task, struct moment at, __u8 iowait, struct cpu_bank *cpu_bank)
 {
 	struct bank *bank;
 
 	write_begin(&task->word);
 	bank = book(task, at);
-	if (runnable) {
-		bank->involuntary_switches++;
-		task->word.phase = PHASE_PREEMPT_WAIT;
-		task->wait_since_ns = at.now;
-	} else {
-		bank->voluntary_switches++;
-		task->word.phase = iowait ? PHASE_IOWAIT : PHASE_BLOCKED;
-		end_burst(task, bank, cpu_bank, at.now);
-	}
+	bank->voluntary_switches++;
+	task->word.phase = PHASE_BLOCKED | iowait;
+	end_burst(task, bank, cpu_bank, at.now);
 	write_end(&task->word);
 }
 
@@ -413,7 +436,7 @@ static inlined void open_cpu_bank(struct cpu_state *cpu, __u32 window)
 		asm volatile("" ::: "memory");	/* or clang makes the loop one memset, too large for BPF */
 	}
 	machine_order();
-	*(volatile __u32 *)&cpu->window = window;
+	*(volatile __u64 *)&cpu->window = window | (__u64)(window - 1) << 32;
 }
 
 verified_once int roll_cpu(struct cpu_state *cpu, const struct grid *grid, __u32 open, __u64 now)
@@ -445,8 +468,8 @@ static inlined struct cpu_bank *book_cpu(struct cpu_state *cpu, struct moment at
 	struct cpu_bank *bank;
 	__s64 elapsed;
 
-	if (unlikely(at.now >= at.edge || cpu->window != at.open))
-		roll_cpu(cpu, at.grid, at.open, at.now);
+	if (unlikely(!is_open(&cpu->window, at)))
+		roll_cpu(cpu, at.grid, at.books, at.now);
 	bank = &cpu->bank[cpu->window & 1];
 	elapsed = at.now - cpu->since_ns;
 	if (elapsed > 0) {
@@ -471,78 +494,88 @@ static inlined int same_group(const struct group *a, const struct group *b)
 	return a->words[0] == b->words[0] && a->words[1] == b->words[1];
 }
 
-/* Adds one wait to an entry of its window, or begins the entry anew; whose it is, is in the sample. */
-static inlined void count_preemption(struct preemption *entry, const struct preemption *sample)
+/* Adds one wait to an entry of its window. */
+static inlined void count_preemption(struct preemption *entry, __u64 wait)
 {
-	if (entry->window != sample->window) {
-		*entry = *sample;
-		return;
-	}
-	entry->count += sample->count;
-	entry->wait_ns += sample->wait_ns;
-	if (unlikely(sample->max_wait_ns > entry->max_wait_ns))
-		entry->max_wait_ns = sample->max_wait_ns;
+	entry->count++;
+	entry->wait_ns += wait;
+	if (unlikely(wait > entry->max_wait_ns))
+		entry->max_wait_ns = wait;
+}
+
+static inlined int is_of(const struct preemption *entry, __u32 window, const struct group *victim,
+			 const struct group *preemptor)
+{
+	return entry->window == window && same_group(&entry->victim, victim) && same_group(&entry->preemptor, preemptor);
 }
 
 /* Any odd numbers will do; the four products do not wait for one another. */
-static inlined __u64 pair_hash(const struct preemption *sample)
+static inlined __u64 pair_hash(const struct group *victim, const struct group *preemptor)
 {
-	const struct group *victim = &sample->victim, *preemptor = &sample->preemptor;
 	__u64 mixed = victim->words[0] * 0x9E3779B97F4A7C15ULL + victim->words[1] * 0xC2B2AE3D27D4EB4FULL +
 		      preemptor->words[0] * 0xD6E8FEB86659FD93ULL + preemptor->words[1] * 0xA0761D6478BD642FULL;
 
 	return (mixed ^ mixed >> 32) * 0x9E3779B97F4A7C15ULL >> 40;
 }
 
-/*
- * The table is this CPU's, and so is the bank of samples that the same wait went into: one window has both, and the
- * collector reads both at the same moment.
- */
-verified_once int add_preemption(struct preemptions *table, struct preemption *sample)
+/* Begins an entry anew with its first wait in a window. */
+static inlined void begin_preemption(struct preemption *entry, __u32 window, struct group victim,
+				     struct group preemptor, __u64 wait)
 {
+	entry->victim = victim;
+	entry->preemptor = preemptor;
+	entry->wait_ns = entry->max_wait_ns = wait;
+	entry->count = 1;
+	entry->window = window;
+}
+
+/* The rare part of tell_preemption(): another pair than the last one. */
+verified_once int add_preemption(struct preemptions *table, const struct group *victim, const struct group *preemptor,
+				 __u64 wait, __u32 window)
+{
+	struct group other = group_of_kind(GROUP_OTHER);
 	struct preemption *entry;
 	__u64 place;
 	__u32 i;
 
-	if (!table || !sample)
+	if (!table || !victim || !preemptor)
 		return 0;
-	place = pair_hash(sample);
+	place = pair_hash(victim, preemptor);
 	for (i = 0; i < PREEMPTION_PROBES; i++, place++) {
-		entry = &table->pairs[sample->window & 1][place & (PREEMPTION_PAIRS - 1)];
-		if (entry->window != sample->window || (same_group(&entry->victim, &sample->victim) &&
-							same_group(&entry->preemptor, &sample->preemptor))) {
-			count_preemption(entry, sample);
-			table->latest = place & (PREEMPTION_PAIRS - 1);
-			return 0;
-		}
+		entry = &table->pairs[window & 1][place & (PREEMPTION_PAIRS - 1)];
+		if (is_of(entry, window, victim, preemptor))
+			count_preemption(entry, wait);
+		else if (entry->window != window)
+			begin_preemption(entry, window, *victim, *preemptor, wait);
+		else
+			continue;
+		table->latest = place & (PREEMPTION_PAIRS - 1);
+		return 0;
 	}
-	sample->victim = sample->preemptor = group_of_kind(GROUP_OTHER);
-	count_preemption(&table->folded[sample->window & 1], sample);
+	entry = &table->folded[window & 1];
+	if (entry->window == window)
+		count_preemption(entry, wait);
+	else
+		begin_preemption(entry, window, other, other, wait);
 	return 0;
 }
 
-/* A preempted task has its CPU again, after a wait that has become a sample in this CPU's open bank. */
-static inlined void tell_preemption(struct preemptions *table, struct group victim, struct group preemptor, __u64 wait,
-				    __u32 window)
+/*
+ * A preempted task has its CPU again, after a wait that has become a sample in this CPU's open bank. The table is this
+ * CPU's, too: one window has both, and the collector reads both at the same moment. Most often, a pair is the last one.
+ */
+static inlined void tell_preemption(struct preemptions *table, struct group victim, const struct group *preemptor,
+				    __u64 wait, __u32 window)
 {
-	struct preemption sample = {
-		.victim = victim,
-		.preemptor = preemptor,
-		.wait_ns = wait,
-		.max_wait_ns = wait,
-		.count = 1,
-		.window = window,
-	};
 	struct preemption *entry;
 
 	if (!table)
 		return;
 	entry = &table->pairs[window & 1][table->latest & (PREEMPTION_PAIRS - 1)];
-	if (likely(entry->window == window && same_group(&entry->victim, &victim) &&
-		   same_group(&entry->preemptor, &preemptor)))
-		count_preemption(entry, &sample);
+	if (likely(is_of(entry, window, &victim, preemptor)))
+		count_preemption(entry, wait);
 	else
-		add_preemption(table, &sample);
+		add_preemption(table, &victim, preemptor, wait, window);
 }
 
 #endif

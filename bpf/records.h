@@ -151,8 +151,8 @@ union word {
 
 struct cpu_state {
 	union word word;
-	__u32 window;
-	__u32 padding;
+	__u32 window;			/* that its open bank belongs to */
+	__u32 flushed;			/* always the one before: as in struct task_state, compared in one go */
 	__u64 since_ns;
 	__u64 reserved[5];
 	struct cpu_bank bank[2];
@@ -199,8 +199,11 @@ struct preemptions {
 
 /* The window grid: window w is [edge_ns[(w - 1) & 3], edge_ns[w & 3]). Written by the collector alone. */
 struct grid {
-	__u32 window;			/* the window that is open */
-	__u32 padding;
+	/*
+	 * The window that is open, and above 32 bits the one before it, which has been flushed: what the books of all that
+	 * have had an event in the open window begin with. So one comparison says that there is nothing to roll.
+	 */
+	__u64 books;
 	__u64 edge_ns[4];
 	__u64 reserved[3];
 };

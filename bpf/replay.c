@@ -127,7 +127,7 @@ static u32 current_tgid(void)
 
 static u64 open_window_start(void)
 {
-	return window_start(&machine->controls->grid, machine->controls->grid.window);
+	return window_start(&machine->controls->grid, open_window(&machine->controls->grid));
 }
 
 /* A task that has done one thing since before the trace: it is followed from the open window's start. */
@@ -191,7 +191,7 @@ static u8 phase_before(u64 now)
 {
 	if (!machine->wakeups_traced)
 		return PHASE_UNKNOWN;
-	if (machine->controls->grid.window == 1 && now - open_window_start() < LONGEST_OLD_WAIT_NS)
+	if (open_window(&machine->controls->grid) == 1 && now - open_window_start() < LONGEST_OLD_WAIT_NS)
 		return PHASE_PREEMPT_WAIT;
 	return PHASE_BLOCKED;
 }
@@ -369,7 +369,7 @@ static void happens(struct slot_cpu *cpu, const struct event *event)
 exported u64 replay(struct replay *replayed, const struct event *events, u64 count, u32 go_on)
 {
 	const struct grid *grid = &replayed->controls->grid;
-	u64 edge = window_end(grid, grid->window), i;
+	u64 edge = window_end(grid, open_window(grid)), i;
 	struct slot_cpu *cpu;
 
 	machine = replayed;

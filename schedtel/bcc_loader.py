@@ -90,7 +90,7 @@ class BccLoader(Loader):
         grid = self._control["grid"]
         grid["edge_ns"][:] = np.iinfo(np.uint64).max
         grid["edge_ns"][0] = 0
-        grid["window"] = 1
+        self.window = 1
 
     def _begin(self) -> None:
         """Attach, then find out what was there before."""

@@ -151,7 +151,7 @@ class CoreLoader(Loader):
         grid = self._control["grid"]
         grid["edge_ns"][:] = np.iinfo(np.uint64).max
         grid["edge_ns"][0] = 0
-        grid["window"] = 1
+        self.window = 1
         for iterator in () if self._walks else ITERATORS:
             self._object.attach_iterator(iterator)
         for program in PROGRAMS:

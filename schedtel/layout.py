@@ -91,7 +91,7 @@ CPU_STATE = np.dtype(
     [
         ("word", WORD),
         ("window", "<u4"),
-        ("padding", "<u4"),
+        ("flushed", "<u4"),
         ("since_ns", "<u8"),
         ("reserved", "<u8", (5,)),
         ("bank", CPU_BANK, (2,)),
@@ -121,7 +121,7 @@ PREEMPTIONS = np.dtype(
     ]
 )
 
-GRID = np.dtype([("window", "<u4"), ("padding", "<u4"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
+GRID = np.dtype([("books", "<u8"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
 LOSSES = np.dtype(
     [("ring_dropped", "<u8", (2,)), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
 )

@@ -157,7 +157,11 @@ class Loader:
     @property
     def window(self) -> int:
         """Number of the window that is open."""
-        return int(self._control["grid"]["window"])
+        return int(self._control["grid"]["books"]) & 0xFFFFFFFF
+
+    @window.setter
+    def window(self, number: int) -> None:
+        self._control["grid"]["books"] = number | (number - 1) << 32
 
     def open_first(self, edge_after: Callable[[int], int]) -> int:
         """End the warm-up shortly from now and open the first real window, until edge_after(now); returns its start."""
@@ -217,7 +221,7 @@ class Loader:
             edges[number & 3] = end
             if self._is_ahead(end - _LEAST_AHEAD_NS):
                 break
-        grid["window"] = number
+        self.window = number
         self._check_ahead(end)
 
     def _is_ahead(self, moment_ns: int) -> bool:

@@ -51,7 +51,7 @@ class Replay(Loader):
         self._pool = Pool(self._pages, self._slot_cpus, [0], settings, rest_ns=0)
         self._rows = Rows(layout.TASK_RECORD)
         grid = self._control["grid"]
-        grid["edge_ns"][:2], grid["window"] = (start_ns, first_edge_ns), 1
+        grid["edge_ns"][:2], self.window = (start_ns, first_edge_ns), 1
         self._state = self._state_of_c(wakeups_traced)
         self._losses, self._bpf_ns = self._count_losses(), 0
 

@@ -123,6 +123,7 @@ def test_a_suspended_collector_is_one_long_window_and_no_gap(serving):
 
 def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch, caplog):
     """By an hour and back. Only for this process: the machine's own clock is not a test's to set."""
+    caplog.set_level(logging.WARNING, logger="schedtel")
     steps_ns = itertools.chain([0] * 3, [3_600_000_000_000] * 3, itertools.repeat(0))
     stepping = SimpleNamespace(monotonic_ns=time.monotonic_ns, time_ns=lambda: time.time_ns() + next(steps_ns))
     monkeypatch.setattr(sys.modules["schedtel.live"], "time", stepping)

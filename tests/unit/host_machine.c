@@ -156,7 +156,7 @@ void host_reset(__u32 cpus, __u32 ring_records, __u64 first_edge)
 	memset(control.grid.edge_ns, 0xFF, sizeof(control.grid.edge_ns));
 	control.grid.edge_ns[0] = 0;
 	control.grid.edge_ns[1] = first_edge;
-	control.grid.window = 1;
+	control.grid.books = 1;
 }
 
 /* A task as the kernel has it before any event: what the iterator sees of one that is older than tracing. */
