@@ -3,7 +3,8 @@
  * The core loader's programs: CO-RE, tp_btf, task storage, a task iterator.
  *
  * What they do: the hot programs (switch, wakeup) look a task's state up and pass the event to the state machine in
- * machine.h. State is created at fork, and by the iterator for tasks older than tracing. At a window's end the
+ * machine.h. State is created at fork, and by the iterator for tasks older than tracing: in a home (homes.h), or in task
+ * storage where that is taken. At a window's end the
  * collector reads the iterator, which writes a row of every task that was active into a page; a task that ends reports
  * itself through the ring, while it can still be found. Rows that a filter leaves out, and those of exits that the ring
  * has no room for, are folded into `other`.
@@ -23,13 +24,6 @@
 const volatile struct settings settings = {};
 
 struct control control = {};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -70,8 +64,13 @@ struct {
  */
 static __always_inline void machine_order(void)
 {
-	if (settings.weak_memory)
-		__sync_fetch_and_add(&control.fence, 0);
+	__u64 none = 0, seen;
+
+	if (settings.weak_memory) {
+		asm volatile("" : "+r"(none));	/* or clang, which knows that nothing changes, leaves the result out */
+		seen = __sync_fetch_and_add(&control.fence, none);
+		asm volatile("" : : "r"(seen));
+	}
 	barrier();
 }
 
@@ -92,23 +91,14 @@ static __always_inline void machine_missed(void)
 
 #include "machine.h"
 
+#include "homes.h"
+
 /* NULL for a task not seeded yet, one the iterator does not reach, and one that has completed. */
 static inlined struct task_state *state_of(struct task_struct *task)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *state = any_state_of(task);
 
 	return state && likely(!(state->word.flags & (TASK_HIDDEN | TASK_COMPLETED))) ? state : 0;
-}
-
-/*
- * The allocator hands out what lies ready on this CPU and refills it from an interrupt: a storm of forks can empty it,
- * and the attempt that failed is what calls for the refill. So the second attempt, right behind it, finds something.
- */
-static inlined struct task_state *create_state(struct task_struct *task)
-{
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-
-	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
 static inlined struct cpu_state *this_cpu(void)
@@ -340,11 +330,14 @@ static inlined __u64 wakeup_flag(void)
 											    : BPF_RB_NO_WAKEUP;
 }
 
-static inlined void fold(struct folded *into, const struct bank *bank, __u64 alive)
+verified_once int fold(struct folded *into, const struct bank *bank, __u64 alive)
 {
+	if (!into || !bank)
+		return 0;
 	into->alive_ns += alive;
 	into->tasks += alive > 0;
 	fold_bank(&into->bank, bank);
+	return 0;
 }
 
 /* The task has completed: nobody writes its state any more, and only the flush competes for the claim. */
@@ -458,7 +451,7 @@ static outlined int enter_unseen(struct task_struct *task, struct task_state *st
 /* What a CPU does with a task that is not followed. */
 static outlined int unfollowed_phase(struct task_struct *task)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *state = any_state_of(task);
 
 	return state && (state->word.flags & TASK_COMPLETED) ? CPU_TEARDOWN : CPU_UNTRACKED;
 }
@@ -492,6 +485,17 @@ static outlined int end_unseen(struct task_struct *task, struct task_state *stat
 	machine_missed();
 	task_completes(state, at, book_cpu(cpu, at));
 	report_life(task, state, cpu);
+	state->word.flags |= TASK_GONE;
+	return 0;
+}
+
+/* Of a task that is not followed: its last switch, most often. */
+static outlined int leaves_unfollowed(struct task_struct *task)
+{
+	struct task_state *state = any_state_of(task);
+
+	if (state && (state->word.flags & TASK_COMPLETED) && (state_field(task) & TASK_DEAD))
+		state->word.flags |= TASK_GONE;
 	return 0;
 }
 
@@ -520,21 +524,24 @@ int on_switch(__u64 *ctx)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct cpu_state *cpu = this_cpu();
-	struct task_state *from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
-	struct task_state *to = argument(ctx, 2)->pid ? state_of(argument(ctx, 2)) : 0;
+	struct task_state *from, *to;
 	struct cpu_bank *bank;
 	struct moment at;
 
 	if (!cpu)
 		return 0;
 	write_begin(&cpu->word);
+	from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
 	if (unlikely(from && !phase_on_cpu(from->word.phase)))
 		enter_unseen(argument(ctx, 1), from, cpu, now - slice_ns(argument(ctx, 1)));
 	at = moment_of(&control.grid, now);
 	bank = book_cpu(cpu, at);
 	bank->switches++;
-	if (from)
+	if (likely(from))
 		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, bank);
+	else if (argument(ctx, 1)->pid)
+		leaves_unfollowed(argument(ctx, 1));
+	to = argument(ctx, 2)->pid ? state_of(argument(ctx, 2)) : 0;
 	if (likely(to)) {
 		cpu->word.phase = CPU_BUSY;
 		takes_cpu(argument(ctx, 2), to, cpu, at, bank);
@@ -590,14 +597,15 @@ static inlined void preemption_on(void) {}
 
 static inlined struct task_state *begin_life(struct task_struct *child)
 {
-	struct task_state *state = create_state(child), *parent;
+	__u64 now = bpf_ktime_get_ns();
+	struct task_state *state = create_state(child, now), *parent;
 	__u32 before = open_window(&control.grid) - 1;
 
 	if (!state)
 		return 0;
 	write_begin(&state->word);
 	state->word.phase = PHASE_NOT_ALIVE;
-	state->fork_ns = bpf_ktime_get_ns();
+	state->fork_ns = now;
 	if (state->flushed < before)
 		state->flushed = before;	/* nothing is owed of what was before it */
 	if (settings.by_process) {
@@ -700,7 +708,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
  */
 static inlined struct task_state *create_late(struct task_struct *task)
 {
-	struct task_state *state = create_state(task);
+	struct task_state *state = create_state(task, bpf_ktime_get_ns());
 
 	if (!state) {
 		machine_lost();
@@ -772,7 +780,7 @@ static inlined void adopt(struct task_struct *task, struct task_state *state, bo
 /* Repeated until control.tasks_unknown stays 0: every task alive gets state, and no state is left unknown. */
 static outlined int seed_task(struct task_struct *task)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *state = any_state_of(task);
 
 	if (!state) {
 		control.tasks_unknown++;
@@ -854,13 +862,14 @@ static outlined int flush_task(struct task_struct *task)
 	__u64 alive;
 	__u8 phase;
 
-	state = bpf_task_storage_get(&tasks, task, 0, 0);
-	if (unlikely(!state))	/* its allocation failed at fork: from now on it is followed as one that was always there */
-		state = create_late(task);
-	if (!state)
+	state = any_state_of(task);
+	if (unlikely(!state)) {	/* its allocation failed at fork: from now on it is followed as one that was always there */
+		control.tasks_busy += !!create_late(task);	/* in the next pass, or all that follows is verified for it too */
 		return 0;
+	}
 	if (unlikely(state->word.flags & TASK_HIDDEN)) {
 		state->left_censored = 1;
+		state->window = 0;	/* what the bank holds is of the time that nobody has been told of */
 		state->word.whole = 0;
 	}
 	if (unlikely(state->word.phase == PHASE_UNKNOWN)) {

@@ -206,7 +206,7 @@ static inlined void close_bank(struct task_state *task, __u64 end)
 	bank->bursts_unfinished = task->burst_since_ns != 0;
 }
 
-/* The rare part of book(): the task's first event in a window, or one past its edge. Else there is nothing to do. */
+/* The rare part of book(): the task's first event in a window, or of all, or one past the edge. */
 verified_once int roll_task(struct task_state *task, const struct grid *grid, __u32 open, __u64 now)
 {
 	__u64 start, end;
@@ -253,10 +253,12 @@ static inlined struct moment moment_of(const struct grid *grid, __u64 now)
 	return at;
 }
 
-/* Whether what begins with this window has rolled to the moment's, and has not been flushed since. */
+typedef __u64 __attribute__((may_alias)) two_words;
+
+/* Whether what has this window, and flushed behind it, has rolled to the moment's and has not been flushed since. */
 static inlined int is_open(const __u32 *window, struct moment at)
 {
-	return *(volatile const __u64 *)window == at.books;
+	return *(volatile const two_words *)window == at.books;
 }
 
 /* Brings a task's books up to now and returns its open bank. */
@@ -435,8 +437,9 @@ static inlined void open_cpu_bank(struct cpu_state *cpu, __u32 window)
 		__builtin_memset(&bank[i], 0, 128);
 		asm volatile("" ::: "memory");	/* or clang makes the loop one memset, too large for BPF */
 	}
+	cpu->flushed = window - 1;
 	machine_order();
-	*(volatile __u64 *)&cpu->window = window | (__u64)(window - 1) << 32;
+	*(volatile __u32 *)&cpu->window = window;
 }
 
 verified_once int roll_cpu(struct cpu_state *cpu, const struct grid *grid, __u32 open, __u64 now)

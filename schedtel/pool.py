@@ -177,6 +177,7 @@ class Pool:
         used = self.in_use()
         hidden = used[_has(self._words[used], slots.HIDDEN)]
         self.slots["state"]["left_censored"][hidden] = 1
+        self.slots["state"]["window"][hidden] = 0  # what the bank holds is of the time that nobody has been told of
         self._words[hidden] = 0
 
     def let_go(self, indices: np.ndarray) -> None:

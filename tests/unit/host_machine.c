@@ -6,6 +6,9 @@
  */
 #include <string.h>
 
+/* So few that most tests have tasks at home and others in task storage. */
+#define HOME_BITS 2
+
 /* The settings are constants to the verifier only: a test changes them from one case to the next. */
 #define const
 #include "../../bpf/core.bpf.c"
@@ -30,6 +33,8 @@ static struct {
 	int refusals;			/* how many more allocations of task storage fail */
 	struct cpu_state cpu_state[MOST_CPUS];
 	struct preemptions preemptions[MOST_CPUS];
+	struct home homes[HOMES];
+	bool homeless;			/* from now on nobody has a home */
 	struct host_task task[MOST_TASKS];
 	struct task_struct idle;
 	struct task_struct *current;
@@ -109,6 +114,8 @@ static void *bpf_map_lookup_elem(void *map, void *key)
 		meanwhile();
 		return index < host.ring_records ? stale(&host.page[index]) : 0;
 	}
+	if (map == (void *)&homes)
+		return host.homeless ? 0 : &host.homes[index];
 	if (index >= host.cpus)
 		return 0;
 	return map == (void *)&preemptions ? (void *)&host.preemptions[index] : &host.cpu_state[index];
@@ -293,8 +300,31 @@ void host_turn_back(void)
 	host.turned_back = true;
 }
 
+/* Which home is a task's; and whether it lives there. */
+int host_home(int task)
+{
+	return home_of(identity_of(task_of(task))) - host.homes;
+}
+
+int host_is_at_home(int task)
+{
+	return host.homes[host_home(task)].owner == identity_of(task_of(task));
+}
+
+/* Whether the next event at this moment finds the books of a task, of a CPU, as they should be, and nothing to roll. */
+int host_task_is_open(__u64 now, int task)
+{
+	return is_open(&any_state_of(task_of(task))->window, moment_of(&control.grid, now));
+}
+
+int host_cpu_is_open(__u64 now, __u32 cpu)
+{
+	return is_open(&host.cpu_state[cpu].window, moment_of(&control.grid, now));
+}
+
 void host_refuse_allocations(int count)
 {
+	host.homeless = true;
 	host.refusals = count;
 }
 

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Where the core loader's programs keep the state of a task: in its home, or else in task storage.
+ *
+ * A home is an element of an array, and which one is computed from where the kernel keeps the task; that never changes, as
+ * a tid may. So what every event asks for is found without a call: a third of what a switch costs besides its time stamp,
+ * where returns from calls are mispredicted (docs/performance.md). A task whose home is taken lives in task storage, for
+ * which there is no limit.
+ *
+ * A dead task's home can be taken over once nobody can be looking at it any more: some time after its last switch.
+ */
+#ifndef SCHEDTEL_HOMES_H
+#define SCHEDTEL_HOMES_H
+
+#ifndef HOME_BITS
+#define HOME_BITS 12
+#endif
+#define HOMES (1 << HOME_BITS)
+/* Far longer than a program that looks at a dead task's state can take, even when the host takes its CPU away. */
+#define GONE_FOR_NS 100000000ULL
+/* Where its last switch was not told of. */
+#define COMPLETED_FOR_NS 10000000000ULL
+/* An owner that nobody is: tasks are aligned. */
+#define NOBODY 1
+
+struct home {
+	__u64 owner;			/* identity of the task that lives here; 0: nobody has yet */
+	struct task_state state;
+};
+
+_Static_assert(sizeof(struct home) % 64 == 0, "states begin at the same place of a cache line");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);	/* nobody maps it: such an array begins with a page */
+	__uint(max_entries, HOMES);
+	__type(key, __u32);
+	__type(value, struct home);
+} homes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+/* Where the kernel keeps a task: as a distance, since a difference of pointers is a number to the verifier. */
+static inlined __u64 identity_of(struct task_struct *task)
+{
+	__u64 identity = (__u64)task - (__u64)&control;
+
+	asm volatile("" : "+r"(identity));	/* or clang goes on calculating with the pointers */
+	return identity;
+}
+
+static inlined struct home *home_of(__u64 identity)
+{
+	__u32 place = identity * 0x9E3779B97F4A7C15ULL >> (64 - HOME_BITS);
+
+	return bpf_map_lookup_elem(&homes, &place);
+}
+
+/* Of one that has completed, too. NULL: it has none. */
+static inlined struct task_state *any_state_of(struct task_struct *task)
+{
+	__u64 identity = identity_of(task);
+	struct home *home = home_of(identity);
+
+	if (likely(home && home->owner == identity))
+		return &home->state;
+	return bpf_task_storage_get(&tasks, task, 0, 0);
+}
+
+static inlined bool may_be_taken_over(struct home *home, __u64 now)
+{
+	__u64 after = home->state.word.flags & TASK_GONE ? GONE_FOR_NS : COMPLETED_FOR_NS;
+
+	return (home->state.word.flags & TASK_COMPLETED) && home->state.completion_ns + after < now;
+}
+
+/* All but the sequence number, so that whoever still looks notices, and the banks, which are cleared when opened. */
+static inlined void clear_state(struct task_state *state)
+{
+	write_begin(&state->word);
+	state->word.phase = PHASE_UNKNOWN;
+	state->word.flags = 0;
+	state->word.cpu = 0;
+	__builtin_memset(&state->window, 0, __builtin_offsetof(struct task_state, bank) - __builtin_offsetof(struct task_state, window));
+	write_end(&state->word);
+}
+
+/* Moves into a task's home, if it is free. */
+static inlined struct task_state *move_in(struct task_struct *task, __u64 now)
+{
+	__u64 identity = identity_of(task), before;
+	struct home *home = home_of(identity);
+
+	if (!home)
+		return 0;
+	before = home->owner;
+	if (before != identity) {
+		if (before && (before == NOBODY || !may_be_taken_over(home, now)))
+			return 0;
+		if (__sync_val_compare_and_swap(&home->owner, before, NOBODY) != before)
+			return 0;
+	}
+	clear_state(&home->state);
+	machine_order();
+	home->owner = identity;
+	return &home->state;
+}
+
+/*
+ * For a task that begins, or that has no state. The allocator of task storage hands out what lies ready on this CPU and
+ * refills it from an interrupt: a storm of forks can empty it, and the attempt that failed is what calls for the refill.
+ * So the second attempt, right behind it, finds something.
+ */
+static inlined struct task_state *create_state(struct task_struct *task, __u64 now)
+{
+	struct task_state *state = move_in(task, now);
+
+	if (likely(state))
+		return state;
+	state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+#endif

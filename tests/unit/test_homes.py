@@ -1,0 +1,119 @@
+"""Where the core loader's programs keep a task's state, and that an event finds its books in order at first sight."""
+
+import struct
+from itertools import combinations
+
+import pytest
+from model import TASK_DEAD, Arrive, Exit, Fork, Switch
+from test_edges import EDGE, NEXT_EDGE, born_and_running, collect, play, started
+from test_machine import rows_of
+
+from schedtel.core import object_image
+
+GONE_FOR_NS = 100_000_000
+TASKS = 12
+
+
+@pytest.fixture
+def loader(library):
+    return started(library)
+
+
+def neighbours(loader, count: int) -> list[int]:
+    """Tasks that have one home, and are not there yet."""
+    homes = [loader.library.host_home(task) for task in range(TASKS)]
+    return next(list(few) for few in combinations(range(TASKS), count) if len({homes[task] for task in few}) == 1)
+
+
+def live_and_die(task: int, begin: int, end: int):
+    return *born_and_running(task, begin), Exit(end, task, 0), Switch(end + 10, 0, task, None, prev_state=TASK_DEAD)
+
+
+def test_of_tasks_with_one_home_the_first_lives_there_and_all_are_followed(loader):
+    tasks = neighbours(loader, 3)
+    for task in tasks:
+        play(loader, Fork(1_100, task), Arrive(1_100 + task, task))
+    assert [loader.library.host_is_at_home(task) for task in tasks] == [1, 0, 0]
+    waits = {task: row["wakeup_wait"] for task, row in rows_of(collect(loader)).items()}
+    assert waits == {task: EDGE - 1_100 - task for task in tasks}
+
+
+def test_a_dead_tasks_home_can_be_taken_over_some_time_after_its_last_switch(library):
+    loader = started(library)
+    dead, soon, late = neighbours(loader, 3)
+    play(loader, *live_and_die(dead, 1_100, 1_300), Fork(1_400, soon), Arrive(1_400, soon))
+    assert rows_of(collect(loader))[dead]["running"] == 200
+    end = 1_300 + GONE_FOR_NS
+    collect(loader, NEXT_EDGE + 1, end + 1_000)
+    play(loader, *born_and_running(late, end + 1))
+    assert [loader.library.host_is_at_home(task) for task in (dead, soon, late)] == [0, 0, 1]
+    rows = rows_of(collect(loader, end + 1_001, end + 2_000))
+    assert sorted(rows) == [soon, late]
+    assert (rows[late]["running"], rows[late]["arrival_ns"], rows[late]["bursts"]) == (999, end + 1, 0)
+
+
+def test_a_home_is_kept_until_the_last_switch_was_some_time_ago(loader):
+    dead, late = neighbours(loader, 2)
+    play(loader, *born_and_running(dead), Exit(1_300, dead, 0))
+    collect(loader)
+    collect(loader, NEXT_EDGE + 1, 2 * GONE_FOR_NS)
+    play(loader, Fork(1_301 + GONE_FOR_NS, late))
+    assert [loader.library.host_is_at_home(task) for task in (dead, late)] == [1, 0]
+
+
+def test_a_task_at_the_place_of_one_that_just_died_moves_in_at_once(loader):
+    """The kernel uses the memory of a dead task again as soon as nobody can look at it."""
+    play(loader, *live_and_die(0, 1_100, 1_300), *born_and_running(0, 1_400))
+    assert loader.library.host_is_at_home(0)
+    first, second = sorted(collect(loader).tasks, key=lambda record: int(record["arrival_ns"]))
+    assert (first["completion_ns"], first["alive_ns"], first["fork_ns"]) == (1_300, 200, 1_100)
+    assert (second["completion_ns"], second["alive_ns"], second["fork_ns"]) == (0, 600, 1_400)
+    assert second["first_cpu_ns"] == 1_400
+
+
+def test_who_is_up_to_date_has_nothing_to_roll(loader):
+    """What the fast comparison is for: were it never true, everything would be as right, and slow."""
+
+    def are_open(now: int) -> tuple[int, int]:
+        return loader.library.host_task_is_open(now, 0), loader.library.host_cpu_is_open(now, 0)
+
+    play(loader, *born_and_running())
+    assert [are_open(now) for now in (1_101, EDGE - 1, EDGE)] == [(1, 1), (1, 1), (0, 0)]
+    collect(loader)
+    assert are_open(EDGE + 2) == (0, 0)
+    play(loader, Switch(EDGE + 2, 0, 0, None), Switch(EDGE + 3, 0, None, 0))
+    assert [are_open(now) for now in (EDGE + 4, NEXT_EDGE - 1, NEXT_EDGE)] == [(1, 1), (1, 1), (0, 0)]
+    loader.library.host_iterate(1, NEXT_EDGE + 1, 0)
+    assert loader.library.host_task_is_open(NEXT_EDGE - 1, 0) == 0, "it has been flushed: nothing may be added"
+
+
+def test_a_task_that_was_hidden_begins_anew_when_it_is_found(loader, monkeypatch):
+    """The flush passes it over, and it sleeps through the edge and a whole window: what it did meanwhile is nobody's."""
+    play(loader, *born_and_running(), Fork(1_100, 1), Arrive(1_100, 1), Switch(1_200, 0, 0, 1))
+    monkeypatch.setattr(type(loader), "_run_iterator", lambda *_: None)
+    collect(loader)
+    monkeypatch.undo()
+    play(loader, Switch(NEXT_EDGE + 100, 0, 1, 0))
+    windows = [collect(loader, NEXT_EDGE + 200, 4_000), collect(loader, 4_001, 5_000), collect(loader, 5_001, 6_000)]
+    assert sum(window.losses["state_failed"] for window in windows) > 0
+    for record in (record for window in windows[1:] for record in window.tasks):
+        assert record["bank"]["time_ns"].sum() == record["alive_ns"]
+
+
+def instructions(image: bytes):
+    """(code, immediate) of each instruction in an ELF object's sections of programs."""
+    table, size, count = (*struct.unpack_from("<Q", image, 40), *struct.unpack_from("<HH", image, 58))
+    for header in range(table, table + size * count, size):
+        kind, flags = struct.unpack_from("<IQ", image, header + 4)
+        start, length = struct.unpack_from("<QQ", image, header + 24)
+        if kind == 1 and flags & 4:  # SHT_PROGBITS, SHF_EXECINSTR
+            for at in range(start, start + length, 8):
+                yield struct.unpack_from("<BxxxI", image, at)
+
+
+@pytest.mark.parametrize("name", ["core", "core_walk"])
+def test_a_barrier_for_weak_memory_is_an_atomic_with_a_result(name):
+    """BPF orders nothing by an atomic without one, and a compiler that sees the result unused leaves it out."""
+    atomics = [immediate for code, immediate in instructions(object_image(name)) if code == 0xDB]
+    assert set(atomics) <= {0x00, 0x01, 0xF1}, "only additions without and with a result, and compare-and-swap"
+    assert atomics.count(0x01) > 20
