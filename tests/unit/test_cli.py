@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from samples import MS
 
 import schedtel
 from schedtel.cli import main
+from schedtel.cli.output import FORMATS
 from schedtel.dataset import Dataset
 from schedtel.schema import ARROW
 
@@ -229,7 +231,7 @@ def test_a_truncated_recording_is_named(run, recording):
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", ["table", "ndjson", "arrow"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_windows_that_a_recording_does_not_have_are_not_shown_in_silence(run, recording, kind):
     assert len(run("show", recording, "--from", 3, "--format", "ndjson")[1].splitlines()) == 1
     status, _, err = run("show", recording, "--from", 4, "--format", kind)
@@ -247,14 +249,34 @@ def test_windows_that_a_recording_does_not_have_replace_no_file(run, recording, 
     assert output.read_text() == "kept"
 
 
-@pytest.mark.parametrize("kind", ["table", "ndjson", "arrow"])
-def test_a_full_disk_is_one_line(recording, kind):
-    command = [sys.executable, "-m", "schedtel.cli", "show", recording, "--format", kind]
+def run_buffered(*arguments, stdout):
+    """Run the command in a process of its own, whose output is no terminal's and so kept back by Python."""
+    command = [sys.executable, "-m", "schedtel.cli", *arguments]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True, env=buffered)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_is_one_line(recording, kind):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+        done = run_buffered("show", recording, "--format", kind, stdout=full)
     said = "schedtel: cannot write the output: No space left on device (check the disk and the path)\n"
     assert (done.returncode, done.stderr) == (2, said)
+
+
+@pytest.mark.parametrize(
+    "written", [[], ["--help"], ["schema"], *(["show", "--format", kind] for kind in FORMATS)], ids=" ".join
+)
+def test_a_reader_that_has_gone_ends_it_as_sigpipe_does(recording, written):
+    """In silence, and whatever Python holds back until its end."""
+    arguments = [*written, recording] if "show" in written else written
+    reader, output = os.pipe()
+    os.close(reader)
+    try:
+        done = run_buffered(*arguments, stdout=output)
+    finally:
+        os.close(output)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_show_prints_every_window_without_escape_codes(run, recording):
