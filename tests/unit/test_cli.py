@@ -249,6 +249,16 @@ def test_windows_that_a_recording_does_not_have_replace_no_file(run, recording, 
     assert output.read_text() == "kept"
 
 
+@pytest.mark.parametrize("wrong", ["--cgroup=/no/such/cgroup", "--window=1ns", "--pid=4999999", "--ring-size=3"])
+def test_what_cannot_be_watched_empties_no_file(run, tmp_path, wrong):
+    output = tmp_path / "out.ndjson"
+    assert run("live", wrong, "-o", output)[0] == 2
+    assert not output.exists()
+    output.write_text("kept")
+    assert run("live", wrong, "-o", output)[0] == 2
+    assert output.read_text() == "kept"
+
+
 def run_buffered(*arguments, stdout):
     """Run the command in a process of its own, whose output is no terminal's and so kept back by Python."""
     command = [sys.executable, "-m", "schedtel.cli", *arguments]
