@@ -146,6 +146,7 @@ WRONG = [
     ["report", "grpc://127.0.0.1:1", "-o", "page.html"],
     ["compare", "/", "grpc://127.0.0.1:1"],
     ["compare", "/", "/", "--count", "0"],
+    ["compare", "/", "/", "-o", "-"],
     ["compare"],
     ["compare", "/no/such/recording"],
     ["compare", "/no/such/recording", "/"],
@@ -275,11 +276,19 @@ def test_a_full_disk_is_one_line(recording, kind):
 
 
 @pytest.mark.parametrize(
-    "written", [[], ["--help"], ["schema"], *(["show", "--format", kind] for kind in FORMATS)], ids=" ".join
+    "written",
+    [
+        [],
+        ["--help"],
+        ["schema"],
+        *(["report", "RECORDING", "-o", place] for place in ("-", "/dev/stdout")),
+        *(["show", "RECORDING", "--format", kind] for kind in FORMATS),
+    ],
+    ids=" ".join,
 )
 def test_a_reader_that_has_gone_ends_it_as_sigpipe_does(recording, written):
     """In silence, and whatever Python holds back until its end."""
-    arguments = [*written, recording] if "show" in written else written
+    arguments = [recording if argument == "RECORDING" else argument for argument in written]
     reader, output = os.pipe()
     os.close(reader)
     try:
@@ -447,6 +456,15 @@ def test_report_writes_a_page_and_says_so(run, recording, tmp_path):
     assert (status, out) == (0, "")
     assert "3 windows" in err
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_report_writes_a_page_to_stdout(run, recording, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("report", recording, "-o", "-")
+    assert status == 0
+    assert out.startswith("<!doctype html>")
+    assert err.startswith("wrote stdout: 3 windows, ")
+    assert list(tmp_path.iterdir()) == [recording]
 
 
 def test_a_stream_is_drawn_and_compared_like_the_recording_it_is_of(run, recording, long_recording, tmp_path):
