@@ -172,6 +172,13 @@ def test_bad_input_is_one_line_and_status_2(run, arguments, tmp_path, monkeypatc
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("option", ["--max-hosts", "--max-cgroups"])
+def test_what_export_tells_apart_is_not_none(run, option):
+    status, _, err = run("export", "prometheus", "/no/such/recording", option, 0)
+    assert status == 2
+    assert err.startswith(f"schedtel: Invalid value for '{option}': 0 is not in the range 1<=x")
+
+
 OF_STREAMS = [
     ["show", "RECORDING"],
     ["report", "RECORDING", "-o", "page.html"],
