@@ -189,7 +189,10 @@ def place_of(where: str | os.PathLike[str]) -> Place:
     """A directory, or what a URI names. Raises :class:`UsageError` for a URI that pyarrow.fs does not know."""
     text = str(where)
     if text.startswith("file://"):
-        return Directory(Path(text.removeprefix("file://")))
+        path = Path(text.removeprefix("file://"))
+        if not path.is_absolute():
+            raise UsageError(f"cannot use {text}: its path is relative (write file:///path)")
+        return Directory(path)
     return Store(text) if "://" in text else Directory(Path(where))
 
 

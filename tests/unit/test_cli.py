@@ -97,6 +97,8 @@ WRONG = [
     ["show", "grpc://127.0.0.1:1"],
     ["show", "moon://bucket/path"],
     ["record", "-o", "moon://bucket/path"],
+    ["record", "-o", "file://relative/path", "--", "true"],
+    ["record", "-o", "file://", "--", "true"],
     ["serve", "--listen", "nowhere"],
     ["serve", "--listen", "grpc://0.0.0.0:0"],
     ["serve", "--listen", "grpc+tls://127.0.0.1:0"],
