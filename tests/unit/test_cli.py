@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import jsonschema
 import pyarrow as pa
@@ -14,6 +15,7 @@ from exporting import on_host, preempted
 from samples import MS
 
 import schedtel
+from schedtel import tables
 from schedtel.cli import main
 from schedtel.cli.output import FORMATS
 from schedtel.dataset import Dataset
@@ -330,6 +332,36 @@ def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
     assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
     [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
     assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"preemptions": "off"}, "traced with --preemptions off (trace with cgroup or comm)"),
+        ({"preemptions": "cgroup"}, "there were none"),
+        ({}, "there were none, or they were not traced"),
+    ],
+)
+def test_why_there_are_no_preemptions_to_show_is_said(run, windows, tmp_path, facts, why):
+    recorder = schedtel.Recorder(tmp_path / "none")
+    recorder.facts = facts
+    recorder.write(replace(windows[0], preemptions=tables.empty("preemptions")))
+    status, out, err = run("show", tmp_path / "none", "--by", "preemption")
+    assert (status, err) == (0, f"schedtel: no preemptions to show: {why}\n")
+    assert "throttled in 1 of 2 periods" in out
+    for other in (["--by", "cgroup"], ["--by", "preemption", "--format", "ndjson"]):
+        assert run("show", tmp_path / "none", *other)[2] == ""
+
+
+@pytest.mark.parametrize("command", ["show", "subscribe"])
+def test_a_stream_says_that_preemptions_were_not_traced(run, windows, tmp_path, command):
+    recorder = schedtel.Recorder(tmp_path / "off")
+    recorder.facts = {"preemptions": "off"}
+    recorder.write(replace(windows[0], preemptions=tables.empty("preemptions")))
+    with schedtel.serve(schedtel.read(tmp_path / "off"), "grpc://127.0.0.1:0") as server:
+        status, _, err = run(command, server.uri, "--by", "preemption")
+    assert status == 0
+    assert err.startswith("schedtel: no preemptions to show: traced with --preemptions off (")
 
 
 @pytest.mark.parametrize(

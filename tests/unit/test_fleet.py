@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from serving import PATIENCE_S, TABLES, TOKEN, assert_bit_identical, eventually, served, unused_port
+from serving import PATIENCE_S, TABLES, TOKEN, Fed, assert_bit_identical, eventually, served, unused_port
 
 import schedtel
 from schedtel.arrow import from_list
@@ -353,7 +353,8 @@ def test_many_servers_are_one_dataset_and_the_end_of_all_is_the_end(windows, tmp
             dataset.write(arrival.window, arrival.run, arrival.facts)
     found = list(schedtel.read(tmp_path))
     assert [(host_of(w), w.window_id) for w in found] == [(h, n) for h in ("web1", "web2") for n in (1, 2, 3)]
-    assert schedtel.read(tmp_path).metadata.items() >= {"window": "100ms", "filter": "uid=0"}.items()
+    known = schedtel.read(tmp_path).metadata
+    assert all(known[name] == Fed.metadata[name] for name in ("window", "filter", "preemptions"))
 
 
 def test_a_lost_connection_takes_up_where_it_was_and_nothing_is_missing(windows):
