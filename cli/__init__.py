@@ -6,6 +6,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -29,7 +32,30 @@ _COMMANDS = (
 USAGE_STATUS = 2
 
 
+@contextmanager
+def _ending_with_the_reader() -> Iterator[None]:
+    """Where nobody reads the output any more, end in silence with the status of SIGPIPE, which Python ignores."""
+    try:
+        yield
+    except BrokenPipeError:
+        from schedtel.cli.service import give_up  # noqa: PLC0415  (see _COMMANDS)
+
+        for stream in (sys.stdout, sys.stderr):  # the error does not say which
+            give_up(stream)
+        sys.exit(128 + signal.SIGPIPE)
+
+
 class _LazyGroup(click.Group):
+    """Its commands are imported when called, and end with their reader: click's ``main`` would end with status 1."""
+
+    @_ending_with_the_reader()
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        return super().make_context(*arguments, **options)
+
+    @_ending_with_the_reader()
+    def invoke(self, context: click.Context) -> Any:
+        return super().invoke(context)
+
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -47,6 +73,7 @@ def group() -> None:
     """Live scheduler telemetry: turnaround time, response time and fairness, from the running kernel."""
 
 
+@_ending_with_the_reader()
 def main() -> None:
     """Run the command; every error a user can cause is one line on stderr and a status."""
     # gRPC writes a line of its own to stderr for every handshake that fails, on either side.
@@ -62,19 +89,12 @@ def main() -> None:
         status = _complain(str(error))
     except (click.Abort, KeyboardInterrupt):
         status = 128 + signal.SIGINT
-    except BrokenPipeError:
-        _abandon_output()  # quietly: the reader has gone
-        status = 128 + signal.SIGPIPE
     except OSError as error:
-        _abandon_output()
+        from schedtel.cli.service import give_up  # noqa: PLC0415  (see _COMMANDS)
+
+        give_up(sys.stdout)
         status = _complain(f"cannot write the output: {error.strerror or error} (check the disk and the path)")
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _abandon_output() -> None:
-    from schedtel.cli.service import give_up  # noqa: PLC0415  (see _COMMANDS)
-
-    give_up(sys.stdout)
 
 
 def _complain(message: str) -> int:

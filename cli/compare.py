@@ -24,6 +24,7 @@ from schedtel.compare import (
     compare,
 )
 from schedtel.durations import format_duration
+from schedtel.errors import UsageError
 from schedtel.report import Story, document_of, render, unlike, write_page
 
 _WORDS = {
@@ -77,6 +78,8 @@ def command(a: str, b: str, output: str | None, kind: str, differences: bool, **
     Either may be a directory, a dataset in an object store, or what `schedtel serve` has at a URI: all it remembers,
     then what comes, until --duration, --count, or Ctrl-C. Two streams are read at the same time.
     """
+    if output == "-":
+        raise UsageError("cannot write the page to stdout: the comparison goes there (name a file)")
     stories = read_stories([a, b], options)
     found = compare(stories[0].timeline, stories[1].timeline, **{name: options[name] for name in _RESAMPLING})
     if output:

@@ -34,7 +34,7 @@ from schedtel.window import Window
 
 def _at_most(name: str, limit: int, default: int, meaning: str) -> Decorator:
     """An option for how many of something have series of their own."""
-    kind = click.IntRange(min=0, max=limit)
+    kind = click.IntRange(min=1, max=limit)
     return click.option(name, type=kind, default=default, show_default=True, metavar="N", help=meaning)
 
 

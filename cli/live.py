@@ -8,7 +8,7 @@ import click
 from schedtel.cli.choice import Choice
 from schedtel.cli.options import filter_options, output_options, view_options, window_options
 from schedtel.cli.output import format_for, opened, write_windows
-from schedtel.cli.session import open_session
+from schedtel.cli.session import prepare_session
 from schedtel.errors import UsageError
 
 
@@ -29,7 +29,8 @@ def command(arguments: tuple[str, ...], kind: str | None, table: str, output: st
     choice = Choice.of(options)
     if choice.of_pairs and options["preemptions"] == "off":
         raise UsageError("cannot show who preempted whom with --preemptions off (drop one of the two)")
-    with opened(output) as stream, open_session(options, arguments) as session:
+    # Opened when all else is known to work: what is wrong empties no file. And before the command runs unseen.
+    with prepare_session(options, arguments) as session, opened(output) as stream, session.running():
         choice.describe(session.source)
         if chosen == "table" and output is None and sys.stdout.isatty():
             from schedtel.cli.terminal import clock, watch  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)

@@ -50,6 +50,7 @@ def command(
         open_session(options, arguments) as session,
     ):
         recorder.filter_text = session.source.filter.describe()
+        recorder.facts = {"preemptions": options["preemptions"]}
         chronicle = Chronicle()
         tell_start(session.source)
         tell_systemd("READY=1")

@@ -1,18 +1,18 @@
 """``schedtel report``: a recording as a page to look at."""
 
-import os
 from typing import Any
 
 import click
 
 from schedtel.cli.options import bound_options, client_options
+from schedtel.cli.output import opened
 from schedtel.cli.stories import read_stories
 from schedtel.report import document_of, render, write_page
 
 
 @click.command("report", short_help="Draw a recording as an HTML page.")
 @click.argument("directory", metavar="DIR|URI")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The page to write, an .html file.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The page to write, an .html file; - for stdout.")
 @bound_options
 @client_options
 def command(directory: str, output: str, **options: Any) -> None:
@@ -25,7 +25,13 @@ def command(directory: str, output: str, **options: Any) -> None:
     --count, or Ctrl-C.
     """
     (story,) = read_stories([directory], options)
-    write_page(render(document_of([story])), output)
+    page = render(document_of([story]))
+    if output == "-":
+        with opened(output) as stream:
+            stream.write(page.encode())
+    else:
+        write_page(page, output)
     timeline = story.timeline
     merged = f" (drawn as {len(timeline.bins)} bins)" if timeline.stride > 1 else ""
-    click.echo(f"wrote {output}: {timeline.windows} windows{merged}, {os.path.getsize(output) / 1e6:.2f} MB", err=True)
+    where, megabytes = "stdout" if output == "-" else output, len(page.encode()) / 1e6
+    click.echo(f"wrote {where}: {timeline.windows} windows{merged}, {megabytes:.2f} MB", err=True)

@@ -23,7 +23,15 @@ class Session:
 
     source: LiveSource
     command: TracedCommand | None
-    signals: list[str]
+    signals: list[str] = dataclasses.field(default_factory=list)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Let the command run. Within, SIGINT, SIGTERM and SIGHUP end the open window and let the caller finish."""
+        with stop_on_signals(self.source.stop, self.command) as self.signals:
+            if self.command:
+                self.command.start(self.source.stop)
+            yield
 
     def status(self) -> int:
         """The exit status to pass on: the command's, else 0."""
@@ -32,7 +40,14 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterator[Session]:
-    """Start tracing; on leaving, stop it. SIGINT, SIGTERM and SIGHUP end the open window and let the caller finish."""
+    """Start tracing and let the command run; on leaving, stop tracing."""
+    with prepare_session(options, arguments) as session, session.running():
+        yield session
+
+
+@contextlib.contextmanager
+def prepare_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterator[Session]:
+    """Start tracing; on leaving, stop it. The command waits for :meth:`Session.running`, for who may fail before."""
     task_filter = make_filter(options)
     if arguments and (task_filter.pid is not None or task_filter.tid is not None):
         raise UsageError("cannot trace a command and a process or thread at once (drop --pid/--tid, or the command)")
@@ -40,15 +55,11 @@ def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterato
     try:
         if command:
             task_filter = dataclasses.replace(task_filter, pid=command.pid)
-        source = _start(options, task_filter)
-    except BaseException:
+        with _start(options, task_filter) as source:
+            yield Session(source, command)
+    finally:
         if command:
             command.close()
-        raise
-    with source, stop_on_signals(source.stop, command) as signals:
-        if command:
-            command.start(source.stop)
-        yield Session(source, command, signals)
 
 
 def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:

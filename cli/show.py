@@ -10,7 +10,7 @@ import click
 from schedtel.cli.choice import Choice
 from schedtel.cli.options import client_options, output_options, refuse_without_stream, view_options
 from schedtel.cli.output import format_for, opened, write_windows
-from schedtel.cli.sources import complain_of_missed, describe, open_source, stopped_by_signals
+from schedtel.cli.sources import complain_of_missed, complain_of_no_pairs, describe, open_source, stopped_by_signals
 from schedtel.errors import UsageError
 from schedtel.flight.address import is_uri
 from schedtel.window import Window
@@ -37,6 +37,8 @@ def command(
     choice = Choice.of(options)
     with open_source(directory, options) as source, stopped_by_signals(source):
         choice.subtitle = describe(source)
+        if chosen == "table" and choice.of_pairs:
+            complain_of_no_pairs(source)
         wanted = _from(first, source)
         # Found before the output is opened: what is not there leaves no file behind, and replaces none.
         beginning = list(itertools.islice(wanted, 1))

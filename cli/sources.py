@@ -65,3 +65,19 @@ def complain_of_missed(source: Source) -> None:
         click.echo(
             f"schedtel: {missed} windows missed: too slow for the server (read faster, or ask for less)", err=True
         )
+
+
+def complain_of_no_pairs(source: Source) -> None:
+    """One line on stderr where a table of who preempted whom will be empty, and why."""
+    traced = source.metadata.get("preemptions")
+    some = source.has_rows("preemptions") if isinstance(source, Recording) else traced != "off"
+    if not some:
+        why = _WHY_NO_PAIRS.get(traced, "there were none")
+        click.echo(f"schedtel: no preemptions to show: {why}", err=True)
+
+
+#: By what ``--preemptions`` was; None where nobody has noted it: in an import, or by the library.
+_WHY_NO_PAIRS = {
+    "off": "traced with --preemptions off (trace with cgroup or comm)",
+    None: "there were none, or they were not traced",
+}

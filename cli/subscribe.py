@@ -10,7 +10,7 @@ from schedtel.cli.choice import Choice
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import stop_on_signals
-from schedtel.cli.sources import complain_of_missed, describe, open_stream
+from schedtel.cli.sources import complain_of_missed, complain_of_no_pairs, describe, open_stream
 from schedtel.flight import Subscription
 from schedtel.flight.wire import STOP
 
@@ -35,6 +35,8 @@ def command(
     choice = Choice.of(options)
     with open_stream(uri, options, history=history) as source, stop_on_signals(source.stop):
         choice.subtitle = describe(source)
+        if chosen == "table" and choice.of_pairs:
+            complain_of_no_pairs(source)
         windows = itertools.islice(source, count)
         if chosen == "table" and output is None and sys.stdout.isatty():
             from schedtel.cli.terminal import watch  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)

@@ -63,7 +63,7 @@ class TracedCommand:
             os.kill(self.pid, number)
 
     def close(self) -> None:
-        """Where tracing could not begin: end the child without running the command."""
+        """End a child that was not let run: where tracing could not begin, or its output could not be opened."""
         if self._gate >= 0:
             os.close(self._gate)
             self._gate = -1

@@ -27,6 +27,9 @@ from schedtel.window import Window
 
 _GAPS = pa.schema([c.field() for c in GAPS], metadata={"schedtel.definitions_version": str(DEFINITIONS_VERSION)})
 
+#: What the source of a run is asked for, in its metadata.
+_OF_A_RUN = ("window", "filter", "preemptions")
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -77,7 +80,7 @@ class Dataset(Recorder):
             for part in (part for other, part in self._open.items() if other[0] == host):
                 part.close()
             self._open[key] = OpenPart(self._place, *self._rotation, f"part-{self._session}-")
-            self._told[key] = {name: facts[name] for name in ("window", "filter") if name in facts}
+            self._told[key] = {name: facts[name] for name in _OF_A_RUN if name in facts}
         part = self._open[key]
         part.facts = self._facts(key)
         part.move(f"{partition(host, window, run)}/")

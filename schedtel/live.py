@@ -67,6 +67,7 @@ class LiveSource(Source):
             "kernel": self._host.kernel,
             "window": window,
             "filter": self.filter.describe(),
+            "preemptions": preemptions,
         }
 
     def __iter__(self) -> Iterator[Window]:

@@ -217,6 +217,10 @@ class Recording(Source):
         """
         return {tuple(order_of(part)[:-1]) for part in self._parts}
 
+    def has_rows(self, table: str) -> bool:
+        """Whether there is any row of ``preemptions`` or ``throttled``, which have no files without."""
+        return bool(self._sparse[table])
+
     def need_identity(self, purpose: str) -> None:
         """Raise :class:`UsageError` where windows are no good for what tells them apart by host and wall clock.
 

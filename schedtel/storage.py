@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _COMPRESSION = "zstd"
 #: Stores of objects have no directories to make.
 _WITHOUT_DIRECTORIES = ("s3", "gcs", "abfs")
+_PROBE = ".schedtel-probe"
 
 
 class Directory:
@@ -113,10 +114,16 @@ class Store:
         return hide_secrets(self._uri)
 
     def prepare(self) -> None:
-        """Nothing: the first file shows whether it can be written."""
+        """Put a file and take it away: a store says in no other way whether it can be written.
+
+        Raises :class:`RecordingError` where it cannot.
+        """
+        self._put(_PROBE, b"")
+        with contextlib.suppress(OSError):  # who may put but not remove leaves it, empty and beside the tables
+            self._files.delete_file(f"{self._root}/{_PROBE}")
 
     def withdraw(self) -> None:
-        """Nothing, as there was nothing to prepare."""
+        """Nothing: a store removes a folder with all that others may have put there meanwhile."""
 
     def is_empty(self) -> bool:
         return not any(self._below(""))
@@ -126,6 +133,10 @@ class Store:
         sink = pa.BufferOutputStream()
         _write_parquet(sink, batch)
         whole = sink.getvalue()
+        self._put(name, whole)
+        return whole.size
+
+    def _put(self, name: str, whole: bytes | pa.Buffer) -> None:
         path = f"{self._root}/{name}"
         try:
             if self._files.type_name not in _WITHOUT_DIRECTORIES:
@@ -136,7 +147,6 @@ class Store:
             raise RecordingError(
                 f"cannot write {self.path(name)}: {_line(error)} (check bucket, credentials and network)"
             ) from error
-        return whole.size
 
     def exists(self) -> bool:
         return any(self._below(""))
@@ -179,7 +189,10 @@ def place_of(where: str | os.PathLike[str]) -> Place:
     """A directory, or what a URI names. Raises :class:`UsageError` for a URI that pyarrow.fs does not know."""
     text = str(where)
     if text.startswith("file://"):
-        return Directory(Path(text.removeprefix("file://")))
+        path = Path(text.removeprefix("file://"))
+        if not path.is_absolute():
+            raise UsageError(f"cannot use {text}: its path is relative (write file:///path)")
+        return Directory(path)
     return Store(text) if "://" in text else Directory(Path(where))
 
 

@@ -66,7 +66,8 @@ def write_page(text: str, path: str | os.PathLike[str]) -> None:
 
     What is no file, a pipe or a device, is written to and stays what it is.
 
-    Raises :class:`UsageError` when it cannot be written; what was there stays.
+    Raises :class:`UsageError` when it cannot be written; what was there stays. A pipe without a reader is no mistake of
+    the user's: :class:`BrokenPipeError`.
     """
     target = os.path.realpath(path)
     unfinished = f"{target}.unfinished-{os.getpid()}"
@@ -83,5 +84,7 @@ def write_page(text: str, path: str | os.PathLike[str]) -> None:
         except BaseException:
             os.unlink(unfinished)
             raise
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UsageError(f"cannot write {os.fspath(path)}: {error.strerror} (choose another file)") from error

@@ -142,6 +142,24 @@ def test_record_passes_the_exit_status_of_its_command_on(tmp_path):
     assert killed.returncode == 128 + 9
 
 
+def test_a_command_does_not_run_where_its_output_cannot_be_opened(tmp_path):
+    ran = tmp_path / "ran"
+    result = schedtel_command("live", "-o", tmp_path / "no" / "out.ndjson", "--", "touch", ran)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"schedtel: cannot write {tmp_path}")
+    assert not ran.exists()
+
+
+def test_a_reader_that_goes_away_ends_it_in_silence():
+    live = [*COMMAND, "live", "-w", "100ms", "--format", "ndjson"]
+    with subprocess.Popen(live, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(PATIENCE_S) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == b""
+
+
 def end_ns(summary):
     return summary["window_start_ns"] + summary["window_ns"]
 

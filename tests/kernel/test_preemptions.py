@@ -1,6 +1,8 @@
 """Who preempted whom and who was throttled: real cgroups on one CPU, against samples and the kernel's own books."""
 
 import os
+import subprocess
+import sys
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -10,6 +12,7 @@ from bcc_here import mounted_tracefs
 from observe import PATIENCE_S, await_edges, collecting, common_span, eventually, judge
 from surroundings import made_cgroup
 
+import schedtel
 from schedtel import layout, tables
 from schedtel.errors import CapabilityError
 from schedtel.filters import cgroup_root
@@ -156,6 +159,15 @@ def test_off_tells_nothing(start, last_cpu):
             hog.wait(timeout=PATIENCE_S)
     assert collected.total("involuntary_switches") > 0
     assert pairs_of(collected.windows) == {}
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_recording_says_what_preemptions_were_told_by(tmp_path, scheme):
+    record = [sys.executable, "-m", "schedtel.cli", "record", "-q", "-w", "100ms", "-n", "1", "--preemptions", "off"]
+    subprocess.run([*record, "-o", f"{scheme}{tmp_path}/off"], check=True)
+    recording = schedtel.read(tmp_path / "off")
+    assert recording.metadata["preemptions"] == "off"
+    assert not recording.has_rows("preemptions")
 
 
 def limit(cgroup: Path, share: float) -> None:

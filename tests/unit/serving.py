@@ -21,7 +21,7 @@ TABLES = tuple(ARROW)
 class Fed(schedtel.Source):
     """A live source without a kernel: windows come when the test says so, and never end before it does."""
 
-    metadata = {"host": "testhost", "window": "100ms", "filter": "uid=0"}  # noqa: RUF012
+    metadata = {"host": "testhost", "window": "100ms", "filter": "uid=0", "preemptions": "comm"}  # noqa: RUF012
 
     def __init__(self):
         self._windows = queue.Queue()

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import jsonschema
 import pyarrow as pa
@@ -13,7 +15,9 @@ from exporting import on_host, preempted
 from samples import MS
 
 import schedtel
+from schedtel import tables
 from schedtel.cli import main
+from schedtel.cli.output import FORMATS
 from schedtel.dataset import Dataset
 from schedtel.schema import ARROW
 
@@ -95,6 +99,8 @@ WRONG = [
     ["show", "grpc://127.0.0.1:1"],
     ["show", "moon://bucket/path"],
     ["record", "-o", "moon://bucket/path"],
+    ["record", "-o", "file://relative/path", "--", "true"],
+    ["record", "-o", "file://", "--", "true"],
     ["serve", "--listen", "nowhere"],
     ["serve", "--listen", "grpc://0.0.0.0:0"],
     ["serve", "--listen", "grpc+tls://127.0.0.1:0"],
@@ -144,6 +150,7 @@ WRONG = [
     ["report", "grpc://127.0.0.1:1", "-o", "page.html"],
     ["compare", "/", "grpc://127.0.0.1:1"],
     ["compare", "/", "/", "--count", "0"],
+    ["compare", "/", "/", "-o", "-"],
     ["compare"],
     ["compare", "/no/such/recording"],
     ["compare", "/no/such/recording", "/"],
@@ -167,6 +174,13 @@ def test_bad_input_is_one_line_and_status_2(run, arguments, tmp_path, monkeypatc
     assert line.startswith("schedtel: ")
     assert len(line) > 30
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("option", ["--max-hosts", "--max-cgroups"])
+def test_what_export_tells_apart_is_not_none(run, option):
+    status, _, err = run("export", "prometheus", "/no/such/recording", option, 0)
+    assert status == 2
+    assert err.startswith(f"schedtel: Invalid value for '{option}': 0 is not in the range 1<=x")
 
 
 OF_STREAMS = [
@@ -229,7 +243,7 @@ def test_a_truncated_recording_is_named(run, recording):
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", ["table", "ndjson", "arrow"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_windows_that_a_recording_does_not_have_are_not_shown_in_silence(run, recording, kind):
     assert len(run("show", recording, "--from", 3, "--format", "ndjson")[1].splitlines()) == 1
     status, _, err = run("show", recording, "--from", 4, "--format", kind)
@@ -247,14 +261,52 @@ def test_windows_that_a_recording_does_not_have_replace_no_file(run, recording, 
     assert output.read_text() == "kept"
 
 
-@pytest.mark.parametrize("kind", ["table", "ndjson", "arrow"])
-def test_a_full_disk_is_one_line(recording, kind):
-    command = [sys.executable, "-m", "schedtel.cli", "show", recording, "--format", kind]
+@pytest.mark.parametrize("wrong", ["--cgroup=/no/such/cgroup", "--window=1ns", "--pid=4999999", "--ring-size=3"])
+def test_what_cannot_be_watched_empties_no_file(run, tmp_path, wrong):
+    output = tmp_path / "out.ndjson"
+    assert run("live", wrong, "-o", output)[0] == 2
+    assert not output.exists()
+    output.write_text("kept")
+    assert run("live", wrong, "-o", output)[0] == 2
+    assert output.read_text() == "kept"
+
+
+def run_buffered(*arguments, stdout):
+    """Run the command in a process of its own, whose output is no terminal's and so kept back by Python."""
+    command = [sys.executable, "-m", "schedtel.cli", *arguments]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True, env=buffered)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_is_one_line(recording, kind):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
+        done = run_buffered("show", recording, "--format", kind, stdout=full)
     said = "schedtel: cannot write the output: No space left on device (check the disk and the path)\n"
     assert (done.returncode, done.stderr) == (2, said)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [],
+        ["--help"],
+        ["schema"],
+        *(["report", "RECORDING", "-o", place] for place in ("-", "/dev/stdout")),
+        *(["show", "RECORDING", "--format", kind] for kind in FORMATS),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_has_gone_ends_it_as_sigpipe_does(recording, written):
+    """In silence, and whatever Python holds back until its end."""
+    arguments = [recording if argument == "RECORDING" else argument for argument in written]
+    reader, output = os.pipe()
+    os.close(reader)
+    try:
+        done = run_buffered(*arguments, stdout=output)
+    finally:
+        os.close(output)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_show_prints_every_window_without_escape_codes(run, recording):
@@ -280,6 +332,36 @@ def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
     assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
     [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
     assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"preemptions": "off"}, "traced with --preemptions off (trace with cgroup or comm)"),
+        ({"preemptions": "cgroup"}, "there were none"),
+        ({}, "there were none, or they were not traced"),
+    ],
+)
+def test_why_there_are_no_preemptions_to_show_is_said(run, windows, tmp_path, facts, why):
+    recorder = schedtel.Recorder(tmp_path / "none")
+    recorder.facts = facts
+    recorder.write(replace(windows[0], preemptions=tables.empty("preemptions")))
+    status, out, err = run("show", tmp_path / "none", "--by", "preemption")
+    assert (status, err) == (0, f"schedtel: no preemptions to show: {why}\n")
+    assert "throttled in 1 of 2 periods" in out
+    for other in (["--by", "cgroup"], ["--by", "preemption", "--format", "ndjson"]):
+        assert run("show", tmp_path / "none", *other)[2] == ""
+
+
+@pytest.mark.parametrize("command", ["show", "subscribe"])
+def test_a_stream_says_that_preemptions_were_not_traced(run, windows, tmp_path, command):
+    recorder = schedtel.Recorder(tmp_path / "off")
+    recorder.facts = {"preemptions": "off"}
+    recorder.write(replace(windows[0], preemptions=tables.empty("preemptions")))
+    with schedtel.serve(schedtel.read(tmp_path / "off"), "grpc://127.0.0.1:0") as server:
+        status, _, err = run(command, server.uri, "--by", "preemption")
+    assert status == 0
+    assert err.startswith("schedtel: no preemptions to show: traced with --preemptions off (")
 
 
 @pytest.mark.parametrize(
@@ -415,6 +497,15 @@ def test_report_writes_a_page_and_says_so(run, recording, tmp_path):
     assert (status, out) == (0, "")
     assert "3 windows" in err
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_report_writes_a_page_to_stdout(run, recording, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("report", recording, "-o", "-")
+    assert status == 0
+    assert out.startswith("<!doctype html>")
+    assert err.startswith("wrote stdout: 3 windows, ")
+    assert list(tmp_path.iterdir()) == [recording]
 
 
 def test_a_stream_is_drawn_and_compared_like_the_recording_it_is_of(run, recording, long_recording, tmp_path):

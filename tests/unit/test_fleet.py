@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from serving import PATIENCE_S, TABLES, TOKEN, assert_bit_identical, eventually, served, unused_port
+from serving import PATIENCE_S, TABLES, TOKEN, Fed, assert_bit_identical, eventually, served, unused_port
 
 import schedtel
 from schedtel.arrow import from_list
@@ -26,6 +26,7 @@ from schedtel.dataset import Dataset, host_of, wall_start
 from schedtel.flight import address, collect, feeds
 from schedtel.flight.client import Subscription
 from schedtel.flight.collect import Arrival, Collection, Trouble
+from schedtel.storage import place_of
 
 DAY_US = 86_400_000_000
 
@@ -216,8 +217,9 @@ def test_a_store_that_does_not_exist_is_one_line(uri):
 
 
 def test_keys_in_a_uri_are_not_shown():
-    dataset = Dataset("s3://AKIAKEY:secret@bucket/path?region=eu-west-1")
-    assert dataset.where == "s3://bucket/path?region=eu-west-1"
+    place = place_of("s3://AKIAKEY:secret@bucket/path?region=eu-west-1")
+    assert str(place) == "s3://bucket/path?region=eu-west-1"
+    assert place.path("file") == "s3://bucket/path/file"
 
 
 # ---- an object store ----
@@ -279,13 +281,32 @@ def test_other_readers_read_the_object_store_as_one_table(bucket, windows):
     assert sum(read["cpu_ns"].to_pylist()) == 2 * sum(sum(w.tasks["cpu_ns"].to_pylist()) for w in windows)
 
 
-def test_a_bucket_that_is_not_there_is_one_line(bucket, windows):
+def test_a_bucket_that_is_not_there_is_one_line_before_there_is_a_window(bucket):
     uri = "s3://nowhere/path" + bucket[1]
     with pytest.raises(schedtel.RecordingError, match="check bucket, credentials and network") as caught:
-        Dataset(uri).write(windows[0])
+        Dataset(uri)
     assert "\n" not in str(caught.value)
     with pytest.raises(schedtel.RecordingError):
         schedtel.read(uri)
+
+
+def test_finding_out_whether_a_store_can_be_written_leaves_no_file(bucket, windows):
+    uri = "probed".join(bucket)
+    recorder = schedtel.Recorder(uri)
+    with pytest.raises(schedtel.RecordingError, match="no such directory"):
+        schedtel.read(uri)
+    recorder.write(windows[0])
+    assert_same_numbers(schedtel.read(uri), windows[:1])
+
+
+def test_a_command_is_not_run_where_it_cannot_be_recorded(bucket, tmp_path):
+    touch = ["touch", str(tmp_path / "ran")]
+    record = [sys.executable, "-m", "schedtel.cli", "record", "-o", "s3://nowhere/path" + bucket[1], "--", *touch]
+    done = subprocess.run(record, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("schedtel: cannot write s3://nowhere/path/")
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- collecting ----
@@ -332,7 +353,8 @@ def test_many_servers_are_one_dataset_and_the_end_of_all_is_the_end(windows, tmp
             dataset.write(arrival.window, arrival.run, arrival.facts)
     found = list(schedtel.read(tmp_path))
     assert [(host_of(w), w.window_id) for w in found] == [(h, n) for h in ("web1", "web2") for n in (1, 2, 3)]
-    assert schedtel.read(tmp_path).metadata.items() >= {"window": "100ms", "filter": "uid=0"}.items()
+    known = schedtel.read(tmp_path).metadata
+    assert all(known[name] == Fed.metadata[name] for name in ("window", "filter", "preemptions"))
 
 
 def test_a_lost_connection_takes_up_where_it_was_and_nothing_is_missing(windows):
