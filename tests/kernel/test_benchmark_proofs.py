@@ -1,10 +1,14 @@
-"""Peers of the benchmarks in the running kernel: one that watches, one that cannot."""
+"""Peers of the benchmarks in the running kernel: one that watches, one that cannot, one that sees something else."""
+
+import os
 
 import pytest
 from bcc_here import mounted_tracefs
 
-from benchmarks import kernel, peers
-from schedtel import tracepoints
+from benchmarks import builds, kernel, peers, rungs
+from benchmarks.failures import BenchmarkError, PeerError
+from schedtel import layout, tracepoints
+from schedtel.libbpf import BpfObject
 
 
 @pytest.fixture
@@ -24,3 +28,20 @@ def test_a_backend_that_cannot_run_says_why_in_its_own_words(by_bcc, monkeypatch
     monkeypatch.setenv("BCC_KERNEL_SOURCE", str(tmp_path))
     reason = peers._tried(by_bcc).missing
     assert reason.startswith("cannot run here: schedtel live ended with 2: schedtel: cannot use the kernel headers in ")
+
+
+def test_a_program_that_runs_at_something_else_is_no_proof():
+    try:
+        sizes = {"RECORD_BYTES": layout.TASK_RECORD.itemsize, "STATE_BYTES": rungs.STATE_BYTES}
+        ladder = BpfObject(builds.bpf_object("ladder", RUNG=1, **sizes))
+    except BenchmarkError as error:
+        pytest.skip(str(error))
+    try:
+        ladder.load()
+        ladder.attach("rung_exit")
+        with pytest.raises(PeerError, match="does not watch"):
+            peers.prove(os.getpid())
+        ladder.attach("rung_switch")
+        peers.prove(os.getpid())
+    finally:
+        ladder.close()
