@@ -15,6 +15,9 @@ PART = "collector"
 ROUNDS = 2
 #: schedtel's windows, and how many of them one sample takes; peers print every second.
 _WINDOW_S, _WINDOWS, _PEER_S = 5.0, 2, 4.0
+#: The subject has windows of its own here; its other backend, whose windows last a second, is not to be compared with
+#: them. ftrace has no collector: nobody reads its buffers.
+_NOT_HERE = ("schedtel", "schedtel, bcc", "ftrace")
 _RSS_TARGET = Target(75)
 _CPU_TARGETS = {300: Target(0.3), 10_000: Target(2.0)}
 
@@ -22,10 +25,7 @@ _CPU_TARGETS = {300: Target(0.3), 10_000: Target(2.0)}
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
     subject = replace(peers.schedtel(), watching=lambda: peers.running(peers.schedtel_command("5s")))
-    # ftrace has no collector: nobody reads its buffers here.
-    takers = {"schedtel": subject} | {
-        peer.name: peer for peer in peers.measured() if peer.name not in ("schedtel", "ftrace")
-    }
+    takers = {"schedtel": subject} | {peer.name: peer for peer in peers.measured() if peer.name not in _NOT_HERE}
     rows, notes = _rows(takers, 300, plan.rounds(ROUNDS))
     more, said = _rows({"schedtel": subject}, 10_000, plan.rounds(ROUNDS))
     return rows + more, notes + said

@@ -1,4 +1,7 @@
-"""Size of things: programs, kernel memory for each task (measured and calculated), maps, Parquet bytes a window."""
+"""Size of things: programs, kernel memory for each task (measured and calculated), maps, Parquet bytes a window.
+
+Maps of schedtel are without its tasks, whose state is in task storage. Those of its backend bcc and of peers hold them.
+"""
 
 import subprocess
 import tempfile

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from benchmarks import headers, kernel, recorders
 from benchmarks.failures import BenchmarkError, PeerError
+from schedtel import slots
 
 #: Debian keeps administrators' tools where a user's PATH does not look.
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
@@ -28,11 +29,12 @@ _NAPS = 30
 #: Where so many samples of a part were disturbed all the same, others trace here all the time: waiting is no use.
 _DISTURBED_ENOUGH = 5
 Sample = TypeVar("Sample")
-#: bpftrace looks for tracepoints in a mounted tracefs. It gets its own, in a mount namespace that ends with it.
+#: Some look for tracepoints in a mounted tracefs. Each gets its own, in a mount namespace that ends with it.
 _OWN_MOUNTS = (
     "mount -t tracefs none /sys/kernel/tracing 2>&-; mount -t debugfs none /sys/kernel/debug 2>&-; "
     'mount --bind /sys/kernel/tracing /sys/kernel/debug/tracing 2>&-; exec "$@"'
 )
+_IN_OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _OWN_MOUNTS, "sh")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Peer:
     """One who watches the scheduler. ``watching`` yields the pid of the process to measure, while it does.
 
     ``programs``: event → names of the BPF programs that run at it. ``settle_s``: until its start-up is over. ``note``:
-    what to know of it here. ``missing``: why it cannot be measured here; empty when it can.
+    what to know of it here. ``missing``: why it cannot be measured here; empty when it can. ``most_births``: how many
+    in a row it follows; more would only be counted as lost.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Peer:
     settle_s: float = 0.5
     note: str = ""
     missing: str = ""
+    most_births: int = sys.maxsize
 
     @property
     def state(self) -> str:
@@ -105,14 +109,14 @@ def running(command: tuple[str, ...], environment: dict[str, str] | None = None)
 
 
 def prove(pid: int) -> None:
-    """Raise :class:`PeerError` unless BPF programs of that process run when something is switched."""
+    """Raise :class:`PeerError` unless a BPF program of that process runs each time that something is switched."""
     with kernel.counting():
         before = kernel.program_runs(pid)
         for _ in range(_NAPS):
             time.sleep(0.0001)
         after = kernel.program_runs(pid)
-    if not any(runs.runs > before[name].runs for name, runs in after.items() if name in before):
-        raise PeerError(f"process {pid} does not watch: none of its BPF programs {sorted(after)} ran at a switch")
+    if not any(runs.since(before[name]).runs >= _NAPS for name, runs in after.items() if name in before):
+        raise PeerError(f"process {pid} does not watch: none of its BPF programs {sorted(after)} ran at every switch")
 
 
 def _wait_until_attached(process: subprocess.Popen) -> None:
@@ -126,7 +130,9 @@ def _wait_until_attached(process: subprocess.Popen) -> None:
 
 
 def _name(process: subprocess.Popen) -> str:
-    return " ".join(Path(word).name for word in process.args[:2])
+    own_mounts = process.args[: len(_IN_OWN_MOUNTS)] == _IN_OWN_MOUNTS
+    words = process.args[len(_IN_OWN_MOUNTS) :] if own_mounts else process.args
+    return " ".join(Path(word).name for word in words[:2])
 
 
 def _last_words(process: subprocess.Popen) -> str:
@@ -184,6 +190,17 @@ def schedtel_without_preemptions() -> Peer:
     return Peer("schedtel, preemptions off", partial(running, command), _OURS, settle_s=2.2)
 
 
+def _schedtel_by_bcc() -> Peer:
+    """The subject's other backend. Its compiler runs in a process that has ended when all is attached.
+
+    What it may lack here, it says itself when it is tried.
+    """
+    watching = partial(running, (*_IN_OWN_MOUNTS, *schedtel_command(), "--backend", "bcc"))
+    # All of them, and those of warming up, may meet one CPU before the collector gives it free slots again.
+    births = slots.FREE_SLOTS // 3
+    return Peer("schedtel, bcc", watching, _OURS, settle_s=2.2, note=headers.note(), most_births=births)
+
+
 def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:
     path = tool(name)
     peer = Peer(name, partial(running, (str(path), argument)), programs)
@@ -192,9 +209,8 @@ def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]])
 
 def _bpftrace() -> Peer:
     path = tool("runqlat.bt")
-    command = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _OWN_MOUNTS, "sh", str(path))
-    environment = headers.environment()
-    peer = Peer("runqlat.bt", partial(running, command, environment), _SWITCH_AND_WAKEUPS, note=headers.note())
+    watching = partial(running, (*_IN_OWN_MOUNTS, str(path)), headers.environment())
+    peer = Peer("runqlat.bt", watching, _SWITCH_AND_WAKEUPS, note=headers.note())
     if path is None:
         return replace(peer, missing="not installed (apt install bpftrace)")
     return peer if headers.are_there() else replace(peer, missing=headers.note())
@@ -216,6 +232,7 @@ def _recorder(name: str, watching: Callable[[], AbstractContextManager[int]], to
 
 def _catalogue() -> list[Peer]:
     return [
+        _schedtel_by_bcc(),
         _libbpf_tool("runqlat", "1", _SWITCH_AND_WAKEUPS),
         _libbpf_tool("cpudist", "1", {"switch": ("sched_switch_btf",)}),
         _libbpf_tool("runqslower", "10000", _SWITCH_AND_WAKEUPS),

@@ -73,7 +73,7 @@ def _bars(axis: Any, rows: Rows) -> None:
 
 
 def _color(subject: str) -> str:
-    if subject == "schedtel":
+    if subject.startswith("schedtel"):
         return _OURS
     return _STEP if subject == "empty" or subject.startswith("+") else _THEIRS
 

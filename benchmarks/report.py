@@ -66,7 +66,8 @@ def machine() -> dict[str, str]:
 
 def peer_facts(peers: Iterable[Peer]) -> dict[str, str]:
     """Version and state of every peer: measured, or why not."""
-    programs = {"runqlat.bt": "bpftrace", "bcc runqlat": "", "perf sched record": "perf", "ftrace": ""}
+    programs = {"runqlat.bt": "bpftrace", "perf sched record": "perf"}
+    programs |= dict.fromkeys(("schedtel, bcc", "bcc runqlat", "ftrace"), "")  # they have none to tell
     facts = {}
     for peer in peers:
         program = programs.get(peer.name, peer.name)

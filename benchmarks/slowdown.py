@@ -37,11 +37,13 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     if not workloads.has_perf():
         return [], ["slowdown: not measured, perf is missing (apt install linux-perf)"]
     notes = ["slowdown: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
-    alone = [Peer(name, lambda: nullcontext(0), settle_s=0) for name in _NOBODY]
-    takers = {peer.name: peer for peer in (*alone, *rungs.ladder(), *peers.measured())}
+    nobody, again = (Peer(name, lambda: nullcontext(0), settle_s=0) for name in _NOBODY)
+    # Not side by side: drift of the machine, which lies between all the others, must lie between these two as well.
+    takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), again, *peers.measured())}
     taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample)
     samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in _LOADS}
-    return [line for load in _LOADS for line in _rows(load, samples, list(taken)[2:])], notes + said
+    watchers = [name for name in taken if name not in _NOBODY]
+    return [line for load in _LOADS for line in _rows(load, samples, watchers)], notes + said
 
 
 def _sample(peer: Peer) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""From the start of a Python process to telemetry running: the first window is open. And of peers, until they watch."""
+"""From the start of a Python process to telemetry running: the first window is open. And of peers, until they watch.
+
+Peers are looked at from outside, and shown to watch: some 10 ms of their times are for that.
+"""
 
 import subprocess
 import sys

@@ -40,7 +40,7 @@ def _bench(*words: str, prefix: tuple[str, ...] = ()) -> float:
 
 
 def pipe_ns(loops: int) -> float:
-    """Nanoseconds a round trip of ``perf bench sched pipe`` with both tasks on one CPU: 2 switches, 2 wakeups."""
+    """Nanoseconds a round trip of ``perf bench sched pipe`` with both tasks on one CPU: 2 switches, 1 to 2 wakeups."""
     pinned = ("taskset", "-c", str(pinned_cpu()))
     return _bench("pipe", "-l", str(loops), prefix=pinned) * 1e9 / loops
 

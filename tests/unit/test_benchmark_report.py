@@ -53,6 +53,12 @@ def test_a_peer_says_whether_it_is_measured_and_why_not():
     assert replace(peer, missing="not installed").state == "not measured: not installed"
 
 
+def test_a_peer_has_a_version_only_where_it_tells_one():
+    ours = Peer("schedtel, bcc", watching=None, missing="no bcc")
+    facts = report.peer_facts([ours, Peer("no-such-tool", watching=None)])
+    assert facts == {"peer schedtel, bcc": "not measured: no bcc", "peer no-such-tool": "missing, measured"}
+
+
 def test_entries_of_ftrace_count_the_overwritten_ones():
     stats = "entries: 120\noverrun: 30\ncommit overrun: 0\nbytes: 5000\noldest event ts:  12.3\nread events: 4\n"
     assert count_entries(stats) == 150

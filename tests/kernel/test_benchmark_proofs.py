@@ -1,0 +1,47 @@
+"""Peers of the benchmarks in the running kernel: one that watches, one that cannot, one that sees something else."""
+
+import os
+
+import pytest
+from bcc_here import mounted_tracefs
+
+from benchmarks import builds, kernel, peers, rungs
+from benchmarks.failures import BenchmarkError, PeerError
+from schedtel import layout, tracepoints
+from schedtel.libbpf import BpfObject
+
+
+@pytest.fixture
+def by_bcc():
+    with mounted_tracefs():
+        yield next(peer for peer in peers._catalogue() if peer.name == "schedtel, bcc")
+
+
+def test_the_process_that_is_measured_holds_the_programs_of_bcc(by_bcc):
+    with by_bcc.watching() as pid:
+        assert kernel.program_runs(pid).keys() == tracepoints.TRACEPOINTS.keys()
+        identities = kernel.program_ids(pid)
+    assert not identities & kernel.observer_ids(), "none is left behind"
+
+
+def test_a_backend_that_cannot_run_says_why_in_its_own_words(by_bcc, monkeypatch, tmp_path):
+    monkeypatch.setenv("BCC_KERNEL_SOURCE", str(tmp_path))
+    reason = peers._tried(by_bcc).missing
+    assert reason.startswith("cannot run here: schedtel live ended with 2: schedtel: cannot use the kernel headers in ")
+
+
+def test_a_program_that_runs_at_something_else_is_no_proof():
+    try:
+        sizes = {"RECORD_BYTES": layout.TASK_RECORD.itemsize, "STATE_BYTES": rungs.STATE_BYTES}
+        ladder = BpfObject(builds.bpf_object("ladder", RUNG=1, **sizes))
+    except BenchmarkError as error:
+        pytest.skip(str(error))
+    try:
+        ladder.load()
+        ladder.attach("rung_exit")
+        with pytest.raises(PeerError, match="does not watch"):
+            peers.prove(os.getpid())
+        ladder.attach("rung_switch")
+        peers.prove(os.getpid())
+    finally:
+        ladder.close()

@@ -1,0 +1,64 @@
+"""Who is measured, and what is taken for a proof that they watched."""
+
+from contextlib import nullcontext
+
+import pytest
+
+from benchmarks import kernel, peers, programs, slowdown
+from benchmarks.failures import PeerError
+from benchmarks.kernel import Runs
+from benchmarks.measures import Plan
+from benchmarks.peers import Peer
+from schedtel import slots, tracepoints
+
+
+def by_bcc():
+    return next(peer for peer in peers._catalogue() if peer.name == "schedtel, bcc")
+
+
+def test_the_bcc_backend_is_measured_by_its_own_programs():
+    named = {program for names in by_bcc().programs.values() for program in names}
+    assert named == set(tracepoints.TRACEPOINTS) - {"on_exec"}, "the threads of this load exec nothing"
+
+
+def test_the_bcc_backend_has_room_for_every_birth_it_is_measured_by_on_any_cpu():
+    assert programs._lives(by_bcc()) + programs.WARM_UP_LIVES <= slots.FREE_SLOTS
+    assert programs._lives(peers.schedtel()) == programs.LIVES
+
+
+def test_a_peer_whose_programs_did_not_run_at_every_life_did_not_watch():
+    peer = Peer("p", watching=None, programs={"fork": ("first", "second")}, most_births=10)
+    grown = {"first": Runs(10, 1000), "second": Runs(12, 600)}
+    assert programs._mean_ns(peer, "fork", grown) == 150
+    for bad in ({**grown, "second": Runs(9, 600)}, {}):
+        with pytest.raises(PeerError, match=r"p did not watch: at each fork.* expected 10 runs"):
+            programs._mean_ns(peer, "fork", bad)
+
+
+def test_a_run_or_two_by_chance_are_no_proof_that_every_switch_is_seen(monkeypatch):
+    seen = iter([{"flush": Runs(5, 0)}, {"flush": Runs(7, 0)}, {"on_switch": Runs(5, 0)}, {"on_switch": Runs(65, 0)}])
+    monkeypatch.setattr(kernel, "counting", nullcontext)
+    monkeypatch.setattr(kernel, "program_runs", lambda _: next(seen))
+    with pytest.raises(PeerError, match="process 1 does not watch"):
+        peers.prove(1)
+    peers.prove(1)
+
+
+def test_the_slowdown_is_measured_with_others_between_nobody_and_nobody_again(monkeypatch):
+    orders = []
+
+    def one_is_left_out(takers, rounds, sample):
+        orders.append(list(takers))
+        kept = [name for name in takers if name != "empty"]
+        return {name: [dict.fromkeys(slowdown._LOADS, 1.0)] * rounds for name in kept}, ["empty left out"]
+
+    monkeypatch.setattr(slowdown, "interleaved", one_is_left_out)
+    monkeypatch.setattr(slowdown.workloads, "has_perf", lambda: True)
+    monkeypatch.setattr(slowdown.kernel, "counts", lambda: False)
+    monkeypatch.setattr(peers, "everybody", lambda: (by_bcc(), Peer("absent", watching=None, missing="not installed")))
+    rows, notes = slowdown.measure(Plan(repeats=2))
+    [order] = orders
+    assert order.index("nobody again") - order.index("nobody") > 1
+    slowed = [row.subject for row in rows if row.measure == "pipe, slowdown"]
+    assert slowed == ["+ timestamp", "+ task storage", "+ books", "+ histograms", "schedtel", "schedtel, bcc"]
+    assert notes == ["empty left out"]
