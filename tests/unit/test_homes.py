@@ -88,7 +88,7 @@ def test_who_is_up_to_date_has_nothing_to_roll(loader):
 
 
 def test_a_task_that_was_hidden_begins_anew_when_it_is_found(loader, monkeypatch):
-    """The flush passes it over, and it sleeps through the edge and a whole window: what it did meanwhile is nobody's."""
+    """The flush passes it over, and it sleeps through an edge and a whole window: what it did then is nobody's."""
     play(loader, *born_and_running(), Fork(1_100, 1), Arrive(1_100, 1), Switch(1_200, 0, 0, 1))
     monkeypatch.setattr(type(loader), "_run_iterator", lambda *_: None)
     collect(loader)
