@@ -448,12 +448,13 @@ static outlined int enter_unseen(struct task_struct *task, struct task_state *st
 	return 0;
 }
 
-/* What a CPU does with a task that is not followed. */
+/* What a CPU does with a task that is not followed: tear it down where it has completed, and maybe left its home to others. */
 static outlined int unfollowed_phase(struct task_struct *task)
 {
 	struct task_state *state = any_state_of(task);
+	bool over = state ? state->word.flags & TASK_COMPLETED : task->flags & PF_EXITING;
 
-	return state && (state->word.flags & TASK_COMPLETED) ? CPU_TEARDOWN : CPU_UNTRACKED;
+	return over ? CPU_TEARDOWN : CPU_UNTRACKED;
 }
 
 /* How long the task has been on its CPU, by the kernel's own books; up to a tick old while it still runs. */
@@ -489,13 +490,16 @@ static outlined int end_unseen(struct task_struct *task, struct task_state *stat
 	return 0;
 }
 
-/* Of a task that is not followed: its last switch, most often. */
-static outlined int leaves_unfollowed(struct task_struct *task)
+/* Of a task that is not followed, since it has completed or is hidden: maybe its last switch. */
+static outlined int leaves_unfollowed(struct task_struct *task, __u64 now)
 {
-	struct task_state *state = any_state_of(task);
+	struct task_state *state = state_field(task) & TASK_DEAD ? any_state_of(task) : 0;
 
-	if (state && (state->word.flags & TASK_COMPLETED) && (state_field(task) & TASK_DEAD))
-		state->word.flags |= TASK_GONE;
+	if (!state)
+		return 0;
+	if (!state->completion_ns)
+		state->completion_ns = now;
+	state->word.flags |= TASK_COMPLETED | TASK_GONE;
 	return 0;
 }
 
@@ -540,7 +544,7 @@ int on_switch(__u64 *ctx)
 	if (likely(from))
 		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, bank);
 	else if (argument(ctx, 1)->pid)
-		leaves_unfollowed(argument(ctx, 1));
+		leaves_unfollowed(argument(ctx, 1), now);
 	to = argument(ctx, 2)->pid ? state_of(argument(ctx, 2)) : 0;
 	if (likely(to)) {
 		cpu->word.phase = CPU_BUSY;
@@ -702,28 +706,30 @@ int BPF_PROG(on_exit, struct task_struct *task)
 
 /* ---- one task, visited ---- */
 
-/*
- * State for a task older than tracing. What is known of its past is put down at once: its next event may establish its
- * phase before the iterator comes to do so.
- */
-static inlined struct task_state *create_late(struct task_struct *task)
+/* Being born, so that its own events create its state, or dying, so that none is needed any more. */
+static inlined bool comes_or_goes(struct task_struct *task)
 {
-	struct task_state *state = create_state(task, bpf_ktime_get_ns());
+	return (task->flags & PF_EXITING) || (state_field(task) & TASK_NEW);
+}
 
+/*
+ * New state is that of a task older than tracing. What is known of its past is put down at once: its next event may
+ * establish its phase before the iterator comes to do so.
+ */
+static inlined bool begin_late(struct task_struct *task, struct task_state *state)
+{
 	if (!state) {
 		machine_lost();
-		return 0;
+		return false;
 	}
 	if (settings.by_process)
 		state->in_process = descends(task);
 	state->selected = selects(task, state);
-	if (state_field(task) & TASK_NEW)	/* its arrival is still to come */
-		return state;
 	state->left_censored = 1;
 	state->first_cpu_ns = FIRST_CPU_BEFORE_TRACING;
 	state->arrival_ns = task->start_time;
 	state->total_cpu_ns = task->se.sum_exec_runtime;
-	return state;
+	return true;
 }
 
 /* What the task is doing, by the kernel's own fields. */
@@ -768,6 +774,8 @@ static inlined void adopt(struct task_struct *task, struct task_state *state, bo
 		return;
 	if (adopted.phase != PHASE_NOT_ALIVE)
 		state->since_ns = state->alive_since_ns = bpf_ktime_get_ns();
+	else if (task->flags & PF_EXITING)
+		state->completion_ns = bpf_ktime_get_ns();
 	if (__sync_val_compare_and_swap(&state->word.whole, seen.whole, adopted.whole) != seen.whole)
 		return;
 	/* The CPU has not switched since its word was read, so it still runs this task. */
@@ -783,8 +791,10 @@ static outlined int seed_task(struct task_struct *task)
 	struct task_state *state = any_state_of(task);
 
 	if (!state) {
-		control.tasks_unknown++;
-		create_late(task);
+		if (!comes_or_goes(task)) {
+			control.tasks_unknown++;
+			begin_late(task, create_state(task, bpf_ktime_get_ns()));
+		}
 		return 0;
 	}
 	adopt(task, state, true);
@@ -863,8 +873,13 @@ static outlined int flush_task(struct task_struct *task)
 	__u8 phase;
 
 	state = any_state_of(task);
-	if (unlikely(!state)) {	/* its allocation failed at fork: from now on it is followed as one that was always there */
-		control.tasks_busy += !!create_late(task);	/* in the next pass, or all that follows is verified for it too */
+	/*
+	 * Its allocation failed at fork: it is followed from the next pass on, as one that was always there. Not at home,
+	 * where at this moment an event of its own may have it move in: then that is what is found.
+	 */
+	if (unlikely(!state)) {
+		if (!comes_or_goes(task))
+			control.tasks_busy += begin_late(task, create_storage(task));
 		return 0;
 	}
 	if (unlikely(state->word.flags & TASK_HIDDEN)) {
@@ -876,7 +891,14 @@ static outlined int flush_task(struct task_struct *task)
 		adopt(task, state, false);
 		return 0;
 	}
-	if ((state->word.flags & TASK_COMPLETED) || state->flushed >= window)
+	if (state->word.flags & TASK_COMPLETED) {
+		if (unlikely(!comes_or_goes(task))) {	/* another task's, at the same address: the birth of this was withheld */
+			clear_state(state);
+			control.tasks_busy += begin_late(task, state);
+		}
+		return 0;
+	}
+	if (state->flushed >= window)
 		return 0;
 
 	glance = look(state, window, start, end);

@@ -7,7 +7,9 @@
  * where returns from calls are mispredicted (docs/performance.md). A task whose home is taken lives in task storage, for
  * which there is no limit.
  *
- * A dead task's home can be taken over once nobody can be looking at it any more: some time after its last switch.
+ * A home changes hands at once for a task at the same address: the kernel uses that memory again only when nobody can be
+ * looking at the dead one any more. For any other task it does so some time after its owner's end, and only while no flush
+ * is under way, since that may be looking.
  */
 #ifndef SCHEDTEL_HOMES_H
 #define SCHEDTEL_HOMES_H
@@ -16,9 +18,8 @@
 #define HOME_BITS 12
 #endif
 #define HOMES (1 << HOME_BITS)
-/* Far longer than a program that looks at a dead task's state can take, even when the host takes its CPU away. */
+/* After its completion, of a task whose last switch has been seen; and of one whose last switch has not. */
 #define GONE_FOR_NS 100000000ULL
-/* Where its last switch was not told of. */
 #define COMPLETED_FOR_NS 10000000000ULL
 /* An owner that nobody is: tasks are aligned. */
 #define NOBODY 1
@@ -74,19 +75,23 @@ static inlined struct task_state *any_state_of(struct task_struct *task)
 
 static inlined bool may_be_taken_over(struct home *home, __u64 now)
 {
+	__u64 end = home->state.completion_ns;
 	__u64 after = home->state.word.flags & TASK_GONE ? GONE_FOR_NS : COMPLETED_FOR_NS;
+	bool flushing = now >= window_end(&control.grid, open_window(&control.grid));
 
-	return (home->state.word.flags & TASK_COMPLETED) && home->state.completion_ns + after < now;
+	return (home->state.word.flags & TASK_COMPLETED) && end && end + after < now && !flushing;
 }
 
 /* All but the sequence number, so that whoever still looks notices, and the banks, which are cleared when opened. */
 static inlined void clear_state(struct task_state *state)
 {
-	write_begin(&state->word);
+	*(volatile __u32 *)&state->word.seq = (state->word.seq + 1) | 1;	/* odd, whatever its last writer left behind */
+	machine_order();
 	state->word.phase = PHASE_UNKNOWN;
 	state->word.flags = 0;
 	state->word.cpu = 0;
-	__builtin_memset(&state->window, 0, __builtin_offsetof(struct task_state, bank) - __builtin_offsetof(struct task_state, window));
+	__builtin_memset(&state->window, 0, __builtin_offsetof(struct task_state, bank) -
+						    __builtin_offsetof(struct task_state, window));
 	write_end(&state->word);
 }
 
@@ -95,15 +100,19 @@ static inlined struct task_state *move_in(struct task_struct *task, __u64 now)
 {
 	__u64 identity = identity_of(task), before;
 	struct home *home = home_of(identity);
+	bool others;
 
 	if (!home)
 		return 0;
 	before = home->owner;
-	if (before != identity) {
-		if (before && (before == NOBODY || !may_be_taken_over(home, now)))
-			return 0;
-		if (__sync_val_compare_and_swap(&home->owner, before, NOBODY) != before)
-			return 0;
+	others = before && before != identity;
+	if (before == NOBODY || (others && !may_be_taken_over(home, now)))
+		return 0;
+	if (__sync_val_compare_and_swap(&home->owner, before, NOBODY) != before)
+		return 0;
+	if (unlikely(others && !may_be_taken_over(home, now))) {	/* a task at its owner's address came first */
+		home->owner = before;
+		return 0;
 	}
 	clear_state(&home->state);
 	machine_order();
@@ -112,18 +121,22 @@ static inlined struct task_state *move_in(struct task_struct *task, __u64 now)
 }
 
 /*
- * For a task that begins, or that has no state. The allocator of task storage hands out what lies ready on this CPU and
- * refills it from an interrupt: a storm of forks can empty it, and the attempt that failed is what calls for the refill.
- * So the second attempt, right behind it, finds something.
+ * The allocator hands out what lies ready on this CPU and refills it from an interrupt: a storm of forks can empty it,
+ * and the attempt that failed is what calls for the refill. So the second attempt, right behind it, finds something.
  */
+static inlined struct task_state *create_storage(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+/* At home if it is free, or where there is always room. */
 static inlined struct task_state *create_state(struct task_struct *task, __u64 now)
 {
 	struct task_state *state = move_in(task, now);
 
-	if (likely(state))
-		return state;
-	state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	return likely(state) ? state : create_storage(task);
 }
 
 #endif

@@ -5,12 +5,12 @@ from itertools import combinations
 
 import pytest
 from model import TASK_DEAD, Arrive, Exit, Fork, Switch
-from test_edges import EDGE, NEXT_EDGE, born_and_running, collect, play, started
+from test_edges import EDGE, NEXT_EDGE, born_and_running, collect, cpu_times, play, started
 from test_machine import rows_of
 
 from schedtel.core import object_image
 
-GONE_FOR_NS = 100_000_000
+GONE_FOR_NS, COMPLETED_FOR_NS = 100_000_000, 10_000_000_000
 TASKS = 12
 
 
@@ -59,6 +59,42 @@ def test_a_home_is_kept_until_the_last_switch_was_some_time_ago(loader):
     collect(loader, NEXT_EDGE + 1, 2 * GONE_FOR_NS)
     play(loader, Fork(1_301 + GONE_FOR_NS, late))
     assert [loader.library.host_is_at_home(task) for task in (dead, late)] == [1, 0]
+
+
+def test_a_task_that_is_torn_down_for_long_has_one_row_though_its_home_is_anothers(loader):
+    """Its memory is large, say, and its last switch comes when its home has been taken over."""
+    dead, other = neighbours(loader, 2)
+    play(loader, *born_and_running(dead), Exit(1_300, dead, 0), Switch(1_310, 0, dead, None, preempt=True))
+    assert rows_of(collect(loader))[dead]["completion_ns"] == 1_300
+    late = 1_300 + COMPLETED_FOR_NS + 1
+    collect(loader, NEXT_EDGE + 1, late + 1_000)
+    play(loader, Fork(late, other), Arrive(late, other))
+    assert [loader.library.host_is_at_home(task) for task in (dead, other)] == [0, 1]
+    assert sorted(rows_of(collect(loader, late + 1_001, late + 2_000))) == [other]
+    play(loader, Switch(late + 1_100, 0, None, dead), Switch(late + 1_200, 0, dead, None, prev_state=TASK_DEAD))
+    window = collect(loader, late + 2_001, late + 3_000)
+    assert sorted(rows_of(window)) == [other]
+    assert (cpu_times(window)["teardown_ns"], window.losses["programs_skipped"]) == (100, 0)
+
+
+def test_no_home_changes_hands_while_a_flush_may_be_looking(loader):
+    """The edge has passed, and the next window is not open yet."""
+    dead, other = neighbours(loader, 2)
+    play(loader, *live_and_die(dead, 1_100, 1_300), Fork(1_301 + GONE_FOR_NS, other))
+    assert [loader.library.host_is_at_home(task) for task in (dead, other)] == [1, 0]
+
+
+def test_a_task_whose_birth_was_withheld_is_followed_though_a_dead_one_was_at_its_place(loader):
+    play(loader, *live_and_die(0, 1_100, 1_300))
+    collect(loader)
+    loader.task(0)
+    loader.standing(0, on_rq=1)
+    collect(loader, NEXT_EDGE + 1, 4_000)
+    play(loader, Switch(3_500, 0, None, 0))
+    window = collect(loader, 4_001, 5_000)
+    row = rows_of(window)[0]
+    assert (row["preempt_wait"], row["running"]) == (3_500 - (NEXT_EDGE + 1), 500)
+    assert window.tasks["left_censored"].tolist() == [1]
 
 
 def test_a_task_at_the_place_of_one_that_just_died_moves_in_at_once(loader):
