@@ -8,8 +8,8 @@
  * which there is no limit.
  *
  * A home changes hands at once for a task at the same address: the kernel uses that memory again only when nobody can be
- * looking at the dead one any more. For any other task it does so some time after its owner's end, and only while no flush
- * is under way, since that may be looking.
+ * looking at the dead one any more. For any other task it does so after its owner's last switch, but not while a flush may
+ * be under way: that may be looking still.
  */
 #ifndef SCHEDTEL_HOMES_H
 #define SCHEDTEL_HOMES_H
@@ -18,8 +18,7 @@
 #define HOME_BITS 12
 #endif
 #define HOMES (1 << HOME_BITS)
-/* After its completion, of a task whose last switch has been seen; and of one whose last switch has not. */
-#define GONE_FOR_NS 100000000ULL
+/* After its completion, of a task whose last switch has not been seen. */
 #define COMPLETED_FOR_NS 10000000000ULL
 /* An owner that nobody is: tasks are aligned. */
 #define NOBODY 1
@@ -73,10 +72,11 @@ static inlined struct task_state *any_state_of(struct task_struct *task)
 	return bpf_task_storage_get(&tasks, task, 0, 0);
 }
 
+/* Who completed before now, and now is before the edge, has completed to a flush that begins after the edge. */
 static inlined bool may_be_taken_over(struct home *home, __u64 now)
 {
 	__u64 end = home->state.completion_ns;
-	__u64 after = home->state.word.flags & TASK_GONE ? GONE_FOR_NS : COMPLETED_FOR_NS;
+	__u64 after = home->state.word.flags & TASK_GONE ? 0 : COMPLETED_FOR_NS;
 	bool flushing = now >= window_end(&control.grid, open_window(&control.grid));
 
 	return (home->state.word.flags & TASK_COMPLETED) && end && end + after < now && !flushing;

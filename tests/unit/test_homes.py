@@ -10,7 +10,7 @@ from test_machine import rows_of
 
 from schedtel.core import object_image
 
-GONE_FOR_NS, COMPLETED_FOR_NS = 100_000_000, 10_000_000_000
+COMPLETED_FOR_NS = 10_000_000_000
 TASKS = 12
 
 
@@ -38,26 +38,18 @@ def test_of_tasks_with_one_home_the_first_lives_there_and_all_are_followed(loade
     assert waits == {task: EDGE - 1_100 - task for task in tasks}
 
 
-def test_a_dead_tasks_home_can_be_taken_over_some_time_after_its_last_switch(library):
-    loader = started(library)
-    dead, soon, late = neighbours(loader, 3)
-    play(loader, *live_and_die(dead, 1_100, 1_300), Fork(1_400, soon), Arrive(1_400, soon))
-    assert rows_of(collect(loader))[dead]["running"] == 200
-    end = 1_300 + GONE_FOR_NS
-    collect(loader, NEXT_EDGE + 1, end + 1_000)
-    play(loader, *born_and_running(late, end + 1))
-    assert [loader.library.host_is_at_home(task) for task in (dead, soon, late)] == [0, 0, 1]
-    rows = rows_of(collect(loader, end + 1_001, end + 2_000))
-    assert sorted(rows) == [soon, late]
-    assert (rows[late]["running"], rows[late]["arrival_ns"], rows[late]["bursts"]) == (999, end + 1, 0)
-
-
-def test_a_home_is_kept_until_the_last_switch_was_some_time_ago(loader):
+def test_a_dead_tasks_home_is_free_after_its_last_switch(loader):
     dead, late = neighbours(loader, 2)
-    play(loader, *born_and_running(dead), Exit(1_300, dead, 0))
-    collect(loader)
-    collect(loader, NEXT_EDGE + 1, 2 * GONE_FOR_NS)
-    play(loader, Fork(1_301 + GONE_FOR_NS, late))
+    play(loader, *live_and_die(dead, 1_100, 1_300), *born_and_running(late, 1_400))
+    assert [loader.library.host_is_at_home(task) for task in (dead, late)] == [0, 1]
+    rows = rows_of(collect(loader))
+    assert (rows[dead]["running"], rows[dead]["completion_ns"], rows[dead]["alive_ns"]) == (200, 1_300, 200)
+    assert (rows[late]["running"], rows[late]["arrival_ns"], rows[late]["bursts"]) == (600, 1_400, 0)
+
+
+def test_a_home_is_kept_until_the_last_switch(loader):
+    dead, late = neighbours(loader, 2)
+    play(loader, *born_and_running(dead), Exit(1_300, dead, 0), Fork(1_400, late))
     assert [loader.library.host_is_at_home(task) for task in (dead, late)] == [1, 0]
 
 
@@ -80,7 +72,7 @@ def test_a_task_that_is_torn_down_for_long_has_one_row_though_its_home_is_anothe
 def test_no_home_changes_hands_while_a_flush_may_be_looking(loader):
     """The edge has passed, and the next window is not open yet."""
     dead, other = neighbours(loader, 2)
-    play(loader, *live_and_die(dead, 1_100, 1_300), Fork(1_301 + GONE_FOR_NS, other))
+    play(loader, *live_and_die(dead, 1_100, 1_300), Fork(EDGE + 1, other))
     assert [loader.library.host_is_at_home(task) for task in (dead, other)] == [1, 0]
 
 
