@@ -1,7 +1,7 @@
 """Size of things: programs, kernel memory for each task (measured and calculated), maps, Parquet bytes a window.
 
-A task's kernel memory is that in task storage; of the 8,000 that are measured, some 3,500 are at home and take none. Maps
-of schedtel hold the homes and not task storage. Those of its backend bcc and of peers hold their tasks.
+A task's kernel memory is that in task storage; of the 8,000 that are measured, some 3,500 are at home and take none.
+Maps of schedtel hold the homes and not task storage. Those of its backend bcc and of peers hold their tasks.
 """
 
 import subprocess
