@@ -3,11 +3,10 @@
  * The core loader's programs: CO-RE, tp_btf, task storage, a task iterator.
  *
  * What they do: the hot programs (switch, wakeup) look a task's state up and pass the event to the state machine in
- * machine.h. State is created at fork, and by the iterator for tasks older than tracing: in a home (homes.h), or in task
- * storage where that is taken. At a window's end the
- * collector reads the iterator, which writes a row of every task that was active into a page; a task that ends reports
- * itself through the ring, while it can still be found. Rows that a filter leaves out, and those of exits that the ring
- * has no room for, are folded into `other`.
+ * machine.h. State is created at fork, and by the iterator for tasks older than tracing: in a home (homes.h), or in
+ * task storage where that is taken. At a window's end the collector reads the iterator, which writes a row of every
+ * task that was active into a page; a task that ends reports itself through the ring, while it can still be found.
+ * Rows that a filter leaves out, and those of exits that the ring has no room for, are folded into `other`.
  *
  * When it works well: BTF, Linux 5.15 or later. When it cannot: no task storage for tracing programs (before 5.11).
  */
@@ -448,7 +447,7 @@ static outlined int enter_unseen(struct task_struct *task, struct task_state *st
 	return 0;
 }
 
-/* What a CPU does with a task that is not followed: tear it down where it has completed, and maybe left its home to others. */
+/* What a CPU does with a task that is not followed. One that has completed may have left its home to another. */
 static outlined int unfollowed_phase(struct task_struct *task)
 {
 	struct task_state *state = any_state_of(task);
@@ -520,8 +519,9 @@ static inlined void leaves_cpu(struct task_struct *task, struct task_state *stat
 }
 
 /*
- * The order is one that has been measured: what looks something up comes first. And arguments are read where they are
- * needed, since a register that is kept across a call is one less for everything else.
+ * Arguments are read where they are needed: a register that is kept is one less for everything else. And one task
+ * after the other: what is looked up before it is needed is verified once more for each place where the other may
+ * have been found.
  */
 SEC("tp_btf/sched_switch")
 int on_switch(__u64 *ctx)

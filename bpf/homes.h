@@ -2,14 +2,14 @@
 /*
  * Where the core loader's programs keep the state of a task: in its home, or else in task storage.
  *
- * A home is an element of an array, and which one is computed from where the kernel keeps the task; that never changes, as
- * a tid may. So what every event asks for is found without a call: a third of what a switch costs besides its time stamp,
- * where returns from calls are mispredicted (docs/performance.md). A task whose home is taken lives in task storage, for
- * which there is no limit.
+ * A home is an element of an array, and which one is computed from where the kernel keeps the task; that never
+ * changes, as a tid may. So what every event asks for is found without a call: a third of what a switch costs besides
+ * its time stamp, where returns from calls are mispredicted (docs/performance.md). A task whose home is taken lives
+ * in task storage, for which there is no limit.
  *
- * A home changes hands at once for a task at the same address: the kernel uses that memory again only when nobody can be
- * looking at the dead one any more. For any other task it does so after its owner's last switch, but not while a flush may
- * be under way: that may be looking still.
+ * A home changes hands at once for a task at the same address: the kernel uses that memory again only when nobody can
+ * be looking at the dead one any more. For any other task it does so after its owner's last switch, but not while a
+ * flush may be under way: that may be looking still.
  */
 #ifndef SCHEDTEL_HOMES_H
 #define SCHEDTEL_HOMES_H

@@ -34,8 +34,8 @@ enum sample_kind { SAMPLE_WAKEUP_WAIT, SAMPLE_PREEMPT_WAIT, SAMPLE_BURST_TAT, SA
 
 enum task_flag {
 	TASK_COMPLETED = 1,	/* sched_process_exit has passed */
-	TASK_GONE = 4,		/* its last switch has passed as well */
 	TASK_HIDDEN = 2,	/* the iterator does not reach it (another pid namespace): not followed */
+	TASK_GONE = 4,		/* completed, and its last switch has passed as well */
 };
 
 /* What is counted of a task, or of several together, in one window; the first cache line is all times. */
