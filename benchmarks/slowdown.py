@@ -2,12 +2,14 @@
 
 ``pipe``: a round trip of two pinned tasks; ``messaging``: 10 groups of 40 processes; ``fork storm``: fork, exec, exit
 in two lanes; ``cpu bound``: arithmetic on every CPU. Each is a median over rounds, each round in another order.
+
+What somebody adds to a round trip of the pipe is a small difference of large numbers, between which the machine drifts:
+so the pipe runs with nobody watching right before and right after, in each round for each of them.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from statistics import mean
 
 from benchmarks import kernel, peers, rungs, workloads
@@ -20,7 +22,7 @@ ROUNDS, PIPE_LOOPS, WARM_UP_LOOPS = 7, 100_000, 5_000
 _FORKS = 1_500
 #: name → (unit, what one sample is)
 _LOADS: dict[str, tuple[str, Callable[[], float]]] = {
-    "pipe": ("ns/round trip", partial(workloads.pipe_ns, PIPE_LOOPS)),
+    "pipe": ("ns/round trip", lambda: mean(workloads.pipe_ns(PIPE_LOOPS) for _ in range(2))),
     "messaging": ("ms", lambda: workloads.messaging_ns(10, 100) / 1e6),
     "fork storm": ("µs/fork", lambda: workloads.forks_ns(_FORKS) / 1e3 / _FORKS),
     "cpu bound": ("ms", lambda: workloads.spin_ns(500) / 1e6),
@@ -29,6 +31,8 @@ _ADDED_TARGETS = {"runqlat": Target(0.40), "perf sched record": Target(0.15)}
 _NO_WORSE = Target(1.0)
 #: Measured twice in each round: how far the two are apart is what chance and the machine add.
 _NOBODY = ("nobody", "nobody again")
+#: Samples that go by this name are of the pipe with nobody watching, around those with a watcher.
+_ALONE = "pipe alone"
 Samples = dict[tuple[str, str], list[float]]
 
 
@@ -41,17 +45,19 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     # Not side by side: drift of the machine, which lies between all the others, must lie between these two as well.
     takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), again, *peers.measured())}
     taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample)
-    samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in _LOADS}
+    samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in (*_LOADS, _ALONE)}
     watchers = [name for name in taken if name not in _NOBODY]
     return [line for load in _LOADS for line in _rows(load, samples, watchers)], notes + said
 
 
 def _sample(peer: Peer) -> dict[str, float]:
-    """One value of each load under a peer."""
+    """One value of each load under a peer; and of the pipe before it came and after it went."""
+    before = workloads.pipe_ns(PIPE_LOOPS)
     with peer.watching():
         time.sleep(peer.settle_s)
         workloads.pipe_ns(WARM_UP_LOOPS)
-        return {load: sample() for load, (_, sample) in _LOADS.items()}
+        values = {load: sample() for load, (_, sample) in _LOADS.items()}
+    return values | {_ALONE: mean((before, workloads.pipe_ns(PIPE_LOOPS)))}
 
 
 def _rows(load: str, samples: Samples, watchers: list[str]) -> list[Row]:
@@ -61,17 +67,13 @@ def _rows(load: str, samples: Samples, watchers: list[str]) -> list[Row]:
     rows = [row(load, name, _LOADS[load][0], samples[load, name]) for name in (*_NOBODY, *watchers)]
     rows.append(row(f"{load}, noise", "nobody again / nobody", "ratio", _divided(again, first)))
     rows += [row(f"{load}, slowdown", name, "ratio", values) for name, values in slower.items()]
-    return rows + (_pipe_ratios(samples, nobody) if load == "pipe" else _ratios(load, samples))
+    return rows + (_pipe_added(samples, watchers) if load == "pipe" else _ratios(load, samples))
 
 
-def _pipe_ratios(samples: Samples, nobody: list[float]) -> list[Row]:
-    """What schedtel adds to a round trip in parts of what others add."""
-    added = {
-        peer: _added(samples["pipe", peer], nobody)
-        for peer in ("schedtel", *_ADDED_TARGETS)
-        if ("pipe", peer) in samples
-    }
-    rows = [row("pipe, added", peer, "ns/round trip", values) for peer, values in added.items()]
+def _pipe_added(samples: Samples, watchers: list[str]) -> list[Row]:
+    """What each adds to a round trip, and schedtel in parts of what others add."""
+    added = {name: _added(samples["pipe", name], samples[_ALONE, name]) for name in watchers}
+    rows = [row("pipe, added", name, "ns/round trip", values) for name, values in added.items()]
     for peer, target in _ADDED_TARGETS.items():
         if peer in added:
             rows.append(ratio("pipe, added", added["schedtel"], added[peer], f"schedtel / {peer}", target))

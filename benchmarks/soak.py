@@ -23,6 +23,8 @@ _LOSSES = ("ring_dropped", "state_failed", "samples_discarded")
 _POINTS = 200
 #: Windows of the start, in which memory that will be used again is still being taken.
 _WARM_UP = 40
+#: What is still called flat: the heap settles around blocks of many sizes for some minutes.
+_FLAT_MB = Target(1)
 #: The last window is written by a process that is ending: its files are being closed already.
 _LAST = -1
 _LOADS: tuple[Callable[[], object], ...] = (
@@ -101,14 +103,16 @@ def _read(collector: subprocess.Popen, begin: float, seen: Seen) -> None:
 
 def _rows(seen: Seen) -> list[Row]:
     settled = slice(_WARM_UP, _LAST)
-    hours = [second / 3600 for second in seen.seconds[settled]]
+    # Of the loads, each has been there once and more by then: what memory they need has been taken.
+    later = slice(len(seen.seconds) // 4, _LAST)
+    hours = [second / 3600 for second in seen.seconds[later]]
     gaps = sum(after[0] != before[1] for before, after in pairwise(seen.edges))
     # The first window begins when tracing does.
     off_grid = sum(start % _WINDOW_NS != 0 for start, _ in seen.edges[1:])
     rows = [
         _row("RSS", "MB", seen.resident_mb[settled]),
-        _row("RSS, growth (least squares)", "MB/h", [slope(hours, seen.resident_mb[settled])]),
-        _row("RSS, from the second quarter to the last", "MB", [_drift(seen.resident_mb)]),
+        _row("RSS, growth from the second quarter on (least squares)", "MB/h", [slope(hours, seen.resident_mb[later])]),
+        _row("RSS, from the second quarter to the last", "MB", [_drift(seen.resident_mb)], _FLAT_MB),
         # One more now and then is a file of /proc that it was reading just when it was looked at.
         _row("open files, from the second quarter to the last", "1", [_drift(seen.files)], Target(0)),
         _row("window's end to its line", "ms", seen.delay_ms[settled]),
