@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -186,10 +187,12 @@ Place = Directory | Store
 
 
 def place_of(where: str | os.PathLike[str]) -> Place:
-    """A directory, or what a URI names. Raises :class:`UsageError` for a URI that pyarrow.fs does not know."""
+    """A directory, or what a URI names. Raises :class:`UsageError` for what can be neither."""
     text = str(where)
+    if text == "-":
+        raise UsageError("cannot use -: it takes a directory of many files (name one; ./- if it is called so)")
     if text.startswith("file://"):
-        path = Path(text.removeprefix("file://"))
+        path = Path(unquote(text.removeprefix("file://")))
         if not path.is_absolute():
             raise UsageError(f"cannot use {text}: its path is relative (write file:///path)")
         return Directory(path)

@@ -453,20 +453,20 @@ def test_who_preempted_whom_by_command_name():
 
 
 def test_at_a_uri_a_trace_is_a_dataset_as_what_is_recorded_there(trace, tmp_path):
-    place = f"file://{tmp_path}/fleet"
+    place = f"file://{tmp_path}/the%20fleet"
     command = [sys.executable, "-m", "schedtel.cli", "import", str(trace), "-w", "10ms", "-o", place]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 2
     assert re.fullmatch(r"schedtel: cannot write to .*: .* no host or no wall clock \(.*\)\n", ended.stderr)
-    assert not (tmp_path / "fleet").exists()
+    assert not any(tmp_path.glob("*fleet"))
     command += ["--host", "vm", "--wall-start", "2026-01-31T12:00:00"]
     for _ in range(2):  # many may share it
         subprocess.run(command, check=True, timeout=60)
-    runs = list((tmp_path / "fleet" / "summary" / "host=vm" / "day=2026-01-31").iterdir())
+    runs = list((tmp_path / "the fleet" / "summary" / "host=vm" / "day=2026-01-31").iterdir())
     assert len(runs) == 2
     with schedtel.import_trace(trace, "10ms", host="vm", wall_start=wall_clock("2026-01-31T12:00")) as source:
         expected = [window.to_ndjson() for window in source]
-    recording = schedtel.read(tmp_path / "fleet")
+    recording = schedtel.read(tmp_path / "the fleet")
     assert [window.to_ndjson() for window in recording] == 2 * expected
     assert recording.metadata["imported_file"] == str(trace)
 
