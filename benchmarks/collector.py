@@ -4,7 +4,6 @@ A task is active when it ran in the window: here, each of them wakes up once a s
 """
 
 import time
-from dataclasses import replace
 
 from benchmarks import peers, process, workloads
 from benchmarks.measures import Plan, Row, Target, row
@@ -24,7 +23,7 @@ _CPU_TARGETS = {300: Target(0.3), 10_000: Target(2.0)}
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    subject = replace(peers.schedtel(), watching=lambda: peers.running(peers.schedtel_command("5s")))
+    subject = peers.schedtel("5s")
     takers = {"schedtel": subject} | {peer.name: peer for peer in peers.measured() if peer.name not in _NOT_HERE}
     rows, notes = _rows(takers, 300, plan.rounds(ROUNDS))
     more, said = _rows({"schedtel": subject}, 10_000, plan.rounds(ROUNDS))

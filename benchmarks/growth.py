@@ -166,7 +166,7 @@ def _spread(root: Path, count: int, pids: list[int]) -> Iterator[None]:
 def _with_window(length: str, seconds: float) -> list[Row]:
     """CPU of ``schedtel live --format ndjson`` over at least two windows; its tasks wake up in each of them."""
     lasting, axis = max(4.0, 2 * seconds), ("window, s", seconds)
-    with workloads.workers(_SOME) as load, peers.running(peers.schedtel_command(length)) as pid:
+    with workloads.workers(_SOME) as load, peers.schedtel(length).watching() as pid:
         _pulse(load, min(seconds, 5.0) + 1.5, seconds)
         begin, before = time.monotonic(), process.cpu_ns(pid)
         _pulse(load, lasting, seconds)

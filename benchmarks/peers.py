@@ -1,6 +1,6 @@
 """The peers: found or said to be missing, started, waited for until they watch, proved to watch, and stopped.
 
-A peer that holds BPF programs watches when the kernel counts runs of them while this process makes switches happen;
+A peer that holds BPF programs watches when the kernel counts runs of each while this process makes switches happen;
 perf when its file has grown by what the machine switched; ftrace when its buffers have filled. Each is asked before and
 after every sample, never during it.
 """
@@ -26,6 +26,9 @@ from schedtel import slots
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 _PATIENCE_S = 30.0
 _NAPS = 30
+#: Each nap is a switch away, a wakeup and a switch back, but for one that is over before it has begun.
+_ENOUGH = _NAPS // 2
+_PROVABLE = ("switch", "wakeup")
 #: Where so many samples of a part were disturbed all the same, others trace here all the time: waiting is no use.
 _DISTURBED_ENOUGH = 5
 Sample = TypeVar("Sample")
@@ -87,8 +90,10 @@ observers = Observers()
 
 
 @contextmanager
-def running(command: tuple[str, ...], environment: dict[str, str] | None = None) -> Iterator[int]:
-    """The pid of a command that has attached its BPF programs. On leaving, its programs are gone too.
+def running(
+    command: tuple[str, ...], programs: dict[str, tuple[str, ...]], environment: dict[str, str] | None = None
+) -> Iterator[int]:
+    """The pid of a command that has attached these BPF programs (as in :class:`Peer`). On leaving, they are gone too.
 
     Raises :class:`PeerError` when it does not attach, or did not watch to the end.
     """
@@ -100,23 +105,27 @@ def running(command: tuple[str, ...], environment: dict[str, str] | None = None)
         _wait_until_attached(process)
         identities = kernel.program_ids(process.pid)
         observers.own |= identities
-        prove(process.pid)
+        prove(process.pid, programs)
         yield process.pid
-        prove(process.pid)
+        prove(process.pid, programs)
     finally:
         _stop(process)
         kernel.wait_until_gone(identities)
 
 
-def prove(pid: int) -> None:
-    """Raise :class:`PeerError` unless a BPF program of that process runs each time that something is switched."""
+def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
+    """Raise :class:`PeerError` unless each program of that process at a switch or wakeup runs when there is one."""
     with kernel.counting():
         before = kernel.program_runs(pid)
         for _ in range(_NAPS):
             time.sleep(0.0001)
         after = kernel.program_runs(pid)
-    if not any(runs.since(before[name]).runs >= _NAPS for name, runs in after.items() if name in before):
-        raise PeerError(f"process {pid} does not watch: none of its BPF programs {sorted(after)} ran at every switch")
+    for name in (name[: kernel.NAME_LENGTH] for event in _PROVABLE for name in programs.get(event, ())):
+        if name not in before or name not in after:
+            raise PeerError(f"process {pid} does not watch: it has no BPF program {name}, but {sorted(after)}")
+        runs = after[name].since(before[name]).runs
+        if runs < _ENOUGH:
+            raise PeerError(f"process {pid} does not watch: {name} ran {runs} times at {_NAPS} naps")
 
 
 def _wait_until_attached(process: subprocess.Popen) -> None:
@@ -178,16 +187,16 @@ _OURS = {
 }
 
 
-def schedtel() -> Peer:
-    """The subject: ``schedtel live`` with a window a second."""
+def schedtel(window: str = "1s") -> Peer:
+    """The subject: ``schedtel live``."""
     # Its first windows pay for imports and first uses; that is start-up, and not what it costs to be watched.
-    return Peer("schedtel", partial(running, schedtel_command()), _OURS, settle_s=2.2)
+    return Peer("schedtel", partial(running, schedtel_command(window), _OURS), _OURS, settle_s=2.2)
 
 
 def schedtel_without_preemptions() -> Peer:
     """The subject without the table of who preempted whom: what is saved is what that costs."""
     command = (*schedtel_command(), "--preemptions", "off")
-    return Peer("schedtel, preemptions off", partial(running, command), _OURS, settle_s=2.2)
+    return Peer("schedtel, preemptions off", partial(running, command, _OURS), _OURS, settle_s=2.2)
 
 
 def _schedtel_by_bcc() -> Peer:
@@ -195,7 +204,7 @@ def _schedtel_by_bcc() -> Peer:
 
     What it may lack here, it says itself when it is tried.
     """
-    watching = partial(running, (*_IN_OWN_MOUNTS, *schedtel_command(), "--backend", "bcc"))
+    watching = partial(running, (*_IN_OWN_MOUNTS, *schedtel_command(), "--backend", "bcc"), _OURS)
     # All of them, and those of warming up, may meet one CPU before the collector gives it free slots again.
     births = slots.FREE_SLOTS // 3
     return Peer("schedtel, bcc", watching, _OURS, settle_s=2.2, note=headers.note(), most_births=births)
@@ -203,13 +212,13 @@ def _schedtel_by_bcc() -> Peer:
 
 def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:
     path = tool(name)
-    peer = Peer(name, partial(running, (str(path), argument)), programs)
+    peer = Peer(name, partial(running, (str(path), argument), programs), programs)
     return peer if path else replace(peer, missing="not installed (apt install libbpf-tools)")
 
 
 def _bpftrace() -> Peer:
     path = tool("runqlat.bt")
-    watching = partial(running, (*_IN_OWN_MOUNTS, str(path)), headers.environment())
+    watching = partial(running, (*_IN_OWN_MOUNTS, str(path)), _SWITCH_AND_WAKEUPS, headers.environment())
     peer = Peer("runqlat.bt", watching, _SWITCH_AND_WAKEUPS, note=headers.note())
     if path is None:
         return replace(peer, missing="not installed (apt install bpftrace)")
@@ -218,7 +227,7 @@ def _bpftrace() -> Peer:
 
 def _bcc() -> Peer:
     path = tool("runqlat-bpfcc")
-    watching = partial(running, (str(path), "1"), headers.environment())
+    watching = partial(running, (str(path), "1"), _SWITCH_AND_WAKEUPS, headers.environment())
     peer = Peer("bcc runqlat", watching, _SWITCH_AND_WAKEUPS, settle_s=1, note=headers.note())
     if path is None:
         return replace(peer, missing="not installed (apt install bpfcc-tools)")

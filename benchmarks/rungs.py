@@ -14,15 +14,14 @@ from schedtel.libbpf import BpfObject
 NAMES = ("empty", "+ timestamp", "+ task storage", "+ books", "+ histograms")
 #: What every program that measures time must pay.
 FLOOR = NAMES[1]
-_EVENTS = ("switch", "wakeup", "fork", "exit")
+PROGRAMS = {event: (f"rung_{event}",) for event in ("switch", "wakeup", "fork", "exit")}
 #: struct task_state of bpf/machine.h: what stands before the banks, and two banks.
 STATE_BYTES = 120 + 2 * layout.BANK.itemsize
 
 
 def ladder() -> list[Peer]:
     """Every rung, as a peer that is attached in this process."""
-    programs = {event: (f"rung_{event}",) for event in _EVENTS}
-    return [Peer(name, partial(_attached, number), programs, settle_s=0) for number, name in enumerate(NAMES, 1)]
+    return [Peer(name, partial(_attached, number), PROGRAMS, settle_s=0) for number, name in enumerate(NAMES, 1)]
 
 
 @contextmanager
@@ -33,13 +32,13 @@ def _attached(number: int) -> Iterator[int]:
     identities: set[int] = set()
     try:
         ladder_object.load()
-        for event in _EVENTS:
-            ladder_object.attach(f"rung_{event}")
+        for (name,) in PROGRAMS.values():
+            ladder_object.attach(name)
         identities = kernel.program_ids(os.getpid())
         observers.own |= identities
-        prove(os.getpid())
+        prove(os.getpid(), PROGRAMS)
         yield os.getpid()
-        prove(os.getpid())
+        prove(os.getpid(), PROGRAMS)
     finally:
         ladder_object.close()
         kernel.wait_until_gone(identities)

@@ -40,8 +40,11 @@ def test_a_program_that_runs_at_something_else_is_no_proof():
         ladder.load()
         ladder.attach("rung_exit")
         with pytest.raises(PeerError, match="does not watch"):
-            peers.prove(os.getpid())
+            peers.prove(os.getpid(), rungs.PROGRAMS)
         ladder.attach("rung_switch")
-        peers.prove(os.getpid())
+        with pytest.raises(PeerError, match="does not watch: rung_wakeup ran 0 times"):
+            peers.prove(os.getpid(), rungs.PROGRAMS)
+        ladder.attach("rung_wakeup")
+        peers.prove(os.getpid(), rungs.PROGRAMS)
     finally:
         ladder.close()

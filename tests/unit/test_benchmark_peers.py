@@ -35,13 +35,32 @@ def test_a_peer_whose_programs_did_not_run_at_every_life_did_not_watch():
             programs._mean_ns(peer, "fork", bad)
 
 
-def test_a_run_or_two_by_chance_are_no_proof_that_every_switch_is_seen(monkeypatch):
-    seen = iter([{"flush": Runs(5, 0)}, {"flush": Runs(7, 0)}, {"on_switch": Runs(5, 0)}, {"on_switch": Runs(65, 0)}])
+@pytest.mark.parametrize(
+    ("switches", "wakeups", "accepted"),
+    [(60, 30, True), (2, 30, False), (60, 2, False), (60, None, False)],
+    ids=["both run", "a run or two by chance", "one of two", "one is not there"],
+)
+def test_who_watches_runs_at_every_switch_and_every_wakeup(monkeypatch, switches, wakeups, accepted):
+    grown = {"on_switch": switches, "on_wakeup": wakeups, "flush": 1000}
+    before = {name: Runs(5, 0) for name, runs in grown.items() if runs is not None}
+    after = {name: Runs(5 + runs, 0) for name, runs in grown.items() if runs is not None}
+    seen = iter([before, after])
     monkeypatch.setattr(kernel, "counting", nullcontext)
     monkeypatch.setattr(kernel, "program_runs", lambda _: next(seen))
-    with pytest.raises(PeerError, match="process 1 does not watch"):
-        peers.prove(1)
-    peers.prove(1)
+    with nullcontext() if accepted else pytest.raises(PeerError, match="process 1 does not watch"):
+        peers.prove(1, peers.schedtel().programs)
+
+
+def test_what_is_added_to_the_pipe_is_told_from_the_pipe_alone_around_it():
+    """The machine is half as fast in the second round: what each adds is the same."""
+    samples = {("pipe", "schedtel"): [150.0, 250.0], ("pipe", "runqlat"): [200.0, 300.0]}
+    samples |= {(slowdown._ALONE, name): [100.0, 200.0] for name in ("schedtel", "runqlat")}
+    told = {(row.measure, row.subject): row.value for row in slowdown._pipe_added(samples, ["schedtel", "runqlat"])}
+    assert told == {
+        ("pipe, added", "schedtel"): 50,
+        ("pipe, added", "runqlat"): 100,
+        ("pipe, added", "schedtel / runqlat"): 0.5,
+    }
 
 
 def test_the_slowdown_is_measured_with_others_between_nobody_and_nobody_again(monkeypatch):
@@ -49,8 +68,8 @@ def test_the_slowdown_is_measured_with_others_between_nobody_and_nobody_again(mo
 
     def one_is_left_out(takers, rounds, sample):
         orders.append(list(takers))
-        kept = [name for name in takers if name != "empty"]
-        return {name: [dict.fromkeys(slowdown._LOADS, 1.0)] * rounds for name in kept}, ["empty left out"]
+        sampled = dict.fromkeys((*slowdown._LOADS, slowdown._ALONE), 1.0)
+        return {name: [sampled] * rounds for name in takers if name != "empty"}, ["empty left out"]
 
     monkeypatch.setattr(slowdown, "interleaved", one_is_left_out)
     monkeypatch.setattr(slowdown.workloads, "has_perf", lambda: True)
