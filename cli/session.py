@@ -13,6 +13,7 @@ from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.live import LiveSource
+from schedtel.memory import give_back_what_is_freed
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,6 +64,7 @@ def prepare_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iter
 
 
 def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
+    give_back_what_is_freed()
     chosen = {name: options[name] for name in ("window", "count", "duration", "backend", "max_tasks", "preemptions")}
     source = LiveSource(task_filter=task_filter, ring_bytes=options["ring_size"] << 20, **chosen)
     if source.not_core_because:

@@ -1,5 +1,9 @@
 """Memory that is lent again: only when nobody can see it any more."""
 
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -98,3 +102,29 @@ def test_windows_built_in_lent_memory_are_those_built_in_their_own(library):
     for number, raw in enumerate(samples.raw_windows(library), 1):
         lent = samples.built.build(raw, number, 1, 0, samples.HOST, samples.CGROUPS, memory=memory)
         assert lent.tasks.equals(samples.built.build(raw, number, 1, 0, samples.HOST, samples.CGROUPS).tasks)
+
+
+_CROWD = """
+import sys
+from schedtel.memory import give_back_what_is_freed
+
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+
+if sys.argv[1] == "told":
+    give_back_what_is_freed()
+bytearray(b"x") * (16 << 20)  # freed at once: what glibc learns from
+before = resident_mb()
+crowd = [bytearray(b"x") * (2 << 20) for _ in range(10)]
+del crowd[:-1]
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's heap")
+def test_what_a_crowd_has_used_goes_back_to_the_system():
+    def left_mb(word: str) -> float:
+        return float(subprocess.check_output([sys.executable, "-c", _CROWD, word], timeout=60))
+
+    assert left_mb("told") < 5, "one block of 2 MB is still in use"
+    assert left_mb("not told") > 15, "or this says nothing"
