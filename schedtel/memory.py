@@ -18,7 +18,7 @@ _MOST_FREE = 4
 _FACTOR = 4
 
 #: malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_MMAP_THRESHOLD = -3
 #: More than a window of some hundred tasks asks for at once: these never pay for fresh memory.
 _LARGE_BYTES = 1 << 20
 
@@ -38,7 +38,6 @@ def give_back_what_is_freed() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:  # musl has none
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
 
 
 class Memory:
