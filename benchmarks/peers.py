@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmarks import headers, kernel, recorders
 from benchmarks.failures import BenchmarkError, PeerError
@@ -187,16 +187,27 @@ _OURS = {
 }
 
 
+def _attaching(
+    name: str,
+    command: tuple[str, ...],
+    programs: dict[str, tuple[str, ...]],
+    environment: dict[str, str] | None = None,
+    **told: Any,
+) -> Peer:
+    """A peer whose command attaches these BPF programs, by which it is also proved to watch."""
+    return Peer(name, partial(running, command, programs, environment), programs, **told)
+
+
 def schedtel(window: str = "1s") -> Peer:
     """The subject: ``schedtel live``."""
     # Its first windows pay for imports and first uses; that is start-up, and not what it costs to be watched.
-    return Peer("schedtel", partial(running, schedtel_command(window), _OURS), _OURS, settle_s=2.2)
+    return _attaching("schedtel", schedtel_command(window), _OURS, settle_s=2.2)
 
 
 def schedtel_without_preemptions() -> Peer:
     """The subject without the table of who preempted whom: what is saved is what that costs."""
     command = (*schedtel_command(), "--preemptions", "off")
-    return Peer("schedtel, preemptions off", partial(running, command, _OURS), _OURS, settle_s=2.2)
+    return _attaching("schedtel, preemptions off", command, _OURS, settle_s=2.2)
 
 
 def _schedtel_by_bcc() -> Peer:
@@ -204,22 +215,22 @@ def _schedtel_by_bcc() -> Peer:
 
     What it may lack here, it says itself when it is tried.
     """
-    watching = partial(running, (*_IN_OWN_MOUNTS, *schedtel_command(), "--backend", "bcc"), _OURS)
+    command = (*_IN_OWN_MOUNTS, *schedtel_command(), "--backend", "bcc")
     # All of them, and those of warming up, may meet one CPU before the collector gives it free slots again.
     births = slots.FREE_SLOTS // 3
-    return Peer("schedtel, bcc", watching, _OURS, settle_s=2.2, note=headers.note(), most_births=births)
+    return _attaching("schedtel, bcc", command, _OURS, settle_s=2.2, note=headers.note(), most_births=births)
 
 
 def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:
     path = tool(name)
-    peer = Peer(name, partial(running, (str(path), argument), programs), programs)
+    peer = _attaching(name, (str(path), argument), programs)
     return peer if path else replace(peer, missing="not installed (apt install libbpf-tools)")
 
 
 def _bpftrace() -> Peer:
     path = tool("runqlat.bt")
-    watching = partial(running, (*_IN_OWN_MOUNTS, str(path)), _SWITCH_AND_WAKEUPS, headers.environment())
-    peer = Peer("runqlat.bt", watching, _SWITCH_AND_WAKEUPS, note=headers.note())
+    command = (*_IN_OWN_MOUNTS, str(path))
+    peer = _attaching("runqlat.bt", command, _SWITCH_AND_WAKEUPS, headers.environment(), note=headers.note())
     if path is None:
         return replace(peer, missing="not installed (apt install bpftrace)")
     return peer if headers.are_there() else replace(peer, missing=headers.note())
@@ -227,8 +238,10 @@ def _bpftrace() -> Peer:
 
 def _bcc() -> Peer:
     path = tool("runqlat-bpfcc")
-    watching = partial(running, (str(path), "1"), _SWITCH_AND_WAKEUPS, headers.environment())
-    peer = Peer("bcc runqlat", watching, _SWITCH_AND_WAKEUPS, settle_s=1, note=headers.note())
+    command = (str(path), "1")
+    peer = _attaching(
+        "bcc runqlat", command, _SWITCH_AND_WAKEUPS, headers.environment(), settle_s=1, note=headers.note()
+    )
     if path is None:
         return replace(peer, missing="not installed (apt install bpfcc-tools)")
     return peer if headers.are_there() else replace(peer, missing=headers.note())

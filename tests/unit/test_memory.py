@@ -106,18 +106,16 @@ def test_windows_built_in_lent_memory_are_those_built_in_their_own(library):
 
 _CROWD = """
 import sys
+from schedtel.host import resident_bytes
 from schedtel.memory import give_back_what_is_freed
-
-def resident_mb():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
 
 if sys.argv[1] == "told":
     give_back_what_is_freed()
 bytearray(b"x") * (16 << 20)  # freed at once: what glibc learns from
-before = resident_mb()
+before = resident_bytes()
 crowd = [bytearray(b"x") * (2 << 20) for _ in range(10)]
 del crowd[:-1]
-print(resident_mb() - before)
+print((resident_bytes() - before) / 1e6)
 """
 
 

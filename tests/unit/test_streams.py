@@ -30,6 +30,7 @@ import schedtel
 from schedtel.flight import feeds, wire
 from schedtel.flight.feeds import LiveFeed, Member
 from schedtel.flight.wire import Request
+from schedtel.host import resident_bytes
 
 
 @pytest.fixture
@@ -259,18 +260,13 @@ def test_a_thousand_subscribers_come_and_go_and_leave_nothing_behind(windows):
         server.source.feed(windows[0])
         assert set(pool.map(visit, range(50))) == {windows[0].tasks.num_rows}  # what gRPC makes once
         eventually(lambda: subscribers(server) == 0)
-        before = descriptors(), threads(), resident()
+        before = descriptors(), threads(), resident_bytes()
         assert len(list(pool.map(visit, range(1000)))) == 1000
         eventually(lambda: subscribers(server) == 0)
         eventually(lambda: descriptors() <= before[0] + 4)
         eventually(lambda: threads() <= before[1] + 8)
-        assert resident() - before[2] < 60 << 20
+        assert resident_bytes() - before[2] < 60 << 20
         assert server.members.ever == 1050
-
-
-def resident():
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 BAD_TICKETS = [
