@@ -126,6 +126,8 @@ static inlined __u32 cpu_field(struct task_struct *task)
 	return older->cpu;
 }
 
+#include "queued.h"
+
 /*
  * For reading fields, a pointer that the verifier trusts is as good as one that it does not, and dear: at each pointer
  * read through it, the verifier searches the kernel's whole BTF by name for lists of fields that keep the trust
@@ -518,52 +520,111 @@ static inlined void leaves_cpu(struct task_struct *task, struct task_state *stat
 	}
 }
 
+/* The task that leaves, whatever is out of the ordinary with it or with the window. */
+static outlined int leaves_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now)
+{
+	struct task_state *from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
+	struct cpu_bank *bank;
+	struct moment at;
+
+	if (unlikely(from && !phase_on_cpu(from->word.phase)))
+		enter_unseen(argument(ctx, 1), from, cpu, now - slice_ns(argument(ctx, 1)));
+	at = moment_of(&control.grid, now);
+	bank = book_cpu(cpu, at);
+	if (from)
+		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, bank);
+	else if (argument(ctx, 1)->pid)
+		leaves_unfollowed(argument(ctx, 1), now);
+	return 0;
+}
+
+/* Likewise the task that comes in. */
+static outlined int enters_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now)
+{
+	struct task_state *to = state_of(argument(ctx, 2));
+	struct moment at = moment_of(&control.grid, now);
+	struct cpu_bank *bank = book_cpu(cpu, at);
+
+	cpu->word.phase = to ? CPU_BUSY : unfollowed_phase(argument(ctx, 2));
+	if (to)
+		takes_cpu(argument(ctx, 2), to, cpu, at, bank);
+	return 0;
+}
+
 /*
- * Arguments are read where they are needed: a register that is kept is one less for everything else. And one task
- * after the other: what is looked up before it is needed is verified once more for each place where the other may
- * have been found.
+ * What is usual stands here without a jump, and what is not comes after its end. Arguments are read where they are
+ * needed: a register that is kept is one less for everything else. And one task after the other: what is looked up
+ * before it is needed is verified once more for each place where the other may have been found.
  */
 SEC("tp_btf/sched_switch")
 int on_switch(__u64 *ctx)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct cpu_state *cpu = this_cpu();
-	struct task_state *from, *to;
+	struct task_state *from, *to = 0;
 	struct cpu_bank *bank;
 	struct moment at;
 
 	if (!cpu)
 		return 0;
 	write_begin(&cpu->word);
-	from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
-	if (unlikely(from && !phase_on_cpu(from->word.phase)))
-		enter_unseen(argument(ctx, 1), from, cpu, now - slice_ns(argument(ctx, 1)));
 	at = moment_of(&control.grid, now);
-	bank = book_cpu(cpu, at);
-	bank->switches++;
-	if (likely(from))
-		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, bank);
-	else if (argument(ctx, 1)->pid)
-		leaves_unfollowed(argument(ctx, 1), now);
-	to = argument(ctx, 2)->pid ? state_of(argument(ctx, 2)) : 0;
-	if (likely(to)) {
-		cpu->word.phase = CPU_BUSY;
-		takes_cpu(argument(ctx, 2), to, cpu, at, bank);
-	} else {
-		cpu->word.phase = argument(ctx, 2)->pid ? unfollowed_phase(argument(ctx, 2)) : CPU_IDLE;
+	at.usual = 1;
+	if (unlikely(!is_open(&cpu->window, at)))
+		goto leave_carefully;
+	if (likely(argument(ctx, 1)->pid)) {
+		from = home_state_of(argument(ctx, 1));
+		if (unlikely(!from || !leaves_as_usual(from, at)))
+			goto leave_carefully;
+		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, &cpu->bank[cpu->window & 1]);
 	}
+enter:
+	bank = &cpu->bank[cpu->window & 1];
+	bank->switches++;
+	if (likely(argument(ctx, 2)->pid)) {
+		to = home_state_of(argument(ctx, 2));
+		if (unlikely(!to || !takes_cpu_as_usual(to, at)))
+			goto enter_carefully;
+	}
+	turn_cpu(cpu, bank, to ? CPU_BUSY : CPU_IDLE, now);
+	if (likely(to))
+		takes_cpu(argument(ctx, 2), to, cpu, at, bank);
+end:
 	write_end(&cpu->word);
+	return 0;
+leave_carefully:
+	leaves_carefully(ctx, cpu, now);
+	goto enter;
+enter_carefully:
+	enters_carefully(ctx, cpu, now);
+	goto end;
+}
+
+static outlined int wakes_carefully(struct task_struct *task)
+{
+	struct task_state *state = state_of(task);
+
+	if (state && wakeup_matters(state))
+		task_wakes(state, moment_of(&control.grid, bpf_ktime_get_ns()));
 	return 0;
 }
 
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(on_wakeup, struct task_struct *task)
 {
-	__u64 now = bpf_ktime_get_ns();
-	struct task_state *state = state_of(task);
+	struct task_state *state = home_state_of(task);
+	struct moment at;
 
-	if (likely(state) && wakeup_matters(state))
-		task_wakes(state, moment_of(&control.grid, now));
+	if (unlikely(!state || !phase_blocked(state->word.phase)))
+		goto wake_carefully;
+	at = moment_of(&control.grid, woken_at(task, state->since_ns));
+	if (unlikely(!wakes_as_usual(state, at)))
+		goto wake_carefully;
+	at.usual = 1;
+	task_wakes(state, at);
+	return 0;
+wake_carefully:
+	wakes_carefully(task);
 	return 0;
 }
 

@@ -61,15 +61,21 @@ static inlined struct home *home_of(__u64 identity)
 	return bpf_map_lookup_elem(&homes, &place);
 }
 
-/* Of one that has completed, too. NULL: it has none. */
-static inlined struct task_state *any_state_of(struct task_struct *task)
+/* NULL: it has none, or not at home. */
+static inlined struct task_state *home_state_of(struct task_struct *task)
 {
 	__u64 identity = identity_of(task);
 	struct home *home = home_of(identity);
 
-	if (likely(home && home->owner == identity))
-		return &home->state;
-	return bpf_task_storage_get(&tasks, task, 0, 0);
+	return likely(home && home->owner == identity) ? &home->state : 0;
+}
+
+/* Of one that has completed, too. NULL: it has none. */
+static inlined struct task_state *any_state_of(struct task_struct *task)
+{
+	struct task_state *state = home_state_of(task);
+
+	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, 0);
 }
 
 /* Who completed before now, and now is before the edge, has completed to a flush that begins after the edge. */

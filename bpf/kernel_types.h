@@ -52,6 +52,10 @@ struct sched_entity {
 	unsigned char sched_delayed;	/* since 6.12: queued, but only until its lag is spent */
 };
 
+struct sched_info {
+	unsigned long long last_queued;
+};
+
 struct thread_info {
 	__u32 cpu;
 };
@@ -75,6 +79,7 @@ struct task_struct {
 	char comm[16];
 	struct css_set *cgroups;
 	struct sched_entity se;
+	struct sched_info sched_info;
 };
 
 /* Before 5.14 (2f064a59a11f, "sched: Change task_struct::state"). */

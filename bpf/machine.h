@@ -242,6 +242,7 @@ struct moment {
 	const struct grid *grid;
 	__u64 now;
 	__u64 books;
+	int usual;			/* constant. 1: all that follows asks for is known, by one of *_as_usual() */
 };
 
 static inlined struct moment moment_of(const struct grid *grid, __u64 now)
@@ -261,17 +262,49 @@ static inlined int is_open(const __u32 *window, struct moment at)
 	return *(volatile const two_words *)window == at.books;
 }
 
+typedef __u16 __attribute__((may_alias)) two_bytes;
+
+/*
+ * Whether a task is followed and in this phase, or in one that differs in the bits of `either`; its books are open, and
+ * its time goes forward.
+ */
+static inlined int is_usual(const struct task_state *task, __u16 phase, __u16 either, struct moment at)
+{
+	_Static_assert(__builtin_offsetof(union word, flags) == __builtin_offsetof(union word, phase) + 1, "read as one");
+	return (*(const volatile two_bytes *)&task->word.phase & ~either) == phase && is_open(&task->window, at) &&
+	       (__s64)(at.now - task->since_ns) >= 0;
+}
+
+/*
+ * Whether nothing rare can happen to a task that leaves its CPU, takes one, or wakes. What comes then asks no more: on
+ * the usual way, all questions come first and straight code after them.
+ */
+static inlined int leaves_as_usual(const struct task_state *task, struct moment at)
+{
+	return is_usual(task, PHASE_RUNNING, 0, at);
+}
+
+static inlined int takes_cpu_as_usual(const struct task_state *task, struct moment at)
+{
+	return is_usual(task, PHASE_WAKEUP_WAIT, 1, at) && task->wait_since_ns && task->first_cpu_ns;
+}
+
+static inlined int wakes_as_usual(const struct task_state *task, struct moment at)
+{
+	return is_usual(task, PHASE_BLOCKED, 1, at);
+}
+
 /* Brings a task's books up to now and returns its open bank. */
 static inlined struct bank *book(struct task_state *task, struct moment at)
 {
 	struct bank *bank;
 	__s64 elapsed;
 
-	if (unlikely(!is_open(&task->window, at)))
+	if (!at.usual && unlikely(!is_open(&task->window, at)))
 		roll_task(task, at.grid, at.books, at.now);
-	bank = &task->bank[task->window & 1];
+	bank = &task->bank[(at.usual ? at.books : task->window) & 1];
 	elapsed = at.now - task->since_ns;
-	if (unlikely(elapsed < 0)) {
+	if (!at.usual && unlikely(elapsed < 0)) {
 		machine_discard();
 		return bank;
 	}
@@ -313,16 +346,16 @@ static inlined void task_wakes(struct task_state *task, struct moment at)
 }
 
 /* Returns the wait where it was one after a preemption, else a negative number. */
-static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
+static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, struct moment at)
 {
-	__s64 wait = now - task->wait_since_ns, kind = task->word.phase & 1;
+	__s64 wait = at.now - task->wait_since_ns, kind = task->word.phase & 1;
 	__u64 bucket;
 
 	_Static_assert(SAMPLE_WAKEUP_WAIT == 0 && SAMPLE_PREEMPT_WAIT == 1, "as the lowest bit of the phase says");
 
-	if (!task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
+	if (!at.usual && !task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
 		return NOT_PREEMPTED;
-	if (unlikely(wait < 0)) {
+	if (!at.usual && unlikely(wait < 0)) {
 		machine_discard();
 		return NOT_PREEMPTED;
 	}
@@ -344,7 +377,7 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 
 	write_begin(&task->word);
 	bank = book(task, at);
-	if (unlikely(!task->first_cpu_ns)) {
+	if (!at.usual && unlikely(!task->first_cpu_ns)) {
 		task->first_cpu_ns = at.now;
 		task->word.cpu = cpu;
 	}
@@ -352,8 +385,8 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 		task->word.cpu = cpu;
 		bank->migrations++;
 	}
-	if (likely(phase_waits(task->word.phase))) {
-		wait = end_wait(task, bank, cpu_bank, at.now);
+	if (at.usual || likely(phase_waits(task->word.phase))) {
+		wait = end_wait(task, bank, cpu_bank, at);
 	} else if (unlikely(phase_blocked(task->word.phase))) {	/* nobody told of its wakeup */
 		machine_missed();
 		bank->wakeups++;
@@ -465,21 +498,35 @@ verified_once int roll_cpu(struct cpu_state *cpu, const struct grid *grid, __u32
 	return 0;
 }
 
+static inlined void book_cpu_time(struct cpu_state *cpu, struct cpu_bank *bank, __u64 now)
+{
+	__s64 elapsed = now - cpu->since_ns;
+
+	if (elapsed > 0) {
+		bank->time_ns[cpu->word.phase & (CPU_PHASES - 1)] += elapsed;
+		cpu->since_ns = now;
+	}
+}
+
 /* Brings a CPU's books up to now and returns its open bank. */
 static inlined struct cpu_bank *book_cpu(struct cpu_state *cpu, struct moment at)
 {
 	struct cpu_bank *bank;
-	__s64 elapsed;
 
 	if (unlikely(!is_open(&cpu->window, at)))
 		roll_cpu(cpu, at.grid, at.books, at.now);
 	bank = &cpu->bank[cpu->window & 1];
-	elapsed = at.now - cpu->since_ns;
-	if (elapsed > 0) {
-		bank->time_ns[cpu->word.phase & (CPU_PHASES - 1)] += elapsed;
-		cpu->since_ns = at.now;
-	}
+	book_cpu_time(cpu, bank, at.now);
 	return bank;
+}
+
+/* What a CPU does from now on. Its time is booked when that changes: busy with one task after the other, it stays busy. */
+static inlined void turn_cpu(struct cpu_state *cpu, struct cpu_bank *bank, __u8 phase, __u64 now)
+{
+	if (likely(cpu->word.phase == phase))
+		return;
+	book_cpu_time(cpu, bank, now);
+	cpu->word.phase = phase;
 }
 
 /* ---- who preempted whom ---- */

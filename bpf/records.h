@@ -150,12 +150,24 @@ union word {
 	__u64 whole;
 };
 
+/* How far the clock of a CPU's run queue is behind CLOCK_MONOTONIC: see queued.h. */
+struct queue_clock {
+	__u64 measured_at;		/* by the run queue's clock */
+	__s64 distance_ns;		/* the least of the last round, or less */
+	__s64 least_ns;			/* of the round that goes on */
+	__s64 least_before_ns;
+	__u16 measurements;
+	__u8 rounds;			/* 1: there is one before */
+	__u8 agreed;			/* the last two rounds did, so the distance may be used */
+	__u32 padding;
+};
+
 struct cpu_state {
 	union word word;
 	__u32 window;			/* that its open bank belongs to */
 	__u32 flushed;			/* always the one before: as in struct task_state, compared in one go */
 	__u64 since_ns;
-	__u64 reserved[5];
+	struct queue_clock clock;
 	struct cpu_bank bank[2];
 };
 

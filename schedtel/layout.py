@@ -87,13 +87,26 @@ CPU_BANK = np.dtype(
 
 WORD = np.dtype([("seq", "<u4"), ("phase", "u1"), ("flags", "u1"), ("cpu", "<u2")])
 
+QUEUE_CLOCK = np.dtype(
+    [
+        ("measured_at", "<u8"),
+        ("distance_ns", "<i8"),
+        ("least_ns", "<i8"),
+        ("least_before_ns", "<i8"),
+        ("measurements", "<u2"),
+        ("rounds", "u1"),
+        ("agreed", "u1"),
+        ("padding", "<u4"),
+    ]
+)
+
 CPU_STATE = np.dtype(
     [
         ("word", WORD),
         ("window", "<u4"),
         ("flushed", "<u4"),
         ("since_ns", "<u8"),
-        ("reserved", "<u8", (5,)),
+        ("clock", QUEUE_CLOCK),
         ("bank", CPU_BANK, (2,)),
     ]
 )
