@@ -187,6 +187,7 @@ CONTRACT = {
     "folded": FOLDED,
     "samples": SAMPLES,
     "cpu_bank": CPU_BANK,
+    "queue_clock": QUEUE_CLOCK,
     "cpu_state": CPU_STATE,
     "group": GROUP,
     "preemption": PREEMPTION,

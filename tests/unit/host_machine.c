@@ -222,6 +222,21 @@ void host_arrive(__u64 now, int task)
 	on_arrival(task_of(task));
 }
 
+/* What the kernel has put down of a task that it has just queued: where, and by the clock of that run queue, when. */
+void host_queue(int task, __u32 cpu, __u64 stamp)
+{
+	task_of(task)->thread_info.cpu = cpu;
+	task_of(task)->sched_info.last_queued = stamp;
+}
+
+/* What a wakeup would take for its time. */
+__u64 host_woken_at(__u64 now, __u32 cpu, int task, __u64 since)
+{
+	host.now = now;
+	host.cpu = cpu;
+	return woken_at(task_of(task), since);
+}
+
 void host_wake(__u64 now, int task)
 {
 	host.now = now;
@@ -315,6 +330,15 @@ int host_is_at_home(int task)
 int host_task_is_open(__u64 now, int task)
 {
 	return is_open(&any_state_of(task_of(task))->window, moment_of(&control.grid, now));
+}
+
+/* Which of a task's next events at this moment would go the usual way: 1 to leave its CPU, 2 to take one, 4 to wake. */
+int host_usual(__u64 now, int task)
+{
+	struct task_state *state = any_state_of(task_of(task));
+	struct moment at = moment_of(&control.grid, now);
+
+	return leaves_as_usual(state, at) | takes_cpu_as_usual(state, at) << 1 | wakes_as_usual(state, at) << 2;
 }
 
 int host_cpu_is_open(__u64 now, __u32 cpu)

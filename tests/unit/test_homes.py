@@ -4,7 +4,8 @@ import struct
 from itertools import combinations
 
 import pytest
-from model import TASK_DEAD, Arrive, Exit, Fork, Switch
+from machine import HostLoader
+from model import TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 from test_edges import EDGE, NEXT_EDGE, born_and_running, collect, cpu_times, play, started
 from test_machine import rows_of
 
@@ -113,6 +114,38 @@ def test_who_is_up_to_date_has_nothing_to_roll(loader):
     assert [are_open(now) for now in (EDGE + 4, NEXT_EDGE - 1, NEXT_EDGE)] == [(1, 1), (1, 1), (0, 0)]
     loader.library.host_iterate(1, NEXT_EDGE + 1, 0)
     assert loader.library.host_task_is_open(NEXT_EDGE - 1, 0) == 0, "it has been flushed: nothing may be added"
+
+
+def test_what_is_usual_is_taken_for_it_and_nothing_else(loader):
+    """Likewise: with everything unusual, all would be right. And on the usual way nobody asks twice."""
+    neither, leaves, takes, wakes = 0, 1, 2, 4
+
+    def usual_after(event, after: int = 1) -> int:
+        play(loader, event)
+        return loader.library.host_usual(event.now + after, 0)
+
+    assert usual_after(Fork(1_100, 0)) == neither
+    assert usual_after(Arrive(1_100, 0)) == neither, "its first CPU is still to come"
+    assert usual_after(Switch(1_101, 0, None, 0)) == leaves
+    assert usual_after(Switch(1_200, 0, 0, None, preempt=True)) == takes
+    assert usual_after(Switch(1_300, 0, None, 0)) == leaves
+    assert usual_after(Switch(1_400, 0, 0, None, prev_state=1)) == wakes
+    assert usual_after(Wake(1_500, 0), after=-1) == neither, "time goes back"
+    assert usual_after(Switch(1_600, 0, None, 0), after=EDGE - 1_600) == neither, "the window is over"
+    collect(loader)
+    assert loader.library.host_usual(EDGE + 1, 0) == neither, "its books are still those of the last window"
+    assert usual_after(Switch(EDGE + 2, 0, 0, None, prev_state=2, iowait=True)) == wakes
+    assert usual_after(Wake(EDGE + 3, 0)) == takes
+    assert usual_after(Switch(EDGE + 4, 0, None, 0)) == leaves
+    assert usual_after(Exit(EDGE + 5, 0, 0)) == neither
+
+
+def test_a_task_that_waited_before_tracing_is_not_usual(library):
+    loader = HostLoader(library, 1, EDGE)
+    loader.task(0)
+    loader.standing(0, on_rq=1)
+    loader.seed(EDGE - 900)
+    assert loader.library.host_usual(EDGE - 800, 0) == 0, "its wait has no beginning, so its end is no sample"
 
 
 def test_a_task_that_was_hidden_begins_anew_when_it_is_found(loader, monkeypatch):
