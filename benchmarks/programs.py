@@ -15,7 +15,7 @@ from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
 
 PART = "programs"
-LOOPS, WARM_UP_LOOPS, LIVES, WARM_UP_LIVES, ROUNDS = 60_000, 5_000, 8_000, 500, 9
+TRIPS, WARM_UP_TRIPS, LIVES, WARM_UP_LIVES, ROUNDS = 60_000, 5_000, 8_000, 500, 9
 _TARGETS = {
     ("switch", rungs.FLOOR): Target(1.7),
     ("switch", "runqlat"): Target(0.40),
@@ -44,10 +44,10 @@ def _sample(peer: Peer) -> dict[str, float]:
     """Event → nanoseconds of all programs of a peer that run at it."""
     with peer.watching() as pid:
         time.sleep(peer.settle_s / 4)
-        workloads.pipe_ns(WARM_UP_LOOPS)
+        workloads.pipe_ns(WARM_UP_TRIPS)
         workloads.lives_ns(WARM_UP_LIVES)
         before = kernel.program_runs(pid)
-        workloads.pipe_ns(LOOPS)
+        workloads.pipe_ns(TRIPS)
         between = kernel.program_runs(pid)
         workloads.lives_ns(_lives(peer))
         after = kernel.program_runs(pid)
@@ -63,7 +63,7 @@ def _lives(peer: Peer) -> int:
 
 def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
     """Two tasks on one CPU take turns: at least a run for each round trip and each life, or the peer did not watch."""
-    least = LOOPS if event in ("switch", "wakeup") else _lives(peer)
+    least = TRIPS if event in ("switch", "wakeup") else _lives(peer)
     names = (name[: kernel.NAME_LENGTH] for name in peer.programs[event])
     programs = [grown[name] for name in names if name in grown]
     if not programs or min(program.runs for program in programs) < least:

@@ -59,13 +59,13 @@ struct {
 
 /*
  * Hooks of the state machine. x86 keeps stores in order, so there a compiler barrier is enough; elsewhere an atomic
- * with a result is the only full barrier that BPF has.
+ * with a result is the only full barrier that BPF has. Which it is, the kernel's types tell: a constant in the code.
  */
 static __always_inline void machine_order(void)
 {
 	__u64 none = 0, seen;
 
-	if (settings.weak_memory) {
+	if (!bpf_core_type_exists(struct cpuinfo_x86)) {
 		asm volatile("" : "+r"(none));	/* or clang, which knows that nothing changes, leaves the result out */
 		seen = __sync_fetch_and_add(&control.fence, none);
 		asm volatile("" : : "r"(seen));
@@ -388,11 +388,11 @@ static inlined void report_life(struct task_struct *task, struct task_state *sta
 /* ---- who preempted whom ---- */
 
 /* Not by way of readable(): trusted pointers need no checks when the program runs, and these are read at switches. */
-static inlined struct group group_of(struct task_struct *task)
+static inlined struct group group_of(struct task_struct *task, __u8 by)
 {
 	struct group group = {};
 
-	if (settings.preemptions == PREEMPTIONS_BY_COMM)
+	if (by == PREEMPTIONS_BY_COMM)
 		__builtin_memcpy(&group, task->comm, sizeof(group));
 	else
 		group.words[0] = task->cgroups->dfl_cgrp->kn->id;
@@ -400,9 +400,9 @@ static inlined struct group group_of(struct task_struct *task)
 }
 
 /* Only of a task that has just lost its CPU while runnable: no other switch pays for this. */
-static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next)
+static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next, __u8 by)
 {
-	victim->preemptor = likely(next->pid) ? group_of(next) : group_of_kind(GROUP_IDLE);
+	victim->preemptor = likely(next->pid) ? group_of(next, by) : group_of_kind(GROUP_IDLE);
 }
 
 static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
@@ -410,11 +410,12 @@ static inlined void takes_cpu(struct task_struct *task, struct task_state *state
 {
 	__u32 number = bpf_get_smp_processor_id();
 	__s64 wait = task_takes_cpu(state, at, number, bank);
+	__u8 by = settings.preemptions;
 
-	if (settings.preemptions && wait >= 0)
+	if (by && wait >= 0)
 		tell_preemption(bpf_map_lookup_elem(&preemptions, &number),
-				state->selected ? group_of(task) : group_of_kind(GROUP_OTHER), &state->preemptor, wait,
-				cpu->window);
+				state->selected ? group_of(task, by) : group_of_kind(GROUP_OTHER), &state->preemptor,
+				wait, cpu->window);
 }
 
 /* ---- hot programs ---- */
@@ -465,18 +466,16 @@ static inlined __u64 slice_ns(struct task_struct *task)
 }
 
 /*
- * The state in which prev goes to sleep; 0 for one that is runnable. The argument is right where the field may be
- * overtaken by a wakeup, which makes it another sleeping state. But up to 6.13 it is stale for a task that turned back
- * on its way to sleep because of a signal: only the field says that it runs on (8feb053d5319, "sched: Fix
- * trace_sched_switch(.prev_state)").
+ * The state in which prev goes to sleep; 0 for one that is runnable. By the task's own field, and not by what the
+ * tracepoint passes: up to 6.13, that is stale for a task that turned back on its way to sleep because of a signal
+ * (8feb053d5319, "sched: Fix trace_sched_switch(.prev_state)"). A wakeup on another CPU may have been here before us, and
+ * all it does to the field of a task that sleeps is to make it another sleeping state (TASK_WAKING).
  */
-static inlined __u64 state_before(struct task_struct *prev, __u64 *ctx)
+static inlined __u32 state_before(struct task_struct *prev, __u64 *ctx)
 {
-	__u64 state = state_field(prev), preempted = ctx[0];
+	__u64 preempted = ctx[0];
 
-	if (settings.has_prev_state)
-		state = state ? (__u32)ctx[3] : 0;
-	return preempted ? 0 : state;
+	return preempted ? 0 : state_field(prev);
 }
 
 /* It leaves for ever, and the event of its exit was withheld: it completes now, its tear-down included. */
@@ -507,12 +506,13 @@ static outlined int leaves_unfollowed(struct task_struct *task, __u64 now)
 static inlined void leaves_cpu(struct task_struct *task, struct task_state *state, __u64 *ctx, struct cpu_state *cpu,
 			       struct moment at, struct cpu_bank *bank)
 {
-	__u64 asleep = state_before(task, ctx);
+	__u32 asleep = state_before(task, ctx);
+	__u8 by = settings.preemptions;
 
 	if (!asleep) {
 		task_is_preempted(state, at);
-		if (settings.preemptions)
-			remember_preemptor(state, argument(ctx, 2));
+		if (by)
+			remember_preemptor(state, argument(ctx, 2), by);
 	} else if (unlikely(asleep & TASK_DEAD)) {
 		end_unseen(task, state, cpu, at.now);
 	} else {
@@ -615,10 +615,10 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 	struct task_state *state = home_state_of(task);
 	struct moment at;
 
-	if (unlikely(!state || !phase_blocked(state->word.phase)))
+	if (unlikely(!state || !sleeps_as_usual(state)))
 		goto wake_carefully;
 	at = moment_of(&control.grid, woken_at(task, state->since_ns));
-	if (unlikely(!wakes_as_usual(state, at)))
+	if (unlikely(!is_up_to_date(state, at)))
 		goto wake_carefully;
 	at.usual = 1;
 	task_wakes(state, at);

@@ -82,6 +82,11 @@ struct task_struct {
 	struct sched_info sched_info;
 };
 
+/* Of an x86 kernel, and of no other. */
+struct cpuinfo_x86 {
+	unsigned char x86;
+};
+
 /* Before 5.14 (2f064a59a11f, "sched: Change task_struct::state"). */
 struct task_struct___state {
 	volatile long state;

@@ -242,7 +242,7 @@ struct moment {
 	const struct grid *grid;
 	__u64 now;
 	__u64 books;
-	int usual;			/* constant. 1: all that follows asks for is known, by one of *_as_usual() */
+	int usual;			/* a constant. 1: what follows need not ask, since *_as_usual() has */
 };
 
 static inlined struct moment moment_of(const struct grid *grid, __u64 now)
@@ -264,34 +264,37 @@ static inlined int is_open(const __u32 *window, struct moment at)
 
 typedef __u16 __attribute__((may_alias)) two_bytes;
 
-/*
- * Whether a task is followed and in this phase, or in one that differs in the bits of `either`; its books are open, and
- * its time goes forward.
- */
-static inlined int is_usual(const struct task_state *task, __u16 phase, __u16 either, struct moment at)
+/* Whether a task is followed, and in this phase or in one that differs in the bits of `either`. */
+static inlined int is_followed_in(const struct task_state *task, __u16 phase, __u16 either)
 {
 	_Static_assert(__builtin_offsetof(union word, flags) == __builtin_offsetof(union word, phase) + 1, "read as one");
-	return (*(const volatile two_bytes *)&task->word.phase & ~either) == phase && is_open(&task->window, at) &&
-	       (__s64)(at.now - task->since_ns) >= 0;
+	return (*(const volatile two_bytes *)&task->word.phase & ~either) == phase;
+}
+
+/* Whether a task's books are open, and its time goes forward. */
+static inlined int is_up_to_date(const struct task_state *task, struct moment at)
+{
+	return is_open(&task->window, at) && (__s64)(at.now - task->since_ns) >= 0;
 }
 
 /*
- * Whether nothing rare can happen to a task that leaves its CPU, takes one, or wakes. What comes then asks no more: on
- * the usual way, all questions come first and straight code after them.
+ * Whether nothing rare can happen to a task that leaves its CPU, takes one, or wakes (if it is up to date). What comes
+ * then asks no more: on the usual way, all questions come first and straight code after them.
  */
 static inlined int leaves_as_usual(const struct task_state *task, struct moment at)
 {
-	return is_usual(task, PHASE_RUNNING, 0, at);
+	return is_followed_in(task, PHASE_RUNNING, 0) && is_up_to_date(task, at);
 }
 
 static inlined int takes_cpu_as_usual(const struct task_state *task, struct moment at)
 {
-	return is_usual(task, PHASE_WAKEUP_WAIT, 1, at) && task->wait_since_ns && task->first_cpu_ns;
+	return is_followed_in(task, PHASE_WAKEUP_WAIT, 1) && is_up_to_date(task, at) && task->wait_since_ns &&
+	       task->first_cpu_ns;
 }
 
-static inlined int wakes_as_usual(const struct task_state *task, struct moment at)
+static inlined int sleeps_as_usual(const struct task_state *task)
 {
-	return is_usual(task, PHASE_BLOCKED, 1, at);
+	return is_followed_in(task, PHASE_BLOCKED, 1);
 }
 
 /* Brings a task's books up to now and returns its open bank. */

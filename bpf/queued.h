@@ -58,10 +58,11 @@ static outlined __u64 measure_distance(struct queue_clock *clock, __u64 queued_a
 /* The time of a wakeup of a task that went to sleep at since_ns, or later in the same window. */
 static inlined __u64 woken_at(struct task_struct *task, __u64 since_ns)
 {
-	struct cpu_state *cpu = this_cpu();
+	__u32 number = bpf_get_smp_processor_id();
+	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &number);
 	__u64 queued_at = stamp_of(task), woken;
 
-	if (unlikely(!cpu || cpu_field(task) != bpf_get_smp_processor_id()))
+	if (unlikely(!cpu || cpu_field(task) != number))
 		return bpf_ktime_get_ns();
 	if (likely(cpu->clock.agreed && queued_at - cpu->clock.measured_at < MEASURED_FOR_NS))
 		woken = queued_at + cpu->clock.distance_ns;

@@ -261,11 +261,8 @@ struct settings {
 	__u8 by_uid;
 	__u8 by_comm;
 	__u8 kernel_threads;
-	__u8 has_prev_state;		/* sched_switch passes prev_state as its fourth argument */
-	__u8 weak_memory;		/* this machine reorders stores: pay for barriers */
 	__u8 disable_preemption;	/* births and deaths may be preempted by others: see preemption_off() */
 	__u8 preemptions;		/* enum preempted_by */
-	__u8 padding[6];
 };
 
 #endif

@@ -5,7 +5,6 @@ Knows the BPF object and nothing of Arrow. Windows, edges and CPUs are :class:`s
 
 import mmap
 import os
-import platform
 import select
 import time
 from importlib import resources
@@ -69,14 +68,13 @@ class CoreLoader(Loader):
 
     def _ask_kernel(self) -> None:
         with KernelTypes() as kernel:
-            arguments = kernel.tracepoint_arguments("sched_switch")
+            has_switches = kernel.tracepoint_arguments("sched_switch") is not None
             self.is_eevdf = kernel.has_member("sched_entity", "vlag")
             self._walks = kernel.has_function("bpf_iter_task_new")
             self._guards = kernel.has_function("bpf_preempt_disable")
             self._has_storage = kernel.has_function("bpf_task_storage_get")
-        if arguments is None:
+        if not has_switches:
             raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
-        self._has_prev_state = arguments >= 4
 
     def _open(self, settings: dict[str, object], ring_bytes: int) -> None:
         """Load the object that fits the kernel best; a verifier that refuses the walk gets the iterators."""
@@ -115,8 +113,6 @@ class CoreLoader(Loader):
     def _set_up(self, settings: dict[str, object], ring_bytes: int) -> None:
         check_contract(self._object.raw_btf(), layout.CONTRACT)
         values = np.zeros(1, layout.SETTINGS)
-        values["has_prev_state"] = self._has_prev_state
-        values["weak_memory"] = platform.machine() not in ("x86_64", "i686")
         values["wakeup_bytes"] = ring_bytes // 4
         values["page_rows"] = page_rows(ring_bytes)
         for field, value in settings.items():

@@ -170,11 +170,8 @@ SETTINGS = np.dtype(
         ("by_uid", "u1"),
         ("by_comm", "u1"),
         ("kernel_threads", "u1"),
-        ("has_prev_state", "u1"),
-        ("weak_memory", "u1"),
         ("disable_preemption", "u1"),
         ("preemptions", "u1"),
-        ("padding", "u1", (6,)),
     ]
 )
 

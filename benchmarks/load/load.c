@@ -130,7 +130,12 @@ static void lanes(long count, long lanes, void (*lane)(long))
 	printf("%llu\n", (unsigned long long)(now() - begin));
 }
 
-/* ---- switches RATE MILLISECONDS: pairs that pass a byte to and fro, on every CPU, so often a second ---- */
+/* ---- pairs that pass a byte to and fro ---- */
+
+struct pair {
+	pid_t other;
+	int there[2], back[2];
+};
 
 static void pass(int from, int to)
 {
@@ -140,31 +145,83 @@ static void pass(int from, int to)
 		_exit(0);
 }
 
+static struct pair begin_pair(void)
+{
+	struct pair pair;
+
+	if (pipe(pair.there) || pipe(pair.back))
+		fail("pipe");
+	pair.other = fork();
+	forked_or_fail(pair.other);
+	if (pair.other == 0) {
+		close(pair.there[1]);
+		for (;;)
+			pass(pair.there[0], pair.back[1]);
+	}
+	return pair;
+}
+
+static void round_trip(const struct pair *pair)
+{
+	char byte = 0;
+
+	if (write(pair->there[1], &byte, 1) != 1 || read(pair->back[0], &byte, 1) != 1)
+		fail("pipe");
+}
+
+static void end_pair(const struct pair *pair)
+{
+	kill(pair->other, SIGKILL);
+	waitpid(pair->other, 0, 0);
+}
+
+/* ---- pipe TRIPS CPU: one pair on one CPU; the nanoseconds of each 500 round trips, the shortest first ---- */
+
+#define TRIPS 500
+
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void pipe_on(uint64_t trips, int cpu)
+{
+	uint64_t count = trips / TRIPS, took[count + 1], i;
+	struct pair pair;
+	int trip;
+
+	pin(cpu);
+	pair = begin_pair();
+	for (i = 0; i < count; i++) {
+		uint64_t begin = now();
+
+		for (trip = 0; trip < TRIPS; trip++)
+			round_trip(&pair);
+		took[i] = now() - begin;
+	}
+	end_pair(&pair);
+	qsort(took, count, sizeof(took[0]), by_size);
+	for (i = 0; i < count; i++)
+		printf("%llu\n", (unsigned long long)took[i]);
+}
+
+/* ---- switches RATE MILLISECONDS: pairs on every CPU, so often a second ---- */
+
 /* A round trip is two switches. What a tick cannot do in its time is not made up for. */
 static void switch_lane(uint64_t per_tick, uint64_t tick_ns, uint64_t ticks, _Atomic uint64_t *trips)
 {
+	struct pair pair = begin_pair();
 	struct timespec next;
-	int there[2], back[2];
 	uint64_t i, tick;
-	char byte = 0;
-	pid_t pid;
 
-	if (pipe(there) || pipe(back))
-		fail("pipe");
-	pid = fork();
-	forked_or_fail(pid);
-	if (pid == 0) {
-		close(there[1]);
-		for (;;)
-			pass(there[0], back[1]);
-	}
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (tick = 0; tick < ticks; tick++) {
 		uint64_t end = next.tv_sec * 1000000000ULL + next.tv_nsec + tick_ns;
 
 		for (i = 0; i < per_tick && now() < end; i++) {
-			if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1)
-				fail("pipe");
+			round_trip(&pair);
 			(*trips)++;
 		}
 		next.tv_nsec += tick_ns;
@@ -174,8 +231,7 @@ static void switch_lane(uint64_t per_tick, uint64_t tick_ns, uint64_t ticks, _At
 		}
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, 0);
 	}
-	kill(pid, SIGKILL);
-	waitpid(pid, 0, 0);
+	end_pair(&pair);
 }
 
 static void *shared(size_t size)
@@ -316,6 +372,8 @@ int main(int argc, char **argv)
 		lanes(first, second ? second : 1, fork_lane);
 	else if (!strcmp(mode, "lives"))
 		lanes(first, second ? second : 1, life_lane);
+	else if (!strcmp(mode, "pipe"))
+		pipe_on(first, second);
 	else if (!strcmp(mode, "switches"))
 		switches(first, second);
 	else if (!strcmp(mode, "threads"))

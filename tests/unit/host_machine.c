@@ -338,7 +338,8 @@ int host_usual(__u64 now, int task)
 	struct task_state *state = any_state_of(task_of(task));
 	struct moment at = moment_of(&control.grid, now);
 
-	return leaves_as_usual(state, at) | takes_cpu_as_usual(state, at) << 1 | wakes_as_usual(state, at) << 2;
+	return leaves_as_usual(state, at) | takes_cpu_as_usual(state, at) << 1 |
+	       (sleeps_as_usual(state) && is_up_to_date(state, at)) << 2;
 }
 
 int host_cpu_is_open(__u64 now, __u32 cpu)

@@ -98,7 +98,7 @@ class HostLoader(CoreLoader):
         self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
         self._pairs = view(library.host_preemptions(), layout.PREEMPTIONS, cpus)
         chosen = view(library.host_settings(), layout.SETTINGS, 1)
-        usual = {"has_prev_state": 1, "min_activity_ns": 1, "page_rows": ring_records}
+        usual = {"min_activity_ns": 1, "page_rows": ring_records}
         for name, value in (usual | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)

@@ -7,3 +7,4 @@
 #define BPF_CORE_READ_BITFIELD(from, field) ((from)->field)
 #define bpf_core_read(to, size, from) (__builtin_memcpy(to, from, size), 0)
 #define bpf_core_field_exists(field) 1
+#define bpf_core_type_exists(type) 1
