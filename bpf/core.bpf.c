@@ -514,22 +514,23 @@ static inlined void leaves_cpu(struct task_struct *task, struct task_state *stat
 		if (by)
 			remember_preemptor(state, argument(ctx, 2), by);
 	} else if (unlikely(asleep & TASK_DEAD)) {
+		if (at.usual)
+			write_end(&state->word);	/* it is begun anew */
 		end_unseen(task, state, cpu, at.now);
 	} else {
 		task_blocks(state, at, BPF_CORE_READ_BITFIELD(task, in_iowait), bank);
 	}
 }
 
-/* The task that leaves, whatever is out of the ordinary with it or with the window. */
-static outlined int leaves_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now)
+/* The task that leaves, whatever is out of the ordinary with it or with the window. now, books: of the moment. */
+static outlined int leaves_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now, __u64 books)
 {
 	struct task_state *from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
+	struct moment at = { .grid = &control.grid, .now = now, .books = books };
 	struct cpu_bank *bank;
-	struct moment at;
 
 	if (unlikely(from && !phase_on_cpu(from->word.phase)))
 		enter_unseen(argument(ctx, 1), from, cpu, now - slice_ns(argument(ctx, 1)));
-	at = moment_of(&control.grid, now);
 	bank = book_cpu(cpu, at);
 	if (from)
 		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, bank);
@@ -539,10 +540,10 @@ static outlined int leaves_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 no
 }
 
 /* Likewise the task that comes in. */
-static outlined int enters_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now)
+static outlined int enters_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now, __u64 books)
 {
+	struct moment at = { .grid = &control.grid, .now = now, .books = books };
 	struct task_state *to = state_of(argument(ctx, 2));
-	struct moment at = moment_of(&control.grid, now);
 	struct cpu_bank *bank = book_cpu(cpu, at);
 
 	cpu->word.phase = to ? CPU_BUSY : unfollowed_phase(argument(ctx, 2));
@@ -576,6 +577,9 @@ int on_switch(__u64 *ctx)
 		from = home_state_of(argument(ctx, 1));
 		if (unlikely(!from || !leaves_as_usual(from, at)))
 			goto leave_carefully;
+		write_begin(&from->word);
+		if (unlikely(!is_open(&from->window, at)))
+			goto leave_closed;
 		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, &cpu->bank[cpu->window & 1]);
 	}
 enter:
@@ -585,6 +589,9 @@ enter:
 		to = home_state_of(argument(ctx, 2));
 		if (unlikely(!to || !takes_cpu_as_usual(to, at)))
 			goto enter_carefully;
+		write_begin(&to->word);
+		if (unlikely(!is_open(&to->window, at)))
+			goto enter_closed;
 	}
 	turn_cpu(cpu, bank, to ? CPU_BUSY : CPU_IDLE, now);
 	if (likely(to))
@@ -592,11 +599,15 @@ enter:
 end:
 	write_end(&cpu->word);
 	return 0;
+leave_closed:
+	write_end(&from->word);
 leave_carefully:
-	leaves_carefully(ctx, cpu, now);
+	leaves_carefully(ctx, cpu, now, at.books);
 	goto enter;
+enter_closed:
+	write_end(&to->word);
 enter_carefully:
-	enters_carefully(ctx, cpu, now);
+	enters_carefully(ctx, cpu, now, at.books);
 	goto end;
 }
 
@@ -618,11 +629,16 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 	if (unlikely(!state || !sleeps_as_usual(state)))
 		goto wake_carefully;
 	at = moment_of(&control.grid, woken_at(task, state->since_ns));
-	if (unlikely(!is_up_to_date(state, at)))
+	if (unlikely(at.now < state->since_ns))
 		goto wake_carefully;
+	write_begin(&state->word);
+	if (unlikely(!is_open(&state->window, at)))
+		goto wake_closed;
 	at.usual = 1;
 	task_wakes(state, at);
 	return 0;
+wake_closed:
+	write_end(&state->word);
 wake_carefully:
 	wakes_carefully(task);
 	return 0;

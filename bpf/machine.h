@@ -242,7 +242,7 @@ struct moment {
 	const struct grid *grid;
 	__u64 now;
 	__u64 books;
-	int usual;			/* a constant. 1: what follows need not ask, since *_as_usual() has */
+	int usual;			/* a constant. 1: *_as_usual() has asked, and the task is being written to */
 };
 
 static inlined struct moment moment_of(const struct grid *grid, __u64 now)
@@ -271,24 +271,19 @@ static inlined int is_followed_in(const struct task_state *task, __u16 phase, __
 	return (*(const volatile two_bytes *)&task->word.phase & ~either) == phase;
 }
 
-/* Whether a task's books are open, and its time goes forward. */
-static inlined int is_up_to_date(const struct task_state *task, struct moment at)
-{
-	return is_open(&task->window, at) && (__s64)(at.now - task->since_ns) >= 0;
-}
-
 /*
- * Whether nothing rare can happen to a task that leaves its CPU, takes one, or wakes (if it is up to date). What comes
- * then asks no more: on the usual way, all questions come first and straight code after them.
+ * Whether nothing rare can happen to a task that leaves its CPU, takes one, or wakes. What comes then need not ask: on the
+ * usual way, all questions come first and straight code after them. The last one is whether its books are open, and
+ * that must be asked behind write_begin(), as a flush may be about to close them.
  */
 static inlined int leaves_as_usual(const struct task_state *task, struct moment at)
 {
-	return is_followed_in(task, PHASE_RUNNING, 0) && is_up_to_date(task, at);
+	return is_followed_in(task, PHASE_RUNNING, 0) && at.now >= task->since_ns;
 }
 
 static inlined int takes_cpu_as_usual(const struct task_state *task, struct moment at)
 {
-	return is_followed_in(task, PHASE_WAKEUP_WAIT, 1) && is_up_to_date(task, at) && task->wait_since_ns &&
+	return is_followed_in(task, PHASE_WAKEUP_WAIT, 1) && at.now >= task->since_ns && task->wait_since_ns &&
 	       task->first_cpu_ns;
 }
 
@@ -341,7 +336,8 @@ static inlined int wakeup_matters(struct task_state *task)
 /* sched_wakeup that matters. */
 static inlined void task_wakes(struct task_state *task, struct moment at)
 {
-	write_begin(&task->word);
+	if (!at.usual)
+		write_begin(&task->word);
 	book(task, at)->wakeups++;
 	task->word.phase = PHASE_WAKEUP_WAIT;
 	task->wait_since_ns = task->burst_since_ns = at.now;
@@ -378,7 +374,8 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 	__s64 wait = NOT_PREEMPTED;
 	struct bank *bank;
 
-	write_begin(&task->word);
+	if (!at.usual)
+		write_begin(&task->word);
 	bank = book(task, at);
 	if (!at.usual && unlikely(!task->first_cpu_ns)) {
 		task->first_cpu_ns = at.now;
@@ -428,7 +425,8 @@ static inlined void end_burst(struct task_state *task, struct bank *bank, struct
 /* sched_switch, the task that goes out: runnable, since it was preempted or its state is running. */
 static inlined void task_is_preempted(struct task_state *task, struct moment at)
 {
-	write_begin(&task->word);
+	if (!at.usual)
+		write_begin(&task->word);
 	book(task, at)->involuntary_switches++;
 	task->word.phase = PHASE_PREEMPT_WAIT;
 	task->wait_since_ns = at.now;
@@ -440,7 +438,8 @@ static inlined void task_blocks(struct task_state *task, struct moment at, __u8 
 {
 	struct bank *bank;
 
-	write_begin(&task->word);
+	if (!at.usual)
+		write_begin(&task->word);
 	bank = book(task, at);
 	bank->voluntary_switches++;
 	task->word.phase = PHASE_BLOCKED | iowait;

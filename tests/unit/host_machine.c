@@ -315,6 +315,20 @@ void host_turn_back(void)
 	host.turned_back = true;
 }
 
+/* How many states are being written to: none, between two events. */
+int host_unfinished(void)
+{
+	int count = 0, i;
+
+	for (i = 0; i < (int)host.tasks; i++)
+		count += host.task[i].state.word.seq & 1;
+	for (i = 0; i < HOMES; i++)
+		count += host.homes[i].state.word.seq & 1;
+	for (i = 0; i < (int)host.cpus; i++)
+		count += host.cpu_state[i].word.seq & 1;
+	return count;
+}
+
 /* Which home is a task's; and whether it lives there. */
 int host_home(int task)
 {
@@ -338,8 +352,9 @@ int host_usual(__u64 now, int task)
 	struct task_state *state = any_state_of(task_of(task));
 	struct moment at = moment_of(&control.grid, now);
 
-	return leaves_as_usual(state, at) | takes_cpu_as_usual(state, at) << 1 |
-	       (sleeps_as_usual(state) && is_up_to_date(state, at)) << 2;
+	if (!is_open(&state->window, at) || now < state->since_ns)
+		return 0;
+	return leaves_as_usual(state, at) | takes_cpu_as_usual(state, at) << 1 | sleeps_as_usual(state) << 2;
 }
 
 int host_cpu_is_open(__u64 now, __u32 cpu)

@@ -46,6 +46,7 @@ _SIGNATURES = {
     "host_drain": (c_uint32, [c_void_p]),
     "host_release": (None, [c_int]),
     "host_exiting": (None, [c_int]),
+    "host_unfinished": (c_int, []),
     "host_home": (c_int, [c_int]),
     "host_is_at_home": (c_int, [c_int]),
     "host_task_is_open": (c_int, [c_uint64, c_int]),
@@ -136,6 +137,7 @@ class HostLoader(CoreLoader):
                 self.library.host_release(task)
             case Switch():
                 self.library.host_switch(*_switch_arguments(event))
+        assert not self.library.host_unfinished(), f"after {event}, something is still being written to"
 
     def slice_ns(self, task: int, ns: int) -> None:
         """How long the kernel's own books say that the task has been on its CPU this time."""
