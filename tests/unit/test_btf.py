@@ -34,7 +34,8 @@ def changed(dtype: np.dtype, how: str) -> np.dtype:
     if how == "renamed":
         fields[1] = ("another", *fields[1][1:])
     elif how == "narrower":
-        fields[-1] = (fields[-1][0], "u1")
+        last = max(index for index, name in enumerate(dtype.names) if dtype[name].itemsize > 1)
+        fields[last] = (fields[last][0], "u1")
     elif how == "longer":
         fields.append(("more", "<u8"))
     else:
