@@ -1,8 +1,8 @@
 """How much longer four loads take while somebody watches the scheduler (bpf_stats off): ladder and peers in one run.
 
 ``pipe``: a round trip of two pinned tasks, of the better quarter of the time; ``messaging``: 10 groups of 40
-processes, the shortest of three runs; ``fork storm``: fork, exec, exit in two lanes, likewise; ``cpu bound``: arithmetic
-on every CPU. Each is a median over rounds, each round in another order.
+processes, the shortest of three runs; ``fork storm``: fork, exec, exit in two lanes, likewise; ``cpu bound``:
+arithmetic on every CPU. Each is a median over rounds, each round in another order.
 
 What somebody adds to a round trip of the pipe is a small difference of large numbers, between which the machine drifts:
 so the pipe runs with nobody watching right before and right after, in each round for each of them.
