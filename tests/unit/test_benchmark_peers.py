@@ -63,12 +63,30 @@ def test_what_is_added_to_the_pipe_is_told_from_the_pipe_alone_around_it():
     }
 
 
+@pytest.mark.parametrize(
+    ("alone_and_watched", "value", "alone"),
+    [
+        ([100.0, 150.0, 102.0], 150.0, 101.0),
+        ([100.0, 150.0, 130.0, 190.0, 131.0], 190.0, 130.5),
+    ],
+    ids=["steady", "slower from then on"],
+)
+def test_where_the_machine_changes_the_pipe_is_measured_again(monkeypatch, alone_and_watched, value, alone):
+    said = iter(alone_and_watched)
+    monkeypatch.setattr(slowdown, "_LOADS", {"spin": ("ms", lambda: 7.0)})
+    monkeypatch.setattr(slowdown.workloads, "pipe_ns", lambda trips: 0.0 if trips == warm_up else next(said))
+    warm_up = slowdown.WARM_UP_TRIPS
+    sample = slowdown._sample(Peer("one", watching=lambda: nullcontext(1), settle_s=0))
+    assert sample == {"spin": 7.0, slowdown._PIPE: value, slowdown._ALONE: alone}
+    assert next(said, None) is None
+
+
 def test_the_slowdown_is_measured_with_others_between_nobody_and_nobody_again(monkeypatch):
     orders = []
 
     def one_is_left_out(takers, rounds, sample):
         orders.append(list(takers))
-        sampled = dict.fromkeys((*slowdown._LOADS, slowdown._ALONE), 1.0)
+        sampled = dict.fromkeys((slowdown._PIPE, *slowdown._LOADS, slowdown._ALONE), 1.0)
         return {name: [sampled] * rounds for name in takers if name != "empty"}, ["empty left out"]
 
     monkeypatch.setattr(slowdown, "interleaved", one_is_left_out)
