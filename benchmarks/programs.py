@@ -1,7 +1,7 @@
 """Mean time of a run of the BPF programs at a switch, wakeup, fork and exit, as the kernel times them.
 
 With bpf_stats_enabled=1, which adds the same to every run of every program: see the empty ones. At a fork and an exit,
-a peer's programs are added up. Switches and wakeups are those of ``perf bench sched pipe`` with both tasks on one CPU.
+a peer's programs are added up. Switches and wakeups are those of two tasks on one CPU that pass a byte to and fro.
 What the kernel does before it runs a program is not counted; at a plain tracepoint (runqlat.bt; schedtel, bcc) it is
 more than elsewhere: see slowdown.
 """
@@ -27,8 +27,6 @@ Samples = dict[tuple[str, str], list[float]]
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    if not workloads.has_perf():
-        return [], ["programs: not measured, perf is missing (apt install linux-perf)"]
     takers = {peer.name: peer for peer in _takers() if peer.programs}
     with kernel.counting():
         taken, notes = interleaved(takers, plan.rounds(ROUNDS), _sample)
