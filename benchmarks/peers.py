@@ -28,7 +28,8 @@ _PATIENCE_S = 30.0
 _NAPS = 30
 #: Each nap is a switch away, a wakeup and a switch back, but for one that is over before it has begun.
 _ENOUGH = _NAPS // 2
-_PROVABLE = ("switch", "wakeup")
+#: What two tasks that take turns make happen.
+PIPE_EVENTS = ("switch", "wakeup")
 #: Where so many samples of a part were disturbed all the same, others trace here all the time: waiting is no use.
 _DISTURBED_ENOUGH = 5
 Sample = TypeVar("Sample")
@@ -120,7 +121,7 @@ def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
         for _ in range(_NAPS):
             time.sleep(0.0001)
         after = kernel.program_runs(pid)
-    for name in (name[: kernel.NAME_LENGTH] for event in _PROVABLE for name in programs.get(event, ())):
+    for name in (name[: kernel.NAME_LENGTH] for event in PIPE_EVENTS for name in programs.get(event, ())):
         if name not in before or name not in after:
             raise PeerError(f"process {pid} does not watch: it has no BPF program {name}, but {sorted(after)}")
         runs = after[name].since(before[name]).runs

@@ -51,7 +51,7 @@ def _sample(peer: Peer) -> dict[str, float]:
         after = kernel.program_runs(pid)
     piped = {name: runs.since(before[name]) for name, runs in between.items()}
     lived = {name: runs.since(between[name]) for name, runs in after.items()}
-    return {event: _mean_ns(peer, event, piped if event in ("switch", "wakeup") else lived) for event in peer.programs}
+    return {event: _mean_ns(peer, event, piped if event in peers.PIPE_EVENTS else lived) for event in peer.programs}
 
 
 def _lives(peer: Peer) -> int:
@@ -61,7 +61,7 @@ def _lives(peer: Peer) -> int:
 
 def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
     """Two tasks on one CPU take turns: at least a run for each round trip and each life, or the peer did not watch."""
-    least = TRIPS if event in ("switch", "wakeup") else _lives(peer)
+    least = TRIPS if event in peers.PIPE_EVENTS else _lives(peer)
     names = (name[: kernel.NAME_LENGTH] for name in peer.programs[event])
     programs = [grown[name] for name in names if name in grown]
     if not programs or min(program.runs for program in programs) < least:

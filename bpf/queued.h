@@ -36,7 +36,7 @@ static outlined __u64 measure_distance(struct queue_clock *clock, __u64 queued_a
 	__u64 now = bpf_ktime_get_ns();
 	__s64 distance = now - queued_at, apart;
 
-	if (!clock || !queued_at)	/* it was not queued: it has its CPU still */
+	if (!queued_at)		/* it was not queued: it has its CPU still */
 		return now;
 	if (queued_at - clock->measured_at >= SOON_NS)
 		clock->measurements = clock->rounds = clock->agreed = 0;

@@ -11,7 +11,6 @@ from test_machine import rows_of
 
 AHEAD = 5_000_000_000  #: of the run queue's clock: it does not stand still while nobody is told the time
 MEASURED_EVERY, ROUND = 131_072, 16
-AGREEMENT = 500
 TASK = 0
 
 
