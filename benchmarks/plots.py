@@ -33,8 +33,6 @@ _STYLE = {
     "svg.hashsalt": "schedtel",  # the same results make the same file
 }
 _OURS, _THEIRS, _STEP = "#1f5fa8", "#b0b0b0", "#7fb2e5"
-#: What the others are measured against is no bar of its own.
-_BESIDE = ("nobody", "nobody again")
 _SOAK = ("RSS", "collector CPU", "window's end to its line", "open files")
 Rows = list[dict[str, Any]]
 
@@ -55,7 +53,8 @@ def slowdown(rows: Rows) -> Any:
     loads = ("pipe", "messaging", "fork storm", "cpu bound")
     figure, axes = plt.subplots(1, len(loads), figsize=(12, 3.6))
     for axis, load in zip(axes, loads, strict=True):
-        _bars(axis, [row for row in rows if row["measure"] == f"{load}, slowdown"])
+        own = [row for row in rows if row["measure"] == f"{load}, slowdown"]
+        _bars(axis, [row for row in own if "/" not in row["subject"]])
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_title(load)
         axis.set_xlabel("time, in times of nobody's")
@@ -63,7 +62,7 @@ def slowdown(rows: Rows) -> Any:
 
 
 def _bars(axis: Any, rows: Rows) -> None:
-    rows = [row for row in rows if row["subject"] not in _BESIDE][::-1]
+    rows = rows[::-1]
     values = [row["value"] for row in rows]
     low = [value - min(row["samples"]) for value, row in zip(values, rows, strict=True)]
     high = [max(row["samples"]) - value for value, row in zip(values, rows, strict=True)]

@@ -2,6 +2,7 @@
 
 With bpf_stats_enabled=1, which adds the same to every run of every program: see the empty ones. At a fork and an exit,
 a peer's programs are added up. Switches and wakeups are those of two tasks on one CPU that pass a byte to and fro.
+``life`` is all that a peer's programs take for each process of a fork storm, which forks, execs, is waited for and ends.
 What the kernel does before it runs a program is not counted; at a plain tracepoint (runqlat.bt; schedtel, bcc) it is
 more than elsewhere: see slowdown.
 """
@@ -15,11 +16,13 @@ from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
 
 PART = "programs"
-TRIPS, WARM_UP_TRIPS, LIVES, WARM_UP_LIVES, ROUNDS = 60_000, 5_000, 8_000, 500, 9
+TRIPS, WARM_UP_TRIPS, LIVES, WARM_UP_LIVES, FORKS, ROUNDS = 60_000, 5_000, 8_000, 500, 2_000, 9
+_LIFE = "life"
 _TARGETS = {
     ("switch", rungs.FLOOR): Target(1.7),
     ("switch", "runqlat"): Target(0.40),
     ("wakeup", "runqlat"): Target(0.50),
+    (_LIFE, "runqlat"): Target(1.0),
 }
 #: (event, peer) → mean ns per run, one for each round.
 Samples = dict[tuple[str, str], list[float]]
@@ -39,7 +42,7 @@ def _takers() -> list[Peer]:
 
 
 def _sample(peer: Peer) -> dict[str, float]:
-    """Event → nanoseconds of all programs of a peer that run at it."""
+    """Event → nanoseconds of all programs of a peer that run at it; and in a process's life."""
     with peer.watching() as pid:
         time.sleep(peer.settle_s / 4)
         workloads.pipe_ns(WARM_UP_TRIPS)
@@ -47,21 +50,28 @@ def _sample(peer: Peer) -> dict[str, float]:
         before = kernel.program_runs(pid)
         workloads.pipe_ns(TRIPS)
         between = kernel.program_runs(pid)
-        workloads.lives_ns(_lives(peer))
+        workloads.lives_ns(_births(peer, LIVES))
         after = kernel.program_runs(pid)
-    piped = {name: runs.since(before[name]) for name, runs in between.items()}
-    lived = {name: runs.since(between[name]) for name, runs in after.items()}
-    return {event: _mean_ns(peer, event, piped if event in peers.PIPE_EVENTS else lived) for event in peer.programs}
+        time.sleep(peer.settle_s / 4)
+        workloads.forks_ns(_births(peer, FORKS))
+        last = kernel.program_runs(pid)
+    piped, lived, forked = (_since(*pair) for pair in ((before, between), (between, after), (after, last)))
+    means = {event: _mean_ns(peer, event, piped if event in peers.PIPE_EVENTS else lived) for event in peer.programs}
+    return means | {_LIFE: sum(program.run_time_ns for program in forked.values()) / _births(peer, FORKS)}
 
 
-def _lives(peer: Peer) -> int:
+def _since(before: dict[str, kernel.Runs], after: dict[str, kernel.Runs]) -> dict[str, kernel.Runs]:
+    return {name: runs.since(before[name]) for name, runs in after.items()}
+
+
+def _births(peer: Peer, usual: int) -> int:
     """A birth that a peer has no room for costs it next to nothing: no more than it can follow."""
-    return min(LIVES, peer.most_births)
+    return min(usual, peer.most_births)
 
 
 def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
     """Two tasks on one CPU take turns: at least a run for each round trip and each life, or the peer did not watch."""
-    least = TRIPS if event in peers.PIPE_EVENTS else _lives(peer)
+    least = TRIPS if event in peers.PIPE_EVENTS else _births(peer, LIVES)
     names = (name[: kernel.NAME_LENGTH] for name in peer.programs[event])
     programs = [grown[name] for name in names if name in grown]
     if not programs or min(program.runs for program in programs) < least:
@@ -71,8 +81,9 @@ def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
 
 def _rows(samples: Samples, names: list[str]) -> list[Row]:
     rows = []
-    for event in ("switch", "wakeup", "fork", "exit"):
-        rows += [row(event, name, "ns/run", samples[event, name]) for name in names if (event, name) in samples]
+    for event in ("switch", "wakeup", "fork", "exit", _LIFE):
+        unit = "ns/process" if event == _LIFE else "ns/run"
+        rows += [row(event, name, unit, samples[event, name]) for name in names if (event, name) in samples]
         rows += [_ratio(samples, event, other) for other in (rungs.FLOOR, "runqlat") if (event, other) in samples]
     return rows
 

@@ -9,6 +9,7 @@ from benchmarks.failures import PeerError
 from benchmarks.kernel import Runs
 from benchmarks.measures import Plan
 from benchmarks.peers import Peer
+from benchmarks.slowdown import Sample
 from schedtel import slots, tracepoints
 
 
@@ -22,8 +23,8 @@ def test_the_bcc_backend_is_measured_by_its_own_programs():
 
 
 def test_the_bcc_backend_has_room_for_every_birth_it_is_measured_by_on_any_cpu():
-    assert programs._lives(by_bcc()) + programs.WARM_UP_LIVES <= slots.FREE_SLOTS
-    assert programs._lives(peers.schedtel()) == programs.LIVES
+    assert programs._births(by_bcc(), programs.LIVES) + programs.WARM_UP_LIVES <= slots.FREE_SLOTS
+    assert programs._births(peers.schedtel(), programs.LIVES) == programs.LIVES
 
 
 def test_a_peer_whose_programs_did_not_run_at_every_life_did_not_watch():
@@ -51,42 +52,55 @@ def test_who_watches_runs_at_every_switch_and_every_wakeup(monkeypatch, switches
         peers.prove(1, peers.schedtel().programs)
 
 
-def test_what_is_added_to_the_pipe_is_told_from_the_pipe_alone_around_it():
-    """The machine is half as fast in the second round: what each adds is the same."""
-    samples = {("pipe", "schedtel"): [150.0, 250.0], ("pipe", "runqlat"): [200.0, 300.0]}
-    samples |= {(slowdown._ALONE, name): [100.0, 200.0] for name in ("schedtel", "runqlat")}
-    told = {(row.measure, row.subject): row.value for row in slowdown._pipe_added(samples, ["schedtel", "runqlat"])}
-    assert told == {
+def test_what_somebody_adds_is_told_from_the_load_alone_around_it():
+    """The machine is half as fast in the second round: what each adds to a round trip is the same."""
+    samples = {("pipe", "schedtel"): [Sample(150.0, 100.0), Sample(250.0, 200.0)]}
+    samples["pipe", "runqlat"] = [Sample(200.0, 100.0), Sample(300.0, 200.0)]
+    assert told(slowdown._pipe_added(samples, ["schedtel", "runqlat"])) == {
         ("pipe, added", "schedtel"): 50,
         ("pipe, added", "runqlat"): 100,
         ("pipe, added", "schedtel / runqlat"): 0.5,
     }
 
 
+def test_a_slowdown_is_in_times_of_the_load_alone_right_before():
+    samples = {("messaging", "schedtel"): [Sample(150.0, 100.0), Sample(300.0, 200.0)]}
+    samples["messaging", "runqlat"] = [Sample(200.0, 100.0), Sample(400.0, 200.0)]
+    rows = slowdown._rows("messaging", samples, ["schedtel", "runqlat"])
+    assert told(rows) == {
+        ("messaging", "schedtel"): 225,
+        ("messaging", "runqlat"): 300,
+        ("messaging, slowdown", "schedtel"): 1.5,
+        ("messaging, slowdown", "runqlat"): 2.0,
+        ("messaging, slowdown", "schedtel / runqlat"): 0.75,
+    }
+
+
+def told(rows):
+    return {(row.measure, row.subject): row.value for row in rows}
+
+
 @pytest.mark.parametrize(
-    ("alone_and_watched", "value", "alone"),
+    ("alone_and_watched", "pipe"),
     [
-        ([100.0, 150.0, 102.0], 150.0, 101.0),
-        ([100.0, 150.0, 130.0, 190.0, 131.0], 190.0, 130.5),
+        ([100.0, 150.0, 102.0], Sample(150.0, 101.0)),
+        ([100.0, 150.0, 130.0, 190.0, 131.0], Sample(190.0, 130.5)),
     ],
     ids=["steady", "slower from then on"],
 )
-def test_where_the_machine_changes_the_pipe_is_measured_again(monkeypatch, alone_and_watched, value, alone):
-    said = iter(alone_and_watched)
-    monkeypatch.setattr(slowdown, "_LOADS", {"spin": ("ms", lambda: 7.0)})
-    monkeypatch.setattr(slowdown.workloads, "pipe_ns", lambda trips: 0.0 if trips == warm_up else next(said))
+def test_where_the_machine_changes_the_pipe_is_measured_again(monkeypatch, alone_and_watched, pipe):
+    piped, spun = iter(alone_and_watched), iter([7.0, 8.0])
+    monkeypatch.setattr(slowdown, "_LOADS", {"spin": ("ms", lambda: next(spun))})
+    monkeypatch.setattr(slowdown.workloads, "pipe_ns", lambda trips: 0.0 if trips == warm_up else next(piped))
     warm_up = slowdown.WARM_UP_TRIPS
     sample = slowdown._sample(Peer("one", watching=lambda: nullcontext(1), settle_s=0))
-    assert sample == {"spin": 7.0, slowdown._PIPE: value, slowdown._ALONE: alone}
-    assert next(said, None) is None
+    assert sample == {"pipe": pipe, "spin": Sample(watched=8.0, alone=7.0)}
+    assert next(piped, None) is None
 
 
-def test_the_slowdown_is_measured_with_others_between_nobody_and_nobody_again(monkeypatch):
-    orders = []
-
-    def one_is_left_out(takers, rounds, sample):
-        orders.append(list(takers))
-        sampled = dict.fromkeys((slowdown._PIPE, *slowdown._LOADS, slowdown._ALONE), 1.0)
+def test_the_slowdown_tells_of_nobody_what_the_machine_makes_of_nothing(monkeypatch):
+    def one_is_left_out(takers, rounds, _):
+        sampled = dict.fromkeys(("pipe", *slowdown._LOADS), Sample(1.0, 1.0))
         return {name: [sampled] * rounds for name in takers if name != "empty"}, ["empty left out"]
 
     monkeypatch.setattr(slowdown, "interleaved", one_is_left_out)
@@ -94,8 +108,6 @@ def test_the_slowdown_is_measured_with_others_between_nobody_and_nobody_again(mo
     monkeypatch.setattr(slowdown.kernel, "counts", lambda: False)
     monkeypatch.setattr(peers, "everybody", lambda: (by_bcc(), Peer("absent", watching=None, missing="not installed")))
     rows, notes = slowdown.measure(Plan(repeats=2))
-    [order] = orders
-    assert order.index("nobody again") - order.index("nobody") > 1
     slowed = [row.subject for row in rows if row.measure == "pipe, slowdown"]
-    assert slowed == ["+ timestamp", "+ task storage", "+ books", "+ histograms", "schedtel", "schedtel, bcc"]
+    assert slowed == ["nobody", "+ timestamp", "+ task storage", "+ books", "+ histograms", "schedtel", "schedtel, bcc"]
     assert notes == ["empty left out"]
