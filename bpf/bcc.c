@@ -266,7 +266,7 @@ static inlined void take_over(struct slot *slot, u32 index, u32 tid)
 
 	if (!entry)
 		return;
-	slot->state.previous_tid = slot->tid;
+	slot->state.first_tid = slot->tid;
 	publish(slot, entry, index, tid);
 }
 

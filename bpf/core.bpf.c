@@ -285,7 +285,7 @@ static outlined int describe(struct task_record *record, struct task_struct *tru
 
 	record->tid = task->pid;
 	record->tgid = task->tgid;
-	record->previous_tid = state->previous_tid;
+	record->previous_tid = state->first_tid != (__u32)task->pid ? state->first_tid : 0;
 	record->start_boottime_ns = task->start_boottime;
 	record->fork_ns = state->fork_ns;
 	record->arrival_ns = state->arrival_ns;
@@ -678,15 +678,15 @@ static inlined void preemption_on(void) {}
 
 static inlined struct task_state *begin_life(struct task_struct *child)
 {
-	__u64 now = bpf_ktime_get_ns();
-	struct task_state *state = create_state(child, now), *parent;
+	struct task_state *state = create_state(child), *parent;
 	__u32 before = open_window(&control.grid) - 1;
 
 	if (!state)
 		return 0;
 	write_begin(&state->word);
 	state->word.phase = PHASE_NOT_ALIVE;
-	state->fork_ns = now;
+	state->first_tid = child->pid;
+	state->fork_ns = child->start_time;	/* a microsecond ago: to ask for the time would cost more than that */
 	if (state->flushed < before)
 		state->flushed = before;	/* nothing is owed of what was before it */
 	if (settings.by_process) {
@@ -727,23 +727,19 @@ int BPF_PROG(on_arrival, struct task_struct *task)
 	return 0;
 }
 
-static inlined void rename_life(struct task_struct *task, pid_t old_pid)
-{
-	struct task_state *state = state_of(task);
-
-	if (!state)
-		return;
-	if (task->pid != old_pid)
-		state->previous_tid = old_pid;
-	state->selected = selects(task, state);
-}
-
-/* The name has changed; so has the tid, where a thread that was not the leader took over its leader's. */
+/*
+ * The name has changed; so have the user, where the program says so, and the tid, where a thread that was not the leader
+ * took over its leader's. Loaded only where the filter asks for one of them.
+ */
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid)
+int BPF_PROG(on_exec, struct task_struct *task)
 {
+	struct task_state *state;
+
 	preemption_off();
-	rename_life(task, old_pid);
+	state = state_of(task);
+	if (state)
+		state->selected = selects(task, state);
 	preemption_on();
 	return 0;
 }
@@ -802,6 +798,7 @@ static inlined bool begin_late(struct task_struct *task, struct task_state *stat
 	if (settings.by_process)
 		state->in_process = descends(task);
 	state->selected = selects(task, state);
+	state->first_tid = task->pid;
 	state->left_censored = 1;
 	state->first_cpu_ns = FIRST_CPU_BEFORE_TRACING;
 	state->arrival_ns = task->start_time;
@@ -870,7 +867,7 @@ static outlined int seed_task(struct task_struct *task)
 	if (!state) {
 		if (!comes_or_goes(task)) {
 			control.tasks_unknown++;
-			begin_late(task, create_state(task, bpf_ktime_get_ns()));
+			begin_late(task, create_state(task));
 		}
 		return 0;
 	}

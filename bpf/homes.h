@@ -79,9 +79,9 @@ static inlined struct task_state *any_state_of(struct task_struct *task)
 }
 
 /* Who completed before now, and now is before the edge, has completed to a flush that begins after the edge. */
-static inlined bool may_be_taken_over(struct home *home, __u64 now)
+static inlined bool may_be_taken_over(struct home *home)
 {
-	__u64 end = home->state.completion_ns;
+	__u64 end = home->state.completion_ns, now = bpf_ktime_get_ns();
 	__u64 after = home->state.word.flags & TASK_GONE ? 0 : COMPLETED_FOR_NS;
 	bool flushing = now >= window_end(&control.grid, open_window(&control.grid));
 
@@ -102,7 +102,7 @@ static inlined void clear_state(struct task_state *state)
 }
 
 /* Moves into a task's home, if it is free. */
-static inlined struct task_state *move_in(struct task_struct *task, __u64 now)
+static inlined struct task_state *move_in(struct task_struct *task)
 {
 	__u64 identity = identity_of(task), before;
 	struct home *home = home_of(identity);
@@ -112,11 +112,11 @@ static inlined struct task_state *move_in(struct task_struct *task, __u64 now)
 		return 0;
 	before = home->owner;
 	others = before && before != identity;
-	if (before == NOBODY || (others && !may_be_taken_over(home, now)))
+	if (before == NOBODY || (others && !may_be_taken_over(home)))
 		return 0;
 	if (__sync_val_compare_and_swap(&home->owner, before, NOBODY) != before)
 		return 0;
-	if (unlikely(others && !may_be_taken_over(home, now))) {	/* a task at its owner's address came first */
+	if (unlikely(others && !may_be_taken_over(home))) {	/* a task at its owner's address came first */
 		home->owner = before;
 		return 0;
 	}
@@ -138,9 +138,9 @@ static inlined struct task_state *create_storage(struct task_struct *task)
 }
 
 /* At home if it is free, or where there is always room. */
-static inlined struct task_state *create_state(struct task_struct *task, __u64 now)
+static inlined struct task_state *create_state(struct task_struct *task)
 {
-	struct task_state *state = move_in(task, now);
+	struct task_state *state = move_in(task);
 
 	return likely(state) ? state : create_storage(task);
 }

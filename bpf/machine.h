@@ -53,7 +53,7 @@ struct task_state {
 	__u64 alive_since_ns;		/* arrival, or when a task older than tracing was adopted */
 	__u64 completion_ns;
 	__u64 total_cpu_ns;		/* up to the last reported window */
-	__u32 previous_tid;
+	__u32 first_tid;		/* an exec may give it its leader's instead; with bcc 0 until then */
 	__u32 in_process;		/* the -p process or a descendant of it */
 	struct group preemptor;		/* who took its CPU last; known while the wait that followed goes on */
 
@@ -283,8 +283,7 @@ static inlined int leaves_as_usual(const struct task_state *task, struct moment 
 
 static inlined int takes_cpu_as_usual(const struct task_state *task, struct moment at)
 {
-	return is_followed_in(task, PHASE_WAKEUP_WAIT, 1) && at.now >= task->since_ns && task->wait_since_ns &&
-	       task->first_cpu_ns;
+	return is_followed_in(task, PHASE_WAKEUP_WAIT, 1) && at.now >= task->since_ns && task->wait_since_ns;
 }
 
 static inlined int sleeps_as_usual(const struct task_state *task)
@@ -377,7 +376,7 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 	if (!at.usual)
 		write_begin(&task->word);
 	bank = book(task, at);
-	if (!at.usual && unlikely(!task->first_cpu_ns)) {
+	if (unlikely(!task->first_cpu_ns)) {
 		task->first_cpu_ns = at.now;
 		task->word.cpu = cpu;
 	}

@@ -45,6 +45,8 @@ class CoreLoader(Loader):
     """The BPF side by CO-RE objects, task storage and a walk over all tasks."""
 
     name = "core"
+    #: Those that are loaded.
+    _programs: tuple[str, ...] = PROGRAMS
 
     def __init__(
         self, task_filter: Filter, ring_bytes: int = DEFAULT_RING_BYTES, preemptions: str = DEFAULT_PREEMPTIONS
@@ -54,6 +56,7 @@ class CoreLoader(Loader):
                 f"cannot use a ring of {ring_bytes} bytes: it must be a power of two, at least {mmap.PAGESIZE}"
             )
         settings = task_filter.settings() | self._tell_preemptions(preemptions)
+        self._programs = tuple(name for name in PROGRAMS if name != "on_exec" or task_filter.follows_exec)
         require_capabilities()
         self._cpus = possible_cpus()
         self._ask_kernel()
@@ -122,6 +125,8 @@ class CoreLoader(Loader):
         self._object.set_max_entries("preemptions", self._cpus if self.preempted_by else 1)
         self._object.set_max_entries("ring", ring_bytes)
         self._object.set_max_entries("page", page_rows(ring_bytes))
+        for name in set(PROGRAMS) - set(self._programs):
+            self._object.leave_out(name)
 
     def _map_memory(self, ring_bytes: int) -> None:
         self._control_map = mmap.mmap(self._object.map_fd("schedtel.bss"), layout.CONTROL.itemsize, mmap.MAP_SHARED)
@@ -150,7 +155,7 @@ class CoreLoader(Loader):
         self.window = 1
         for iterator in () if self._walks else ITERATORS:
             self._object.attach_iterator(iterator)
-        for program in PROGRAMS:
+        for program in self._programs:
             self._object.attach(program)
 
     def _seed(self) -> None:
@@ -248,13 +253,13 @@ class CoreLoader(Loader):
     # ---- what was lost, and what looking cost ----
 
     def _skipped(self) -> int:
-        return sum(self._object.program_info(name).recursion_misses for name in PROGRAMS)
+        return sum(self._object.program_info(name).recursion_misses for name in self._programs)
 
     def _count_bpf_ns(self) -> int:
-        return sum(self._object.program_info(name).run_time_ns for name in (*PROGRAMS, "flush"))
+        return sum(self._object.program_info(name).run_time_ns for name in (*self._programs, "flush"))
 
     def run_counts(self) -> dict[str, tuple[int, int]]:
-        infos = {name: self._object.program_info(name) for name in (*PROGRAMS, *ITERATORS)}
+        infos = {name: self._object.program_info(name) for name in (*self._programs, *ITERATORS)}
         return {name: (info.run_cnt, info.run_time_ns) for name, info in infos.items()}
 
     def close(self) -> None:

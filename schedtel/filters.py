@@ -44,6 +44,11 @@ class Filter:
         parts = [f"{k}={v}" for k, v in vars(self).items() if v != getattr(defaults, k)]
         return " ".join(parts)
 
+    @property
+    def follows_exec(self) -> bool:
+        """Whether an exec may make of a task one that it selects, or one that it does not: by its name, user or tid."""
+        return any(asked is not None for asked in (self.comm, self.uid, self.tid)) or self.kernel_threads != "include"
+
     def settings(self) -> dict[str, object]:
         """Fields of ``struct settings``. Raises :class:`UsageError` for what names nothing on this machine."""
         if self.all_tasks and self.min_activity is not None:

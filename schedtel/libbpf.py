@@ -3,7 +3,7 @@
 import ctypes
 import os
 from collections.abc import Callable
-from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Self
 
 from schedtel.errors import CapabilityError, CollectorError
@@ -29,6 +29,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
     "bpf_map__set_initial_value": (c_int, [c_void_p, c_void_p, c_size_t]),
     "bpf_program__fd": (c_int, [c_void_p]),
+    "bpf_program__set_autoload": (c_int, [c_void_p, c_bool]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_program__attach_iter": (c_void_p, [c_void_p, c_void_p]),
     "bpf_link__fd": (c_int, [c_void_p]),
@@ -190,6 +191,10 @@ class BpfObject:
     def set_initial_value(self, name: str, value: bytes) -> None:
         buffer = ctypes.create_string_buffer(value, len(value))
         self._check(self._lib.bpf_map__set_initial_value(self._map(name), buffer, len(value)), f"set {name}")
+
+    def leave_out(self, name: str) -> None:
+        """Of what is loaded, this program is none."""
+        self._check(self._lib.bpf_program__set_autoload(self._program(name), False), f"leave out {name}")
 
     def load(self) -> None:
         self._check(self._lib.bpf_object__load(self._object), "load the BPF programs")

@@ -36,7 +36,7 @@ TASK_STATE = np.dtype(
         ("alive_since_ns", "<u8"),
         ("completion_ns", "<u8"),
         ("total_cpu_ns", "<u8"),
-        ("previous_tid", "<u4"),
+        ("first_tid", "<u4"),
         ("in_process", "<u4"),
         ("preemptor", layout.GROUP),
         ("bank", layout.BANK, (2,)),
@@ -151,8 +151,9 @@ def records(slots: np.ndarray, window: Edges) -> np.ndarray:
     rows["window"], rows["bank"], rows["alive_ns"] = window.number, banks(slots, window), alive_ns(slots, window)
     for name in ("tid", "tgid", "start_boottime_ns", "cgroup_id", "uid", "kernel_thread", "comm"):
         rows[name] = slots[name]
-    for name in ("previous_tid", "fork_ns", "arrival_ns", "left_censored"):
+    for name in ("fork_ns", "arrival_ns", "left_censored"):
         rows[name] = state[name]
+    rows["previous_tid"] = state["first_tid"]
     rows["completion_ns"] = np.where(state["completion_ns"] > edge, 0, state["completion_ns"])
     came = (state["first_cpu_ns"] < edge) | (rows["completion_ns"] != 0)
     rows["first_cpu_ns"] = np.where(came & (state["left_censored"] == 0), state["first_cpu_ns"], 0)

@@ -7,6 +7,7 @@ import pytest
 from observe import PATIENCE_S, await_edges, collecting, common_span, judge, wait_for_state
 from surroundings import made_cgroup
 
+import schedtel
 from schedtel.errors import CapabilityError
 from schedtel.filters import cgroup_root
 
@@ -107,6 +108,20 @@ def test_by_a_prefix_of_the_name(both):
     filtered, _, kinds = both(comm="schedtel-l")
     assert {row["comm"] for row in named(filtered)} == {"schedtel-load"}
     assert kinds["hog"].pid in {row["tid"] for row in named(filtered)}
+
+
+def test_a_task_is_selected_by_its_new_name_from_its_exec_on(nap):
+    """None of them lives to see a window's end, where the filter looks again."""
+    with collecting("30s", comm="schedtel-nap") as filtered:
+        naps = f"{nap} 0.001; " * 20 + "true"
+        assert subprocess.run(["sh", "-c", naps], timeout=PATIENCE_S, check=False).returncode == 0
+    assert len({row["tid"] for row in named(filtered) if row["completion_ns"]}) == 20
+
+
+@pytest.mark.parametrize(("asked", "loaded"), [({}, False), ({"pid": 1}, False), ({"comm": "a"}, True)])
+def test_execs_are_followed_only_where_the_filter_asks_for_what_they_change(asked, loaded):
+    with schedtel.live(**asked) as source:
+        assert ("on_exec" in source.program_runs()) == loaded
 
 
 @pytest.mark.parametrize("choice", ["exclude", "only"])

@@ -213,6 +213,7 @@ void host_fork(__u64 now, int parent, int child)
 {
 	host.now = now;
 	host.current = task_of(parent);
+	task_of(child)->start_time = now;
 	on_newtask(task_of(child));
 }
 
@@ -247,7 +248,7 @@ void host_exec(__u64 now, int task, char *comm)
 {
 	host.now = now;
 	strncpy(task_of(task)->comm, comm, COMM_LENGTH - 1);
-	on_exec(task_of(task), task_of(task)->pid);
+	on_exec(task_of(task));
 }
 
 void host_exit(__u64 now, __u32 cpu, int task)

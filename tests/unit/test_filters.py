@@ -10,6 +10,7 @@ from schedtel import layout
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter, cgroup_root
 
+HERE = threading.get_native_id()
 NO_SUCH_PID = 2**22 + 1  # above the kernel's PID_MAX_LIMIT
 
 
@@ -27,6 +28,16 @@ def test_settings_are_fields_of_the_contract():
     found = values[0]
     assert (found["by_process"], found["tgid"], found["by_tid"]) == (1, os.getpid(), 1)
     assert (found["by_uid"], found["uid"], found["kernel_threads"], found["min_activity_ns"]) == (1, 0, 2, 0)
+
+
+@pytest.mark.parametrize("asked", [{"comm": "a"}, {"uid": 0}, {"tid": HERE}, {"kernel_threads": "only"}])
+def test_an_exec_may_change_whether_a_task_is_meant(asked):
+    assert Filter(**asked).follows_exec
+
+
+@pytest.mark.parametrize("asked", [{}, {"pid": os.getpid()}, {"cgroup": "/"}, {"min_activity": "1ms"}])
+def test_an_exec_changes_nothing_that_these_ask_for(asked):
+    assert not Filter(**asked).follows_exec
 
 
 @pytest.mark.parametrize(
