@@ -2,7 +2,7 @@
 
 With bpf_stats_enabled=1, which adds the same to every run of every program: see the empty ones. At a fork and an exit,
 a peer's programs are added up. Switches and wakeups are those of two tasks on one CPU that pass a byte to and fro.
-``life`` is all that a peer's programs take for each process of a fork storm, which forks, execs, is waited for and ends.
+``life`` is all that a peer's programs take for each process of a fork storm, which execs, ends and is waited for.
 What the kernel does before it runs a program is not counted; at a plain tracepoint (runqlat.bt; schedtel, bcc) it is
 more than elsewhere: see slowdown.
 """
