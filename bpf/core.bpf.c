@@ -576,7 +576,7 @@ int on_switch(__u64 *ctx)
 	if (likely(argument(ctx, 1)->pid)) {
 		from = home_state_of(argument(ctx, 1));
 		if (unlikely(!from || !leaves_as_usual(from, at)))
-			goto leave_carefully;
+			goto leave_unusually;
 		write_begin(&from->word);
 		if (unlikely(!is_open(&from->window, at)))
 			goto leave_closed;
@@ -599,6 +599,12 @@ enter:
 end:
 	write_end(&cpu->word);
 	return 0;
+leave_unusually:	/* most often for ever */
+	if (unlikely(!from || !(from->word.flags & TASK_COMPLETED)))
+		goto leave_carefully;
+	if (state_field(argument(ctx, 1)) & TASK_DEAD)
+		from->word.flags |= TASK_GONE;
+	goto enter;
 leave_closed:
 	write_end(&from->word);
 leave_carefully:
