@@ -78,29 +78,69 @@ static void spin(uint64_t millions)
 	printf("%llu\n", (unsigned long long)(now() - begin));
 }
 
-/* ---- forks COUNT LANES: fork, exec, exit, wait; lives COUNT LANES: threads that end at once ---- */
-
-static void fork_lane(long count)
+static void *shared(size_t size)
 {
-	while (count--) {
-		pid_t pid = fork();
+	void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-		if (pid < 0)
-			fail("fork");
-		if (pid == 0) {
-			execl("/proc/self/exe", "load", "nothing", (char *)0);
-			_exit(127);
-		}
-		waitpid(pid, 0, 0);
+	if (memory == MAP_FAILED)
+		fail("mmap");
+	return memory;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print_sorted(uint64_t *took, uint64_t count)
+{
+	uint64_t i;
+
+	qsort(took, count, sizeof(took[0]), by_size);
+	for (i = 0; i < count; i++)
+		printf("%llu\n", (unsigned long long)took[i]);
+}
+
+/* ---- forks COUNT LANES: fork, exec, exit, wait; the nanoseconds of each 10 in a lane, the shortest first ---- */
+
+#define FORKS 10
+
+static void fork_once(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		fail("fork");
+	if (pid == 0) {
+		execl("/proc/self/exe", "load", "nothing", (char *)0);
+		_exit(127);
+	}
+	waitpid(pid, 0, 0);
+}
+
+static void fork_lane(long chunks, uint64_t *took)
+{
+	uint64_t begin;
+	int i;
+
+	while (chunks--) {
+		begin = now();
+		for (i = 0; i < FORKS; i++)
+			fork_once();
+		*took++ = now() - begin;
 	}
 }
+
+/* ---- lives COUNT LANES: threads that end at once; the nanoseconds of all ---- */
 
 static void *nothing(void *argument)
 {
 	return argument;
 }
 
-static void life_lane(long count)
+static void life_lane(long count, uint64_t *unused)
 {
 	pthread_t thread;
 
@@ -111,22 +151,38 @@ static void life_lane(long count)
 	}
 }
 
-static void lanes(long count, long lanes, void (*lane)(long))
+/* Each lane is a process, and has its part of count, and of where it may tell what that took. */
+static void in_lanes(long count, long lanes, void (*lane)(long, uint64_t *), uint64_t *took)
 {
-	uint64_t begin = now();
-	long i;
+	long each = count / lanes, i;
 
 	for (i = 0; i < lanes; i++) {
 		pid_t pid = fork();
 
 		forked_or_fail(pid);
 		if (pid == 0) {
-			lane(count / lanes);
+			lane(each, took + i * each);
 			_exit(0);
 		}
 	}
 	while (wait(0) > 0)
 		;
+}
+
+static void forks(long count, long lanes)
+{
+	long chunks = count / FORKS / lanes * lanes;
+	uint64_t *took = shared(chunks * sizeof(*took));
+
+	in_lanes(chunks, lanes, fork_lane, took);
+	print_sorted(took, chunks);
+}
+
+static void lives(long count, long lanes)
+{
+	uint64_t begin = now();
+
+	in_lanes(count, lanes, life_lane, 0);
 	printf("%llu\n", (unsigned long long)(now() - begin));
 }
 
@@ -179,13 +235,6 @@ static void end_pair(const struct pair *pair)
 
 #define TRIPS 500
 
-static int by_size(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void pipe_on(uint64_t trips, int cpu)
 {
 	uint64_t count = trips / TRIPS, took[count + 1], i;
@@ -202,9 +251,7 @@ static void pipe_on(uint64_t trips, int cpu)
 		took[i] = now() - begin;
 	}
 	end_pair(&pair);
-	qsort(took, count, sizeof(took[0]), by_size);
-	for (i = 0; i < count; i++)
-		printf("%llu\n", (unsigned long long)took[i]);
+	print_sorted(took, count);
 }
 
 /* ---- switches RATE MILLISECONDS: pairs on every CPU, so often a second ---- */
@@ -232,15 +279,6 @@ static void switch_lane(uint64_t per_tick, uint64_t tick_ns, uint64_t ticks, _At
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, 0);
 	}
 	end_pair(&pair);
-}
-
-static void *shared(size_t size)
-{
-	void *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		fail("mmap");
-	return memory;
 }
 
 static void switches(uint64_t rate, uint64_t milliseconds)
@@ -369,9 +407,9 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "spin"))
 		spin(first);
 	else if (!strcmp(mode, "forks"))
-		lanes(first, second ? second : 1, fork_lane);
+		forks(first, second ? second : 1);
 	else if (!strcmp(mode, "lives"))
-		lanes(first, second ? second : 1, life_lane);
+		lives(first, second ? second : 1);
 	else if (!strcmp(mode, "pipe"))
 		pipe_on(first, second);
 	else if (!strcmp(mode, "switches"))

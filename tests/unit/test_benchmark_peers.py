@@ -1,5 +1,7 @@
 """Who is measured, and what is taken for a proof that they watched."""
 
+import os
+import time
 from contextlib import nullcontext
 
 import pytest
@@ -9,7 +11,7 @@ from benchmarks.failures import PeerError
 from benchmarks.kernel import Runs
 from benchmarks.measures import Plan
 from benchmarks.peers import Peer
-from benchmarks.slowdown import Sample
+from benchmarks.slowdown import Load, Sample
 from schedtel import slots, tracepoints
 
 
@@ -76,6 +78,22 @@ def test_a_slowdown_is_in_times_of_the_load_alone_right_before():
     }
 
 
+def test_what_a_collector_does_now_and_then_is_added_to_the_shortest_run(monkeypatch):
+    """It takes half of one of two CPUs, of which the shortest of the runs need not have seen anything."""
+    clock, took = iter([1_000, 2_000]), iter([9.0, 8.0, 10.0])
+    spent = iter([500, 1_000])
+    monkeypatch.setattr(slowdown.time, "monotonic_ns", lambda: next(clock))
+    monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: next(spent))
+    monkeypatch.setattr(slowdown.os, "sched_getaffinity", lambda _: {0, 1})
+    assert Load("ms", lambda: next(took), runs=3).sample(4711) == 8.0 * 1.25
+
+
+@pytest.mark.parametrize("collector", [0, os.getpid()], ids=["nobody", "the ladder, attached here"])
+def test_nobody_collects_where_nobody_watches_or_only_programs_do(monkeypatch, collector):
+    monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: time.monotonic_ns())
+    assert Load("ms", lambda: 5.0).sample(collector) == 5.0
+
+
 def told(rows):
     return {(row.measure, row.subject): row.value for row in rows}
 
@@ -90,7 +108,8 @@ def told(rows):
 )
 def test_where_the_machine_changes_the_pipe_is_measured_again(monkeypatch, alone_and_watched, pipe):
     piped, spun = iter(alone_and_watched), iter([7.0, 8.0])
-    monkeypatch.setattr(slowdown, "_LOADS", {"spin": ("ms", lambda: next(spun))})
+    monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: 0)
+    monkeypatch.setattr(slowdown, "_LOADS", {"spin": Load("ms", lambda: next(spun))})
     monkeypatch.setattr(slowdown.workloads, "pipe_ns", lambda trips: 0.0 if trips == warm_up else next(piped))
     warm_up = slowdown.WARM_UP_TRIPS
     sample = slowdown._sample(Peer("one", watching=lambda: nullcontext(1), settle_s=0))
