@@ -1,10 +1,10 @@
 """How much longer four loads take while somebody watches the scheduler (bpf_stats off): ladder and peers in one run.
 
-``pipe``: a round trip of two pinned tasks; ``messaging``: 10 groups of 40 processes; ``fork storm``: a process forked,
-that execs and ends, in one of two lanes; ``cpu bound``: arithmetic on every CPU. Pipe and storm: of the better quarter of
-the time. The others: the shortest of some runs. So what a collector does at times is not in it; its CPU time meanwhile,
-by the kernel's books, is added to all but the pipe: divided by the CPUs, which these loads keep busy. Each is a median
-over rounds, each round in another order.
+``pipe``: a round trip of two pinned tasks; ``messaging``: 10 groups of 40 processes; ``fork storm``: a process that is
+forked, execs and ends, in one of two lanes; ``cpu bound``: arithmetic on every CPU. Pipe and storm: of the better
+quarter of the time; the others: the shortest of four runs. What a collector does now and then is not in that, so its
+CPU time meanwhile, by the kernel's books, is added to all but the pipe: divided by the CPUs, which these loads keep
+busy. Each is a median over rounds, each round in another order.
 
 What somebody adds is a small difference of large numbers, between which the machine drifts: so each load runs with
 nobody watching right before, in each round for each of them. The pipe does so right after as well, and where these two
