@@ -2,13 +2,13 @@
 
 ``pipe``: a round trip of two pinned tasks; ``messaging``: 10 groups of 40 processes; ``fork storm``: a process that is
 forked, execs and ends, in one of two lanes; ``cpu bound``: arithmetic on every CPU. Pipe and storm: of the better
-quarter of the time; the others: the shortest of four runs. What a collector does now and then is not in that, so its
+quarter of the time; the others: the shortest of some runs. What a collector does now and then is not in that, so its
 CPU time meanwhile, by the kernel's books, is added to all but the pipe: divided by the CPUs, which these loads keep
 busy. Each is a median over rounds, each round in another order.
 
 What somebody adds is a small difference of large numbers, between which the machine drifts: so each load runs with
-nobody watching right before, in each round for each of them. The pipe does so right after as well, and where these two
-differ by more than 3 %, all three run again. The slowdown of ``nobody`` is what chance and the machine make of 1.
+nobody watching right before and right after, in each round for each of them. Where these two differ by more than the
+load does by itself on a quiet machine, all three run again. The slowdown of ``nobody`` is what chance makes of 1.
 """
 
 import os
@@ -24,23 +24,31 @@ from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
 
 PART = "slowdown"
-ROUNDS, PIPE_TRIPS, WARM_UP_TRIPS = 7, 100_000, 5_000
+ROUNDS = 5
+#: How often a load runs at most with nobody, somebody, nobody watching, until the machine is the same before and after.
+_MOST_TRIES = 5
 
 
 @dataclass(frozen=True)
 class Load:
-    """One that keeps every CPU busy: how long a ``run`` takes, in units; the least of some ``runs`` is what counts."""
+    """How long a ``run`` takes, in units; the least of ``runs`` is what counts.
+
+    ``steady``: by how much of it two runs differ on a machine that is the same. ``busy``: whether it keeps every CPU
+    busy, so that a collector takes its CPU time from it.
+    """
 
     unit: str
     run: Callable[[], float]
+    steady: float
     runs: int = 1
+    busy: bool = True
 
     def sample(self, collector: int = 0) -> float:
         """How long it takes, and the part that the process which collects, if any, takes of the CPUs on top."""
         begin, before = time.monotonic_ns(), _cpu_ns(collector)
         taken = min(self.run() for _ in range(self.runs))
         share = (_cpu_ns(collector) - before) / (time.monotonic_ns() - begin) / len(os.sched_getaffinity(0))
-        return taken * (1 + share)
+        return taken * (1 + share * self.busy)
 
 
 def _cpu_ns(collector: int) -> int:
@@ -48,16 +56,15 @@ def _cpu_ns(collector: int) -> int:
     return process.cpu_ns(collector) if collector not in (0, os.getpid()) else 0
 
 
+_PIPE, _NOBODY = "pipe", "nobody"
 _LOADS = {
-    "messaging": Load("ms", lambda: workloads.messaging_ns(10, 50) / 1e6, runs=4),
-    "fork storm": Load("µs/process", lambda: workloads.forks_ns(4_000) / 1e3),
-    "cpu bound": Load("ms", lambda: workloads.spin_ns(250) / 1e6, runs=4),
+    _PIPE: Load("ns/round trip", lambda: workloads.pipe_ns(100_000), steady=0.03, busy=False),
+    "messaging": Load("ms", lambda: workloads.messaging_ns(10, 50) / 1e6, steady=0.05, runs=3),
+    "fork storm": Load("µs/process", lambda: workloads.forks_ns(3_000) / 1e3, steady=0.03),
+    "cpu bound": Load("ms", lambda: workloads.spin_ns(250) / 1e6, steady=0.03, runs=2),
 }
 _ADDED_TARGETS = {"runqlat": Target(0.40), "perf sched record": Target(0.15)}
-_NO_WORSE = Target(1.0)
-_PIPE, _NOBODY = "pipe", "nobody"
-#: Where the pipe alone is not as fast after a watcher as before it, by this part, the machine has changed: once more.
-_STEADY, _MOST_TRIES = 0.03, 6
+_NO_WORSE = {"messaging": Target(1.0), "fork storm": Target(1.0)}
 
 
 @dataclass(frozen=True)
@@ -89,44 +96,36 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *peers.measured())}
     taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample)
     samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in each[0]}
-    return [line for load in (_PIPE, *_LOADS) for line in _rows(load, samples, list(taken))], notes + said
+    return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes + said
 
 
 def _sample(peer: Peer) -> dict[str, Sample]:
     """One sample of each load under a peer."""
-    piped = _pipe(peer)
-    alone = {name: load.sample() for name, load in _LOADS.items()}
-    with peer.watching() as collector:
-        time.sleep(peer.settle_s)
-        watched = {name: load.sample(collector) for name, load in _LOADS.items()}
-    return {_PIPE: piped} | {name: Sample(watched[name], alone[name]) for name in _LOADS}
+    return {name: _between(load, peer) for name, load in _LOADS.items()}
 
 
-def _pipe(peer: Peer) -> Sample:
-    """The pipe under a peer, with the pipe alone before it came and after it went."""
-    before = workloads.pipe_ns(PIPE_TRIPS)
+def _between(load: Load, peer: Peer) -> Sample:
+    """A load under a peer, with the load alone before it came and after it went."""
+    before = load.sample()
     for _ in range(_MOST_TRIES):
-        with peer.watching():
+        with peer.watching() as collector:
             time.sleep(peer.settle_s)
-            workloads.pipe_ns(WARM_UP_TRIPS)
-            watched = workloads.pipe_ns(2 * PIPE_TRIPS)
-        begun, before = before, workloads.pipe_ns(PIPE_TRIPS)
-        if abs(before - begun) < _STEADY * begun:
+            watched = load.sample(collector)
+        begun, before = before, load.sample()
+        if abs(before - begun) < load.steady * begun:
             break
     return Sample(watched, mean((begun, before)))
 
 
 def _rows(load: str, samples: Samples, names: list[str]) -> list[Row]:
-    unit = "ns/round trip" if load == _PIPE else _LOADS[load].unit
-    rows = [row(load, name, unit, [sample.watched for sample in samples[load, name]]) for name in names]
+    rows = [row(load, name, _LOADS[load].unit, [sample.watched for sample in samples[load, name]]) for name in names]
     slower = {name: [sample.slowdown for sample in samples[load, name]] for name in names}
     rows += [row(f"{load}, slowdown", name, "ratio", values) for name, values in slower.items()]
     if load == _PIPE:
         return rows + _pipe_added(samples, names)
     if "runqlat" in names:
-        target = _NO_WORSE if load in ("messaging", "fork storm") else None
         both = (slower["schedtel"], slower["runqlat"])
-        rows.append(ratio(f"{load}, slowdown", *both, "schedtel / runqlat", target))
+        rows.append(ratio(f"{load}, slowdown", *both, "schedtel / runqlat", _NO_WORSE.get(load)))
     return rows
 
 

@@ -85,13 +85,13 @@ def test_what_a_collector_does_now_and_then_is_added_to_the_shortest_run(monkeyp
     monkeypatch.setattr(slowdown.time, "monotonic_ns", lambda: next(clock))
     monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: next(spent))
     monkeypatch.setattr(slowdown.os, "sched_getaffinity", lambda _: {0, 1})
-    assert Load("ms", lambda: next(took), runs=3).sample(4711) == 8.0 * 1.25
+    assert Load("ms", lambda: next(took), steady=0.03, runs=3).sample(4711) == 8.0 * 1.25
 
 
 @pytest.mark.parametrize("collector", [0, os.getpid()], ids=["nobody", "the ladder, attached here"])
 def test_nobody_collects_where_nobody_watches_or_only_programs_do(monkeypatch, collector):
     monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: time.monotonic_ns())
-    assert Load("ms", lambda: 5.0).sample(collector) == 5.0
+    assert Load("ms", lambda: 5.0, steady=0.03).sample(collector) == 5.0
 
 
 def told(rows):
@@ -99,27 +99,24 @@ def told(rows):
 
 
 @pytest.mark.parametrize(
-    ("alone_and_watched", "pipe"),
+    ("alone_and_watched", "sample"),
     [
-        ([100.0, 150.0, 102.0], Sample(150.0, 101.0)),
-        ([100.0, 150.0, 130.0, 190.0, 131.0], Sample(190.0, 130.5)),
+        ([100.0, 150.0, 102.0], Sample(watched=150.0, alone=101.0)),
+        ([100.0, 150.0, 130.0, 190.0, 131.0], Sample(watched=190.0, alone=130.5)),
     ],
     ids=["steady", "slower from then on"],
 )
-def test_where_the_machine_changes_the_pipe_is_measured_again(monkeypatch, alone_and_watched, pipe):
-    piped, spun = iter(alone_and_watched), iter([7.0, 8.0])
+def test_where_the_machine_changes_a_load_runs_again(monkeypatch, alone_and_watched, sample):
+    took = iter(alone_and_watched)
     monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: 0)
-    monkeypatch.setattr(slowdown, "_LOADS", {"spin": Load("ms", lambda: next(spun))})
-    monkeypatch.setattr(slowdown.workloads, "pipe_ns", lambda trips: 0.0 if trips == warm_up else next(piped))
-    warm_up = slowdown.WARM_UP_TRIPS
-    sample = slowdown._sample(Peer("one", watching=lambda: nullcontext(1), settle_s=0))
-    assert sample == {"pipe": pipe, "spin": Sample(watched=8.0, alone=7.0)}
-    assert next(piped, None) is None
+    peer = Peer("one", watching=lambda: nullcontext(1), settle_s=0)
+    assert slowdown._between(Load("ms", lambda: next(took), steady=0.03), peer) == sample
+    assert next(took, None) is None
 
 
 def test_the_slowdown_tells_of_nobody_what_the_machine_makes_of_nothing(monkeypatch):
     def one_is_left_out(takers, rounds, _):
-        sampled = dict.fromkeys(("pipe", *slowdown._LOADS), Sample(1.0, 1.0))
+        sampled = dict.fromkeys(slowdown._LOADS, Sample(1.0, 1.0))
         return {name: [sampled] * rounds for name in takers if name != "empty"}, ["empty left out"]
 
     monkeypatch.setattr(slowdown, "interleaved", one_is_left_out)
