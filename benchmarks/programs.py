@@ -7,6 +7,7 @@ What the kernel does before it runs a program is not counted; at a plain tracepo
 more than elsewhere: see slowdown.
 """
 
+import itertools
 import time
 
 from benchmarks import kernel, peers, rungs, workloads
@@ -47,21 +48,19 @@ def _sample(peer: Peer) -> dict[str, float]:
         time.sleep(peer.settle_s / 4)
         workloads.pipe_ns(WARM_UP_TRIPS)
         workloads.lives_ns(WARM_UP_LIVES)
-        before = kernel.program_runs(pid)
+        seen = [kernel.program_runs(pid)]
         workloads.pipe_ns(TRIPS)
-        between = kernel.program_runs(pid)
+        seen.append(kernel.program_runs(pid))
         workloads.lives_ns(_births(peer, LIVES))
-        after = kernel.program_runs(pid)
+        seen.append(kernel.program_runs(pid))
         time.sleep(peer.settle_s / 4)
         workloads.forks_ns(_births(peer, FORKS))
-        last = kernel.program_runs(pid)
-    piped, lived, forked = (_since(*pair) for pair in ((before, between), (between, after), (after, last)))
+        seen.append(kernel.program_runs(pid))
+    piped, lived, forked = (
+        {name: runs.since(before[name]) for name, runs in after.items()} for before, after in itertools.pairwise(seen)
+    )
     means = {event: _mean_ns(peer, event, piped if event in peers.PIPE_EVENTS else lived) for event in peer.programs}
     return means | {_LIFE: sum(program.run_time_ns for program in forked.values()) / _births(peer, FORKS)}
-
-
-def _since(before: dict[str, kernel.Runs], after: dict[str, kernel.Runs]) -> dict[str, kernel.Runs]:
-    return {name: runs.since(before[name]) for name, runs in after.items()}
 
 
 def _births(peer: Peer, usual: int) -> int:

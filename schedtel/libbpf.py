@@ -193,7 +193,7 @@ class BpfObject:
         self._check(self._lib.bpf_map__set_initial_value(self._map(name), buffer, len(value)), f"set {name}")
 
     def leave_out(self, name: str) -> None:
-        """Of what is loaded, this program is none."""
+        """Do not load this program."""
         self._check(self._lib.bpf_program__set_autoload(self._program(name), False), f"leave out {name}")
 
     def load(self) -> None:

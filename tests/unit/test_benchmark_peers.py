@@ -65,7 +65,7 @@ def test_what_somebody_adds_is_told_from_the_load_alone_around_it():
     }
 
 
-def test_a_slowdown_is_in_times_of_the_load_alone_right_before():
+def test_a_slowdown_is_in_times_of_the_load_alone():
     samples = {("messaging", "schedtel"): [Sample(150.0, 100.0), Sample(300.0, 200.0)]}
     samples["messaging", "runqlat"] = [Sample(200.0, 100.0), Sample(400.0, 200.0)]
     rows = slowdown._rows("messaging", samples, ["schedtel", "runqlat"])
