@@ -87,6 +87,13 @@ def rotations(names: list[str], repeats: int) -> list[list[str]]:
     return [order[::-1] if turn % 2 else order for turn, order in enumerate(turned)]
 
 
+def favouring(favoured: list[str], others: list[str], times: int) -> list[str]:
+    """The turns of one round in which some come so many times, together, with equally many others in between."""
+    between = -(-len(others) // times)
+    gaps = (others[gap * between : (gap + 1) * between] for gap in range(times))
+    return [name for gap in gaps for name in (*favoured, *gap)]
+
+
 def slope(times: list[float], values: list[float]) -> float:
     """Least-squares rise of values for each unit of time; 0 for fewer than two points."""
     if len(times) < 2:

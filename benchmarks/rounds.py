@@ -12,15 +12,21 @@ Sample = TypeVar("Sample")
 
 
 def interleaved(
-    takers: dict[str, Peer], rounds: int, sample: Callable[[Peer], Sample], attempts: int = 3
+    takers: dict[str, Peer],
+    rounds: int,
+    sample: Callable[[Peer], Sample],
+    attempts: int = 3,
+    turns: list[str] | None = None,
 ) -> tuple[dict[str, list[Sample]], list[str]]:
-    """Name → one sample for each round; and a note for each peer that failed in one of them and has none.
+    """Name → one sample for each turn; and a note for each peer that failed in one of them and has none.
+
+    ``turns``: the names of one round, some of them perhaps several times; each of the takers once, unless told.
 
     Raises what schedtel itself fails with: without it there is nothing to compare.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in takers}
     failures: dict[str, str] = {}
-    for order in rotations(list(takers), rounds):
+    for order in rotations(turns or list(takers), rounds):
         for name in order:
             if name in failures:
                 continue

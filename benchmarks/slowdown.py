@@ -4,7 +4,8 @@
 forked, execs and ends, in one of two lanes; ``cpu bound``: arithmetic on every CPU. Pipe and storm: of the better
 quarter of the time; the others: the shortest of some runs. What a collector does now and then is not in that, so its
 CPU time meanwhile, by the kernel's books, is added to all but the pipe: divided by the CPUs, which these loads keep
-busy. Each is a median over rounds, each round in another order.
+busy. Each is a median over rounds, each round in another order. What a target compares has five turns in each of them,
+since what these differ by is not much more than what a turn is off.
 
 What somebody adds is a small difference of large numbers, between which the machine drifts: so each load runs with
 nobody watching right before and right after, in each round for each of them. Where these two differ by more than the
@@ -19,12 +20,14 @@ from dataclasses import dataclass
 from statistics import mean
 
 from benchmarks import kernel, peers, process, rungs, workloads
-from benchmarks.measures import Plan, Row, Target, ratio, row
+from benchmarks.measures import Plan, Row, Target, favouring, ratio, row
 from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
 
 PART = "slowdown"
-ROUNDS = 5
+ROUNDS = 3
+#: Turns in each round of those that a target compares.
+_TURNS = 5
 #: How often a load runs at most with nobody, somebody, nobody watching, until the machine is the same before and after.
 _MOST_TRIES = 5
 
@@ -65,6 +68,7 @@ _LOADS = {
 }
 _ADDED_TARGETS = {"runqlat": Target(0.40), "perf sched record": Target(0.15)}
 _NO_WORSE = {"messaging": Target(1.0), "fork storm": Target(1.0)}
+_COMPARED = ("schedtel", *_ADDED_TARGETS)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Sample:
         return self.watched - self.alone
 
 
-#: (load, watcher) → a sample for each round.
+#: (load, watcher) → a sample for each turn.
 Samples = dict[tuple[str, str], list[Sample]]
 
 
@@ -94,7 +98,9 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     notes = ["slowdown: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
     nobody = Peer(_NOBODY, lambda: nullcontext(0), settle_s=0)
     takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *peers.measured())}
-    taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample)
+    compared = [name for name in _COMPARED if name in takers]
+    turns = favouring(compared, [name for name in takers if name not in compared], _TURNS)
+    taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample, turns=turns)
     samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in each[0]}
     return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes + said
 

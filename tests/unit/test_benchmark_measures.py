@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.measures import Plan, Target, point, ratio, rotations, row, slope
+from benchmarks.measures import Plan, Target, favouring, point, ratio, rotations, row, slope
 from benchmarks.model import Constants, Machine, predict
 
 
@@ -34,6 +34,14 @@ def test_what_is_lost_in_the_noise_leaves_a_ratio_unknown_and_its_target_undecid
 
 def test_every_subject_comes_first_in_turn_and_rounds_alternate_their_direction():
     assert rotations(["a", "b", "c"], 4) == [["a", "b", "c"], ["a", "c", "b"], ["c", "a", "b"], ["c", "b", "a"]]
+
+
+@pytest.mark.parametrize(
+    ("others", "turns"),
+    [("vwxyz", "abvwabxyabz"), ("xyz", "abxabyabz"), ("x", "abxabab"), ("", "ababab")],
+)
+def test_those_whose_difference_counts_have_more_turns_spread_over_the_round(others, turns):
+    assert favouring(["a", "b"], list(others), 3) == list(turns)
 
 
 def test_the_slope_of_a_line_is_its_own_and_of_a_single_point_zero():

@@ -115,7 +115,8 @@ def test_where_the_machine_changes_a_load_runs_again(monkeypatch, alone_and_watc
 
 
 def test_the_slowdown_tells_of_nobody_what_the_machine_makes_of_nothing(monkeypatch):
-    def one_is_left_out(takers, rounds, _):
+    def one_is_left_out(takers, rounds, _, turns):
+        assert set(turns) == set(takers)
         sampled = dict.fromkeys(slowdown._LOADS, Sample(1.0, 1.0))
         return {name: [sampled] * rounds for name in takers if name != "empty"}, ["empty left out"]
 
