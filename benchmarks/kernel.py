@@ -17,8 +17,7 @@ _STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 _OBSERVERS = {2, 5, 7, 17, 24, 26}
 _PROG_TYPE_SYSCALL = 31
 _INSTRUCTION_BYTES = 8
-#: The kernel cuts the names of programs to so many letters.
-NAME_LENGTH = 15
+_NAME_LENGTH = 15
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,11 @@ def counting() -> Iterator[None]:
         yield
     finally:
         _STATS.write_text(before)
+
+
+def kept(name: str) -> str:
+    """What the kernel keeps of a program's name."""
+    return name[:_NAME_LENGTH]
 
 
 def counts() -> bool:

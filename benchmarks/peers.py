@@ -121,7 +121,7 @@ def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
         for _ in range(_NAPS):
             time.sleep(0.0001)
         after = kernel.program_runs(pid)
-    for name in (name[: kernel.NAME_LENGTH] for event in PIPE_EVENTS for name in programs.get(event, ())):
+    for name in (kernel.kept(name) for event in PIPE_EVENTS for name in programs.get(event, ())):
         if name not in before or name not in after:
             raise PeerError(f"process {pid} does not watch: it has no BPF program {name}, but {sorted(after)}")
         runs = after[name].since(before[name]).runs

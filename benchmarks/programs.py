@@ -71,7 +71,7 @@ def _births(peer: Peer, usual: int) -> int:
 def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
     """Two tasks on one CPU take turns: at least a run for each round trip and each life, or the peer did not watch."""
     least = TRIPS if event in peers.PIPE_EVENTS else _births(peer, LIVES)
-    names = (name[: kernel.NAME_LENGTH] for name in peer.programs[event])
+    names = map(kernel.kept, peer.programs[event])
     programs = [grown[name] for name in names if name in grown]
     if not programs or min(program.runs for program in programs) < least:
         raise PeerError(f"{peer.name} did not watch: at each {event}, its programs ran {grown}, expected {least} runs")

@@ -107,13 +107,25 @@ class Seeder:
     def identify(self) -> None:
         """Ask /proc about tasks that began with an event, and are older than it."""
         used = self._pool.in_use()
-        for index in used[self._pool.slots["anonymous"][used] != 0]:
+        anonymous = used[self._pool.slots["anonymous"][used] != 0]
+        for index in anonymous:
             slot = self._pool.slots[index]
             slot["anonymous"] = 0
             tgid = procfs.tgid_of(int(slot["tid"]))
             thread = procfs.read_thread(tgid, int(slot["tid"])) if tgid else None
             if thread:
                 self._describe(slot, thread, tgid in self._family({int(slot["tid"]): thread.tgid}))
+        if self._tgid and len(anonymous):
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """What they forked before they were asked about did not learn that it is in the process."""
+        used = self._pool.in_use()
+        state = self._pool.slots["state"]
+        strangers = used[(state["fork_ns"][used] != 0) & (state["in_process"][used] == 0)]
+        tgids = self._pool.slots["tgid"][strangers]
+        family = self._family(dict(enumerate(tgids.tolist())))
+        state["in_process"][strangers[np.isin(tgids, list(family))]] = 1
 
     def _family(self, found: dict[int, int]) -> set[int]:
         """Of these threads' processes, the ``--pid`` process and its descendants."""
