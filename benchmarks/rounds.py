@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import click
+
 from benchmarks import peers
 from benchmarks.failures import BenchmarkError
 from benchmarks.measures import rotations
@@ -26,7 +28,8 @@ def interleaved(
     """
     samples: dict[str, list[Sample]] = {name: [] for name in takers}
     failures: dict[str, str] = {}
-    for order in rotations(turns or list(takers), rounds):
+    for number, order in enumerate(rotations(turns or list(takers), rounds), 1):
+        click.echo(f"round {number} of {rounds}: {len(order)} samples", err=True)
         for name in order:
             if name in failures:
                 continue

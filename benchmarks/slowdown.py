@@ -29,7 +29,7 @@ ROUNDS = 3
 #: Turns in each round of those that a target compares.
 _TURNS = 5
 #: How often a load runs at most with nobody, somebody, nobody watching, until the machine is the same before and after.
-_MOST_TRIES = 5
+_MOST_TRIES = 3
 
 
 @dataclass(frozen=True)
