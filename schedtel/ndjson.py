@@ -119,8 +119,6 @@ def _short_lists(counts: np.ndarray) -> list[str]:
 
 def _long_lists(counts: np.ndarray) -> list[str]:
     numbers, buckets = counts.reshape(-1), counts.shape[1]
-    if not len(numbers):
-        return []
     # A number takes its digits and a comma: where its last digit stands follows from all digits before.
     last = np.cumsum(_digits(numbers) + 1, dtype=np.int64) - 2
     text = np.full(last[-1] + 2, ord(","), np.uint8)
