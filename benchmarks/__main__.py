@@ -9,14 +9,27 @@ from types import ModuleType
 
 import click
 
-from benchmarks import collector, flush, footprint, growth, peers, pressure, programs, report, slowdown, soak, startup
+from benchmarks import (
+    collector,
+    flush,
+    footprint,
+    growth,
+    peers,
+    pipe,
+    pressure,
+    programs,
+    report,
+    slowdown,
+    soak,
+    startup,
+)
 from benchmarks.failures import BenchmarkError
 from benchmarks.measures import Plan, Row
 from schedtel.errors import SchedtelError
 
 #: Measured without being asked for, in this order.
 USUAL: dict[str, ModuleType] = {
-    module.PART: module for module in (programs, slowdown, startup, collector, flush, footprint, growth, pressure)
+    module.PART: module for module in (programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure)
 }
 PARTS = USUAL | {soak.PART: soak}
 RESULTS = Path(__file__).parent / "results"

@@ -1,4 +1,4 @@
-"""Results in; pictures beside them out: the ladder, the slowdown, the growth, the soak.
+"""Results in; pictures beside them out: the ladder, the pipe, the slowdown, the growth, the soak.
 
 python -m benchmarks.plots      # needs matplotlib: pip install '.[bench]'
 """
@@ -48,9 +48,18 @@ def ladder(rows: Rows) -> Any:
     return figure
 
 
+def pipe(rows: Rows) -> Any:
+    """What each watcher adds to a round trip."""
+    figure, axis = plt.subplots(figsize=(6, 3.6))
+    _bars(axis, [row for row in rows if row["measure"] == "added" and "/" not in row["subject"]])
+    axis.set_title("pinned pipe")
+    axis.set_xlabel("ns added to a round trip, median and spread")
+    return figure
+
+
 def slowdown(rows: Rows) -> Any:
     """How much longer each load takes under each watcher."""
-    loads = ("pipe", "messaging", "fork storm", "cpu bound")
+    loads = ("messaging", "fork storm", "cpu bound")
     figure, axes = plt.subplots(1, len(loads), figsize=(12, 3.6))
     for axis, load in zip(axes, loads, strict=True):
         own = [row for row in rows if row["measure"] == f"{load}, slowdown"]
@@ -125,7 +134,7 @@ def _curves(axis: Any, rows: Rows) -> None:
     axis.legend(fontsize=7, frameon=False)
 
 
-PICTURES = {"ladder": ("programs", ladder), "slowdown": ("slowdown", slowdown)}
+PICTURES = {"ladder": ("programs", ladder), "pipe": ("pipe", pipe), "slowdown": ("slowdown", slowdown)}
 PICTURES |= {"growth": ("growth", growth), "soak": ("soak", soak)}
 
 

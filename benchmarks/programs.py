@@ -46,10 +46,10 @@ def _sample(peer: Peer) -> dict[str, float]:
     """Event → nanoseconds of all programs of a peer that run at it; and in a process's life."""
     with peer.watching() as pid:
         time.sleep(peer.settle_s / 4)
-        workloads.pipe_ns(WARM_UP_TRIPS)
+        workloads.pipe(WARM_UP_TRIPS)
         workloads.lives_ns(WARM_UP_LIVES)
         seen = [kernel.program_runs(pid)]
-        workloads.pipe_ns(TRIPS)
+        workloads.pipe(TRIPS)
         seen.append(kernel.program_runs(pid))
         workloads.lives_ns(_births(peer, LIVES))
         seen.append(kernel.program_runs(pid))

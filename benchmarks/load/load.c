@@ -231,27 +231,52 @@ static void end_pair(const struct pair *pair)
 	waitpid(pair->other, 0, 0);
 }
 
-/* ---- pipe TRIPS CPU: one pair on one CPU; the nanoseconds of each 500 round trips, the shortest first ---- */
+/*
+ * ---- pipe TRIPS CPU: one pair on one CPU; of each 500 round trips their nanoseconds, and those of a yardstick ----
+ *
+ * The yardstick is the same without the scheduler: a byte into a pipe and out again, for which nobody waits. It is taken
+ * before and behind, and the longer one told: where it is long, somebody else was using this CPU's core.
+ */
 
 #define TRIPS 500
+#define YARDSTICK 100
+
+static uint64_t yardstick(const int *own)
+{
+	uint64_t begin = now();
+	char byte = 0;
+	int i;
+
+	for (i = 0; i < YARDSTICK; i++)
+		if (write(own[1], &byte, 1) != 1 || read(own[0], &byte, 1) != 1)
+			fail("pipe");
+	return now() - begin;
+}
 
 static void pipe_on(uint64_t trips, int cpu)
 {
-	uint64_t count = trips / TRIPS, took[count + 1], i;
+	uint64_t count = trips / TRIPS, took[count + 1], yard[count + 1], i;
 	struct pair pair;
-	int trip;
+	int trip, own[2];
 
 	pin(cpu);
+	if (pipe(own))
+		fail("pipe");
 	pair = begin_pair();
+	yardstick(own);
+	yard[0] = yardstick(own);
 	for (i = 0; i < count; i++) {
 		uint64_t begin = now();
 
 		for (trip = 0; trip < TRIPS; trip++)
 			round_trip(&pair);
 		took[i] = now() - begin;
+		yard[i + 1] = yardstick(own);
 	}
 	end_pair(&pair);
-	print_sorted(took, count);
+	for (i = 0; i < count; i++)
+		printf("%llu %llu\n", (unsigned long long)took[i],
+		       (unsigned long long)(yard[i] > yard[i + 1] ? yard[i] : yard[i + 1]));
 }
 
 /* ---- switches RATE MILLISECONDS: pairs on every CPU, so often a second ---- */

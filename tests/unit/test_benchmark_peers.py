@@ -6,12 +6,12 @@ from contextlib import nullcontext
 
 import pytest
 
-from benchmarks import kernel, peers, programs, slowdown
+from benchmarks import kernel, loads, peers, pipe, programs, slowdown, workloads
 from benchmarks.failures import PeerError
 from benchmarks.kernel import Runs
+from benchmarks.loads import Load, Sample
 from benchmarks.measures import Plan
 from benchmarks.peers import Peer
-from benchmarks.slowdown import Load, Sample
 from schedtel import slots, tracepoints
 
 
@@ -56,13 +56,34 @@ def test_who_watches_runs_at_every_switch_and_every_wakeup(monkeypatch, switches
 
 def test_what_somebody_adds_is_told_from_the_load_alone_around_it():
     """The machine is half as fast in the second round: what each adds to a round trip is the same."""
-    samples = {("pipe", "schedtel"): [Sample(150.0, 100.0), Sample(250.0, 200.0)]}
-    samples["pipe", "runqlat"] = [Sample(200.0, 100.0), Sample(300.0, 200.0)]
-    assert told(slowdown._pipe_added(samples, ["schedtel", "runqlat"])) == {
-        ("pipe, added", "schedtel"): 50,
-        ("pipe, added", "runqlat"): 100,
-        ("pipe, added", "schedtel / runqlat"): 0.5,
+    samples = {"schedtel": [Sample(150.0, 100.0), Sample(250.0, 200.0)]}
+    samples["runqlat"] = [Sample(200.0, 100.0), Sample(300.0, 200.0)]
+    assert told(pipe._rows(samples)) == {
+        ("round trip", "schedtel"): 200,
+        ("round trip", "runqlat"): 250,
+        ("added", "schedtel"): 50,
+        ("added", "runqlat"): 100,
+        ("added", "schedtel / runqlat"): 0.5,
     }
+
+
+def chunks(calm: int, crowded: int) -> list[tuple[int, int]]:
+    """Nanoseconds of 500 round trips, and of the yardstick beside them."""
+    return [(2_000_000, 50_000)] * calm + [(2_500_000, 60_000)] * crowded
+
+
+@pytest.mark.parametrize(
+    ("calm", "crowded", "round_trip_ns"),
+    [(50, 0, 4000), (10, 40, 4000), (0, 50, 5000)],
+    ids=["nobody else", "somebody else for most of the time", "all the time"],
+)
+def test_the_pipe_is_measured_while_nobody_else_uses_the_core(monkeypatch, calm, crowded, round_trip_ns):
+    runs = iter([*[chunks(1, 49)] * workloads._MOST_PIECES, *[chunks(calm, crowded)] * workloads._MOST_PIECES])
+    monkeypatch.setattr(workloads, "pipe", lambda _: next(runs))
+    pinned = workloads.CalmPipe()
+    assert pinned.round_trip_ns() == 5000, "a core that it has hardly ever for itself looks as if that were usual"
+    pinned._fastest = 50_000
+    assert pinned.round_trip_ns() == round_trip_ns
 
 
 def test_a_slowdown_is_in_times_of_the_load_alone():
@@ -82,15 +103,15 @@ def test_what_a_collector_does_now_and_then_is_added_to_the_shortest_run(monkeyp
     """It takes half of one of two CPUs, of which the shortest of the runs need not have seen anything."""
     clock, took = iter([1_000, 2_000]), iter([9.0, 8.0, 10.0])
     spent = iter([500, 1_000])
-    monkeypatch.setattr(slowdown.time, "monotonic_ns", lambda: next(clock))
-    monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: next(spent))
-    monkeypatch.setattr(slowdown.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(loads.time, "monotonic_ns", lambda: next(clock))
+    monkeypatch.setattr(loads.process, "cpu_ns", lambda _: next(spent))
+    monkeypatch.setattr(loads.os, "sched_getaffinity", lambda _: {0, 1})
     assert Load("ms", lambda: next(took), steady=0.03, runs=3).sample(4711) == 8.0 * 1.25
 
 
 @pytest.mark.parametrize("collector", [0, os.getpid()], ids=["nobody", "the ladder, attached here"])
 def test_nobody_collects_where_nobody_watches_or_only_programs_do(monkeypatch, collector):
-    monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: time.monotonic_ns())
+    monkeypatch.setattr(loads.process, "cpu_ns", lambda _: time.monotonic_ns())
     assert Load("ms", lambda: 5.0, steady=0.03).sample(collector) == 5.0
 
 
@@ -108,9 +129,9 @@ def told(rows):
 )
 def test_where_the_machine_changes_a_load_runs_again(monkeypatch, alone_and_watched, sample):
     took = iter(alone_and_watched)
-    monkeypatch.setattr(slowdown.process, "cpu_ns", lambda _: 0)
+    monkeypatch.setattr(loads.process, "cpu_ns", lambda _: 0)
     peer = Peer("one", watching=lambda: nullcontext(1), settle_s=0)
-    assert slowdown._between(Load("ms", lambda: next(took), steady=0.03), peer) == sample
+    assert loads.between(Load("ms", lambda: next(took), steady=0.03), peer) == sample
     assert next(took, None) is None
 
 
@@ -125,6 +146,6 @@ def test_the_slowdown_tells_of_nobody_what_the_machine_makes_of_nothing(monkeypa
     monkeypatch.setattr(slowdown.kernel, "counts", lambda: False)
     monkeypatch.setattr(peers, "everybody", lambda: (by_bcc(), Peer("absent", watching=None, missing="not installed")))
     rows, notes = slowdown.measure(Plan(repeats=2))
-    slowed = [row.subject for row in rows if row.measure == "pipe, slowdown"]
+    slowed = [row.subject for row in rows if row.measure == "messaging, slowdown"]
     assert slowed == ["nobody", "+ timestamp", "+ task storage", "+ books", "+ histograms", "schedtel", "schedtel, bcc"]
     assert notes == ["empty left out"]
