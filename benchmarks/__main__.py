@@ -42,7 +42,7 @@ RESULTS = Path(__file__).parent / "results"
 @click.option("--large", is_flag=True, help="Growth up to 50,000 threads and windows of a minute.")
 @click.option("--minutes", type=click.FloatRange(min=0.2), default=60.0, show_default=True, help="Length of the soak.")
 def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool, minutes: float) -> None:
-    """Measure schedtel beside its peers. Without PARTS, everything but the soak; an hour.
+    """Measure schedtel beside its peers. Without PARTS, everything but the soak; an hour or more.
 
     Targets are printed beside what was measured. A missed target is no error. Parts not asked for keep the results
     they had.

@@ -16,7 +16,7 @@ _TRIPS, _FORKS = 500, 10
 #: A yardstick up to so many times the fastest is of a core that nobody else uses; else it is 1.15 times and more.
 _CALM = 1.04
 #: Round trips of the pipe in one go, how often at most, and the chunks that are enough, or too few to be used.
-_PIECE_TRIPS, _MOST_PIECES, _ENOUGH_CHUNKS, _FEWEST_CHUNKS = 25_000, 60, 150, 20
+_PIECE_TRIPS, _MOST_PIECES, _ENOUGH_CHUNKS, _FEWEST_CHUNKS = 25_000, 24, 150, 20
 
 
 def pinned_cpu() -> int:
