@@ -16,7 +16,6 @@ from benchmarks import peers, process, rungs
 from benchmarks.measures import favouring
 from benchmarks.peers import Peer
 
-NOBODY = "nobody"
 #: Those that a target compares, and their turns in each round: they differ by not much more than what a turn is off.
 _COMPARED, _TURNS = ("schedtel", "runqlat", "perf sched record"), 5
 #: How often a load runs at most with nobody, somebody, nobody watching, until the machine is the same before and after.
@@ -68,7 +67,7 @@ class Sample:
 
 def watchers() -> tuple[dict[str, Peer], list[str]]:
     """Who is measured, nobody, the ladder and the peers; and the turns of one round."""
-    nobody = Peer(NOBODY, lambda: nullcontext(0), settle_s=0)
+    nobody = Peer("nobody", lambda: nullcontext(0), settle_s=0)
     takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *peers.measured())}
     compared = [name for name in _COMPARED if name in takers]
     return takers, favouring(compared, [name for name in takers if name not in compared], _TURNS)

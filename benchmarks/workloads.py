@@ -67,13 +67,14 @@ class CalmPipe:
 
     def round_trip_ns(self) -> float:
         """The lower quartile of calm chunks. Where hardly one is calm in all of its patience, of all chunks."""
-        patient, chunks, calm = math.isinf(self._fastest), [], []
+        # The first time, all of its patience goes into learning how short the yardstick can be.
+        first, chunks, calm = math.isinf(self._fastest), [], []
         for _ in range(_MOST_PIECES):
             chunks += pipe(_PIECE_TRIPS)
             yards = sorted(yard for _, yard in chunks)
             self._fastest = min(self._fastest, yards[len(yards) // 20])
             calm = sorted(took for took, yard in chunks if yard <= _CALM * self._fastest)
-            if len(calm) >= _ENOUGH_CHUNKS and not patient:
+            if len(calm) >= _ENOUGH_CHUNKS and not first:
                 break
         if len(calm) < _FEWEST_CHUNKS:
             calm = sorted(took for took, _ in chunks)
