@@ -11,11 +11,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import mean
+from typing import TypeVar
 
-from benchmarks import peers, process, rungs
-from benchmarks.measures import favouring
+from benchmarks import kernel, peers, process, rungs
+from benchmarks.measures import Plan, favouring
 from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
 
+Taken = TypeVar("Taken")
+ROUNDS = 3
 #: Those that a target compares, and their turns in each round: they differ by not much more than what a turn is off.
 _COMPARED, _TURNS = ("schedtel", "runqlat", "perf sched record"), 5
 #: How often a load runs at most with nobody, somebody, nobody watching, until the machine is the same before and after.
@@ -65,12 +69,15 @@ class Sample:
         return self.watched - self.alone
 
 
-def watchers() -> tuple[dict[str, Peer], list[str]]:
-    """Who is measured, nobody, the ladder and the peers; and the turns of one round."""
+def under_everybody(part: str, plan: Plan, sample: Callable[[Peer], Taken]) -> tuple[dict[str, list[Taken]], list[str]]:
+    """Name → a sample for each turn, of nobody, the ladder and the peers; and notes on what was not as it should be."""
+    notes = [f"{part}: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
     nobody = Peer("nobody", lambda: nullcontext(0), settle_s=0)
     takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *peers.measured())}
     compared = [name for name in _COMPARED if name in takers]
-    return takers, favouring(compared, [name for name in takers if name not in compared], _TURNS)
+    turns = favouring(compared, [name for name in takers if name not in compared], _TURNS)
+    samples, said = interleaved(takers, plan.rounds(ROUNDS), sample, turns=turns)
+    return samples, notes + said
 
 
 def between(load: Load, peer: Peer) -> Sample:

@@ -6,24 +6,20 @@ watcher has the pipe alone right before and after it. Medians over rounds, each 
 has five turns in each. What is added to ``nobody`` is chance.
 """
 
-from benchmarks import kernel, workloads
-from benchmarks.loads import Load, Sample, between, watchers
+from benchmarks import workloads
+from benchmarks.loads import Load, Sample, between, under_everybody
 from benchmarks.measures import Plan, Row, Target, ratio, row
-from benchmarks.rounds import interleaved
 
 PART = "pipe"
-ROUNDS = 3
 _UNIT = "ns/round trip"
 _TARGETS = {"runqlat": Target(0.40), "perf sched record": Target(0.15)}
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    notes = ["pipe: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
-    takers, turns = watchers()
     load = Load(_UNIT, workloads.CalmPipe().round_trip_ns, steady=0.03, busy=False)
-    samples, said = interleaved(takers, plan.rounds(ROUNDS), lambda peer: between(load, peer), turns=turns)
-    return _rows(samples), notes + said
+    samples, notes = under_everybody(PART, plan, lambda peer: between(load, peer))
+    return _rows(samples), notes
 
 
 def _rows(samples: dict[str, list[Sample]]) -> list[Row]:

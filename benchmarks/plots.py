@@ -42,7 +42,7 @@ def ladder(rows: Rows) -> Any:
     events = ("switch", "wakeup", "fork", "exit")
     figure, axes = plt.subplots(1, len(events), figsize=(12, 3.6))
     for axis, event in zip(axes, events, strict=True):
-        _bars(axis, [row for row in rows if row["measure"] == event and row["unit"] == "ns/run"])
+        _bars(axis, rows, event)
         axis.set_title(event)
         axis.set_xlabel("ns per run, median and spread")
     return figure
@@ -51,7 +51,7 @@ def ladder(rows: Rows) -> Any:
 def pipe(rows: Rows) -> Any:
     """What each watcher adds to a round trip."""
     figure, axis = plt.subplots(figsize=(6, 3.6))
-    _bars(axis, [row for row in rows if row["measure"] == "added" and "/" not in row["subject"]])
+    _bars(axis, rows, "added")
     axis.set_title("pinned pipe")
     axis.set_xlabel("ns added to a round trip, median and spread")
     return figure
@@ -62,16 +62,16 @@ def slowdown(rows: Rows) -> Any:
     loads = ("messaging", "fork storm", "cpu bound")
     figure, axes = plt.subplots(1, len(loads), figsize=(12, 3.6))
     for axis, load in zip(axes, loads, strict=True):
-        own = [row for row in rows if row["measure"] == f"{load}, slowdown"]
-        _bars(axis, [row for row in own if "/" not in row["subject"]])
+        _bars(axis, rows, f"{load}, slowdown")
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_title(load)
         axis.set_xlabel("time, in times of nobody's")
     return figure
 
 
-def _bars(axis: Any, rows: Rows) -> None:
-    rows = rows[::-1]
+def _bars(axis: Any, rows: Rows, measure: str) -> None:
+    """A bar for each subject of a measure; the ratio of two is none."""
+    rows = [row for row in rows if row["measure"] == measure and "/" not in row["subject"]][::-1]
     values = [row["value"] for row in rows]
     low = [value - min(row["samples"]) for value, row in zip(values, rows, strict=True)]
     high = [max(row["samples"]) - value for value, row in zip(values, rows, strict=True)]

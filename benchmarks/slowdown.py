@@ -8,14 +8,12 @@ rounds, each in another order; what a target compares has five turns in each. Th
 makes of 1.
 """
 
-from benchmarks import kernel, workloads
-from benchmarks.loads import Load, Sample, between, watchers
+from benchmarks import workloads
+from benchmarks.loads import Load, Sample, between, under_everybody
 from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import Peer
-from benchmarks.rounds import interleaved
 
 PART = "slowdown"
-ROUNDS = 3
 _LOADS = {
     "messaging": Load("ms", lambda: workloads.messaging_ns(10, 50) / 1e6, steady=0.05, runs=3),
     "fork storm": Load("µs/process", lambda: workloads.forks_ns(3_000) / 1e3, steady=0.03),
@@ -31,11 +29,9 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["slowdown: not measured, perf is missing (apt install linux-perf)"]
-    notes = ["slowdown: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
-    takers, turns = watchers()
-    taken, said = interleaved(takers, plan.rounds(ROUNDS), _sample, turns=turns)
+    taken, notes = under_everybody(PART, plan, _sample)
     samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in each[0]}
-    return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes + said
+    return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes
 
 
 def _sample(peer: Peer) -> dict[str, Sample]:

@@ -141,9 +141,9 @@ def test_the_slowdown_tells_of_nobody_what_the_machine_makes_of_nothing(monkeypa
         sampled = dict.fromkeys(slowdown._LOADS, Sample(1.0, 1.0))
         return {name: [sampled] * rounds for name in takers if name != "empty"}, ["empty left out"]
 
-    monkeypatch.setattr(slowdown, "interleaved", one_is_left_out)
+    monkeypatch.setattr(loads, "interleaved", one_is_left_out)
     monkeypatch.setattr(slowdown.workloads, "has_perf", lambda: True)
-    monkeypatch.setattr(slowdown.kernel, "counts", lambda: False)
+    monkeypatch.setattr(loads.kernel, "counts", lambda: False)
     monkeypatch.setattr(peers, "everybody", lambda: (by_bcc(), Peer("absent", watching=None, missing="not installed")))
     rows, notes = slowdown.measure(Plan(repeats=2))
     slowed = [row.subject for row in rows if row.measure == "messaging, slowdown"]
