@@ -870,6 +870,7 @@ static outlined int seed_task(struct task_struct *task)
 {
 	struct task_state *state = any_state_of(task);
 
+	control.is_eevdf = bpf_core_field_exists(task->se.vlag);
 	if (!state) {
 		if (!comes_or_goes(task)) {
 			control.tasks_unknown++;

@@ -49,6 +49,7 @@ struct sched_entity {
 	struct load_weight load;
 	__u64 sum_exec_runtime;
 	__u64 prev_sum_exec_runtime;
+	__s64 vlag;			/* since 6.6: EEVDF */
 	unsigned char sched_delayed;	/* since 6.12: queued, but only until its lag is spent */
 };
 

@@ -233,7 +233,8 @@ struct control {
 	struct grid grid;		/* hot and read-only for the programs: a cache line and a bit of its own */
 	struct losses losses;
 	__u64 fence;			/* target of the atomic that stands in for a memory barrier */
-	__u64 reserved[2];
+	__u64 is_eevdf;			/* the fair class of this kernel; told by the seeding of core */
+	__u64 reserved;
 	/* Written by the flush alone, reset by the collector before each one, and `rows` when it has taken them. */
 	__u64 rows;			/* of the page, that hold a task's record */
 	__u64 tasks_busy;		/* in the middle of a change while being read: asks for another pass */

@@ -11,8 +11,8 @@ from schedtel.cli.output import FORMATS
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.loader import DEFAULT_PREEMPTIONS, PREEMPTIONS
-from schedtel.schema import TABLES
 from schedtel.slots import DEFAULT_MAX_TASKS
+from schedtel.source import TABLE_NAMES
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -95,7 +95,7 @@ _OUTPUT = (
     click.option("--format", "kind", type=click.Choice(FORMATS), help="Output; `table` is a page for a person."),
     click.option(
         "--table",
-        type=click.Choice(list(TABLES)),
+        type=click.Choice(TABLE_NAMES),
         default="tasks",
         show_default=True,
         help="Which table --format arrow writes.",

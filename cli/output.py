@@ -1,16 +1,17 @@
 """Windows in; NDJSON, Arrow IPC or plain tables on a stream out."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, BinaryIO
 
 from schedtel.cli.choice import Choice
 from schedtel.errors import UsageError
-from schedtel.schema import ARROW
-from schedtel.window import Window
+
+if TYPE_CHECKING:
+    from schedtel.window import Window
 
 FORMATS = ("table", "ndjson", "arrow")
 _EXTENSIONS = {
@@ -82,6 +83,10 @@ def _ndjson(window: Window) -> Iterator[str]:
 
 
 def _write_arrow(windows: Iterable[Window], stream: BinaryIO, table: str) -> None:
+    import pyarrow as pa  # noqa: PLC0415  (what is live begins without it)
+
+    from schedtel.schema import ARROW  # noqa: PLC0415  (see above)
+
     # A sink that pyarrow must not close: it may be stdout.
     options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=False)
     with pa.ipc.new_stream(pa.PythonFile(_Unclosable(stream), "w"), ARROW[table], options=options) as writer:

@@ -21,7 +21,8 @@ The modules, in the order in which data flows through them:
     metrics     samples, histogram            → distributions, fairness
     ndjson      tables                        → text
     window      tables and metrics            → Window
-    source      anything that yields windows  → Arrow streams
+    source      anything that yields windows  → windows
+    stream      windows                       → one of their tables, as an Arrow stream
     storage     names                         ⇄ Parquet files, here or in an object store
     recording   windows                       ⇄ Parquet
     traces      what perf or ftrace printed   → windows, by the same state machine
@@ -39,21 +40,55 @@ The modules, in the order in which data flows through them:
 :mod:`schedtel.schema` defines every column; :mod:`schedtel.errors` every error.
 """
 
+from __future__ import annotations
+
+import importlib
 import logging
+from typing import TYPE_CHECKING
 
 from schedtel._version import __version__
 from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
 from schedtel.filters import Filter
-from schedtel.flight import Subscription, serve, subscribe
 from schedtel.live import LiveSource, live
-from schedtel.metrics import Distribution, Fairness, Metrics
-from schedtel.recording import Recorder, Recording, read
 from schedtel.source import Source
-from schedtel.traces import ImportedTrace, import_trace
-from schedtel.window import Window
+
+if TYPE_CHECKING:
+    from schedtel.flight import Subscription, serve, subscribe
+    from schedtel.metrics import Distribution, Fairness, Metrics
+    from schedtel.recording import Recorder, Recording, read
+    from schedtel.traces import ImportedTrace, import_trace
+    from schedtel.window import Window
 
 # What is logged is for those who ask for it; Python would print warnings of a library that nobody has set up.
 logging.getLogger("schedtel").addHandler(logging.NullHandler())
+
+#: What is imported when it is first asked for, and from where: tracing begins without files, streams and pyarrow.
+_LATER = {
+    "Distribution": "metrics",
+    "Fairness": "metrics",
+    "ImportedTrace": "traces",
+    "Metrics": "metrics",
+    "Recorder": "recording",
+    "Recording": "recording",
+    "Subscription": "flight",
+    "Window": "window",
+    "import_trace": "traces",
+    "read": "recording",
+    "serve": "flight",
+    "subscribe": "flight",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __all__ = [
     "CapabilityError",

@@ -7,7 +7,7 @@ import mmap
 import os
 import select
 import time
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
@@ -32,7 +32,7 @@ _NOTHING_FOLDED = np.zeros((), layout.FOLDED)
 
 def object_image(name: str = "core") -> bytes:
     """A compiled BPF object of the package: ``core``, or ``core_walk`` for kernels that have its functions."""
-    path = resources.files("schedtel") / "_bpf" / f"{name}.bpf.o"
+    path = Path(__file__).parent / "_bpf" / f"{name}.bpf.o"
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -59,7 +59,6 @@ class CoreLoader(Loader):
         self._programs = tuple(name for name in PROGRAMS if name != "on_exec" or task_filter.follows_exec)
         require_capabilities()
         self._cpus = possible_cpus()
-        self._ask_kernel()
         self._open(settings, ring_bytes)
         try:
             self._map_memory(ring_bytes)
@@ -69,30 +68,27 @@ class CoreLoader(Loader):
             self._object.close()
             raise
 
-    def _ask_kernel(self) -> None:
-        with KernelTypes() as kernel:
-            has_switches = kernel.tracepoint_arguments("sched_switch") is not None
-            self.is_eevdf = kernel.has_member("sched_entity", "vlag")
-            self._walks = kernel.has_function("bpf_iter_task_new")
-            self._guards = kernel.has_function("bpf_preempt_disable")
-            self._has_storage = kernel.has_function("bpf_task_storage_get")
-        if not has_switches:
-            raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
-
     def _open(self, settings: dict[str, object], ring_bytes: int) -> None:
-        """Load the object that fits the kernel best; a verifier that refuses the walk gets the iterators."""
+        """Load the object that fits the kernel best. What it has is asked only where that fails: asking takes 15 ms."""
         # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
         # are of kernels that do not need it.
-        for guard in (1, 0) if self._guards else (0,):
-            if self._walks and self._try("core_walk", settings | {"disable_preemption": guard}, ring_bytes):
-                return
-        self._walks = False
+        self._walks = self._try("core_walk", settings | {"disable_preemption": 1}, ring_bytes)
+        if self._walks:
+            return
+        with KernelTypes() as kernel:
+            has_switches = kernel.tracepoint_arguments("sched_switch") is not None
+            has_walk = kernel.has_function("bpf_iter_task_new")
+            has_storage = kernel.has_function("bpf_task_storage_get")
+        if not has_switches:
+            raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
+        self._walks = has_walk and self._try("core_walk", settings, ring_bytes)
+        if self._walks:
+            return
         try:
             self._load("core", settings, ring_bytes)
         except CapabilityError:
-            if self._has_storage:
+            if has_storage:
                 raise
-            # Asked only now: a kernel that loads the programs is right whatever its BTF says.
             raise CapabilityError(
                 "cannot use the core loader: this kernel has no BPF task storage (use Linux 5.15 or later)"
             ) from None
@@ -174,6 +170,7 @@ class CoreLoader(Loader):
                     "cannot follow any task: the kernel gives BPF programs no memory for task storage "
                     "(on recent kernels it needs a CPU with cmpxchg16b: see `grep cx16 /proc/cpuinfo`)"
                 )
+        self.is_eevdf = bool(self._control["is_eevdf"])
         self._losses = self._count_losses()
         self._bpf_ns = self._count_bpf_ns()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from schedtel import window as windows
 from schedtel.backends import open_loader
 from schedtel.core import DEFAULT_RING_BYTES
 from schedtel.durations import format_duration, parse_duration
@@ -16,7 +19,9 @@ from schedtel.loader import DEFAULT_PREEMPTIONS
 from schedtel.memory import Memory
 from schedtel.slots import DEFAULT_MAX_TASKS
 from schedtel.source import Source
-from schedtel.window import Window
+
+if TYPE_CHECKING:
+    from schedtel.window import Window
 
 _SHORTEST_WINDOW_NS = 10_000_000
 _LONGEST_WINDOW_NS = 24 * 3600 * 1_000_000_000
@@ -51,7 +56,8 @@ class LiveSource(Source):
         if count is not None and count < 1:
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
-        self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks, preemptions)
+        with _imported_meanwhile("schedtel.window"):
+            self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks, preemptions)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
         self._memory = Memory()
@@ -91,6 +97,8 @@ class LiveSource(Source):
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
         counted = self._host.since_last()
         told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
+        from schedtel import window as windows  # noqa: PLC0415  (see _imported_meanwhile)
+
         return windows.build(raw, self._window_id, spanned, *told, memory=self._memory)
 
     def _edge_after(self, moment_ns: int) -> int:
@@ -126,6 +134,25 @@ class LiveSource(Source):
 
     def close(self) -> None:
         self._loader.close()
+
+
+@contextmanager
+def _imported_meanwhile(module: str) -> Iterator[None]:
+    """Within, another thread imports a module, for who imports it later and is told then what may be wrong with it.
+
+    While the kernel verifies the programs, Python would wait; pyarrow takes as long.
+    """
+
+    def attempt() -> None:
+        with suppress(ImportError):
+            importlib.import_module(module)
+
+    thread = threading.Thread(target=attempt, name="schedtel-import")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def window_length(text: str) -> int:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Self
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Self
 
 from schedtel.durations import parse_duration
-from schedtel.errors import UsageError
-from schedtel.schema import ARROW
-from schedtel.window import Window
+
+if TYPE_CHECKING:
+    from schedtel.stream import TableStream
+    from schedtel.window import Window
+
+#: The tables of a window, which are those of :mod:`schedtel.schema`.
+TABLE_NAMES = ("summary", "tasks", "cpus", "preemptions", "throttled")
 
 
 class Source:
@@ -42,13 +44,15 @@ class Source:
 
     def table(self, name: str) -> TableStream:
         """The stream of one table over all windows: ``summary``, ``tasks`` or another of a window's."""
+        from schedtel.stream import TableStream  # noqa: PLC0415  (tracing begins before pyarrow is there: see live)
+
         return TableStream(self, name)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.table("tasks").__arrow_c_stream__(requested_schema)
 
     def __arrow_c_schema__(self) -> object:
-        return ARROW["tasks"].__arrow_c_schema__()
+        return self.table("tasks").__arrow_c_schema__()
 
 
 def bounded(windows: Iterable[Window], count: int | None = None, duration: str | None = None) -> Iterator[Window]:
@@ -67,26 +71,3 @@ def _lasting(windows: Iterable[Window], limit_ns: int) -> Iterator[Window]:
         yield window
         if window.end_ns - begin_ns >= limit_ns:
             return
-
-
-class TableStream:
-    """One table of a source, as an Arrow stream: a record batch a window."""
-
-    def __init__(self, windows: Iterable[Window], name: str) -> None:
-        if name not in ARROW:
-            raise UsageError(f"cannot stream table {name!r}: there are {', '.join(ARROW)}")
-        self._windows, self._name = windows, name
-
-    @property
-    def schema(self) -> pa.Schema:
-        return ARROW[self._name]
-
-    def reader(self) -> pa.RecordBatchReader:
-        """The stream as a pyarrow reader."""
-        return pa.RecordBatchReader.from_batches(self.schema, (getattr(w, self._name) for w in self._windows))
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.reader().__arrow_c_stream__(requested_schema)
-
-    def __arrow_c_schema__(self) -> object:
-        return self.schema.__arrow_c_schema__()

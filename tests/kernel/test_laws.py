@@ -7,7 +7,7 @@ import pytest
 from observe import PATIENCE_S, assert_buckets_outgrow_16_bits, collecting, eventually, judge
 
 from schedtel import laws, tables
-from schedtel.libbpf import KernelTypes
+from schedtel.core import CoreLoader
 
 #: Columns of `tasks` that add up over windows.
 ADDED = (
@@ -27,7 +27,7 @@ def busy(workload, request):
     """Windows of four seconds of fork storm, ping-pong, hogs and sleepers at once, with each way of visiting tasks."""
     if request.param == "walks":
         return collect_busy(workload)
-    with mock.patch.object(KernelTypes, "has_function", return_value=False):
+    with mock.patch.object(CoreLoader, "_try", return_value=False):
         return collect_busy(workload)
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import schedtel
-from schedtel import errors
+from schedtel import errors, schema, source
 
 PUBLIC = {
     "CapabilityError",
@@ -50,6 +50,12 @@ def test_every_public_name_says_what_it_is(name):
     assert getattr(schedtel, name).__doc__
 
 
+def test_all_of_them_are_listed_and_no_others_are_there():
+    assert set(dir(schedtel)) >= PUBLIC
+    with pytest.raises(AttributeError, match="module 'schedtel' has no attribute 'Windows'"):
+        _ = schedtel.Windows
+
+
 def test_all_errors_are_of_one_tree():
     ours = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
     assert all(issubclass(error, schedtel.SchedtelError) for error in ours)
@@ -62,6 +68,16 @@ HEAVY = "sorted({'pandas', 'polars', 'duckdb', 'rich', 'click', '_hashlib'} & se
 
 def test_importing_the_library_imports_nothing_heavy():
     assert python(f"import schedtel, sys; print({HEAVY})") == "[]"
+
+
+@pytest.mark.parametrize("module", ["schedtel", "schedtel.cli.live"])
+def test_tracing_begins_without_pyarrow(module):
+    """It is imported while the kernel verifies the programs; who imports it before adds its time to the start."""
+    assert python(f"import {module}, sys; print([name for name in sys.modules if 'arrow' in name])") == "[]"
+
+
+def test_the_tables_of_a_stream_are_those_of_the_schema():
+    assert tuple(schema.TABLES) == source.TABLE_NAMES
 
 
 #: 12 MB, by any compute function.
