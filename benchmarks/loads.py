@@ -28,24 +28,22 @@ _MOST_TRIES = 3
 
 @dataclass(frozen=True)
 class Load:
-    """How long a ``run`` takes, in units; the least of ``runs`` is what counts.
+    """How long a ``run`` takes, in units, while it keeps every CPU busy; the least of ``runs`` is what counts.
 
-    ``steady``: by how much of it two runs differ on a machine that is the same. ``busy``: whether it keeps every CPU
-    busy, so that a collector takes its CPU time from it.
+    ``steady``: by how much of it two runs differ on a machine that is the same.
     """
 
     unit: str
     run: Callable[[], float]
     steady: float
     runs: int = 1
-    busy: bool = True
 
     def sample(self, collector: int = 0) -> float:
         """How long it takes, and the part that the process which collects, if any, takes of the CPUs on top."""
         begin, before = time.monotonic_ns(), _cpu_ns(collector)
         taken = min(self.run() for _ in range(self.runs))
         share = (_cpu_ns(collector) - before) / (time.monotonic_ns() - begin) / len(os.sched_getaffinity(0))
-        return taken * (1 + share * self.busy)
+        return taken * (1 + share)
 
 
 def _cpu_ns(collector: int) -> int:

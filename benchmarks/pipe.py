@@ -1,25 +1,52 @@
 """What a watcher adds to a round trip of two pinned tasks (bpf_stats off): ladder and peers in one run.
 
-Of the better quarter of the time in which nobody else used the core, as a yardstick beside the pipe tells: with another
-guest on the other half of the core, everything takes a fourth longer, and what watchers add half as much again. Each
-watcher has the pipe alone right before and after it. Medians over rounds, each in another order; what a target compares
-has five turns in each. What is added to ``nobody`` is chance.
+With another guest on the other half of the core, everything takes a fourth longer, and what watchers add half as much
+again; that comes and goes within seconds. A yardstick beside each 500 round trips tells. Of those under a watcher, the
+quarter beside the shortest yardsticks counts, and each is compared with those beside yardsticks like its own in runs
+with nobody watching, right before and after. Medians over rounds, each in another order; what a target compares has
+five turns in each. What is added to ``nobody`` is chance.
 """
 
+import time
+from statistics import median
+
 from benchmarks import workloads
-from benchmarks.loads import Load, Sample, between, under_everybody
+from benchmarks.loads import Sample, under_everybody
 from benchmarks.measures import Plan, Row, Target, ratio, row
+from benchmarks.peers import Peer
+from benchmarks.workloads import PIPE_TRIPS, Chunk
 
 PART = "pipe"
 _UNIT = "ns/round trip"
 _TARGETS = {"runqlat": Target(0.40), "perf sched record": Target(0.15)}
+#: Round trips of one run, and how many chunks with nobody watching a watched one is compared with.
+_TRIPS, _NEIGHBOURS = 100_000, 15
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    load = Load(_UNIT, workloads.CalmPipe().round_trip_ns, steady=0.03, busy=False)
-    samples, notes = under_everybody(PART, plan, lambda peer: between(load, peer))
+    samples, notes = under_everybody(PART, plan, _sample)
     return _rows(samples), notes
+
+
+def _sample(peer: Peer) -> Sample:
+    before = workloads.pipe(_TRIPS)
+    with peer.watching():
+        time.sleep(peer.settle_s)
+        watched = workloads.pipe(_TRIPS)
+    return like_with_like(watched, before + workloads.pipe(_TRIPS))
+
+
+def like_with_like(watched: list[Chunk], alone: list[Chunk]) -> Sample:
+    """A round trip in the calmest quarter of the watched chunks, and in chunks alone that were as calm."""
+    calmest = sorted(watched, key=lambda chunk: chunk.yardstick_ns)[: -(-len(watched) // 4)]
+    beside = [_alone(alone, chunk.yardstick_ns) for chunk in calmest]
+    return Sample(median(chunk.took_ns for chunk in calmest) / PIPE_TRIPS, median(beside) / PIPE_TRIPS)
+
+
+def _alone(chunks: list[Chunk], yardstick_ns: int) -> float:
+    nearest = sorted(chunks, key=lambda chunk: abs(chunk.yardstick_ns - yardstick_ns))[:_NEIGHBOURS]
+    return median(chunk.took_ns for chunk in nearest)
 
 
 def _rows(samples: dict[str, list[Sample]]) -> list[Row]:

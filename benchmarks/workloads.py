@@ -1,10 +1,10 @@
 """Loads of a known amount of work, each bounded; and threads and processes that wake up when they are told to."""
 
-import math
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from benchmarks import builds
 from benchmarks.failures import BenchmarkError
@@ -12,11 +12,14 @@ from benchmarks.peers import tool
 
 _LONGEST_S = 180
 #: Of a chunk of the load generator's pipe, and of its storm.
-_TRIPS, _FORKS = 500, 10
-#: A yardstick up to so many times the fastest is of a core that nobody else uses; else it is 1.15 times and more.
-_CALM = 1.04
-#: Round trips of the pipe in one go, how often at most, and the chunks that are enough, or too few to be used.
-_PIECE_TRIPS, _MOST_PIECES, _ENOUGH_CHUNKS, _FEWEST_CHUNKS = 25_000, 24, 150, 20
+PIPE_TRIPS, _FORKS = 500, 10
+
+
+class Chunk(NamedTuple):
+    """So many round trips of the pipe, and the yardstick beside them: longer while others use the core."""
+
+    took_ns: int
+    yardstick_ns: int
 
 
 def pinned_cpu() -> int:
@@ -46,39 +49,10 @@ def _bench(*words: str) -> float:
     return float(_run([str(tool("perf")), "bench", "-f", "simple", "sched", *words]).split()[-1])
 
 
-def pipe(trips: int) -> list[tuple[int, int]]:
-    """So many round trips between two tasks on one CPU: 2 switches, 1 to 2 wakeups each.
-
-    Nanoseconds of each 500 of them, and of the yardstick beside them, which is longer while others use the core.
-    """
+def pipe(trips: int) -> list[Chunk]:
+    """So many round trips between two tasks on one CPU: 2 switches, 1 to 2 wakeups each."""
     numbers = iter(_load("pipe", trips, pinned_cpu()))
-    return list(zip(numbers, numbers, strict=True))
-
-
-class CalmPipe:
-    """The pipe while nobody else uses its core, as far as the yardstick tells.
-
-    With another guest on the other half of the core, a round trip takes a fourth longer and what BPF programs add to it
-    half as much again; that comes and goes within seconds, and no two runs beside each other would agree.
-    """
-
-    def __init__(self) -> None:
-        self._fastest = math.inf
-
-    def round_trip_ns(self) -> float:
-        """The lower quartile of calm chunks. Where hardly one is calm in all of its patience, of all chunks."""
-        # The first time, all of its patience goes into learning how short the yardstick can be.
-        first, chunks, calm = math.isinf(self._fastest), [], []
-        for _ in range(_MOST_PIECES):
-            chunks += pipe(_PIECE_TRIPS)
-            yards = sorted(yard for _, yard in chunks)
-            self._fastest = min(self._fastest, yards[len(yards) // 20])
-            calm = sorted(took for took, yard in chunks if yard <= _CALM * self._fastest)
-            if len(calm) >= _ENOUGH_CHUNKS and not first:
-                break
-        if len(calm) < _FEWEST_CHUNKS:
-            calm = sorted(took for took, _ in chunks)
-        return calm[len(calm) // 4] / _TRIPS
+    return [Chunk(*pair) for pair in zip(numbers, numbers, strict=True)]
 
 
 def messaging_ns(groups: int, loops: int) -> float:

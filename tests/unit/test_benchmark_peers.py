@@ -6,12 +6,13 @@ from contextlib import nullcontext
 
 import pytest
 
-from benchmarks import kernel, loads, peers, pipe, programs, slowdown, workloads
+from benchmarks import kernel, loads, peers, pipe, programs, slowdown
 from benchmarks.failures import PeerError
 from benchmarks.kernel import Runs
 from benchmarks.loads import Load, Sample
 from benchmarks.measures import Plan
 from benchmarks.peers import Peer
+from benchmarks.workloads import Chunk
 from schedtel import slots, tracepoints
 
 
@@ -67,23 +68,24 @@ def test_what_somebody_adds_is_told_from_the_load_alone_around_it():
     }
 
 
-def chunks(calm: int, crowded: int) -> list[tuple[int, int]]:
-    """Nanoseconds of 500 round trips, and of the yardstick beside them."""
-    return [(2_000_000, 50_000)] * calm + [(2_500_000, 60_000)] * crowded
+def chunks(calm: int, crowded: int, adds: int = 0) -> list[Chunk]:
+    """4 and 5 µs a round trip, of which a watcher adds so many ns to a calm one and half as much again to the others."""
+    return [Chunk((4_000 + adds) * 500, 52_000)] * calm + [Chunk((5_000 + adds * 3 // 2) * 500, 62_000)] * crowded
 
 
 @pytest.mark.parametrize(
-    ("calm", "crowded", "round_trip_ns"),
-    [(50, 0, 4000), (10, 40, 4000), (0, 50, 5000)],
-    ids=["nobody else", "somebody else for most of the time", "all the time"],
+    ("watched", "alone", "added"),
+    [
+        (chunks(200, 0, adds=600), chunks(400, 0), 600),
+        (chunks(60, 140, adds=600), chunks(20, 380), 600),
+        (chunks(0, 200, adds=600), chunks(350, 50), 900),
+    ],
+    ids=["nobody else", "somebody else for most of the time", "somebody beside the watched one throughout"],
 )
-def test_the_pipe_is_measured_while_nobody_else_uses_the_core(monkeypatch, calm, crowded, round_trip_ns):
-    runs = iter([*[chunks(1, 49)] * workloads._MOST_PIECES, *[chunks(calm, crowded)] * workloads._MOST_PIECES])
-    monkeypatch.setattr(workloads, "pipe", lambda _: next(runs))
-    pinned = workloads.CalmPipe()
-    assert pinned.round_trip_ns() == 5000, "a core that it has hardly ever for itself looks as if that were usual"
-    pinned._fastest = 50_000
-    assert pinned.round_trip_ns() == round_trip_ns
+def test_a_watched_round_trip_is_compared_with_what_was_as_calm(watched, alone, added):
+    sample = pipe.like_with_like(watched, alone)
+    assert sample.added == added
+    assert sample.alone == (4_000 if added == 600 else 5_000)
 
 
 def test_a_slowdown_is_in_times_of_the_load_alone():
