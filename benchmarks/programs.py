@@ -2,13 +2,14 @@
 
 With bpf_stats_enabled=1, which adds the same to every run of every program: see the empty ones. At a fork and an exit,
 a peer's programs are added up. Switches and wakeups are those of two tasks on one CPU that pass a byte to and fro.
-``life`` is all that a peer's programs take for each process of a fork storm, which execs, ends and is waited for.
+``life`` is all that a peer's programs take for each process of a fork storm, which execs, ends and is waited for;
+``messaging`` for each message among 400 processes, whose state is in no near cache.
 What the kernel does before it runs a program is not counted; at a plain tracepoint (runqlat.bt; schedtel, bcc) it is
 more than elsewhere: see slowdown.
 """
 
-import itertools
 import time
+from collections.abc import Callable
 
 from benchmarks import kernel, peers, rungs, workloads
 from benchmarks.failures import PeerError
@@ -18,13 +19,18 @@ from benchmarks.rounds import interleaved
 
 PART = "programs"
 TRIPS, WARM_UP_TRIPS, LIVES, WARM_UP_LIVES, FORKS, ROUNDS = 60_000, 5_000, 8_000, 500, 2_000, 9
-_LIFE = "life"
+_LIFE, _MESSAGING = "life", "messaging"
+#: Of ``perf bench sched messaging``: groups of 20 senders, each of which sends so many messages to 20 receivers.
+GROUPS, LOOPS = 10, 50
+MESSAGES = GROUPS * LOOPS * 20 * 20
 _TARGETS = {
     ("switch", rungs.FLOOR): Target(1.7),
     ("switch", "runqlat"): Target(0.40),
     ("wakeup", "runqlat"): Target(0.50),
     (_LIFE, "runqlat"): Target(1.0),
+    (_MESSAGING, "runqlat"): Target(1.0),
 }
+_UNITS = {_LIFE: "ns/process", _MESSAGING: "ns/message"}
 #: (event, peer) → mean ns per run, one for each round.
 Samples = dict[tuple[str, str], list[float]]
 
@@ -35,7 +41,8 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     with kernel.counting():
         taken, notes = interleaved(takers, plan.rounds(ROUNDS), _sample)
     samples = {(event, name): [one[event] for one in each] for name, each in taken.items() for event in each[0]}
-    return _rows(samples, list(taken)), notes
+    missing = [] if workloads.has_perf() else ["programs: no messaging, perf is missing (apt install linux-perf)"]
+    return _rows(samples, list(taken)), notes + missing
 
 
 def _takers() -> list[Peer]:
@@ -43,24 +50,31 @@ def _takers() -> list[Peer]:
 
 
 def _sample(peer: Peer) -> dict[str, float]:
-    """Event → nanoseconds of all programs of a peer that run at it; and in a process's life."""
+    """Event → nanoseconds of all programs of a peer that run at it; in a process's life, and for a message."""
     with peer.watching() as pid:
         time.sleep(peer.settle_s / 4)
         workloads.pipe(WARM_UP_TRIPS)
         workloads.lives_ns(WARM_UP_LIVES)
-        seen = [kernel.program_runs(pid)]
-        workloads.pipe(TRIPS)
-        seen.append(kernel.program_runs(pid))
-        workloads.lives_ns(_births(peer, LIVES))
-        seen.append(kernel.program_runs(pid))
+        piped = _grown(pid, lambda: workloads.pipe(TRIPS))
+        lived = _grown(pid, lambda: workloads.lives_ns(_births(peer, LIVES)))
         time.sleep(peer.settle_s / 4)
-        workloads.forks_ns(_births(peer, FORKS))
-        seen.append(kernel.program_runs(pid))
-    piped, lived, forked = (
-        {name: runs.since(before[name]) for name, runs in after.items()} for before, after in itertools.pairwise(seen)
-    )
+        forked = _grown(pid, lambda: workloads.forks_ns(_births(peer, FORKS)))
+        time.sleep(peer.settle_s / 2)
+        sent = _grown(pid, lambda: workloads.messaging_ns(GROUPS, LOOPS)) if workloads.has_perf() else {}
     means = {event: _mean_ns(peer, event, piped if event in peers.PIPE_EVENTS else lived) for event in peer.programs}
-    return means | {_LIFE: sum(program.run_time_ns for program in forked.values()) / _births(peer, FORKS)}
+    means[_LIFE] = _all_ns(forked) / _births(peer, FORKS)
+    return means | ({_MESSAGING: _all_ns(sent) / MESSAGES} if sent else {})
+
+
+def _grown(pid: int, load: Callable[[], object]) -> dict[str, kernel.Runs]:
+    """Program → what it ran under a load."""
+    before = kernel.program_runs(pid)
+    load()
+    return {name: runs.since(before[name]) for name, runs in kernel.program_runs(pid).items()}
+
+
+def _all_ns(grown: dict[str, kernel.Runs]) -> int:
+    return sum(program.run_time_ns for program in grown.values())
 
 
 def _births(peer: Peer, usual: int) -> int:
@@ -80,8 +94,8 @@ def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
 
 def _rows(samples: Samples, names: list[str]) -> list[Row]:
     rows = []
-    for event in ("switch", "wakeup", "fork", "exit", _LIFE):
-        unit = "ns/process" if event == _LIFE else "ns/run"
+    for event in ("switch", "wakeup", "fork", "exit", _LIFE, _MESSAGING):
+        unit = _UNITS.get(event, "ns/run")
         rows += [row(event, name, unit, samples[event, name]) for name in names if (event, name) in samples]
         rows += [_ratio(samples, event, other) for other in (rungs.FLOOR, "runqlat") if (event, other) in samples]
     return rows
