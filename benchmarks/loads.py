@@ -21,7 +21,7 @@ from benchmarks.rounds import interleaved
 Taken = TypeVar("Taken")
 ROUNDS = 3
 #: Those that a target compares, and their turns in each round: they differ by not much more than what a turn is off.
-_COMPARED, _TURNS = ("schedtel", "runqlat", "perf sched record"), 5
+_COMPARED, _TURNS = ("schedtel", peers.FROM_10_MS, "runqlat", "perf sched record"), 5
 #: How often a load runs at most with nobody, somebody, nobody watching, until the machine is the same before and after.
 _MOST_TRIES = 3
 
@@ -67,11 +67,13 @@ class Sample:
         return self.watched - self.alone
 
 
-def under_everybody(part: str, plan: Plan, sample: Callable[[Peer], Taken]) -> tuple[dict[str, list[Taken]], list[str]]:
-    """Name → a sample for each turn, of nobody, the ladder and the peers; and notes on what was not as it should be."""
+def under_everybody(
+    part: str, plan: Plan, sample: Callable[[Peer], Taken], *also: Peer
+) -> tuple[dict[str, list[Taken]], list[str]]:
+    """Name → a sample for each turn, of nobody, the ladder, the peers and others; and notes on what is not as usual."""
     notes = [f"{part}: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
     nobody = Peer("nobody", lambda: nullcontext(0), settle_s=0)
-    takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *peers.measured())}
+    takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *peers.measured(), *also)}
     compared = [name for name in _COMPARED if name in takers]
     turns = favouring(compared, [name for name in takers if name not in compared], _TURNS)
     samples, said = interleaved(takers, plan.rounds(ROUNDS), sample, turns=turns)

@@ -211,6 +211,15 @@ def schedtel_without_preemptions() -> Peer:
     return _attaching("schedtel, preemptions off", command, _OURS, settle_s=2.2)
 
 
+#: The subject with no row for a task that did less in a window.
+FROM_10_MS = "schedtel, 10 ms and more"
+
+
+def schedtel_without_short_lives() -> Peer:
+    """The subject telling as much of a storm of short processes as others do: sums, and no row for each."""
+    return _attaching(FROM_10_MS, (*schedtel_command(), "--min-activity", "10ms"), _OURS, settle_s=2.2)
+
+
 def _schedtel_by_bcc() -> Peer:
     """The subject's other backend. Its compiler runs in a process that has ended when all is attached.
 

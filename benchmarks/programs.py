@@ -46,7 +46,8 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
 
 
 def _takers() -> list[Peer]:
-    return [*rungs.ladder(), *peers.measured(), peers.schedtel_without_preemptions()]
+    others = (peers.schedtel_without_preemptions(), peers.schedtel_without_short_lives())
+    return [*rungs.ladder(), *peers.measured(), *others]
 
 
 def _sample(peer: Peer) -> dict[str, float]:

@@ -5,13 +5,13 @@
 What a collector does now and then is not in that, so its CPU time meanwhile, by the kernel's books, is added: divided
 by the CPUs, which these loads keep busy. Each watcher has each load alone right before and after it. Medians over
 rounds, each in another order; what a target compares has five turns in each. The slowdown of ``nobody`` is what chance
-makes of 1.
+makes of 1. ``schedtel, 10 ms and more`` has no row for who did less: like its peers, it tells a storm in sums.
 """
 
 from benchmarks import workloads
 from benchmarks.loads import Load, Sample, between, under_everybody
 from benchmarks.measures import Plan, Row, Target, ratio, row
-from benchmarks.peers import Peer
+from benchmarks.peers import FROM_10_MS, Peer, schedtel_without_short_lives
 
 PART = "slowdown"
 _LOADS = {
@@ -29,7 +29,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["slowdown: not measured, perf is missing (apt install linux-perf)"]
-    taken, notes = under_everybody(PART, plan, _sample)
+    taken, notes = under_everybody(PART, plan, _sample, schedtel_without_short_lives())
     samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in each[0]}
     return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes
 
@@ -43,7 +43,8 @@ def _rows(load: str, samples: Samples, names: list[str]) -> list[Row]:
     rows = [row(load, name, _LOADS[load].unit, [sample.watched for sample in samples[load, name]]) for name in names]
     slower = {name: [sample.slowdown for sample in samples[load, name]] for name in names}
     rows += [row(f"{load}, slowdown", name, "ratio", values) for name, values in slower.items()]
-    if "runqlat" in names:
-        both = (slower["schedtel"], slower["runqlat"])
-        rows.append(ratio(f"{load}, slowdown", *both, "schedtel / runqlat", _NO_WORSE.get(load)))
+    for name in ("schedtel", FROM_10_MS):
+        if "runqlat" in names and name in names:
+            both = (slower[name], slower["runqlat"])
+            rows.append(ratio(f"{load}, slowdown", *both, f"{name} / runqlat", _NO_WORSE.get(load)))
     return rows
