@@ -69,7 +69,7 @@ class CoreLoader(Loader):
             raise
 
     def _open(self, settings: dict[str, object], ring_bytes: int) -> None:
-        """Load the object that fits the kernel best. What it has is asked only where that fails: asking takes 15 ms."""
+        """Load the object that fits the kernel best. What it has is asked where that fails: reading BTF is slow."""
         # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
         # are of kernels that do not need it.
         self._walks = self._try("core_walk", settings | {"disable_preemption": 1}, ring_bytes)
