@@ -21,9 +21,6 @@ from benchmarks.rounds import interleaved
 PART = "programs"
 TRIPS, WARM_UP_TRIPS, LIVES, WARM_UP_LIVES, FORKS, ROUNDS = 60_000, 5_000, 8_000, 500, 2_000, 9
 _LIFE, _MESSAGING = "life", "messaging"
-#: Of ``perf bench sched messaging``: groups of 20 senders, each of which sends so many messages to 20 receivers.
-GROUPS, LOOPS = 10, 50
-MESSAGES = GROUPS * LOOPS * 20 * 20
 _TARGETS = {
     ("switch", rungs.FLOOR): Target(1.7),
     ("switch", "runqlat"): Target(0.40),
@@ -63,10 +60,10 @@ def _sample(peer: Peer) -> dict[str, float]:
         time.sleep(peer.settle_s / 4)
         forked = _grown(pid, lambda: workloads.forks_ns(_births(peer, FORKS)))
         time.sleep(peer.settle_s / 2)
-        sent = _grown(pid, lambda: workloads.messaging_ns(GROUPS, LOOPS)) if workloads.has_perf() else {}
+        sent = _grown(pid, workloads.messaging_ns) if workloads.has_perf() else {}
     means = {event: _mean_ns(peer, event, piped if event in peers.PIPE_EVENTS else lived) for event in peer.programs}
     means[_LIFE] = _all_ns(forked) / _births(peer, FORKS)
-    return means | ({_MESSAGING: _all_ns(sent) / MESSAGES} if sent else {})
+    return means | ({_MESSAGING: _all_ns(sent) / workloads.MESSAGES} if sent else {})
 
 
 def _grown(pid: int, load: Callable[[], object]) -> dict[str, kernel.Runs]:

@@ -15,7 +15,7 @@ from benchmarks.peers import FROM_10_MS, Peer, schedtel_without_short_lives
 
 PART = "slowdown"
 _LOADS = {
-    "messaging": Load("ms", lambda: workloads.messaging_ns(10, 50) / 1e6, steady=0.05, runs=3),
+    "messaging": Load("ms", lambda: workloads.messaging_ns() / 1e6, steady=0.05, runs=3),
     "fork storm": Load("µs/process", lambda: workloads.forks_ns(3_000) / 1e3, steady=0.03),
     "cpu bound": Load("ms", lambda: workloads.spin_ns(250) / 1e6, steady=0.03, runs=2),
 }

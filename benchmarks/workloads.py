@@ -13,6 +13,9 @@ from benchmarks.peers import tool
 _LONGEST_S = 180
 #: Of a chunk of the load generator's pipe, and of its storm.
 PIPE_TRIPS, _FORKS = 500, 10
+#: Groups of 20 senders, each of which sends so many messages to each of 20 receivers.
+_GROUPS, _LOOPS = 10, 50
+MESSAGES = _GROUPS * _LOOPS * 20 * 20
 
 
 class Chunk(NamedTuple):
@@ -55,9 +58,9 @@ def pipe(trips: int) -> list[Chunk]:
     return [Chunk(*pair) for pair in zip(numbers, numbers, strict=True)]
 
 
-def messaging_ns(groups: int, loops: int) -> float:
-    """Nanoseconds of ``perf bench sched messaging``: groups of 20 senders and 20 receivers, loops messages each."""
-    return _bench("messaging", "-g", str(groups), "-l", str(loops)) * 1e9
+def messaging_ns() -> float:
+    """Nanoseconds of ``perf bench sched messaging``: so many ``MESSAGES`` among 400 processes."""
+    return _bench("messaging", "-g", str(_GROUPS), "-l", str(_LOOPS)) * 1e9
 
 
 def forks_ns(count: int, lanes: int = 2) -> float:

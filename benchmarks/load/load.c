@@ -241,37 +241,30 @@ static void end_pair(const struct pair *pair)
 #define TRIPS 500
 #define YARDSTICK 100
 
-static uint64_t yardstick(const int *own)
+static uint64_t nanoseconds_of(const struct pair *pair, int trips)
 {
 	uint64_t begin = now();
-	char byte = 0;
-	int i;
 
-	for (i = 0; i < YARDSTICK; i++)
-		if (write(own[1], &byte, 1) != 1 || read(own[0], &byte, 1) != 1)
-			fail("pipe");
+	while (trips--)
+		round_trip(pair);
 	return now() - begin;
 }
 
 static void pipe_on(uint64_t trips, int cpu)
 {
 	uint64_t count = trips / TRIPS, took[count + 1], yard[count + 1], i;
-	struct pair pair;
-	int trip, own[2];
+	struct pair pair, own;
 
 	pin(cpu);
-	if (pipe(own))
+	if (pipe(own.there))
 		fail("pipe");
+	own.back[0] = own.there[0];	/* what it writes comes back to itself */
 	pair = begin_pair();
-	yardstick(own);
-	yard[0] = yardstick(own);
+	nanoseconds_of(&own, YARDSTICK);
+	yard[0] = nanoseconds_of(&own, YARDSTICK);
 	for (i = 0; i < count; i++) {
-		uint64_t begin = now();
-
-		for (trip = 0; trip < TRIPS; trip++)
-			round_trip(&pair);
-		took[i] = now() - begin;
-		yard[i + 1] = yardstick(own);
+		took[i] = nanoseconds_of(&pair, TRIPS);
+		yard[i + 1] = nanoseconds_of(&own, YARDSTICK);
 	}
 	end_pair(&pair);
 	for (i = 0; i < count; i++)
