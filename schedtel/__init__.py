@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 logging.getLogger("schedtel").addHandler(logging.NullHandler())
 
 #: What is imported when it is first asked for, and from where: tracing begins without files, streams and pyarrow.
+#: A program that gives up the right to read these files imports what it needs by name before: a test does.
 _LATER = {
     "Distribution": "metrics",
     "Fairness": "metrics",

@@ -22,6 +22,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in Path(item.path).parents:
             item.add_marker(pytest.mark.vm)
+            item.add_marker(pytest.mark.timeout(0))  # a guest and a download have limits of their own
 
 
 @pytest.fixture(scope="session")
