@@ -37,6 +37,12 @@ static inline void machine_order(void)
 	asm volatile("" ::: "memory");
 }
 
+/* As in core.bpf.c. */
+static inline void machine_clear(void *memory, u32 size)
+{
+	bpf_probe_read_kernel(memory, size, 0);
+}
+
 #include "slots.h"
 
 BPF_F_TABLE("array", u32, struct control, controls, 1, BPF_F_MMAPABLE);

@@ -88,6 +88,12 @@ static __always_inline void machine_missed(void)
 	__sync_fetch_and_add(&control.losses.events_missed, 1);
 }
 
+/* There is nothing to read at address 0, and where it cannot read, this helper leaves zeros. */
+static __always_inline void machine_clear(void *memory, __u32 size)
+{
+	bpf_probe_read_kernel(memory, size, 0);
+}
+
 #include "machine.h"
 
 #include "homes.h"
@@ -341,18 +347,21 @@ verified_once int fold(struct folded *into, const struct bank *bank, __u64 alive
 	return 0;
 }
 
-/* The task has completed: nobody writes its state any more, and only the flush competes for the claim. */
-static outlined int report_finished(struct task_struct *task, struct task_state *state, struct folded *other,
-					__u32 window)
+/*
+ * The current task has completed: nobody writes its state any more, and only the flush competes for the claim. Whoever
+ * ends or leaves its CPU is the current task; to ask for it is what lets a global function describe it.
+ */
+verified_once int report_finished(struct task_state *state, struct folded *other, __u32 window)
 {
-	struct bank *bank = &state->bank[window & 1];
-	/* The window that is open may still be cut short, but not before what has happened already. */
-	__u64 edge = window < state->window ? window_end(&control.grid, window) : ~0ULL;
 	struct task_record *record;
-	__u64 alive;
+	struct bank *bank;
+	__u64 alive, edge;
 
-	if (!claim(state, window))
+	if (!state || !other || !claim(state, window))
 		return 0;
+	bank = &state->bank[window & 1];
+	/* The window that is open may still be cut short, but not before what has happened already. */
+	edge = window < state->window ? window_end(&control.grid, window) : ~0ULL;
 	alive = alive_within(state, window_start(&control.grid, window), edge);
 	state->total_cpu_ns += bank->time_ns[PHASE_RUNNING];
 	/* To complete is a sign of life by itself: its time on the CPU may be 0 where the kernel withheld the switch to it. */
@@ -366,7 +375,7 @@ static outlined int report_finished(struct task_struct *task, struct task_state 
 		fold(other, bank, alive);
 		return 0;
 	}
-	describe(record, task, state, edge);
+	describe(record, bpf_get_current_task_btf(), state, edge);
 	record->window = window;
 	record->alive_ns = alive;
 	record->total_cpu_ns = state->total_cpu_ns;
@@ -375,21 +384,22 @@ static outlined int report_finished(struct task_struct *task, struct task_state 
 	return 0;
 }
 
-static inlined void report_life(struct task_struct *task, struct task_state *state, struct cpu_state *cpu)
+static inlined void report_life(struct task_state *state, struct cpu_state *cpu)
 {
 	__u32 window = state->window, open = open_window(&control.grid);
 
 	/* Past the edge, and the flush has not come by yet: the window before is still owed. */
 	if (window == open + 1)
-		report_finished(task, state, &cpu->bank[(window - 1) & 1].other, window - 1);
-	report_finished(task, state, &cpu->bank[window & 1].other, window);
+		report_finished(state, &cpu->bank[(window - 1) & 1].other, window - 1);
+	report_finished(state, &cpu->bank[window & 1].other, window);
 }
 
 /* ---- who preempted whom ---- */
 
-/* Not by way of readable(): trusted pointers need no checks when the program runs, and these are read at switches. */
-static inlined struct group group_of(struct task_struct *task, __u8 by)
+/* At usual switches not by way of readable(): trusted pointers need no checks when the program runs. */
+static inlined struct group group_of(struct task_struct *trusted, __u8 by, bool usual)
 {
+	struct task_struct *task = usual ? trusted : readable(trusted);
 	struct group group = {};
 
 	if (by == PREEMPTIONS_BY_COMM)
@@ -400,9 +410,9 @@ static inlined struct group group_of(struct task_struct *task, __u8 by)
 }
 
 /* Only of a task that has just lost its CPU while runnable: no other switch pays for this. */
-static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next, __u8 by)
+static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next, __u8 by, bool usual)
 {
-	victim->preemptor = likely(next->pid) ? group_of(next, by) : group_of_kind(GROUP_IDLE);
+	victim->preemptor = likely(next->pid) ? group_of(next, by, usual) : group_of_kind(GROUP_IDLE);
 }
 
 static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
@@ -414,7 +424,7 @@ static inlined void takes_cpu(struct task_struct *task, struct task_state *state
 
 	if (by && wait >= 0)
 		tell_preemption(bpf_map_lookup_elem(&preemptions, &number),
-				state->selected ? group_of(task, by) : group_of_kind(GROUP_OTHER), &state->preemptor,
+				state->selected ? group_of(task, by, at.usual) : group_of_kind(GROUP_OTHER), &state->preemptor,
 				wait, cpu->window);
 }
 
@@ -426,16 +436,18 @@ static inlined struct task_struct *argument(__u64 *ctx, int number)
 }
 
 /*
- * A task is on this CPU and no event brought it there: the kernel delivers none while it runs a task that it protects
- * from tracing, so the switch from that one to this was lost. The time of the switch is made up for as well as it can
- * be, and the window is marked inexact.
+ * The current task is on this CPU and no event brought it there: the kernel delivers none while it runs a task that it
+ * protects from tracing, so the switch from that one to this was lost. The time of the switch is made up for as well as
+ * it can be, and the window is marked inexact.
  */
-static outlined int enter_unseen(struct task_struct *task, struct task_state *state, struct cpu_state *cpu, __u64 since)
+verified_once int enter_unseen(struct task_state *state, struct cpu_state *cpu, __u64 since)
 {
 	__u64 start = window_start(&control.grid, open_window(&control.grid));
 	struct cpu_bank *bank;
 	struct moment at;
 
+	if (!state || !cpu)
+		return 0;
 	machine_missed();
 	if (since < start)
 		since = start;
@@ -446,7 +458,7 @@ static outlined int enter_unseen(struct task_struct *task, struct task_state *st
 	at = moment_of(&control.grid, since);
 	bank = book_cpu(cpu, at);
 	cpu->word.phase = CPU_BUSY;
-	takes_cpu(task, state, cpu, at, bank);
+	takes_cpu(bpf_get_current_task_btf(), state, cpu, at, bank);
 	return 0;
 }
 
@@ -479,13 +491,15 @@ static inlined __u32 state_before(struct task_struct *prev, __u64 *ctx)
 }
 
 /* It leaves for ever, and the event of its exit was withheld: it completes now, its tear-down included. */
-static outlined int end_unseen(struct task_struct *task, struct task_state *state, struct cpu_state *cpu, __u64 now)
+verified_once int end_unseen(struct task_state *state, struct cpu_state *cpu, __u64 now)
 {
 	struct moment at = moment_of(&control.grid, now);
 
+	if (!state || !cpu)
+		return 0;
 	machine_missed();
 	task_completes(state, at, book_cpu(cpu, at));
-	report_life(task, state, cpu);
+	report_life(state, cpu);
 	state->word.flags |= TASK_GONE;
 	return 0;
 }
@@ -503,22 +517,17 @@ static outlined int leaves_unfollowed(struct task_struct *task, __u64 now)
 	return 0;
 }
 
-static inlined void leaves_cpu(struct task_struct *task, struct task_state *state, __u64 *ctx, struct cpu_state *cpu,
-			       struct moment at, struct cpu_bank *bank)
+static inlined void leaves_cpu(struct task_state *state, __u64 *ctx, __u32 asleep, struct moment at,
+			       struct cpu_bank *bank)
 {
-	__u32 asleep = state_before(task, ctx);
 	__u8 by = settings.preemptions;
 
-	if (!asleep) {
+	if (asleep) {
+		task_blocks(state, at, BPF_CORE_READ_BITFIELD(argument(ctx, 1), in_iowait), bank);
+	} else {
 		task_is_preempted(state, at);
 		if (by)
-			remember_preemptor(state, argument(ctx, 2), by);
-	} else if (unlikely(asleep & TASK_DEAD)) {
-		if (at.usual)
-			write_end(&state->word);	/* it is begun anew */
-		end_unseen(task, state, cpu, at.now);
-	} else {
-		task_blocks(state, at, BPF_CORE_READ_BITFIELD(task, in_iowait), bank);
+			remember_preemptor(state, argument(ctx, 2), by, at.usual);
 	}
 }
 
@@ -527,13 +536,16 @@ static outlined int leaves_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 no
 {
 	struct task_state *from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
 	struct moment at = { .grid = &control.grid, .now = now, .books = books };
+	__u32 asleep = state_before(argument(ctx, 1), ctx);
 	struct cpu_bank *bank;
 
 	if (unlikely(from && !phase_on_cpu(from->word.phase)))
-		enter_unseen(argument(ctx, 1), from, cpu, now - slice_ns(argument(ctx, 1)));
+		enter_unseen(from, cpu, now - slice_ns(argument(ctx, 1)));
 	bank = book_cpu(cpu, at);
-	if (from)
-		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, bank);
+	if (from && (asleep & TASK_DEAD))
+		end_unseen(from, cpu, now);
+	else if (from)
+		leaves_cpu(from, ctx, asleep, at, bank);
 	else if (argument(ctx, 1)->pid)
 		leaves_unfollowed(argument(ctx, 1), now);
 	return 0;
@@ -565,6 +577,7 @@ int on_switch(__u64 *ctx)
 	struct task_state *from, *to = 0;
 	struct cpu_bank *bank;
 	struct moment at;
+	__u32 asleep;
 
 	if (!cpu)
 		return 0;
@@ -577,10 +590,13 @@ int on_switch(__u64 *ctx)
 		from = home_state_of(argument(ctx, 1));
 		if (unlikely(!from || !leaves_as_usual(from, at)))
 			goto leave_unusually;
+		asleep = state_before(argument(ctx, 1), ctx);
+		if (unlikely(asleep & TASK_DEAD))
+			goto leave_carefully;
 		write_begin(&from->word);
 		if (unlikely(!is_open(&from->window, at)))
 			goto leave_closed;
-		leaves_cpu(argument(ctx, 1), from, ctx, cpu, at, &cpu->bank[cpu->window & 1]);
+		leaves_cpu(from, ctx, asleep, at, &cpu->bank[cpu->window & 1]);
 	}
 enter:
 	bank = &cpu->bank[cpu->window & 1];
@@ -762,11 +778,11 @@ static inlined void end_life(struct task_struct *task)
 	now = bpf_ktime_get_ns();
 	write_begin(&cpu->word);
 	if (unlikely(!phase_on_cpu(state->word.phase)))
-		enter_unseen(task, state, cpu, now - slice_ns(task));
+		enter_unseen(state, cpu, now - slice_ns(task));
 	at = moment_of(&control.grid, now);
 	task_completes(state, at, book_cpu(cpu, at));
 	cpu->word.phase = CPU_TEARDOWN;
-	report_life(task, state, cpu);
+	report_life(state, cpu);
 	write_end(&cpu->word);
 }
 
@@ -887,27 +903,30 @@ static outlined int seed_task(struct task_struct *task)
 /* What the flush sees of a task at the window's edge. */
 struct glance {
 	union word word;
-	struct bank *bank;	/* NULL: no event in this window */
-	__u64 tail_ns;		/* time of `phase` up to the edge that the bank does not hold */
+	__u64 tail_ns;		/* time of its phase up to the edge that the bank does not hold */
+	__u64 alive_ns;		/* its life inside the window */
+	__u32 window;
+	bool moved;		/* there was an event in this window, so that the bank is its own */
 	bool frozen;		/* the task has rolled: its bank is complete and nobody writes it */
 };
 
-static inlined struct glance look(struct task_state *state, __u32 window, __u64 start, __u64 end)
+verified_once int look(struct glance *glance, struct task_state *state, __u32 window, __u64 start, __u64 end)
 {
-	struct glance glance = {};
 	__u32 newest;
 	__u64 since;
 
-	glance.word.whole = *(volatile __u64 *)&state->word.whole;
+	if (!glance || !state)
+		return 0;
+	glance->word.whole = *(volatile __u64 *)&state->word.whole;
 	machine_order();
 	newest = *(volatile __u32 *)&state->window;
-	glance.frozen = newest > window;
-	if (newest >= window)
-		glance.bank = &state->bank[window & 1];
 	since = state->since_ns < start ? start : state->since_ns;
-	if (!glance.frozen && since < end)
-		glance.tail_ns = end - since;
-	return glance;
+	glance->window = window;
+	glance->moved = newest >= window;
+	glance->frozen = newest > window;
+	glance->tail_ns = !glance->frozen && since < end ? end - since : 0;
+	glance->alive_ns = alive_within(state, start, end);
+	return 0;
 }
 
 static inlined bool sleeps(__u8 phase)
@@ -939,6 +958,40 @@ static inlined struct task_record *free_row(void)
 	return bpf_map_lookup_elem(&page, &index);
 }
 
+/* CLAIMED: what happened in the window was ours to report; TOLD: by a row of its own; BUSY: it may be changing still. */
+enum { NOT_OURS = 0, CLAIMED = 1, TOLD = 2, BUSY = 4 };
+
+verified_once int fill_row(struct task_record *record, struct task_state *state, const struct glance *glance)
+{
+	__u8 phase;
+
+	if (!record || !state || !glance)
+		return NOT_OURS;
+	phase = glance->word.phase & (PHASES - 1);
+	record->window = glance->window;
+	record->alive_ns = glance->alive_ns;
+	if (glance->moved)
+		__builtin_memcpy(&record->bank, &state->bank[glance->window & 1], sizeof(record->bank));
+	else
+		__builtin_memset(&record->bank, 0, sizeof(record->bank));
+	if (!glance->frozen) {
+		record->bank.time_ns[phase] += glance->tail_ns;
+		record->bank.waits_unfinished = phase_waits(phase);
+		record->bank.bursts_unfinished = state->burst_since_ns != 0;
+	}
+	record->total_cpu_ns = state->total_cpu_ns + record->bank.time_ns[PHASE_RUNNING];
+	machine_order();
+	if (!glance->frozen && changed(state, glance->word))
+		return BUSY;
+	if (!claim(state, glance->window))	/* its own exit was faster */
+		return NOT_OURS;
+	state->total_cpu_ns = record->total_cpu_ns;
+	if (state->selected && glance->alive_ns && activity(&record->bank) >= settings.min_activity_ns)
+		return CLAIMED | TOLD;
+	fold(&control.other, &record->bank, glance->alive_ns);
+	return CLAIMED;
+}
+
 /*
  * Reports the open window of one task; its end has passed. Not 0: the page is full, the collector should take
  * its rows first. That is no loss: unclaimed tasks come up again.
@@ -948,10 +1001,9 @@ static outlined int flush_task(struct task_struct *task)
 	__u32 window = open_window(&control.grid);
 	__u64 start = window_start(&control.grid, window), end = window_end(&control.grid, window);
 	struct task_record *record;
+	struct glance glance = {};
 	struct task_state *state;
-	struct glance glance;
-	__u64 alive;
-	__u8 phase;
+	int reported;
 
 	state = any_state_of(task);
 	/*
@@ -982,15 +1034,13 @@ static outlined int flush_task(struct task_struct *task)
 	if (state->flushed >= window)
 		return 0;
 
-	glance = look(state, window, start, end);
-	phase = glance.word.phase & (PHASES - 1);
-	alive = alive_within(state, start, end);
-	if (!glance.bank && settings.min_activity_ns && sleeps(phase)) {
+	look(&glance, state, window, start, end);
+	if (!glance.moved && settings.min_activity_ns && sleeps(glance.word.phase)) {
 		machine_order();
 		if (changed(state, glance.word))
 			goto busy;
 		if (claim(state, window))
-			fold_sleeper(phase, glance.tail_ns, alive);
+			fold_sleeper(glance.word.phase, glance.tail_ns, glance.alive_ns);
 		state->selected = selects(task, state);
 		return 0;
 	}
@@ -999,28 +1049,12 @@ static outlined int flush_task(struct task_struct *task)
 	if (!record)
 		goto full;
 	describe(record, task, state, end);
-	record->window = window;
-	record->alive_ns = alive;
-	if (glance.bank)
-		__builtin_memcpy(&record->bank, glance.bank, sizeof(record->bank));
-	else
-		__builtin_memset(&record->bank, 0, sizeof(record->bank));
-	if (!glance.frozen) {
-		record->bank.time_ns[phase] += glance.tail_ns;
-		record->bank.waits_unfinished = phase_waits(phase);
-		record->bank.bursts_unfinished = state->burst_since_ns != 0;
-	}
-	record->total_cpu_ns = state->total_cpu_ns + record->bank.time_ns[PHASE_RUNNING];
-	machine_order();
-	if (!glance.frozen && changed(state, glance.word))
+	reported = fill_row(record, state, &glance);
+	if (reported & BUSY)
 		goto busy;
-	if (!claim(state, window))	/* its own exit was faster */
+	if (!(reported & CLAIMED))
 		return 0;
-	state->total_cpu_ns = record->total_cpu_ns;
-	if (!state->selected || !alive || activity(&record->bank) < settings.min_activity_ns)
-		fold(&control.other, &record->bank, alive);
-	else
-		control.rows++;
+	control.rows += !!(reported & TOLD);
 	state->selected = selects(task, state);
 	return control.rows >= settings.page_rows;
 busy:

@@ -3,11 +3,12 @@
  * The task state machine: scheduler events in, exact books per task and window out.
  *
  * It calls nothing of BPF, so every loader includes it and the tests compile it for the host. The file that includes
- * it defines four hooks first:
+ * it defines five hooks first:
  *   machine_order()    orders the stores before it against those after it, for a reader on another CPU
  *   machine_discard()  counts a sample thrown away because its duration was negative
  *   machine_lost()     counts a task's window that nobody came to report
  *   machine_missed()   counts an event that must have happened and was not delivered
+ *   machine_clear()    sets so many bytes to zero; too many for stores, each of which the BPF verifier would look at
  *
  * Windows without resets. The grid says which window is open and when it ends. Every task has two banks; window w
  * writes bank w & 1. The first event of a task past the edge *rolls* it: the time up to the edge is booked into the
@@ -463,14 +464,7 @@ static inlined void task_completes(struct task_state *task, struct moment at,
 
 static inlined void open_cpu_bank(struct cpu_state *cpu, __u32 window)
 {
-	__u64 *bank = (__u64 *)&cpu->bank[window & 1];
-	__u32 i;
-
-	_Static_assert(sizeof(struct cpu_bank) % 128 == 0, "cleared in steps of 128 bytes");
-	for (i = 0; i < sizeof(struct cpu_bank) / 8; i += 16) {
-		__builtin_memset(&bank[i], 0, 128);
-		asm volatile("" ::: "memory");	/* or clang makes the loop one memset, too large for BPF */
-	}
+	machine_clear(&cpu->bank[window & 1], sizeof(struct cpu_bank));
 	cpu->flushed = window - 1;
 	machine_order();
 	*(volatile __u32 *)&cpu->window = window;
