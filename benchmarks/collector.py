@@ -1,6 +1,6 @@
 """CPU time and resident memory of a collector: windows of 5 s with 300 and with 10,000 active tasks.
 
-A task is active when it ran in the window: here, each of them wakes up once a second. Peers print every second.
+A task is active when it ran in the window: here, each of them wakes up once a second. Peers print every 5 s as well.
 """
 
 import time
@@ -12,21 +12,19 @@ from benchmarks.rounds import interleaved
 
 PART = "collector"
 ROUNDS = 2
-#: schedtel's windows, and how many of them one sample takes; peers print every second.
-_WINDOW_S, _WINDOWS, _PEER_S = 5.0, 2, 4.0
-#: The subject has windows of its own here; its other backend, whose windows last a second, is not to be compared with
-#: them. ftrace has no collector: nobody reads its buffers.
-_NOT_HERE = ("schedtel", "schedtel, bcc", "ftrace")
+#: How long a window is, and how many of them one sample takes.
+_WINDOW_S, _WINDOWS = 5, 2
+#: It has no collector: nobody reads its buffers.
+_NOT_HERE = "ftrace"
 _RSS_TARGET = Target(75)
 _CPU_TARGETS = {300: Target(0.3), 10_000: Target(2.0)}
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    subject = peers.schedtel("5s")
-    takers = {"schedtel": subject} | {peer.name: peer for peer in peers.measured() if peer.name not in _NOT_HERE}
+    takers = {peer.name: peer for peer in peers.measured(_WINDOW_S) if peer.name != _NOT_HERE}
     rows, notes = _rows(takers, 300, plan.rounds(ROUNDS))
-    more, said = _rows({"schedtel": subject}, 10_000, plan.rounds(ROUNDS))
+    more, said = _rows({"schedtel": takers["schedtel"]}, 10_000, plan.rounds(ROUNDS))
     return rows + more, notes + said
 
 
@@ -45,11 +43,10 @@ def _rows(takers: dict[str, Peer], active: int, rounds: int) -> tuple[list[Row],
 def _sample(peer: Peer, load: workloads.Workers) -> tuple[float, float]:
     """Percent of a CPU over whole windows, the first left out; megabytes at their end."""
     with peer.watching() as pid:
-        # From just behind one edge of the collector's grid to just behind another: as many flushes as windows.
-        ours = peer.name == "schedtel"
-        _pulse_until(load, _next_edge_s() + 0.5 if ours else time.monotonic() + 1)
+        # From just behind one edge of schedtel's grid to just behind another: as many flushes as windows.
+        _pulse_until(load, _next_edge_s() + 0.5)
         begin, before = time.monotonic(), process.cpu_ns(pid)
-        _pulse_until(load, begin + (_WINDOWS * _WINDOW_S if ours else _PEER_S))
+        _pulse_until(load, begin + _WINDOWS * _WINDOW_S)
         cpu_ns, seconds = process.cpu_ns(pid) - before, time.monotonic() - begin
         return cpu_ns / 1e7 / seconds, process.resident_mb(pid)
 

@@ -22,7 +22,8 @@ ROUNDS = 5
 _THREADS, _THREADS_LARGE = (1_000, 3_000, 10_000), (20_000, 50_000)
 _RATES = (1_000, 10_000, 50_000, 100_000, 300_000)
 _CGROUPS, _PROCESSES = (1, 10, 100, 1_000), 1_000
-_WINDOWS, _WINDOWS_LARGE = {"100ms": 0.1, "1s": 1.0, "5s": 5.0}, {"15s": 15.0, "1m": 60.0}
+#: Seconds.
+_WINDOWS, _WINDOWS_LARGE = (0.1, 1.0, 5.0), (15.0, 60.0)
 _SOME = 300
 _LOAD_MS = 1_000
 _HOT = ("on_switch", "on_wakeup")
@@ -34,8 +35,8 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     rows, notes = _by_threads(plan)
     rows += [line for rate in _RATES for line in _at_rate(rate, plan.rounds(3))]
     cgroups, said = _by_cgroups(plan.rounds(ROUNDS))
-    lengths = _WINDOWS | (_WINDOWS_LARGE if plan.large else {})
-    rows += cgroups + [line for length, seconds in lengths.items() for line in _with_window(length, seconds)]
+    lengths = _WINDOWS + (_WINDOWS_LARGE if plan.large else ())
+    rows += cgroups + [line for seconds in lengths for line in _with_window(seconds)]
     return rows, notes + said
 
 
@@ -163,10 +164,10 @@ def _spread(root: Path, count: int, pids: list[int]) -> Iterator[None]:
 # ---- the window's length ----
 
 
-def _with_window(length: str, seconds: float) -> list[Row]:
+def _with_window(seconds: float) -> list[Row]:
     """CPU of ``schedtel live --format ndjson`` over at least two windows; its tasks wake up in each of them."""
     lasting, axis = max(4.0, 2 * seconds), ("window, s", seconds)
-    with workloads.workers(_SOME) as load, peers.schedtel(length).watching() as pid:
+    with workloads.workers(_SOME) as load, peers.schedtel(seconds).watching() as pid:
         _pulse(load, min(seconds, 5.0) + 1.5, seconds)
         begin, before = time.monotonic(), process.cpu_ns(pid)
         _pulse(load, lasting, seconds)

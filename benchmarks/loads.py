@@ -68,12 +68,12 @@ class Sample:
 
 
 def under_everybody(
-    part: str, plan: Plan, sample: Callable[[Peer], Taken], *also: Peer
+    part: str, plan: Plan, sample: Callable[[Peer], Taken], watchers: list[Peer]
 ) -> tuple[dict[str, list[Taken]], list[str]]:
-    """Name → a sample for each turn, of nobody, the ladder, the peers and others; and notes on what is not as usual."""
+    """Name → a sample for each turn, of nobody, the ladder and the watchers; and notes on what is not as usual."""
     notes = [f"{part}: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
     nobody = Peer("nobody", lambda: nullcontext(0), settle_s=0)
-    takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *peers.measured(), *also)}
+    takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *watchers)}
     compared = [name for name in _COMPARED if name in takers]
     turns = favouring(compared, [name for name in takers if name not in compared], _TURNS)
     samples, said = interleaved(takers, plan.rounds(ROUNDS), sample, turns=turns)

@@ -199,36 +199,40 @@ def _attaching(
     return Peer(name, partial(running, command, programs, environment), programs, **told)
 
 
-def schedtel(window: str = "1s") -> Peer:
-    """The subject: ``schedtel live``."""
-    # Its first windows pay for imports and first uses; that is start-up, and not what it costs to be watched.
-    return _attaching("schedtel", schedtel_command(window), _OURS, settle_s=2.2)
+def _subject(name: str, seconds: float, *words: str) -> Peer:
+    # Its first window pays for imports and first uses; that is start-up, and not what it costs to be watched.
+    return _attaching(name, (*schedtel_command(f"{seconds:g}s"), *words), _OURS, settle_s=seconds + 1.2)
+
+
+def schedtel(seconds: float = 1) -> Peer:
+    """The subject: ``schedtel live``, with windows of so many seconds."""
+    return _subject("schedtel", seconds)
 
 
 def schedtel_without_preemptions() -> Peer:
     """The subject without the table of who preempted whom: what is saved is what that costs."""
-    command = (*schedtel_command(), "--preemptions", "off")
-    return _attaching("schedtel, preemptions off", command, _OURS, settle_s=2.2)
+    return _subject("schedtel, preemptions off", 1, "--preemptions", "off")
 
 
 #: The subject with no row for a task that did less in a window.
 FROM_10_MS = "schedtel, 10 ms and more"
 
 
-def schedtel_without_short_lives() -> Peer:
+def schedtel_without_short_lives(seconds: int = 1) -> Peer:
     """The subject telling as much of a storm of short processes as others do: sums, and no row for each."""
-    return _attaching(FROM_10_MS, (*schedtel_command(), "--min-activity", "10ms"), _OURS, settle_s=2.2)
+    return _subject(FROM_10_MS, seconds, "--min-activity", "10ms")
 
 
-def _schedtel_by_bcc() -> Peer:
+def _schedtel_by_bcc(seconds: int) -> Peer:
     """The subject's other backend. Its compiler runs in a process that has ended when all is attached.
 
     What it may lack here, it says itself when it is tried.
     """
-    command = (*_IN_OWN_MOUNTS, *schedtel_command(), "--backend", "bcc")
+    command = (*_IN_OWN_MOUNTS, *schedtel_command(f"{seconds}s"), "--backend", "bcc")
     # All of them, and those of warming up, may meet one CPU before the collector gives it free slots again.
     births = slots.FREE_SLOTS // 3
-    return _attaching("schedtel, bcc", command, _OURS, settle_s=2.2, note=headers.note(), most_births=births)
+    settle_s = seconds + 1.2
+    return _attaching("schedtel, bcc", command, _OURS, settle_s=settle_s, note=headers.note(), most_births=births)
 
 
 def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:
@@ -246,9 +250,9 @@ def _bpftrace() -> Peer:
     return peer if headers.are_there() else replace(peer, missing=headers.note())
 
 
-def _bcc() -> Peer:
+def _bcc(seconds: int) -> Peer:
     path = tool("runqlat-bpfcc")
-    command = (str(path), "1")
+    command = (str(path), str(seconds))
     peer = _attaching(
         "bcc runqlat", command, _SWITCH_AND_WAKEUPS, headers.environment(), settle_s=1, note=headers.note()
     )
@@ -262,23 +266,23 @@ def _recorder(name: str, watching: Callable[[], AbstractContextManager[int]], to
     return peer if tool(tool_name) else replace(peer, missing=f"not installed (apt install {package})")
 
 
-def _catalogue() -> list[Peer]:
+def _catalogue(seconds: int) -> list[Peer]:
     return [
-        _schedtel_by_bcc(),
-        _libbpf_tool("runqlat", "1", _SWITCH_AND_WAKEUPS),
-        _libbpf_tool("cpudist", "1", {"switch": ("sched_switch_btf",)}),
+        _schedtel_by_bcc(seconds),
+        _libbpf_tool("runqlat", str(seconds), _SWITCH_AND_WAKEUPS),
+        _libbpf_tool("cpudist", str(seconds), {"switch": ("sched_switch_btf",)}),
         _libbpf_tool("runqslower", "10000", _SWITCH_AND_WAKEUPS),
         _bpftrace(),
-        _bcc(),
+        _bcc(seconds),
         _recorder("perf sched record", partial(recorders.perf, str(tool("perf"))), "perf", "linux-perf"),
         _recorder("ftrace", recorders.ftrace, "mount", "mount"),
     ]
 
 
 @cache
-def everybody() -> tuple[Peer, ...]:
-    """Every peer, tried once: one that cannot watch here says why in ``missing``."""
-    return tuple(_tried(peer) for peer in _catalogue())
+def everybody(seconds: int = 1) -> tuple[Peer, ...]:
+    """Every peer, tried once: one that cannot watch here says why in ``missing``. They print every so many seconds."""
+    return tuple(_tried(peer) for peer in _catalogue(seconds))
 
 
 def _tried(peer: Peer) -> Peer:
@@ -292,9 +296,9 @@ def _tried(peer: Peer) -> Peer:
     return peer
 
 
-def measured() -> list[Peer]:
-    """schedtel first, and every peer that can be measured here."""
-    return [schedtel(), *(peer for peer in everybody() if not peer.missing)]
+def measured(seconds: int = 1) -> list[Peer]:
+    """schedtel first, and every peer that can be measured here: with windows of so many seconds."""
+    return [schedtel(seconds), *(peer for peer in everybody(seconds) if not peer.missing)]
 
 
 def version(name: str) -> str:

@@ -10,7 +10,7 @@ five turns in each. What is added to ``nobody`` is chance.
 import time
 from statistics import median
 
-from benchmarks import workloads
+from benchmarks import peers, workloads
 from benchmarks.loads import Sample, under_everybody
 from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import Peer
@@ -25,7 +25,7 @@ _TRIPS, _NEIGHBOURS = 100_000, 15
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    samples, notes = under_everybody(PART, plan, _sample)
+    samples, notes = under_everybody(PART, plan, _sample, peers.measured())
     return _rows(samples), notes
 
 

@@ -1,21 +1,24 @@
 """How much longer three loads take while somebody watches the scheduler (bpf_stats off): ladder and peers in one run.
 
-``messaging``: 10 groups of 40 processes; ``fork storm``: a process that is forked, execs and ends, in one of two lanes;
-``cpu bound``: arithmetic on every CPU. Storm: of the better quarter of the time; the others: the shortest of some runs.
-What a collector does now and then is not in that, so its CPU time meanwhile, by the kernel's books, is added: divided
-by the CPUs, which these loads keep busy. Each watcher has each load alone right before and after it. Medians over
-rounds, each in another order; what a target compares has five turns in each. The slowdown of ``nobody`` is what chance
-makes of 1. ``schedtel, 10 ms and more`` has no row for who did less: like its peers, it tells a storm in sums.
+``messaging``: CPU time of 10 groups of 40 processes; ``fork storm``: a process that is forked, execs and ends, in one
+of two lanes; ``cpu bound``: arithmetic on every CPU. Storm: of the better quarter of the time; the others: the shortest
+of some runs. What a collector does now and then is not in that, so its CPU time meanwhile, by the kernel's books, is
+added: divided by the CPUs, which these loads keep busy. Windows last 5 s, and peers print every 5 s. Each watcher has
+each load alone right before and after it. Medians over rounds, each in another order; what a target compares has five
+turns in each. The slowdown of ``nobody`` is what chance makes of 1. ``schedtel, 10 ms and more`` has no row for who did
+less: like its peers, it tells a storm in sums.
 """
 
-from benchmarks import workloads
+from benchmarks import peers, workloads
 from benchmarks.loads import Load, Sample, between, under_everybody
 from benchmarks.measures import Plan, Row, Target, ratio, row
-from benchmarks.peers import FROM_10_MS, Peer, schedtel_without_short_lives
+from benchmarks.peers import FROM_10_MS, Peer
 
 PART = "slowdown"
+#: What `schedtel live` has unless it is told.
+_WINDOW_S = 5
 _LOADS = {
-    "messaging": Load("ms", lambda: workloads.messaging_ns() / 1e6, steady=0.05, runs=3),
+    "messaging": Load("ms", lambda: workloads.messaging_cpu_ns() / 1e6, steady=0.05, runs=3),
     "fork storm": Load("µs/process", lambda: workloads.forks_ns(3_000) / 1e3, steady=0.03),
     "cpu bound": Load("ms", lambda: workloads.spin_ns(250) / 1e6, steady=0.03, runs=2),
 }
@@ -29,7 +32,8 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["slowdown: not measured, perf is missing (apt install linux-perf)"]
-    taken, notes = under_everybody(PART, plan, _sample, schedtel_without_short_lives())
+    watchers = [*peers.measured(_WINDOW_S), peers.schedtel_without_short_lives(_WINDOW_S)]
+    taken, notes = under_everybody(PART, plan, _sample, watchers)
     samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in each[0]}
     return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes
 

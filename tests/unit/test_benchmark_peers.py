@@ -146,7 +146,9 @@ def test_the_slowdown_tells_of_nobody_what_the_machine_makes_of_nothing(monkeypa
     monkeypatch.setattr(loads, "interleaved", one_is_left_out)
     monkeypatch.setattr(slowdown.workloads, "has_perf", lambda: True)
     monkeypatch.setattr(loads.kernel, "counts", lambda: False)
-    monkeypatch.setattr(peers, "everybody", lambda: (by_bcc(), Peer("absent", watching=None, missing="not installed")))
+    monkeypatch.setattr(
+        peers, "everybody", lambda _: (by_bcc(), Peer("absent", watching=None, missing="not installed"))
+    )
     rows, notes = slowdown.measure(Plan(repeats=2))
     slowed = [row.subject for row in rows if row.measure == "messaging, slowdown"]
     rungs = ["+ timestamp", "+ task storage", "+ books", "+ histograms"]
