@@ -14,10 +14,11 @@ import click
 from benchmarks import report
 from benchmarks.__main__ import RESULTS
 from benchmarks.failures import BenchmarkError
-from schedtel.core import DEFAULT_RING_BYTES, page_rows
+from schedtel.layout import TASK_RECORD
+from schedtel.settings import DEFAULT_RING_BYTES
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "scale.md"
-_PAGE_ROWS = page_rows(DEFAULT_RING_BYTES)
+_PAGE_ROWS = DEFAULT_RING_BYTES // TASK_RECORD.itemsize
 
 
 @dataclass(frozen=True)

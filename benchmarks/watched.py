@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks import kernel, peers
-from schedtel import tables
-from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
+from schedtel import programs, tables
+from schedtel.core import CoreLoader
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths
 from schedtel.loader import RawWindow
 from schedtel.memory import Memory
+from schedtel.settings import DEFAULT_RING_BYTES
 
 FOREVER_NS = 2**62
 #: The last thread to run has told so before it sleeps again.
@@ -50,7 +51,7 @@ class Watched:
     """Windows that end when told to, each with its cost."""
 
     def __init__(self, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
-        self._loader = _TimedLoader(Filter(), ring_bytes)
+        self._loader = _TimedLoader(programs.load(Filter(), ring_bytes))
         self._loader.open_first(lambda _: FOREVER_NS)
         self._paths = CgroupPaths()
         self._memory = Memory()

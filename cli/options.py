@@ -10,8 +10,7 @@ from schedtel.backends import BACKENDS
 from schedtel.cli.output import FORMATS
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
-from schedtel.loader import DEFAULT_PREEMPTIONS, PREEMPTIONS
-from schedtel.slots import DEFAULT_MAX_TASKS
+from schedtel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, PREEMPTIONS
 from schedtel.source import TABLE_NAMES
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
+from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import make_filter
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.live import LiveSource
-from schedtel.memory import give_back_what_is_freed
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -3,12 +3,15 @@
 The modules, in the order in which data flows through them:
 
     filters     what to observe               → load-time constants of the BPF programs
+    settings    what else may be chosen       → likewise
+    privileges  this process                  → may it?
     libbpf      ctypes on libbpf.so           → objects, maps, links, the kernel's BTF
     btf, layout the records of bpf/records.h  → numpy dtypes, checked against the object
+    programs    the compiled objects          → programs that the kernel has verified
     ring        the mapped ring buffer        → records
     rows        records of all windows        → one array a window
     loader      the window protocol           → raw windows, by either of
-    core        libbpf, CO-RE objects         → a loader
+    core        programs                      → a loader
     headers, tracepoints, bcc_compiler        → bcc's programs, by bcc_child in a process of its own
     slots, pool the slots of bpf/slots.h      → records
     procfs, seeding     /proc                 → slots of tasks older than tracing

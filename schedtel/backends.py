@@ -1,10 +1,18 @@
 """Which loader: a user's choice in; a loader that works, and why it is this one, out."""
 
-from schedtel.core import DEFAULT_RING_BYTES, CoreLoader
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from schedtel import programs
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter
-from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, missing_capabilities
-from schedtel.slots import DEFAULT_MAX_TASKS
+from schedtel.privileges import missing_capabilities
+from schedtel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES
+
+if TYPE_CHECKING:
+    from schedtel.loader import Loader
 
 BACKENDS = ("auto", "core", "bcc")
 
@@ -15,8 +23,11 @@ def open_loader(
     ring_bytes: int = DEFAULT_RING_BYTES,
     max_tasks: int = DEFAULT_MAX_TASKS,
     preemptions: str = DEFAULT_PREEMPTIONS,
+    while_verifying: Callable[[], object] = lambda: None,
 ) -> tuple[Loader, str]:
     """The loader asked for; with ``auto``, core if it works here, else bcc. With it, why it is not core, or nothing.
+
+    ``while_verifying`` is called before core waits for the kernel, once or more often: what may go on meanwhile.
 
     Raises :class:`CapabilityError` where none works: of ``auto``, with both reasons.
     """
@@ -25,12 +36,18 @@ def open_loader(
     if backend == "bcc":
         return _bcc(task_filter, max_tasks, preemptions), ""
     try:
-        return CoreLoader(task_filter, ring_bytes, preemptions), ""
+        return _core(programs.load(task_filter, ring_bytes, preemptions, while_verifying)), ""
     except CapabilityError as error:
         # Without privileges, neither works, and there is one thing to do.
         if backend == "core" or missing_capabilities():
             raise
         return _instead_of_core(str(error), task_filter, max_tasks, preemptions)
+
+
+def _core(loaded: programs.Programs) -> Loader:
+    from schedtel.core import CoreLoader  # noqa: PLC0415  (it needs numpy, and loading the programs does not)
+
+    return CoreLoader(loaded)
 
 
 def _bcc(task_filter: Filter, max_tasks: int, preemptions: str) -> Loader:

@@ -16,12 +16,15 @@ from schedtel import layout, procfs, slots, tracepoints
 from schedtel.bcc_compiler import LoadedPrograms, source_text
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.filters import Filter
+from schedtel.host import possible_cpus
 from schedtel.libbpf import KernelTypes
-from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, patiently, possible_cpus, require_capabilities
+from schedtel.loader import Loader, patiently
 from schedtel.pool import Pool
+from schedtel.privileges import require_capabilities
 from schedtel.rows import Rows
 from schedtel.seeding import Seeder, visit_cpus
-from schedtel.slots import DEFAULT_MAX_TASKS, Edges
+from schedtel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS
+from schedtel.slots import Edges
 
 _LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
 #: How often the collector looks whether a CPU runs short of slots, and while one does.

@@ -3,12 +3,16 @@
 Layout of the section: Documentation/bpf/btf.rst in the kernel tree. Only what the contract needs is read.
 """
 
+from __future__ import annotations
+
 import struct
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from schedtel.errors import CapabilityError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _HEADER, _MAGIC = struct.Struct("<HBBIIIII"), b"\x9f\xeb"
 _INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _TYPEDEF = 1, 2, 3, 4, 5, 6, 8
@@ -96,9 +100,8 @@ def dtype_members(dtype: np.dtype) -> list[Member]:
     return [*members, Member("(end)", dtype.itemsize, 0)]
 
 
-def check_contract(raw_btf: bytes, contract: dict[str, np.dtype]) -> None:
+def check_contract(structs: dict[str, list[Member]], contract: dict[str, np.dtype]) -> None:
     """Raise :class:`CapabilityError` where the object's structs differ from the dtypes Python would read them with."""
-    structs = ObjectTypes(raw_btf).structs()
     for name, dtype in contract.items():
         expected, actual = dtype_members(dtype), structs.get(name)
         if actual != expected:

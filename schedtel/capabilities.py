@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from schedtel import bcc_compiler, core, headers, procfs, tracepoints
+from schedtel import bcc_compiler, headers, procfs, programs, tracepoints
 from schedtel.bcc_loader import BccLoader
-from schedtel.btf import check_contract
+from schedtel.btf import ObjectTypes, check_contract
+from schedtel.core import CoreLoader
 from schedtel.errors import CapabilityError
 from schedtel.filters import SEE_ALL_CGROUPS, Filter, cgroup_root, is_whole
 from schedtel.layout import CONTRACT
 from schedtel.libbpf import BpfObject, KernelTypes, libbpf
-from schedtel.loader import missing_capabilities
+from schedtel.privileges import missing_capabilities
 from schedtel.traces.library import find_compiler
 
 _BTF = "/sys/kernel/btf/vmlinux"
@@ -84,10 +85,10 @@ def _tracepoints() -> str:
 
 
 def _object() -> str:
-    image = core.object_image()
+    image = programs.object_image()
     opened = BpfObject(image)
     try:
-        check_contract(opened.raw_btf(), CONTRACT)
+        check_contract(ObjectTypes(opened.raw_btf()).structs(), CONTRACT)
     finally:
         opened.close()
     return f"{len(image) // 1024} KB, layout matches"
@@ -121,7 +122,7 @@ def _process_ids() -> str:
 
 
 def _attach() -> str:
-    loader = core.CoreLoader(Filter(), ring_bytes=1 << 16)
+    loader = CoreLoader(programs.load(Filter(), ring_bytes=1 << 16))
     loader.close()
     return "all programs load and attach"
 

@@ -1,4 +1,4 @@
-"""The core loader: a filter in; task records, CPU banks and loss counters of one window at a time out.
+"""The core loader: loaded programs in; task records, CPU banks and loss counters of one window at a time out.
 
 Knows the BPF object and nothing of Arrow. Windows, edges and CPUs are :class:`schedtel.loader.Loader`'s.
 """
@@ -7,122 +7,43 @@ import mmap
 import os
 import select
 import time
-from pathlib import Path
 
 import numpy as np
 
 from schedtel import layout
 from schedtel.btf import check_contract
-from schedtel.errors import CapabilityError, CollectorError, UsageError
-from schedtel.filters import Filter
-from schedtel.libbpf import BpfObject, KernelTypes
-from schedtel.loader import DEFAULT_PREEMPTIONS, Loader, patiently, possible_cpus, require_capabilities
+from schedtel.errors import CapabilityError, CollectorError
+from schedtel.loader import Loader, patiently
+from schedtel.programs import PROGRAMS, Programs
 from schedtel.ring import Ring
 from schedtel.rows import Rows, opaque
 
-#: The programs, in the order in which they are attached: those that close lives before those that open them.
-PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_switch")
 ITERATORS = ("seed", "flush")
 _MOST_PASSES = 200
-DEFAULT_RING_BYTES = 4 << 20
 #: Rows of the page that are mapped at first.
 _FEWEST_MAPPED = 512
 _NOTHING_FOLDED = np.zeros((), layout.FOLDED)
 
 
-def object_image(name: str = "core") -> bytes:
-    """A compiled BPF object of the package: ``core``, or ``core_walk`` for kernels that have its functions."""
-    path = Path(__file__).parent / "_bpf" / f"{name}.bpf.o"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CapabilityError(
-            f"cannot find the compiled BPF object {name}.bpf.o in the package (run `make build`, which needs clang)"
-        ) from None
-
-
 class CoreLoader(Loader):
-    """The BPF side by CO-RE objects, task storage and a walk over all tasks."""
+    """The BPF side by CO-RE objects, task storage and a walk over all tasks. The programs are its own from now on."""
 
     name = "core"
     #: Those that are loaded.
     _programs: tuple[str, ...] = PROGRAMS
 
-    def __init__(
-        self, task_filter: Filter, ring_bytes: int = DEFAULT_RING_BYTES, preemptions: str = DEFAULT_PREEMPTIONS
-    ) -> None:
-        if ring_bytes < mmap.PAGESIZE or ring_bytes & (ring_bytes - 1):
-            raise UsageError(
-                f"cannot use a ring of {ring_bytes} bytes: it must be a power of two, at least {mmap.PAGESIZE}"
-            )
-        settings = task_filter.settings() | self._tell_preemptions(preemptions)
-        self._programs = tuple(name for name in PROGRAMS if name != "on_exec" or task_filter.follows_exec)
-        require_capabilities()
-        self._cpus = possible_cpus()
-        self._open(settings, ring_bytes)
+    def __init__(self, programs: Programs) -> None:
+        self._object, self._walks, self._page_rows = programs.object, programs.walks, programs.page_rows
+        self._cpus, self._programs = programs.choice.cpus, programs.choice.names
+        self.preempted_by = programs.choice.preempted_by
         try:
-            self._map_memory(ring_bytes)
+            check_contract(programs.structs, layout.CONTRACT)
+            self._map_memory(programs.choice.ring_bytes)
             self._attach()
             self._seed()
         except BaseException:
             self._object.close()
             raise
-
-    def _open(self, settings: dict[str, object], ring_bytes: int) -> None:
-        """Load the object that fits the kernel best. What it has is asked where that fails: reading BTF is slow."""
-        # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
-        # are of kernels that do not need it.
-        self._walks = self._try("core_walk", settings | {"disable_preemption": 1}, ring_bytes)
-        if self._walks:
-            return
-        with KernelTypes() as kernel:
-            has_switches = kernel.tracepoint_arguments("sched_switch") is not None
-            has_walk = kernel.has_function("bpf_iter_task_new")
-            has_storage = kernel.has_function("bpf_task_storage_get")
-        if not has_switches:
-            raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
-        self._walks = has_walk and self._try("core_walk", settings, ring_bytes)
-        if self._walks:
-            return
-        try:
-            self._load("core", settings, ring_bytes)
-        except CapabilityError:
-            if has_storage:
-                raise
-            raise CapabilityError(
-                "cannot use the core loader: this kernel has no BPF task storage (use Linux 5.15 or later)"
-            ) from None
-
-    def _try(self, name: str, settings: dict[str, object], ring_bytes: int) -> bool:
-        try:
-            self._load(name, settings, ring_bytes)
-        except CapabilityError:
-            return False
-        return True
-
-    def _load(self, name: str, settings: dict[str, object], ring_bytes: int) -> None:
-        self._object = BpfObject(object_image(name))
-        try:
-            self._set_up(settings, ring_bytes)
-            self._object.load()
-        except BaseException:
-            self._object.close()
-            raise
-
-    def _set_up(self, settings: dict[str, object], ring_bytes: int) -> None:
-        check_contract(self._object.raw_btf(), layout.CONTRACT)
-        values = np.zeros(1, layout.SETTINGS)
-        values["wakeup_bytes"] = ring_bytes // 4
-        values["page_rows"] = page_rows(ring_bytes)
-        for field, value in settings.items():
-            values[field] = value
-        self._object.set_initial_value("schedtel.rodata", values.tobytes())
-        self._object.set_max_entries("cpus", self._cpus)
-        self._object.set_max_entries("preemptions", self._cpus if self.preempted_by else 1)
-        self._object.set_max_entries("ring", ring_bytes)
-        self._object.set_max_entries("page", page_rows(ring_bytes))
-        for name in set(PROGRAMS) - set(self._programs):
-            self._object.leave_out(name)
 
     def _map_memory(self, ring_bytes: int) -> None:
         self._control_map = mmap.mmap(self._object.map_fd("schedtel.bss"), layout.CONTROL.itemsize, mmap.MAP_SHARED)
@@ -136,7 +57,6 @@ class CoreLoader(Loader):
             self._pair_map = mmap.mmap(pair_fd, pair_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
             self._pairs = np.frombuffer(self._pair_map, layout.PREEMPTIONS, count=self._cpus)
         self._ring = Ring(self._object.map_fd("ring"), ring_bytes, layout.TASK_RECORD)
-        self._page_rows = page_rows(ring_bytes)
         self._page = np.zeros(0, layout.TASK_RECORD)
         self._epoll = select.epoll()
         self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
@@ -263,11 +183,6 @@ class CoreLoader(Loader):
         self._epoll.close()
         os.close(self._wake_fd)
         self._object.close()
-
-
-def page_rows(ring_bytes: int) -> int:
-    """How many rows the flush writes before it asks for room: as much memory as the ring has for exits."""
-    return ring_bytes // layout.TASK_RECORD.itemsize
 
 
 def _read_byte(fd: int, name: str) -> bool:

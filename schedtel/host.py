@@ -26,6 +26,12 @@ def running_scheduler(is_eevdf: bool) -> str:
     return "eevdf" if is_eevdf else "cfs"
 
 
+def possible_cpus() -> int:
+    """One more than the highest CPU number the kernel may ever use."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+        return int(file.read().strip().replace(",", "-").split("-")[-1]) + 1
+
+
 def steal_ns() -> int:
     """Time stolen by the hypervisor since boot, all CPUs (the eighth figure of /proc/stat's first line)."""
     with open("/proc/stat", encoding="ascii") as file:

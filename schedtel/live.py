@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from schedtel.backends import open_loader
-from schedtel.core import DEFAULT_RING_BYTES
 from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
 from schedtel.filters import Filter
 from schedtel.host import CgroupPaths, HostCounters
-from schedtel.loader import DEFAULT_PREEMPTIONS
-from schedtel.memory import Memory
-from schedtel.slots import DEFAULT_MAX_TASKS
+from schedtel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES
 from schedtel.source import Source
 
 if TYPE_CHECKING:
+    from schedtel.memory import Memory
     from schedtel.window import Window
 
 _SHORTEST_WINDOW_NS = 10_000_000
 _LONGEST_WINDOW_NS = 24 * 3600 * 1_000_000_000
 #: A window opened so late before its grid edge that it would be shorter than this part of one runs to the next edge.
 _LEAST_FIRST_PART = 10
+#: Longer than any import: of windows shorter than this, some might have ended before they could be read.
+_LONG_IMPORT_NS = 1_000_000_000
 #: An edge nearer than this could pass while it is being set.
 _NEAREST_EDGE_NS = 1_000_000
 
@@ -56,13 +58,15 @@ class LiveSource(Source):
         if count is not None and count < 1:
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
-        with _imported_meanwhile("schedtel.window"):
-            self._loader, self.not_core_because = open_loader(backend, self.filter, ring_bytes, max_tasks, preemptions)
+        chosen = (backend, self.filter, ring_bytes, max_tasks, preemptions)
+        self._loader, self.not_core_because = open_loader(*chosen, while_verifying=_import_the_rest)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
-        self._memory = Memory()
+        self._memory: Memory | None = None
         self._stop_ns: int | None = None
         self._window_id = 0
+        if self.window_ns < _LONG_IMPORT_NS:
+            _import_the_rest().join()
         begin = time.monotonic_ns()
         self._end_ns = begin + duration_ns if duration_ns is not None else None
         self.start_ns = self._loader.open_first(lambda now: self._edge_after(now + self.window_ns // _LEAST_FIRST_PART))
@@ -97,8 +101,10 @@ class LiveSource(Source):
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
         counted = self._host.since_last()
         told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
-        from schedtel import window as windows  # noqa: PLC0415  (see _imported_meanwhile)
+        from schedtel import memory  # noqa: PLC0415  (see _import_the_rest)
+        from schedtel import window as windows  # noqa: PLC0415
 
+        self._memory = self._memory or memory.Memory()
         return windows.build(raw, self._window_id, spanned, *told, memory=self._memory)
 
     def _edge_after(self, moment_ns: int) -> int:
@@ -136,23 +142,24 @@ class LiveSource(Source):
         self._loader.close()
 
 
-@contextmanager
-def _imported_meanwhile(module: str) -> Iterator[None]:
-    """Within, another thread imports a module, for who imports it later and is told then what may be wrong with it.
+@functools.cache
+def _import_the_rest() -> threading.Thread:
+    """Have another thread import numpy and pyarrow, and what needs them, once, and return at once.
 
-    While the kernel verifies the programs, Python would wait; pyarrow takes as long.
+    They take as long as the kernel takes to verify the programs, for which Python would only wait. Who needs them
+    imports them as well: then that waits until they are there, or tells what is wrong with them. pyarrow is first
+    needed at the end of the first window, which can open before it is there.
     """
 
     def attempt() -> None:
         with suppress(ImportError):
-            importlib.import_module(module)
+            for module in ("schedtel.core", "schedtel.window"):
+                importlib.import_module(module)
 
     thread = threading.Thread(target=attempt, name="schedtel-import")
     thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+    os.register_at_fork(before=thread.join)  # or a child would wait for ever for a module that was being imported
+    return thread
 
 
 def window_length(text: str) -> int:

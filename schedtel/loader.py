@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from schedtel import layout
-from schedtel.errors import CapabilityError, UsageError
 from schedtel.rows import Rows
+from schedtel.settings import preempted_by, preemptions_setting
 
 #: How far ahead an edge is put that should come at once: setting it must be over when it passes.
 _SETTLE_NS = 1_000_000
@@ -20,40 +20,6 @@ _SETTLE_NS = 1_000_000
 _LEAST_AHEAD_NS = 500_000
 #: How long the flush goes on asking for a task that is in the middle of a change.
 _PATIENCE_NS = 1_000_000_000
-_CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
-_CAP_SYS_ADMIN = 21
-#: What who preempted whom can be told by.
-PREEMPTIONS = {
-    "cgroup": layout.PREEMPTIONS_BY_CGROUP,
-    "comm": layout.PREEMPTIONS_BY_COMM,
-    "off": layout.PREEMPTIONS_OFF,
-}
-DEFAULT_PREEMPTIONS = "cgroup"
-
-
-def missing_capabilities() -> list[str]:
-    """Which of CAP_BPF and CAP_PERFMON this process lacks; CAP_SYS_ADMIN stands for both."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
-    if effective >> _CAP_SYS_ADMIN & 1:
-        return []
-    return [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
-
-
-def require_capabilities() -> None:
-    """Raises :class:`CapabilityError` where :func:`missing_capabilities` finds any."""
-    missing = missing_capabilities()
-    if missing:
-        raise CapabilityError(
-            f"cannot load BPF programs: this user lacks {' and '.join(missing)} "
-            "(run as root, or grant them: see `schedtel doctor`)"
-        )
-
-
-def possible_cpus() -> int:
-    """One more than the highest CPU number the kernel may ever use."""
-    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
-        return int(file.read().strip().replace(",", "-").split("-")[-1]) + 1
 
 
 @dataclass
@@ -147,10 +113,8 @@ class Loader:
 
     def _tell_preemptions(self, by: str) -> dict[str, object]:
         """The setting for ``preemptions``. Raises :class:`UsageError` for a word that is none."""
-        if by not in PREEMPTIONS:
-            raise UsageError(f"cannot tell who preempted whom by {by!r}: it is {', '.join(PREEMPTIONS)}")
-        self.preempted_by = "" if by == "off" else by
-        return {"preemptions": PREEMPTIONS[by]}
+        self.preempted_by = preempted_by(by)
+        return preemptions_setting(by)
 
     # ---- windows ----
 

@@ -11,8 +11,6 @@ import numpy as np
 from schedtel import layout
 from schedtel.histogram import add_spills
 
-#: How many tasks can be followed at a time, unless the user says otherwise.
-DEFAULT_MAX_TASKS = 16_384
 #: How many free slots one CPU can be given at a time (FREE_SLOTS of bpf/slots.h).
 FREE_SLOTS = 1024
 #: A completed task has left its CPU for good (SLOT_GONE).

@@ -1,13 +1,15 @@
 """The loader's choices, on the running kernel."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
-from observe import collecting, judge
+from observe import PATIENCE_S, collecting, judge
 
-from schedtel import core
+from schedtel import core, programs
 from schedtel.errors import CapabilityError
 from schedtel.filters import Filter
 
@@ -15,14 +17,14 @@ from schedtel.filters import Filter
 @pytest.fixture
 def no_walk(monkeypatch):
     """A kernel whose programs cannot walk the tasks by themselves."""
-    real = core.object_image
+    real = programs.object_image
 
     def refused(name):
         if name == "core_walk":
             raise CapabilityError("as if the verifier had refused it")
         return real(name)
 
-    monkeypatch.setattr(core, "object_image", refused)
+    monkeypatch.setattr(programs, "object_image", refused)
 
 
 def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start, no_walk):
@@ -100,8 +102,30 @@ def test_memory_is_for_the_rows_that_there_are(start):
     assert len(told) == len(set(told)) == threads + 1
 
 
+@pytest.mark.parametrize("window", ["10ms", "999ms"])
+def test_a_short_window_does_not_open_before_it_could_be_read(window):
+    """Who has the first of them wait for an import would find it longer than it should be."""
+    program = f"import sys, schedtel\nwith schedtel.live({window!r}): print('schedtel.window' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_who_forks_while_the_rest_is_imported_has_a_child_that_can_import_it():
+    program = (
+        "import os, schedtel\n"
+        "with schedtel.live('5s'):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        import pyarrow\n"
+        "        os._exit(17)\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout == "17\n"
+
+
 def test_a_mixed_installation_is_refused(monkeypatch):
     wrong = core.layout.CONTRACT | {"bank": core.layout.FOLDED}
     monkeypatch.setattr(core.layout, "CONTRACT", wrong)
     with pytest.raises(CapabilityError, match="struct bank differs"):
-        core.CoreLoader(Filter())
+        core.CoreLoader(programs.load(Filter()))

@@ -47,6 +47,7 @@ static struct {
 } host;
 
 static u64 bpf_ktime_get_ns(void) { return host.now; }
+static void bpf_probe_read_kernel(void *to, u32 size, const void *from) { memset(to, 0, size); }
 static u64 bpf_ktime_get_boot_ns(void) { return host.now; }
 static u32 bpf_get_smp_processor_id(void) { return host.cpu; }
 static u64 bpf_get_current_cgroup_id(void) { return 1; }

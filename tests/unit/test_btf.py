@@ -5,9 +5,9 @@ import pytest
 
 from schedtel import layout
 from schedtel.btf import ObjectTypes, check_contract, dtype_members
-from schedtel.core import object_image
 from schedtel.errors import CapabilityError
 from schedtel.libbpf import BpfObject, libbpf
+from schedtel.programs import object_image, packed
 
 
 @pytest.fixture(scope="module", params=["core", "core_walk"])
@@ -24,8 +24,9 @@ def raw_btf(request) -> bytes:
 
 
 def test_the_object_that_ships_keeps_the_contract(raw_btf):
-    check_contract(raw_btf, layout.CONTRACT)
-    assert ObjectTypes(raw_btf).structs().keys() >= layout.CONTRACT.keys()
+    structs = ObjectTypes(raw_btf).structs()
+    check_contract(structs, layout.CONTRACT)
+    assert structs.keys() >= layout.CONTRACT.keys()
 
 
 def changed(dtype: np.dtype, how: str) -> np.dtype:
@@ -48,13 +49,31 @@ def changed(dtype: np.dtype, how: str) -> np.dtype:
 def test_a_layout_that_differs_is_refused_by_name(raw_btf, name, how):
     contract = layout.CONTRACT | {name: changed(layout.CONTRACT[name], how)}
     with pytest.raises(CapabilityError, match=f"struct {name} differs") as caught:
-        check_contract(raw_btf, contract)
+        check_contract(ObjectTypes(raw_btf).structs(), contract)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_are_packed_as_numpy_would(raw_btf):
+    """Each field gets a value of its own, so that one in another's place, or of another's size, is seen."""
+    record, values = np.zeros(1, layout.SETTINGS), {}
+    for number, name in enumerate(layout.SETTINGS.names, 1):
+        shape, size = layout.SETTINGS[name].shape, layout.SETTINGS[name].base.itemsize
+        value = number << 8 * (size - 1)
+        values[name] = (value, value + 1) if shape else value
+        record[name] = values[name]
+    members = ObjectTypes(raw_btf).structs()["settings"]
+    assert packed(members, values) == record.tobytes()
+    assert packed(members, {}) == bytes(layout.SETTINGS.itemsize)
+
+
+def test_a_setting_that_the_object_does_not_have_is_refused(raw_btf):
+    with pytest.raises(CapabilityError, match="its settings have no volume"):
+        packed(ObjectTypes(raw_btf).structs()["settings"], {"tid": 1, "volume": 11})
 
 
 def test_a_struct_the_object_does_not_have_is_refused(raw_btf):
     with pytest.raises(CapabilityError, match="struct nowhere differs"):
-        check_contract(raw_btf, {"nowhere": layout.BANK})
+        check_contract(ObjectTypes(raw_btf).structs(), {"nowhere": layout.BANK})
 
 
 @pytest.mark.parametrize(

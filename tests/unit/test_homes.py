@@ -9,7 +9,7 @@ from model import TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 from test_edges import EDGE, NEXT_EDGE, born_and_running, collect, cpu_times, play, started
 from test_machine import rows_of
 
-from schedtel.core import object_image
+from schedtel.programs import object_image
 
 COMPLETED_FOR_NS = 10_000_000_000
 TASKS = 12

@@ -107,7 +107,7 @@ def test_windows_built_in_lent_memory_are_those_built_in_their_own(library):
 _CROWD = """
 import sys
 from schedtel.host import resident_bytes
-from schedtel.memory import give_back_what_is_freed
+from schedtel.cli.heap import give_back_what_is_freed
 
 if sys.argv[1] == "told":
     give_back_what_is_freed()

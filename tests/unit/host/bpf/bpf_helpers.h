@@ -24,6 +24,7 @@ static void *bpf_map_lookup_elem(void *map, void *key);
 static void *bpf_ringbuf_reserve(void *ring, __u64 size, __u64 flags);
 static void bpf_ringbuf_submit(void *record, __u64 flags);
 static __u64 bpf_ringbuf_query(void *ring, __u64 flags);
+static long bpf_probe_read_kernel(void *to, __u32 size, void *from);
 static long bpf_seq_write(void *seq, void *bytes, __u32 length);
 
 #endif
