@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from schedtel.backends import open_loader
@@ -27,6 +26,8 @@ _SHORTEST_WINDOW_NS = 10_000_000
 _LONGEST_WINDOW_NS = 24 * 3600 * 1_000_000_000
 #: A window opened so late before its grid edge that it would be shorter than this part of one runs to the next edge.
 _LEAST_FIRST_PART = 10
+#: What needs numpy, and is needed before the first window opens; what needs pyarrow, and is needed at its end.
+_TO_OPEN, _TO_READ = ("schedtel.core",), ("schedtel.memory", "schedtel.window")
 #: Longer than any import: of windows shorter than this, some might have ended before they could be read.
 _LONG_IMPORT_NS = 1_000_000_000
 #: An edge nearer than this could pass while it is being set.
@@ -59,14 +60,16 @@ class LiveSource(Source):
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
         chosen = (backend, self.filter, ring_bytes, max_tasks, preemptions)
-        self._loader, self.not_core_because = open_loader(*chosen, while_verifying=_import_the_rest)
+        early = _TO_READ if self.window_ns < _LONG_IMPORT_NS else ()
+        meanwhile = partial(_import_meanwhile, (*_TO_OPEN, *early))
+        self._loader, self.not_core_because = open_loader(*chosen, while_verifying=meanwhile)
+        for module in early:
+            importlib.import_module(module)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
         self._memory: Memory | None = None
         self._stop_ns: int | None = None
         self._window_id = 0
-        if self.window_ns < _LONG_IMPORT_NS:
-            _import_the_rest().join()
         begin = time.monotonic_ns()
         self._end_ns = begin + duration_ns if duration_ns is not None else None
         self.start_ns = self._loader.open_first(lambda now: self._edge_after(now + self.window_ns // _LEAST_FIRST_PART))
@@ -90,6 +93,9 @@ class LiveSource(Source):
                 return
 
     def _next(self) -> Window:
+        from schedtel import memory  # noqa: PLC0415  (tracing has begun: see _TO_READ)
+        from schedtel import window as windows  # noqa: PLC0415
+
         while time.monotonic_ns() < self._edge_ns and self._stop_ns is None:
             self._loader.wait(self._edge_ns)
         if self._stop_ns is not None:
@@ -101,9 +107,6 @@ class LiveSource(Source):
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
         counted = self._host.since_last()
         told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
-        from schedtel import memory  # noqa: PLC0415  (see _import_the_rest)
-        from schedtel import window as windows  # noqa: PLC0415
-
         self._memory = self._memory or memory.Memory()
         return windows.build(raw, self._window_id, spanned, *told, memory=self._memory)
 
@@ -142,24 +145,19 @@ class LiveSource(Source):
         self._loader.close()
 
 
-@functools.cache
-def _import_the_rest() -> threading.Thread:
-    """Have another thread import numpy and pyarrow, and what needs them, once, and return at once.
+def _import_meanwhile(modules: tuple[str, ...]) -> None:
+    """Have another thread import modules, and return at once.
 
-    They take as long as the kernel takes to verify the programs, for which Python would only wait. Who needs them
-    imports them as well: then that waits until they are there, or tells what is wrong with them. pyarrow is first
-    needed at the end of the first window, which can open before it is there.
+    While the kernel verifies the programs, Python would only wait. Who needs a module imports it as well: then that
+    waits until it is there, or tells what is wrong with it.
     """
 
     def attempt() -> None:
         with suppress(ImportError):
-            for module in ("schedtel.core", "schedtel.window"):
+            for module in modules:
                 importlib.import_module(module)
 
-    thread = threading.Thread(target=attempt, name="schedtel-import")
-    thread.start()
-    os.register_at_fork(before=thread.join)  # or a child would wait for ever for a module that was being imported
-    return thread
+    threading.Thread(target=attempt, name="schedtel-import").start()
 
 
 def window_length(text: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
-from observe import PATIENCE_S, collecting, judge
+from observe import collecting, judge
 
 from schedtel import core, programs
 from schedtel.errors import CapabilityError
@@ -108,20 +108,6 @@ def test_a_short_window_does_not_open_before_it_could_be_read(window):
     program = f"import sys, schedtel\nwith schedtel.live({window!r}): print('schedtel.window' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
-
-
-def test_who_forks_while_the_rest_is_imported_has_a_child_that_can_import_it():
-    program = (
-        "import os, schedtel\n"
-        "with schedtel.live('5s'):\n"
-        "    child = os.fork()\n"
-        "    if not child:\n"
-        "        import pyarrow\n"
-        "        os._exit(17)\n"
-        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
-    )
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
-    assert subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout == "17\n"
 
 
 def test_a_mixed_installation_is_refused(monkeypatch):
