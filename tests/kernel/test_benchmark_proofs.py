@@ -14,7 +14,7 @@ from schedtel.libbpf import BpfObject
 @pytest.fixture
 def by_bcc():
     with mounted_tracefs():
-        yield next(peer for peer in peers._catalogue() if peer.name == "schedtel, bcc")
+        yield next(peer for peer in peers._catalogue(1) if peer.name == "schedtel, bcc")
 
 
 def test_the_process_that_is_measured_holds_the_programs_of_bcc(by_bcc):
