@@ -18,7 +18,7 @@ from pathlib import Path
 
 #: Of the range from which systemd takes dynamic users (systemd.exec(5)).
 DYNAMIC_USER = 61200
-_HOMES = ("/root", "/home", "/run/user")
+HOMES = ("/root", "/home", "/run/user")
 _ALLOW, _ERRNO, _EQUAL = 0x7FFF0000, 0x00050000, 4  # seccomp.h: SCMP_ACT_ALLOW, SCMP_ACT_ERRNO(x), SCMP_CMP_EQ
 _SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1  # include/uapi/linux/prctl.h
 _SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _RDONLY = 442, -100, 0x8000, 1
@@ -102,7 +102,7 @@ def _mount(*words):
 
 def _hide_homes(staging, kept):
     """Empty homes, but for what the interpreter and this checkout need of them."""
-    for number, home in enumerate(home for home in _HOMES if os.path.isdir(home)):
+    for number, home in enumerate(home for home in HOMES if os.path.isdir(home)):
         held = []
         for path in (path for path in kept if Path(path).is_relative_to(home)):
             place = f"{staging}/{number}-{len(held)}"
