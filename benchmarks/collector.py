@@ -7,13 +7,13 @@ import time
 
 from benchmarks import peers, process, workloads
 from benchmarks.measures import Plan, Row, Target, row
-from benchmarks.peers import Peer
+from benchmarks.peers import USUAL_WINDOW_S, Peer
 from benchmarks.rounds import interleaved
 
 PART = "collector"
 ROUNDS = 2
-#: How long a window is, and how many of them one sample takes.
-_WINDOW_S, _WINDOWS = 5, 2
+#: How many windows one sample takes.
+_WINDOWS = 2
 #: It has no collector: nobody reads its buffers.
 _NOT_HERE = "ftrace"
 _RSS_TARGET = Target(75)
@@ -22,7 +22,7 @@ _CPU_TARGETS = {300: Target(0.3), 10_000: Target(2.0)}
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
-    takers = {peer.name: peer for peer in peers.measured(_WINDOW_S) if peer.name != _NOT_HERE}
+    takers = {peer.name: peer for peer in peers.measured(USUAL_WINDOW_S) if peer.name != _NOT_HERE}
     rows, notes = _rows(takers, 300, plan.rounds(ROUNDS))
     more, said = _rows({"schedtel": takers["schedtel"]}, 10_000, plan.rounds(ROUNDS))
     return rows + more, notes + said
@@ -46,13 +46,13 @@ def _sample(peer: Peer, load: workloads.Workers) -> tuple[float, float]:
         # From just behind one edge of schedtel's grid to just behind another: as many flushes as windows.
         _pulse_until(load, _next_edge_s() + 0.5)
         begin, before = time.monotonic(), process.cpu_ns(pid)
-        _pulse_until(load, begin + _WINDOWS * _WINDOW_S)
+        _pulse_until(load, begin + _WINDOWS * USUAL_WINDOW_S)
         cpu_ns, seconds = process.cpu_ns(pid) - before, time.monotonic() - begin
         return cpu_ns / 1e7 / seconds, process.resident_mb(pid)
 
 
 def _next_edge_s() -> float:
-    return (time.monotonic() // _WINDOW_S + 1) * _WINDOW_S
+    return (time.monotonic() // USUAL_WINDOW_S + 1) * USUAL_WINDOW_S
 
 
 def _pulse_until(load: workloads.Workers, moment_s: float) -> None:

@@ -15,10 +15,11 @@ from benchmarks import report
 from benchmarks.__main__ import RESULTS
 from benchmarks.failures import BenchmarkError
 from schedtel.layout import TASK_RECORD
+from schedtel.programs import page_rows
 from schedtel.settings import DEFAULT_RING_BYTES
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "scale.md"
-_PAGE_ROWS = DEFAULT_RING_BYTES // TASK_RECORD.itemsize
+_PAGE_ROWS = page_rows(DEFAULT_RING_BYTES, TASK_RECORD.itemsize)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from schedtel import slots
 #: Debian keeps administrators' tools where a user's PATH does not look.
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 _PATIENCE_S = 30.0
+#: What `schedtel live` has unless it is told.
+USUAL_WINDOW_S = 5
 _NAPS = 30
 #: Each nap is a switch away, a wakeup and a switch back, but for one that is over before it has begun.
 _ENOUGH = _NAPS // 2
@@ -199,9 +201,10 @@ def _attaching(
     return Peer(name, partial(running, command, programs, environment), programs, **told)
 
 
-def _subject(name: str, seconds: float, *words: str) -> Peer:
+def _subject(name: str, seconds: float, *words: str, within: tuple[str, ...] = (), **told: Any) -> Peer:
+    command = (*within, *schedtel_command(f"{seconds:g}s"), *words)
     # Its first window pays for imports and first uses; that is start-up, and not what it costs to be watched.
-    return _attaching(name, (*schedtel_command(f"{seconds:g}s"), *words), _OURS, settle_s=seconds + 1.2)
+    return _attaching(name, command, _OURS, settle_s=seconds + 1.2, **told)
 
 
 def schedtel(seconds: float = 1) -> Peer:
@@ -228,11 +231,10 @@ def _schedtel_by_bcc(seconds: int) -> Peer:
 
     What it may lack here, it says itself when it is tried.
     """
-    command = (*_IN_OWN_MOUNTS, *schedtel_command(f"{seconds}s"), "--backend", "bcc")
     # All of them, and those of warming up, may meet one CPU before the collector gives it free slots again.
     births = slots.FREE_SLOTS // 3
-    settle_s = seconds + 1.2
-    return _attaching("schedtel, bcc", command, _OURS, settle_s=settle_s, note=headers.note(), most_births=births)
+    told = {"within": _IN_OWN_MOUNTS, "note": headers.note(), "most_births": births}
+    return _subject("schedtel, bcc", seconds, "--backend", "bcc", **told)
 
 
 def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:

@@ -15,8 +15,6 @@ from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import FROM_10_MS, Peer
 
 PART = "slowdown"
-#: What `schedtel live` has unless it is told.
-_WINDOW_S = 5
 _LOADS = {
     "messaging": Load("ms", lambda: workloads.messaging_cpu_ns() / 1e6, steady=0.05, runs=3),
     "fork storm": Load("µs/process", lambda: workloads.forks_ns(3_000) / 1e3, steady=0.03),
@@ -32,7 +30,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["slowdown: not measured, perf is missing (apt install linux-perf)"]
-    watchers = [*peers.measured(_WINDOW_S), peers.schedtel_without_short_lives(_WINDOW_S)]
+    watchers = [*peers.measured(peers.USUAL_WINDOW_S), peers.schedtel_without_short_lives(peers.USUAL_WINDOW_S)]
     taken, notes = under_everybody(PART, plan, _sample, watchers)
     samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in each[0]}
     return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes

@@ -958,8 +958,8 @@ static inlined struct task_record *free_row(void)
 	return bpf_map_lookup_elem(&page, &index);
 }
 
-/* CLAIMED: what happened in the window was ours to report; TOLD: by a row of its own; BUSY: it may be changing still. */
-enum { NOT_OURS = 0, CLAIMED = 1, TOLD = 2, BUSY = 4 };
+/* What became of a task's row: it may be changing still; its exit was faster; summed into `other`; to be told. */
+enum { BUSY, NOT_OURS, FOLDED, TOLD };
 
 verified_once int fill_row(struct task_record *record, struct task_state *state, const struct glance *glance)
 {
@@ -983,13 +983,13 @@ verified_once int fill_row(struct task_record *record, struct task_state *state,
 	machine_order();
 	if (!glance->frozen && changed(state, glance->word))
 		return BUSY;
-	if (!claim(state, glance->window))	/* its own exit was faster */
+	if (!claim(state, glance->window))
 		return NOT_OURS;
 	state->total_cpu_ns = record->total_cpu_ns;
 	if (state->selected && glance->alive_ns && activity(&record->bank) >= settings.min_activity_ns)
-		return CLAIMED | TOLD;
+		return TOLD;
 	fold(&control.other, &record->bank, glance->alive_ns);
-	return CLAIMED;
+	return FOLDED;
 }
 
 /*
@@ -1050,11 +1050,11 @@ static outlined int flush_task(struct task_struct *task)
 		goto full;
 	describe(record, task, state, end);
 	reported = fill_row(record, state, &glance);
-	if (reported & BUSY)
+	if (reported == BUSY)
 		goto busy;
-	if (!(reported & CLAIMED))
+	if (reported == NOT_OURS)
 		return 0;
-	control.rows += !!(reported & TOLD);
+	control.rows += reported == TOLD;
 	state->selected = selects(task, state);
 	return control.rows >= settings.page_rows;
 busy:

@@ -27,7 +27,7 @@ _LONGEST_WINDOW_NS = 24 * 3600 * 1_000_000_000
 #: A window opened so late before its grid edge that it would be shorter than this part of one runs to the next edge.
 _LEAST_FIRST_PART = 10
 #: What needs numpy, and is needed before the first window opens; what needs pyarrow, and is needed at its end.
-_TO_OPEN, _TO_READ = ("schedtel.core",), ("schedtel.memory", "schedtel.window")
+_TO_OPEN, _TO_READ = "schedtel.core", "schedtel.window"
 #: Longer than any import: of windows shorter than this, some might have ended before they could be read.
 _LONG_IMPORT_NS = 1_000_000_000
 #: An edge nearer than this could pass while it is being set.
@@ -60,11 +60,11 @@ class LiveSource(Source):
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
         chosen = (backend, self.filter, ring_bytes, max_tasks, preemptions)
-        early = _TO_READ if self.window_ns < _LONG_IMPORT_NS else ()
-        meanwhile = partial(_import_meanwhile, (*_TO_OPEN, *early))
+        is_short = self.window_ns < _LONG_IMPORT_NS
+        meanwhile = partial(_import_meanwhile, (_TO_OPEN, _TO_READ) if is_short else (_TO_OPEN,))
         self._loader, self.not_core_because = open_loader(*chosen, while_verifying=meanwhile)
-        for module in early:
-            importlib.import_module(module)
+        if is_short:
+            importlib.import_module(_TO_READ)
         self.backend = self._loader.name
         self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
         self._memory: Memory | None = None

@@ -44,7 +44,7 @@ class Programs:
     @property
     def page_rows(self) -> int:
         """How many rows the flush writes before it asks for room."""
-        return page_rows(self.choice.ring_bytes, self.structs)
+        return page_rows(self.choice.ring_bytes, _row_bytes(self.structs))
 
 
 def load(
@@ -79,9 +79,13 @@ def object_image(name: str = "core") -> bytes:
         ) from None
 
 
-def page_rows(ring_bytes: int, structs: dict[str, list[Member]]) -> int:
+def page_rows(ring_bytes: int, row_bytes: int) -> int:
     """The flush's page: as much memory as the ring has for exits."""
-    return ring_bytes // structs["task_record"][-1].offset
+    return ring_bytes // row_bytes
+
+
+def _row_bytes(structs: dict[str, list[Member]]) -> int:
+    return structs["task_record"][-1].offset
 
 
 def _fitting(choice: Choice, while_verifying: Callable[[], object]) -> Programs:
@@ -131,7 +135,7 @@ def _load(name: str, choice: Choice, while_verifying: Callable[[], object], **mo
 
 
 def _set_up(opened: BpfObject, choice: Choice, structs: dict[str, list[Member]], more: dict[str, object]) -> None:
-    rows = page_rows(choice.ring_bytes, structs)
+    rows = page_rows(choice.ring_bytes, _row_bytes(structs))
     sizes: dict[str, object] = {"wakeup_bytes": choice.ring_bytes // 4, "page_rows": rows}
     opened.set_initial_value("schedtel.rodata", packed(structs["settings"], sizes | choice.settings | more))
     opened.set_max_entries("cpus", choice.cpus)
