@@ -1,6 +1,6 @@
-"""The one build step setuptools does not know: bpf/*.bpf.c is compiled by clang into schedtel/_bpf/.
+"""The build steps that setuptools does not know: clang compiles bpf/*.bpf.c into schedtel/_bpf/, and schedtel/ndjson.c.
 
-Beside the objects goes the source that is compiled on the machine where it runs, by bcc or for `schedtel import`.
+Beside the BPF objects goes the source that is compiled on the machine where it runs, by bcc or for `schedtel import`.
 """
 
 import shutil
@@ -9,14 +9,17 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "bpf"
 COMPILED_LATER = ("bcc.c", "replay.c", "slots.h", "machine.h", "records.h", "tracepoint_args.h")
 #: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
-FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+BPF_FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+#: No libc and no headers: what compiles the BPF programs is enough.
+LIBRARY_FLAGS = ["-O2", "-shared", "-fPIC", "-ffreestanding", "-nostdlib", "-fvisibility=hidden"]
+LIBRARY_FLAGS += ["-Wall", "-Wextra", "-Werror"]
 
 
 def newest_tool(name: str) -> str | None:
@@ -25,32 +28,44 @@ def newest_tool(name: str) -> str | None:
     return shutil.which(name) or next(versioned, None)
 
 
-def compile_object(source: Path, target: Path) -> None:
+def run_clang(flags: list[str], source: Path, target: Path) -> None:
     clang = newest_tool("clang")
     if clang is None:
-        sys.exit("cannot compile the BPF programs: clang is missing (apt install clang libbpf-dev)")
+        sys.exit(f"cannot compile {source.name}: clang is missing (apt install clang libbpf-dev)")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    result = subprocess.run([clang, *flags, str(source), "-o", str(target)], check=False)
+    if result.returncode:
+        sys.exit(f"cannot compile {source.name}: clang failed, see above (needs libbpf-dev, linux-libc-dev, binutils)")
+
+
+def compile_bpf(source: Path, target: Path) -> None:
     # -target bpf knows no host directories: Debian keeps asm/types.h under the machine's own name.
     multiarch = sysconfig.get_config_var("MULTIARCH")
     includes = [f"-I/usr/include/{multiarch}"] if multiarch else []
-    target.parent.mkdir(parents=True, exist_ok=True)
-    result = subprocess.run([clang, *FLAGS, *includes, "-c", str(source), "-o", str(target)], check=False)
-    if result.returncode:
-        sys.exit(f"cannot compile {source.name}: clang failed, see above (needs libbpf-dev, linux-libc-dev)")
+    run_clang([*BPF_FLAGS, *includes, "-c"], source, target)
     strip = newest_tool("llvm-strip")
     if strip:  # DWARF is dead weight once BTF is made
         subprocess.run([strip, "-g", str(target)], check=True)
 
 
-class build_with_bpf(build_py):  # noqa: N801  (distutils names commands so)
+class build_with_clang(build_py):  # noqa: N801  (distutils names commands so)
     """build_py, with the objects beside the modules: in the build tree, or in the source tree if editable."""
 
     def run(self) -> None:
         super().run()
         package = ROOT / "schedtel" if self.editable_mode else Path(self.build_lib) / "schedtel"
         for source in SOURCES.glob("*.bpf.c"):
-            compile_object(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
+            compile_bpf(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
         for name in COMPILED_LATER:
             shutil.copy(SOURCES / name, package / "_bpf" / name)
+        run_clang(LIBRARY_FLAGS, ROOT / "schedtel" / "ndjson.c", package / "_ndjson.so")
 
 
-setup(cmdclass={"build_py": build_with_bpf})
+class ForThisMachine(Distribution):
+    """A wheel with machine code says for which machines it is."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+setup(cmdclass={"build_py": build_with_clang}, distclass=ForThisMachine)

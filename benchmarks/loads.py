@@ -1,19 +1,19 @@
 """Loads and who watches them in; how long each takes with nobody watching, with somebody, and with nobody again, out.
 
 What somebody adds is a small difference of large numbers, between which the machine drifts: so each load runs with
-nobody watching right before and right after. Where these two differ by more than the load does by itself on a quiet
-machine, all three run again.
+nobody watching right before and right after, and beside each run goes a yardstick, by which drift is taken out.
 """
 
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import mean
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from benchmarks import kernel, peers, process, rungs
+from benchmarks import kernel, peers, process, rungs, workloads
 from benchmarks.measures import Plan, favouring
 from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
@@ -22,38 +22,60 @@ Taken = TypeVar("Taken")
 ROUNDS = 3
 #: Those that a target compares, and their turns in each round: they differ by not much more than what a turn is off.
 _COMPARED, _TURNS = ("schedtel", peers.FROM_10_MS, "runqlat", "perf sched record"), 5
-#: How often a load runs at most with nobody, somebody, nobody watching, until the machine is the same before and after.
-_MOST_TRIES = 3
+#: A load runs again and again for so long while somebody watches, which is a window; and before and after, alone.
+WATCHED_S, _ALONE_S = peers.USUAL_WINDOW_S, 2.5
+
+
+class Run(NamedTuple):
+    """How long one run of a load took, and a piece of the yardstick beside it."""
+
+    took: float
+    piece_ns: float
 
 
 @dataclass(frozen=True)
 class Load:
-    """How long a ``run`` takes, in units, while it keeps every CPU busy; the least of ``runs`` is what counts.
+    """How long a ``run`` takes, in units, while it keeps every CPU busy.
 
-    ``steady``: by how much of it two runs differ on a machine that is the same.
+    ``piece``: which of the yardstick's pieces beside a run, the shortest first, tells how fast the machine was for it:
+    a statistic of the same kind as what ``run`` gives. None: what it does is not what the yardstick does.
     """
 
     unit: str
     run: Callable[[], float]
-    steady: float
-    runs: int = 1
+    piece: Callable[[list[int]], float] | None = None
 
-    def sample(self, collector: int = 0) -> float:
-        """How long it takes, and the part that the process which collects, if any, takes of the CPUs on top."""
-        begin, before = time.monotonic_ns(), _cpu_ns(collector)
-        taken = min(self.run() for _ in range(self.runs))
-        share = (_cpu_ns(collector) - before) / (time.monotonic_ns() - begin) / len(os.sched_getaffinity(0))
-        return taken * (1 + share)
+    def runs(self, seconds: float) -> list[Run]:
+        """One run at least, and others until so much time has passed."""
+        begin, done = time.monotonic(), []
+        while not done or time.monotonic() - begin < seconds:
+            if self.piece is None:
+                done.append(Run(self.run(), 1.0))
+                continue
+            with workloads.yardstick() as pieces:
+                took = self.run()
+            done.append(Run(took, self.piece(pieces)))
+        return done
+
+    def watched_runs(self, collector: int) -> tuple[list[Run], float]:
+        """Runs of a window's length, and the part of all CPUs that the process which collects, if any, takes of it."""
+        with ThreadPoolExecutor(1) as beside:
+            share = beside.submit(_share_of_cpus, collector, WATCHED_S)
+            return self.runs(WATCHED_S), share.result()
 
 
-def _cpu_ns(collector: int) -> int:
-    """CPU time of a collector so far; none where nobody collects, or only programs attached by this process watch."""
-    return process.cpu_ns(collector) if collector not in (0, os.getpid()) else 0
+def _share_of_cpus(collector: int, seconds: float) -> float:
+    """What a process takes of them; nothing where nobody collects, or only programs attached by this process watch."""
+    if collector in (0, os.getpid()):
+        return 0.0
+    begin, before = time.monotonic_ns(), process.cpu_ns(collector)
+    time.sleep(seconds)
+    return (process.cpu_ns(collector) - before) / (time.monotonic_ns() - begin) / len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A load under a watcher, and with nobody watching around it."""
+    """A load under a watcher, and as it would have been meanwhile with nobody watching."""
 
     watched: float
     alone: float
@@ -81,13 +103,16 @@ def under_everybody(
 
 
 def between(load: Load, peer: Peer) -> Sample:
-    """A load under a peer, with the load alone before it came and after it went."""
-    before = load.sample()
-    for _ in range(_MOST_TRIES):
-        with peer.watching() as collector:
-            time.sleep(peer.settle_s)
-            watched = load.sample(collector)
-        begun, before = before, load.sample()
-        if abs(before - begun) < load.steady * begun:
-            break
-    return Sample(watched, mean((begun, before)))
+    """A load under a peer, beside the load alone before it came and after it went."""
+    before = load.runs(_ALONE_S)
+    with peer.watching() as collector:
+        load.runs(peer.settle_s)  # what is written at a window's end is of the time before
+        watched, share = load.watched_runs(collector)
+    return compared(watched, share, before + load.runs(_ALONE_S))
+
+
+def compared(watched: list[Run], share: float, alone: list[Run]) -> Sample:
+    """Watched runs, the collector's part of the CPUs on top; and those alone, at the pace that the watched ones had."""
+    took = mean(run.took for run in watched)
+    slower = mean(run.took / run.piece_ns for run in watched) / mean(run.took / run.piece_ns for run in alone)
+    return Sample(took * (1 + share), took / slower)

@@ -90,6 +90,18 @@ def spin_ns(millions: int) -> float:
     return _load("spin", millions)[0]
 
 
+@contextmanager
+def yardstick() -> Iterator[list[int]]:
+    """On leaving, the nanoseconds of each piece of work that the CPUs did now and then meanwhile, shortest first."""
+    pieces: list[int] = []
+    command = [str(builds.load_program()), "yardstick"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield pieces
+        pieces += map(int, process.communicate()[0].split())
+    if not pieces:
+        raise BenchmarkError("the yardstick measured nothing (real-time priority needs root, and RLIMIT_RTPRIO)")
+
+
 def switches_per_second(rate: int, milliseconds: int) -> float:
     """Switches a second that pairs of tasks on every CPU managed, of so many that they were asked for."""
     switches, nanoseconds = _load("switches", rate, milliseconds)

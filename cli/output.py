@@ -72,14 +72,14 @@ def write_windows(
     text = _ndjson if kind == "ndjson" else _plain(choice)
     for window in windows:
         for part in text(window):
-            stream.write(part.encode())
+            stream.write(part)
             meanwhile()
         stream.flush()
 
 
-def _ndjson(window: Window) -> Iterator[str]:
+def _ndjson(window: Window) -> Iterator[bytes]:
     yield from window.ndjson_parts()
-    yield "\n"
+    yield b"\n"
 
 
 def _write_arrow(windows: Iterable[Window], stream: BinaryIO, table: str) -> None:
@@ -107,18 +107,19 @@ class _Unclosable:
         """Belongs to the caller."""
 
 
-def _plain(choice: Choice) -> Callable[[Window], Iterator[str]]:
+def _plain(choice: Choice) -> Callable[[Window], Iterator[bytes]]:
     from rich.console import Console  # noqa: PLC0415  (2.5 MB that NDJSON does without)
 
     from schedtel.cli.view import View  # noqa: PLC0415  (see above)
 
     view = View(choice)
 
-    def page(window: Window) -> Iterator[str]:
+    def page(window: Window) -> Iterator[bytes]:
         console = Console(width=140, force_terminal=False, no_color=True, highlight=False, legacy_windows=False)
         view.add(window)
         with console.capture() as capture:
             console.print(view.render())
-        yield "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n\n"
+        text = "\n".join(line.rstrip() for line in capture.get().splitlines())
+        yield f"{text}\n\n".encode()
 
     return page

@@ -153,11 +153,11 @@ class CoreLoader(Loader):
         return self._page[:count]
 
     def _take(self, window: int) -> np.ndarray:
+        # The fewer of them move: exits, as in most windows, or in a storm of them what the flush has written.
         flushed = self._flushed()
-        if len(flushed) + len(self._rows) > self._page_rows:
+        if len(self._rows) > min(len(flushed), self._page_rows - len(flushed)):
             self._rows.append(flushed)
             return super()._take(window)
-        # Most windows have few exits: these move, and not what the flush has written.
         whole, others = opaque(layout.TASK_RECORD), super()._take(window)
         together = self._rows_of_page(len(flushed) + len(others))
         together[len(flushed) :].view(whole)[:] = others.view(whole)

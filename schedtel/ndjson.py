@@ -1,57 +1,146 @@
-"""Tables of one window in; text of one line of JSON out, a column at a time.
+"""Tables of one window in; one line of JSON out.
 
-``json.dumps()`` of a row takes 20 µs: half of it for two histograms, half for the objects that a row is before it is
-text. Here a column becomes what ``%`` can print, a histogram text from its buffer, and a row one ``%``: 3 µs.
+``json.dumps()`` of a row takes 20 µs, and any other way that Python has 5 µs or more: a row is some fifty numbers and
+two histograms. So ``ndjson.c`` writes the rows, from Arrow's buffers. All that is not a whole number it gets as words.
 """
 
-import itertools
+import ctypes
+import functools
 import json
-from collections.abc import Iterator, Mapping
+import math
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from schedtel.arrow import from_numpy, lists_to_numpy, to_numpy, valid, values
+from schedtel.arrow import values
+from schedtel.errors import CapabilityError
 
-#: Rows whose columns are made ready at once. Fewer cost more each; of more, the columns no longer fit into the caches.
-ROWS_AT_ONCE = 512
-#: Rows that become one text. Of more, glibc gives each text's memory back, and every page of the next one is a fault.
-_ROWS_A_TEXT = 64
-_NULL, _BOOLEANS = "null", np.array(["false", "true"], object)
+#: Rows that are written at once: few enough for their text to stay in the caches until somebody takes it.
+ROWS_AT_ONCE = 64
+_SIGNED, _UNSIGNED, _BITS, _WORDS = range(4)
+#: ``struct column`` of ndjson.c.
+_COLUMN = np.dtype(
+    [(name, np.uint64) for name in ("name", "values", "known", "words", "ends", "offset")]
+    + [(name, np.uint32) for name in ("name_bytes", "kind", "width", "elements")]
+)
+#: Most bytes of a number.
+_NUMBER_BYTES = 20
+#: Words are copied so many bytes at a time, and read so far beyond their end.
+_SLACK_BYTES = 16
 
 
-def parts(tables: Mapping[str, pa.RecordBatch]) -> Iterator[str]:
+def parts(tables: Mapping[str, pa.RecordBatch]) -> Iterator[bytes]:
     """One line of NDJSON, without its end, in pieces: ``summary`` is an object, the other tables are lists of them."""
     before = "{"
     for name, batch in tables.items():
-        opening, closing = ("", "") if name == "summary" else ("[", "]")
-        yield f'{before}"{name}":{opening}'
+        opening, closing = ("", b"") if name == "summary" else ("[", b"]")
+        yield f'{before}"{name}":{opening}'.encode()
         yield from _rows(batch)
         yield closing
         before = ","
-    yield "}"
+    yield b"}"
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[str]:
+def _rows(batch: pa.RecordBatch) -> Iterator[bytes]:
+    if not batch.num_rows:
+        return
+    names = _names(tuple(batch.schema.names))
+    columns = [_column(name, column) for name, column in zip(names.places, batch.columns, strict=True)]
+    described = np.array([column.described for column in columns], _COLUMN)
+    most_bytes = sum(column.most_bytes for column in columns) + len("{},")
+    out = np.empty(min(batch.num_rows, ROWS_AT_ONCE) * most_bytes + _SLACK_BYTES, np.uint8)
+    write_rows = _library().write_rows
     for start in range(0, batch.num_rows, ROWS_AT_ONCE):
-        block = batch.slice(start, ROWS_AT_ONCE)
-        columns = [_texts(column) for column in block.columns]
-        template = _template(block.schema.names, columns)
-        different = [texts for texts in columns if isinstance(texts, list)]
-        rows = zip(*different, strict=True) if different else itertools.repeat((), block.num_rows)
-        texts, before = map(template.__mod__, rows), "," * (start > 0)
-        while text := ",".join(itertools.islice(texts, _ROWS_A_TEXT)):
-            yield before + text
-            before = ","
+        end = min(start + ROWS_AT_ONCE, batch.num_rows)
+        written = write_rows(described.ctypes.data, len(described), start, end, out.ctypes.data)
+        yield out[:written].tobytes()
 
 
-def _template(names: list[str], columns: list[list[Any] | str]) -> str:
-    """A row for ``%``, with a place for each column that is not the same text in all rows."""
-    fields = zip(names, columns, strict=True)
-    words = (f'"{name}":{texts.replace("%", "%%") if isinstance(texts, str) else "%s"}' for name, texts in fields)
-    return "{" + ",".join(words) + "}"
+class _Names(NamedTuple):
+    """What stands before each value of a row: where, and how many bytes; ``held`` is what the addresses are of."""
+
+    places: list[tuple[int, int]]
+    held: pa.Buffer
+
+
+@functools.cache
+def _names(names: tuple[str, ...]) -> _Names:
+    texts = [f"{',' * (place > 0)}{_encode(name)}:".encode() for place, name in enumerate(names)]
+    held = pa.py_buffer(b"".join(texts) + bytes(_SLACK_BYTES))
+    begins = accumulate(map(len, texts), initial=held.address)
+    return _Names([(begin, len(text)) for begin, text in zip(begins, texts, strict=False)], held)
+
+
+class _Column(NamedTuple):
+    """A row of ``_COLUMN``, and the most bytes of a row's text; ``held`` is what the addresses are of."""
+
+    described: tuple[int, ...]
+    most_bytes: int
+    held: list[Any]
+
+
+def _column(name: tuple[int, int], column: pa.Array) -> _Column:
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return _described(name, _SIGNED if pa.types.is_signed_integer(kind) else _UNSIGNED, column)
+    if pa.types.is_boolean(kind):
+        return _described(name, _BITS, column)
+    if pa.types.is_dictionary(kind) and pa.types.is_signed_integer(kind.index_type):
+        return _described(name, _WORDS, column.indices, words=column.dictionary.to_pylist())
+    if pa.types.is_fixed_size_list(kind) and _all_unsigned(column):
+        return _described(name, _UNSIGNED, column, elements=kind.list_size)
+    return _described(name, _WORDS, words=_words(column))
+
+
+def _all_unsigned(column: pa.Array) -> bool:
+    kind = column.type
+    return kind.list_size and pa.types.is_unsigned_integer(kind.value_type) and not column.values.null_count
+
+
+def _words(column: pa.Array) -> list[Any]:
+    """A word for each row. Our tables have no NaN, but others' servers and files may, and JSON has no word for it."""
+    found = values(column)
+    return [w if math.isfinite(w or 0) else None for w in found] if pa.types.is_floating(column.type) else found
+
+
+def _described(
+    name: tuple[int, int], kind: int, column: pa.Array = None, elements: int = 0, words: Sequence[object] = ()
+) -> _Column:
+    """Numbers, or lists of so many; or words, of which each row has one of its own, or in a column the place of one."""
+    first = known = offset = width = text = ends = 0
+    longest, held = (_NUMBER_BYTES + 1) * (elements + 1), [column]
+    if column is not None:
+        numbers, bits = column.values if elements else column, column.buffers()[0]
+        width, offset, known = numbers.type.bit_width // 8, column.offset, bits.address if column.null_count else 0
+        # Where a list's numbers begin is not told by the lists' offset.
+        first = numbers.buffers()[1].address + (numbers.offset * width if elements else 0)
+    if words:
+        texts = [_encode(word).encode() for word in words]
+        held += [b"".join(texts) + bytes(_SLACK_BYTES), array("Q", accumulate(map(len, texts), initial=0))]
+        text, ends = pa.py_buffer(held[1]).address, held[2].buffer_info()[0]
+        longest = max(longest, *map(len, texts))
+    places = (name[0], first, known, text, ends, offset)
+    return _Column((*places, name[1], kind, width, elements), name[1] + longest, held)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    path = Path(__file__).with_name("_ndjson.so")
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise CapabilityError(f"cannot write NDJSON: {error} (run `make build`, which needs clang)") from None
+    library.column_size.restype = library.write_rows.restype = ctypes.c_uint64
+    library.write_rows.argtypes = [ctypes.c_void_p, *(3 * [ctypes.c_uint64]), ctypes.c_void_p]
+    if library.column_size() != _COLUMN.itemsize:
+        raise CapabilityError(f"cannot write NDJSON: {path} is of another version (build schedtel again: make build)")
+    return library
 
 
 def _point_in_time(value: object) -> str:
@@ -61,81 +150,3 @@ def _point_in_time(value: object) -> str:
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_point_in_time).encode
-
-
-def _texts(column: pa.Array) -> list[Any] | str:
-    """What ``%s`` prints as JSON, for each element of a column; or the one text that it is for all of them."""
-    kind, nulls = column.type, column.null_count
-    if nulls == len(column):
-        return _NULL
-    if pa.types.is_integer(kind):
-        return _numbered(column, to_numpy(column))
-    if pa.types.is_boolean(kind):
-        return _numbered(column, to_numpy(column).view(np.uint8), _BOOLEANS)
-    if pa.types.is_dictionary(kind):
-        words = np.array([_encode(word) for word in column.dictionary.to_pylist()], object)
-        return _numbered(column, to_numpy(column.indices), words)
-    if pa.types.is_fixed_size_list(kind) and _all_unsigned(column):
-        return lists(lists_to_numpy(column))
-    if pa.types.is_floating(kind):
-        # schedtel's own tables have no NaN, but others' servers and files may; JSON has no word for it.
-        column = from_numpy(to_numpy(column), np.isfinite(to_numpy(column)) & valid(column))
-    return [_encode(value) for value in values(column)]
-
-
-def _all_unsigned(column: pa.Array) -> bool:
-    return pa.types.is_unsigned_integer(column.type.value_type) and not column.null_count + column.values.null_count
-
-
-def _numbered(column: pa.Array, numbers: np.ndarray, words: np.ndarray | None = None) -> list[Any] | str:
-    """A column of numbers, or of the words that they are the places of."""
-    if not column.null_count and (numbers == numbers[0]).all():
-        return str(numbers[0] if words is None else words[numbers[0]])
-    found = numbers if words is None else words[numbers]
-    return (np.where(valid(column), found.astype(object), _NULL) if column.null_count else found).tolist()
-
-
-def lists(counts: np.ndarray) -> list[str]:
-    """Unsigned integers of shape (n, buckets) as n JSON arrays: ``[0,12,0]``."""
-    short = counts.max(axis=1) < 10
-    if short.all():
-        return _short_lists(counts)
-    texts = np.empty(len(counts), object)
-    texts[short] = np.array(_short_lists(counts[short]), object)
-    texts[~short] = np.array(_long_lists(counts[~short]), object)
-    return texts.tolist()
-
-
-def _short_lists(counts: np.ndarray) -> list[str]:
-    """Those whose numbers have one digit each, as in most histograms of a task."""
-    rows, buckets = counts.shape
-    # Words of 16 bits: a digit with the sign before it, and the end.
-    words = np.full((rows, buckets + 1), ord("]"), "<u2")
-    words[:, :-1] = (counts + ord("0") << 8) + ord(",")
-    words[:, 0] += ord("[") - ord(",")
-    joined, width = words.tobytes().decode("ascii"), 2 * buckets + 2
-    return [joined[begin : begin + width - 1] for begin in range(0, len(joined), width)]
-
-
-def _long_lists(counts: np.ndarray) -> list[str]:
-    numbers, buckets = counts.reshape(-1), counts.shape[1]
-    # A number takes its digits and a comma: where its last digit stands follows from all digits before.
-    last = np.cumsum(_digits(numbers) + 1, dtype=np.int64) - 2
-    text = np.full(last[-1] + 2, ord(","), np.uint8)
-    ends = last[buckets - 1 :: buckets] + 1
-    while len(numbers):
-        tenths = numbers // 10
-        text[last] = numbers - tenths * 10 + ord("0")
-        longer = np.flatnonzero(tenths)
-        numbers, last = tenths[longer], last[longer] - 1
-    joined, begins = text.tobytes().decode("ascii"), [0, *(ends + 1).tolist()]
-    return [f"[{joined[begin:end]}]" for begin, end in zip(begins, ends.tolist(), strict=False)]
-
-
-def _digits(numbers: np.ndarray) -> np.ndarray:
-    """Decimal digits of unsigned integers of shape (n,); 0 has one."""
-    digits, most, power = np.ones(len(numbers), np.uint8), int(numbers.max()), 10
-    while power <= most:
-        digits += numbers >= power
-        power *= 10
-    return digits

@@ -44,14 +44,18 @@ class Rows:
         return self._memory[self._count : needed]
 
     def take(self, window: int) -> np.ndarray:
-        """The records of one window, valid until the next :meth:`append`; later ones stay, earlier ones go."""
+        """The records of one window, in any order, valid until the next :meth:`append`; later ones stay, earlier go."""
         self._place_early()
-        records = self._memory[: self._count].view(self._record)
-        windows = records["window"]
-        self._early = self._memory[: self._count][windows > window]
+        records = self._memory[: self._count]
+        windows = records.view(self._record)["window"]
+        self._early = records[windows > window]
+        wanted = windows == window
+        count = int(np.count_nonzero(wanted))
+        # In place: of a storm, copying all would take longer than anything else here, for the few that are not wanted.
+        records[:count][~wanted[:count]] = records[count:][wanted[count:]]
         self._shrink()
         self._count = 0
-        return records if (windows == window).all() else records[windows == window]
+        return records[:count].view(self._record)
 
     def _shrink(self) -> None:
         """A crowd that has gone gives its memory back, half of it a window."""

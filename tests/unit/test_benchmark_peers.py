@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from benchmarks import kernel, loads, peers, pipe, programs, slowdown
+from benchmarks import kernel, loads, peers, pipe, programs, slowdown, workloads
 from benchmarks.failures import PeerError
 from benchmarks.kernel import Runs
 from benchmarks.loads import Load, Sample
@@ -101,40 +101,47 @@ def test_a_slowdown_is_in_times_of_the_load_alone():
     }
 
 
-def test_what_a_collector_does_now_and_then_is_added_to_the_shortest_run(monkeypatch):
-    """It takes half of one of two CPUs, of which the shortest of the runs need not have seen anything."""
-    clock, took = iter([1_000, 2_000]), iter([9.0, 8.0, 10.0])
-    spent = iter([500, 1_000])
+def test_what_a_collector_does_now_and_then_is_added_as_its_part_of_the_cpus(monkeypatch):
+    """It takes half of one of two CPUs, of which the runs need not have seen anything."""
+    clock, spent, slept = iter([1_000, 2_000]), iter([500, 1_000]), []
     monkeypatch.setattr(loads.time, "monotonic_ns", lambda: next(clock))
+    monkeypatch.setattr(loads.time, "sleep", slept.append)
     monkeypatch.setattr(loads.process, "cpu_ns", lambda _: next(spent))
     monkeypatch.setattr(loads.os, "sched_getaffinity", lambda _: {0, 1})
-    assert Load("ms", lambda: next(took), steady=0.03, runs=3).sample(4711) == 8.0 * 1.25
+    assert loads._share_of_cpus(4711, 5) == 0.25
+    assert slept == [5]
+    alone = [loads.Run(7.0, 100.0), loads.Run(9.0, 100.0)]
+    assert loads.compared([loads.Run(8.0, 100.0)], 0.25, alone) == Sample(watched=10.0, alone=8.0)
 
 
 @pytest.mark.parametrize("collector", [0, os.getpid()], ids=["nobody", "the ladder, attached here"])
 def test_nobody_collects_where_nobody_watches_or_only_programs_do(monkeypatch, collector):
     monkeypatch.setattr(loads.process, "cpu_ns", lambda _: time.monotonic_ns())
-    assert Load("ms", lambda: 5.0, steady=0.03).sample(collector) == 5.0
+    assert loads._share_of_cpus(collector, 0.01) == 0.0
 
 
 def told(rows):
     return {(row.measure, row.subject): row.value for row in rows}
 
 
-@pytest.mark.parametrize(
-    ("alone_and_watched", "sample"),
-    [
-        ([100.0, 150.0, 102.0], Sample(watched=150.0, alone=101.0)),
-        ([100.0, 150.0, 130.0, 190.0, 131.0], Sample(watched=190.0, alone=130.5)),
-    ],
-    ids=["steady", "slower from then on"],
-)
-def test_where_the_machine_changes_a_load_runs_again(monkeypatch, alone_and_watched, sample):
-    took = iter(alone_and_watched)
-    monkeypatch.setattr(loads.process, "cpu_ns", lambda _: 0)
-    peer = Peer("one", watching=lambda: nullcontext(1), settle_s=0)
-    assert loads.between(Load("ms", lambda: next(took), steady=0.03), peer) == sample
+def test_a_load_under_a_watcher_is_compared_with_the_load_alone_at_the_same_pace(monkeypatch):
+    """While it is watched, the machine takes half as long again for everything, and the watcher adds a tenth."""
+    took, paces = iter([100.0, 160.0, 165.0, 102.0]), iter([[9, 10], [14, 15], [14, 15], [9, 10]])
+    monkeypatch.setattr(loads, "WATCHED_S", 0)
+    monkeypatch.setattr(loads, "_ALONE_S", 0)
+    monkeypatch.setattr(loads.workloads, "yardstick", lambda: nullcontext(next(paces)))
+    sample = loads.between(Load("ms", lambda: next(took), max), Peer("one", lambda: nullcontext(0), settle_s=0))
+    assert sample == Sample(watched=165.0, alone=pytest.approx(1.5 * 101.0))
     assert next(took, None) is None
+
+
+def test_the_yardstick_is_there_for_as_long_as_a_load_and_ends_with_it():
+    with workloads.yardstick() as pieces:
+        time.sleep(0.2)
+        assert not pieces
+    assert len(pieces) > 10, "on each CPU one every 4 ms"
+    assert sorted(pieces) == pieces
+    assert 0 < pieces[0] < 1e8
 
 
 def test_the_slowdown_tells_of_nobody_what_the_machine_makes_of_nothing(monkeypatch):
