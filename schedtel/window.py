@@ -186,7 +186,9 @@ def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:
     """Summary columns made from the rows of the selected tasks."""
     # Not the records: a column is in one piece, and they are a cache line apart.
     real = tasks.slice(0, len(raw.tasks))
-    arrival, first_cpu, completion = (tables.column(real, f"{name}_ns") for name in ("arrival", "first_cpu", "completion"))
+    arrival, first_cpu, completion = (
+        tables.column(real, f"{name}_ns") for name in ("arrival", "first_cpu", "completion")
+    )
     censored = tables.column(real, "left_censored")
     # A record tells no first CPU and no completion past its window: on the window's end only those of a life that ends
     # with it. An arrival is told as soon as it is known.
