@@ -27,7 +27,7 @@ WATCHED_S, _ALONE_S = peers.USUAL_WINDOW_S, 2.5
 
 
 class Run(NamedTuple):
-    """How long one run of a load took, and a piece of the yardstick beside it."""
+    """What one run of a load took, and a piece of the yardstick beside it; 1 where there was none."""
 
     took: float
     piece_ns: float
@@ -35,27 +35,27 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """How long a ``run`` takes, in units, while it keeps every CPU busy.
+    """What a ``run`` takes, in units, while it keeps every CPU busy.
 
-    ``piece``: which of the yardstick's pieces beside a run, the shortest first, tells how fast the machine was for it:
-    a statistic of the same kind as what ``run`` gives. None: what it does is not what the yardstick does.
+    ``by_yardstick``: how fast the machine is for it is told by a yardstick; that is so for what the kernel does.
     """
 
     unit: str
     run: Callable[[], float]
-    piece: Callable[[list[int]], float] | None = None
+    by_yardstick: bool
 
     def runs(self, seconds: float) -> list[Run]:
         """One run at least, and others until so much time has passed."""
         begin, done = time.monotonic(), []
         while not done or time.monotonic() - begin < seconds:
-            if self.piece is None:
-                done.append(Run(self.run(), 1.0))
-                continue
-            with workloads.yardstick() as pieces:
-                took = self.run()
-            done.append(Run(took, self.piece(pieces)))
+            done.append(self._run_by_yardstick() if self.by_yardstick else Run(self.run(), 1.0))
         return done
+
+    def _run_by_yardstick(self) -> Run:
+        with workloads.yardstick() as pieces:
+            took = self.run()
+        # The longest are of interrupts, of which nothing is in what a task took.
+        return Run(took, mean(pieces[: max(1, len(pieces) * 19 // 20)]))
 
     def watched_runs(self, collector: int) -> tuple[list[Run], float]:
         """Runs of a window's length, and the part of all CPUs that the process which collects, if any, takes of it."""

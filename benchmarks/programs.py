@@ -60,7 +60,7 @@ def _sample(peer: Peer) -> dict[str, float]:
         time.sleep(peer.settle_s / 4)
         forked = _grown(pid, lambda: workloads.forks_ns(_births(peer, FORKS)))
         time.sleep(peer.settle_s / 2)
-        sent = _grown(pid, workloads.messaging_cpu_ns) if workloads.has_perf() else {}
+        sent = _grown(pid, workloads.messaging) if workloads.has_perf() else {}
     means = {event: _mean_ns(peer, event, piped if event in peers.PIPE_EVENTS else lived) for event in peer.programs}
     means[_LIFE] = _all_ns(forked) / _births(peer, FORKS)
     return means | ({_MESSAGING: _all_ns(sent) / workloads.MESSAGES} if sent else {})

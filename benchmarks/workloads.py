@@ -3,7 +3,7 @@
 import os
 import resource
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ from benchmarks.failures import BenchmarkError
 from benchmarks.peers import tool
 
 _LONGEST_S = 180
-#: Of a chunk of the load generator's pipe, and of its storm.
-PIPE_TRIPS, _FORKS = 500, 10
+#: Of a chunk of the load generator's pipe.
+PIPE_TRIPS = 500
 #: Groups of 20 senders, each of which sends so many messages to each of 20 receivers.
 _GROUPS, _LOOPS = 10, 50
 MESSAGES = _GROUPS * _LOOPS * 20 * 20
@@ -54,14 +54,19 @@ def pipe(trips: int) -> list[Chunk]:
     return [Chunk(*pair) for pair in zip(numbers, numbers, strict=True)]
 
 
-def messaging_cpu_ns() -> float:
-    """Nanoseconds of CPU time that ``perf bench sched messaging`` takes for so many ``MESSAGES`` among 400 processes.
+def messaging() -> None:
+    """``perf bench sched messaging``: so many ``MESSAGES`` among 400 processes."""
+    _run([str(tool("perf")), "bench", "-f", "simple", "sched", "messaging", "-g", str(_GROUPS), "-l", str(_LOOPS)])
 
-    It keeps every CPU busy, so that it lasts that long, divided by the CPUs; but of what a hypervisor takes meanwhile,
+
+def cpu_ns(load: Callable[[], object]) -> float:
+    """Nanoseconds of CPU time of all processes of a load, which waits for them.
+
+    One that keeps every CPU busy lasts that long, divided by the CPUs; but of what a hypervisor takes meanwhile,
     nothing is in its CPU time.
     """
     before = _children_s()
-    _run([str(tool("perf")), "bench", "-f", "simple", "sched", "messaging", "-g", str(_GROUPS), "-l", str(_LOOPS)])
+    load()
     return (_children_s() - before) * 1e9
 
 
@@ -72,12 +77,8 @@ def _children_s() -> float:
 
 
 def forks_ns(count: int, lanes: int = 2) -> float:
-    """Nanoseconds that one lane takes for a process that is forked, execs and ends, of so many in so many lanes.
-
-    The lower quartile of tens: on a machine that others share, a mean is about the others.
-    """
-    chunks = _load("forks", count, lanes)
-    return chunks[len(chunks) // 4] / _FORKS
+    """Nanoseconds of so many processes that are forked, exec and end, in so many lanes."""
+    return _load("forks", count, lanes)[0]
 
 
 def lives_ns(count: int, lanes: int = 2) -> float:

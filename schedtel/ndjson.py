@@ -55,11 +55,10 @@ def _rows(batch: pa.RecordBatch) -> Iterator[bytes]:
     described = np.array([column.described for column in columns], _COLUMN)
     most_bytes = sum(column.most_bytes for column in columns) + len("{},")
     out = np.empty(min(batch.num_rows, ROWS_AT_ONCE) * most_bytes + _SLACK_BYTES, np.uint8)
-    write_rows = _library().write_rows
+    write_rows, table, text = _library().write_rows, described.ctypes.data, out.ctypes.data
     for start in range(0, batch.num_rows, ROWS_AT_ONCE):
         end = min(start + ROWS_AT_ONCE, batch.num_rows)
-        written = write_rows(described.ctypes.data, len(described), start, end, out.ctypes.data)
-        yield out[:written].tobytes()
+        yield out[: write_rows(table, len(described), start, end, text)].tobytes()
 
 
 class _Names(NamedTuple):

@@ -94,53 +94,30 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void print_sorted(uint64_t *took, uint64_t count)
+/* ---- forks COUNT LANES: fork, exec, exit, wait; lives COUNT LANES: threads that end at once; the ns of all ---- */
+
+static void fork_lane(long count)
 {
-	uint64_t i;
+	pid_t pid;
 
-	qsort(took, count, sizeof(took[0]), by_size);
-	for (i = 0; i < count; i++)
-		printf("%llu\n", (unsigned long long)took[i]);
-}
-
-/* ---- forks COUNT LANES: fork, exec, exit, wait; the nanoseconds of each 10 in a lane, the shortest first ---- */
-
-#define FORKS 10
-
-static void fork_once(void)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		fail("fork");
-	if (pid == 0) {
-		execl("/proc/self/exe", "load", "nothing", (char *)0);
-		_exit(127);
-	}
-	waitpid(pid, 0, 0);
-}
-
-static void fork_lane(long chunks, uint64_t *took)
-{
-	uint64_t begin;
-	int i;
-
-	while (chunks--) {
-		begin = now();
-		for (i = 0; i < FORKS; i++)
-			fork_once();
-		*took++ = now() - begin;
+	while (count--) {
+		pid = fork();
+		if (pid < 0)
+			fail("fork");
+		if (pid == 0) {
+			execl("/proc/self/exe", "load", "nothing", (char *)0);
+			_exit(127);
+		}
+		waitpid(pid, 0, 0);
 	}
 }
-
-/* ---- lives COUNT LANES: threads that end at once; the nanoseconds of all ---- */
 
 static void *nothing(void *argument)
 {
 	return argument;
 }
 
-static void life_lane(long count, uint64_t *unused)
+static void life_lane(long count)
 {
 	pthread_t thread;
 
@@ -151,38 +128,23 @@ static void life_lane(long count, uint64_t *unused)
 	}
 }
 
-/* Each lane is a process, and has its part of count, and of where it may tell what that took. */
-static void in_lanes(long count, long lanes, void (*lane)(long, uint64_t *), uint64_t *took)
+/* Each lane is a process. */
+static void in_lanes(long count, long lanes, void (*lane)(long))
 {
-	long each = count / lanes, i;
+	uint64_t begin = now();
+	long i;
 
 	for (i = 0; i < lanes; i++) {
 		pid_t pid = fork();
 
 		forked_or_fail(pid);
 		if (pid == 0) {
-			lane(each, took + i * each);
+			lane(count / lanes);
 			_exit(0);
 		}
 	}
 	while (wait(0) > 0)
 		;
-}
-
-static void forks(long count, long lanes)
-{
-	long chunks = count / FORKS / lanes * lanes;
-	uint64_t *took = shared(chunks * sizeof(*took));
-
-	in_lanes(chunks, lanes, fork_lane, took);
-	print_sorted(took, chunks);
-}
-
-static void lives(long count, long lanes)
-{
-	uint64_t begin = now();
-
-	in_lanes(count, lanes, life_lane, 0);
 	printf("%llu\n", (unsigned long long)(now() - begin));
 }
 
@@ -316,7 +278,7 @@ static void yardstick_lane(uint64_t *took)
 static void yardstick(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN), cpu;
-	uint64_t count = cpus * PIECES, none = 0, *took = shared(count * sizeof(*took));
+	uint64_t count = cpus * PIECES, i, *took = shared(count * sizeof(*took));
 	pid_t lanes[cpus];
 
 	for (cpu = 0; cpu < cpus; cpu++) {
@@ -332,9 +294,9 @@ static void yardstick(void)
 	for (cpu = 0; cpu < cpus; cpu++)
 		end(lanes[cpu]);
 	qsort(took, count, sizeof(took[0]), by_size);
-	while (none < count && !took[none])
-		none++;
-	print_sorted(&took[none], count - none);
+	for (i = 0; i < count; i++)
+		if (took[i])
+			printf("%llu\n", (unsigned long long)took[i]);
 }
 
 /* ---- switches RATE MILLISECONDS: pairs on every CPU, so often a second ---- */
@@ -490,9 +452,9 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "spin"))
 		spin(first);
 	else if (!strcmp(mode, "forks"))
-		forks(first, second ? second : 1);
+		in_lanes(first, second ? second : 1, fork_lane);
 	else if (!strcmp(mode, "lives"))
-		lives(first, second ? second : 1);
+		in_lanes(first, second ? second : 1, life_lane);
 	else if (!strcmp(mode, "pipe"))
 		pipe_on(first, second);
 	else if (!strcmp(mode, "yardstick"))
