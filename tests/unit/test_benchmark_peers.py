@@ -130,7 +130,8 @@ def test_a_load_under_a_watcher_is_compared_with_the_load_alone_at_the_same_pace
     monkeypatch.setattr(loads, "WATCHED_S", 0)
     monkeypatch.setattr(loads, "_ALONE_S", 0)
     monkeypatch.setattr(loads.workloads, "yardstick", lambda: nullcontext(next(paces)))
-    sample = loads.between(Load("ms", lambda: next(took), by_yardstick=True), Peer("one", lambda: nullcontext(0), settle_s=0))
+    peer = Peer("one", lambda: nullcontext(0), settle_s=0)
+    sample = loads.between(Load("ms", lambda: next(took), by_yardstick=True), peer)
     assert sample == Sample(watched=165.0, alone=pytest.approx(1.5 * 101.0))
     assert next(took, None) is None
 
