@@ -2,12 +2,12 @@
 
 ``messaging``: CPU time of 10 groups of 40 processes; ``fork storm``: CPU time of processes that are forked, exec and
 end, in two lanes; ``cpu bound``: arithmetic on every CPU. What a collector does is not in that, so its CPU time of a
-whole window, by the kernel's books, is added: divided by the CPUs, which all of these loads keep busy. Windows last 5
-s, and peers print every 5 s. Each watcher has each load alone right before and after it. On a machine that others
+whole window, by the kernel's books, is added: divided by the CPUs, which all of these loads keep busy. Windows last
+5 s, and peers print every 5 s. Each watcher has each load alone right before and after it. On a machine that others
 share, all of that drifts by a tenth. So beside the first two goes a yardstick, some pages that are mapped, touched and
 given back on each CPU every 4 ms, and what a load takes is told in its terms. Medians over rounds, each in another
-order; what a target compares has five turns in each. The slowdown of ``nobody`` is what chance makes of 1. ``schedtel,
-10 ms and more`` has no row for who did less: like its peers, it tells a storm in sums.
+order; what a target compares has five turns in each. The slowdown of ``nobody`` is what chance makes of 1.
+``schedtel, 10 ms and more`` has no row for who did less: like its peers, it tells a storm in sums.
 """
 
 from benchmarks import peers, workloads
