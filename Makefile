@@ -41,7 +41,7 @@ bench: .venv/.bench
 	$(SUDO) .venv/bin/python -m benchmarks.model
 
 clean:
-	rm -rf .venv build dist *.egg-info schedtel/_bpf schedtel/_ndjson.so
+	rm -rf .venv build dist *.egg-info schedtel/_bpf schedtel/_native
 
 .venv/bin/python:
 	scripts/system-packages

@@ -130,7 +130,7 @@ def _described(
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    path = Path(__file__).with_name("_ndjson.so")
+    path = Path(__file__).parent / "_native" / "ndjson.so"
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
