@@ -102,6 +102,8 @@ def interpreter_of_guest() -> Path:
 
 def _pack_schedtel(root: Path) -> None:
     copy(ROOT / "schedtel", root, "packages/schedtel")
+    for path in (ROOT / "schedtel/_native").iterdir():
+        copy(path, root, f"packages/schedtel/_native/{path.name}")
     copy(ROOT / "cli", root, "packages/schedtel/cli")
     for path in (*HERE.glob("guest*.py"), *(ROOT / "tests/kernel" / name for name in ("observe.py", "probe.py"))):
         copy(path, root, f"guest/{path.name}")
