@@ -23,7 +23,7 @@ ROUNDS = 3
 #: Those that a target compares, and their turns in each round: they differ by not much more than what a turn is off.
 _COMPARED, _TURNS = ("schedtel", peers.FROM_10_MS, "runqlat", "perf sched record"), 5
 #: A load runs again and again for so long while somebody watches, which is a window; and before and after, alone.
-WATCHED_S, _ALONE_S = peers.USUAL_WINDOW_S, 2.5
+_WATCHED_S, _ALONE_S = peers.USUAL_WINDOW_S, 2.5
 
 
 class Run(NamedTuple):
@@ -60,8 +60,8 @@ class Load:
     def watched_runs(self, collector: int) -> tuple[list[Run], float]:
         """Runs of a window's length, and the part of all CPUs that the process which collects, if any, takes of it."""
         with ThreadPoolExecutor(1) as beside:
-            share = beside.submit(_share_of_cpus, collector, WATCHED_S)
-            return self.runs(WATCHED_S), share.result()
+            share = beside.submit(_share_of_cpus, collector, _WATCHED_S)
+            return self.runs(_WATCHED_S), share.result()
 
 
 def _share_of_cpus(collector: int, seconds: float) -> float:

@@ -10,6 +10,8 @@ order; what a target compares has five turns in each. The slowdown of ``nobody``
 ``schedtel, 10 ms and more`` has no row for who did less: like its peers, it tells a storm in sums.
 """
 
+from functools import partial
+
 from benchmarks import peers, workloads
 from benchmarks.loads import Load, Sample, between, under_everybody
 from benchmarks.measures import Plan, Row, Target, ratio, row
@@ -17,12 +19,7 @@ from benchmarks.peers import FROM_10_MS, Peer
 
 PART = "slowdown"
 _PROCESSES = 1_000
-
-
-def _storm() -> float:
-    return workloads.forks_ns(_PROCESSES)
-
-
+_storm = partial(workloads.forks_ns, _PROCESSES)
 _LOADS = {
     "messaging": Load("ms", lambda: workloads.cpu_ns(workloads.messaging) / 1e6, by_yardstick=True),
     "fork storm": Load("µs/process", lambda: workloads.cpu_ns(_storm) / 1e3 / _PROCESSES, by_yardstick=True),

@@ -22,7 +22,7 @@ typedef __INT64_TYPE__ s64;
 
 enum kind { SIGNED, UNSIGNED, BITS, WORDS };
 
-/* As in ndjson.py. */
+/* As in ndjson.py, which compares the size alone; the enum, MOST_DIGITS and PIECE are there as well. */
 struct column {
 	const char *name;		/* what stands before the value */
 	const u8 *values;		/* numbers, bits, or places of words; NULL where each row has a word of its own */

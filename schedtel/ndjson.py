@@ -23,15 +23,16 @@ from schedtel.errors import CapabilityError
 
 #: Rows that are written at once: few enough for their text to stay in the caches until somebody takes it.
 ROWS_AT_ONCE = 64
+#: ``enum kind`` of ndjson.c.
 _SIGNED, _UNSIGNED, _BITS, _WORDS = range(4)
 #: ``struct column`` of ndjson.c.
 _COLUMN = np.dtype(
     [(name, np.uint64) for name in ("name", "values", "known", "words", "ends", "offset")]
     + [(name, np.uint32) for name in ("name_bytes", "kind", "width", "elements")]
 )
-#: Most bytes of a number.
+#: Most bytes of a number: MOST_DIGITS of ndjson.c.
 _NUMBER_BYTES = 20
-#: Words are copied so many bytes at a time, and read so far beyond their end.
+#: Words are copied so many bytes at a time, and read so far beyond their end: PIECE of ndjson.c.
 _SLACK_BYTES = 16
 
 

@@ -127,7 +127,7 @@ def told(rows):
 def test_a_load_under_a_watcher_is_compared_with_the_load_alone_at_the_same_pace(monkeypatch):
     """While it is watched, the machine takes half as long again for everything, and the watcher adds a tenth."""
     took, paces = iter([100.0, 160.0, 165.0, 102.0]), iter([[10, 99], [15, 99], [15, 99], [10, 99]])
-    monkeypatch.setattr(loads, "WATCHED_S", 0)
+    monkeypatch.setattr(loads, "_WATCHED_S", 0)
     monkeypatch.setattr(loads, "_ALONE_S", 0)
     monkeypatch.setattr(loads.workloads, "yardstick", lambda: nullcontext(next(paces)))
     peer = Peer("one", lambda: nullcontext(0), settle_s=0)
