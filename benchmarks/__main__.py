@@ -12,6 +12,7 @@ import click
 
 from benchmarks import (
     collector,
+    control,
     flush,
     footprint,
     growth,
@@ -32,7 +33,7 @@ from schedtel.errors import SchedtelError
 USUAL: dict[str, ModuleType] = {
     module.PART: module for module in (programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure)
 }
-PARTS = USUAL | {soak.PART: soak}
+PARTS = USUAL | {soak.PART: soak, control.PART: control}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -43,7 +44,7 @@ RESULTS = Path(__file__).parent / "results"
 @click.option("--large", is_flag=True, help="Growth up to 50,000 threads and windows of a minute.")
 @click.option("--minutes", type=click.FloatRange(min=0.2), default=60.0, show_default=True, help="Length of the soak.")
 def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool, minutes: float) -> None:
-    """Measure schedtel beside its peers. Without PARTS, everything but the soak; an hour or more.
+    """Measure schedtel beside its peers. Without PARTS, everything but the soak and the control; an hour or more.
 
     Targets are printed beside what was measured. A missed target is no error. Parts not asked for keep the results
     they had.

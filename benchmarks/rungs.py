@@ -1,7 +1,7 @@
 """The ladder: small programs of our own, each doing one thing more, attached in this process."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -28,17 +28,25 @@ def ladder() -> list[Peer]:
 def _attached(number: int) -> Iterator[int]:
     """One rung's programs, attached; yields our own pid, which holds them."""
     sizes = {"RECORD_BYTES": layout.TASK_RECORD.itemsize, "STATE_BYTES": STATE_BYTES}
-    ladder_object = BpfObject(builds.bpf_object("ladder", RUNG=number, **sizes))
-    identities: set[int] = set()
-    try:
-        ladder_object.load()
-        for (name,) in PROGRAMS.values():
-            ladder_object.attach(name)
-        identities = kernel.program_ids(os.getpid())
-        observers.own |= identities
+    rung = builds.bpf_object("ladder", RUNG=number, **sizes)
+    with attached_here(rung, (name for (name,) in PROGRAMS.values())):
         prove(os.getpid(), PROGRAMS)
         yield os.getpid()
         prove(os.getpid(), PROGRAMS)
+
+
+@contextmanager
+def attached_here(compiled: bytes, names: Iterable[str]) -> Iterator[None]:
+    """These programs of an object, attached by this process; gone on leaving."""
+    loaded = BpfObject(compiled)
+    identities: set[int] = set()
+    try:
+        loaded.load()
+        for name in names:
+            loaded.attach(name)
+        identities = kernel.program_ids(os.getpid())
+        observers.own |= identities
+        yield
     finally:
-        ladder_object.close()
+        loaded.close()
         kernel.wait_until_gone(identities)
