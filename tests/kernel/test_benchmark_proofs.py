@@ -1,11 +1,12 @@
 """Peers of the benchmarks in the running kernel: one that watches, one that cannot, one that sees something else."""
 
 import os
+import subprocess
 
 import pytest
 from bcc_here import mounted_tracefs
 
-from benchmarks import builds, kernel, peers, rungs
+from benchmarks import builds, control, kernel, peers, rungs
 from benchmarks.failures import BenchmarkError, PeerError
 from schedtel import layout, tracepoints
 from schedtel.libbpf import BpfObject
@@ -48,3 +49,18 @@ def test_a_program_that_runs_at_something_else_is_no_proof():
         peers.prove(os.getpid(), rungs.PROGRAMS)
     finally:
         ladder.close()
+
+
+def test_the_control_runs_at_every_birth_and_exit_and_the_kernel_counts_what_it_takes():
+    controlled = control.Controlled(lambda: None, steps=1_000)
+    try:
+        builds.bpf_object("control", STEPS=controlled.steps)
+    except BenchmarkError as error:
+        pytest.skip(str(error))
+    with control._watching(controlled):
+        before, counted_ns = kernel.program_runs(os.getpid()), control._counted_ns()
+        subprocess.run(["true"], check=True)
+        after = kernel.program_runs(os.getpid())
+        assert all(after[name].since(before[name]).runs > 0 for name in control._PROGRAMS)
+        assert control._counted_ns() > counted_ns
+    assert control._counted_ns() == 0

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from benchmarks import kernel, loads, peers, pipe, programs, slowdown, workloads
+from benchmarks import control, kernel, loads, peers, pipe, programs, slowdown, workloads
 from benchmarks.failures import PeerError
 from benchmarks.kernel import Runs
 from benchmarks.loads import Load, Sample
@@ -134,6 +134,27 @@ def test_a_load_under_a_watcher_is_compared_with_the_load_alone_at_the_same_pace
     sample = loads.between(Load("ms", lambda: next(took), by_yardstick=True), peer)
     assert sample == Sample(watched=165.0, alone=pytest.approx(1.5 * 101.0))
     assert next(took, None) is None
+
+
+def test_the_control_sets_what_is_told_beside_what_the_kernel_counted_while_it_watched(monkeypatch):
+    """Of two runs under the control, 100 ns each, 40 ns are its programs': 200 where 160 would have done."""
+    counted = iter([0, 0, 0, 15, 15, 40])
+
+    def three_runs(load, _):
+        assert [load.run() for _ in range(3)] == [100] * 3
+        return Sample(watched=130, alone=100)
+
+    monkeypatch.setattr(control, "between", three_runs)
+    monkeypatch.setattr(control, "_counted_ns", lambda: next(counted))
+    monkeypatch.setattr(control.workloads, "cpu_ns", lambda _: 100)
+    sample = control._sample(control.Controlled(lambda: None, steps=1))
+    assert sample == (1.3, 1.25)
+    values = told(control._rows("storm", [sample]))
+    assert values == {
+        ("storm, slowdown", "as told"): 1.3,
+        ("storm, slowdown", "by the kernel's count"): 1.25,
+        ("storm, time added", "told / counted"): pytest.approx(1.2),
+    }
 
 
 def may_be_first() -> bool:
