@@ -21,7 +21,7 @@ from benchmarks.rounds import interleaved
 Taken = TypeVar("Taken")
 ROUNDS = 3
 #: Those that a target compares, and their turns in each round: they differ by not much more than what a turn is off.
-_COMPARED, _TURNS = ("schedtel", peers.FROM_10_MS, "runqlat", "perf sched record"), 5
+_COMPARED, _TURNS = ("schedtel", peers.FROM_10_MS, "runqlat", "perf sched record"), 2
 #: A load runs again and again for so long while somebody watches, which is a window; and before and after, alone.
 _WATCHED_S, _ALONE_S = peers.USUAL_WINDOW_S, 2.5
 

@@ -4,7 +4,7 @@ With another guest on the other half of the core, everything takes a fourth long
 again; that comes and goes within seconds. A yardstick beside each 500 round trips tells. Of those under a watcher, the
 quarter beside the shortest yardsticks counts, and each is compared with those beside yardsticks like its own in runs
 with nobody watching, right before and after. Medians over rounds, each in another order; what a target compares has
-five turns in each. What is added to ``nobody`` is chance.
+two turns in each. What is added to ``nobody`` is chance.
 """
 
 import time

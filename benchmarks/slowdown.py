@@ -6,7 +6,7 @@ whole window, by the kernel's books, is added: divided by the CPUs, which all of
 5 s, and peers print every 5 s. Each watcher has each load alone right before and after it. On a machine that others
 share, all of that drifts by a tenth. So beside the first two goes a yardstick, some pages that are mapped, touched and
 given back on each CPU every 4 ms, and what a load takes is told in its terms. Medians over rounds, each in another
-order; what a target compares has five turns in each. The slowdown of ``nobody`` is what chance makes of 1.
+order; what a target compares has two turns in each. The slowdown of ``nobody`` is what chance makes of 1.
 ``schedtel, 10 ms and more`` has no row for who did less: like its peers, it tells a storm in sums.
 """
 
@@ -25,7 +25,7 @@ _LOADS = {
     "fork storm": Load("µs/process", lambda: workloads.cpu_ns(storm) / 1e3 / _PROCESSES, by_yardstick=True),
     "cpu bound": Load("ms", lambda: workloads.spin_ns(250) / 1e6, by_yardstick=False),
 }
-#: No worse, as far as can be told: medians of five turns differ by a hundredth by chance alone.
+#: No worse, as far as can be told: medians of six turns differ by a hundredth by chance alone.
 _NO_WORSE = {"messaging": Target(1.01), "fork storm": Target(1.01)}
 
 #: (load, watcher) → a sample for each turn.
