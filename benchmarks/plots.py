@@ -62,21 +62,23 @@ def slowdown(rows: Rows) -> Any:
     loads = ("messaging", "fork storm", "cpu bound")
     figure, axes = plt.subplots(1, len(loads), figsize=(12, 3.6))
     for axis, load in zip(axes, loads, strict=True):
-        _bars(axis, rows, f"{load}, slowdown")
+        _bars(axis, rows, f"{load}, slowdown", begin=1)
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_title(load)
         axis.set_xlabel("time, in times of nobody's")
     return figure
 
 
-def _bars(axis: Any, rows: Rows, measure: str) -> None:
-    """A bar for each subject of a measure; the ratio of two is none."""
+def _bars(axis: Any, rows: Rows, measure: str, begin: float = 0) -> None:
+    """A bar from where they begin for each subject of a measure; the ratio of two is none."""
     rows = [row for row in rows if row["measure"] == measure and "/" not in row["subject"]][::-1]
     values = [row["value"] for row in rows]
     low = [value - min(row["samples"]) for value, row in zip(values, rows, strict=True)]
     high = [max(row["samples"]) - value for value, row in zip(values, rows, strict=True)]
     colors = [_color(row["subject"]) for row in rows]
-    axis.barh([row["subject"] for row in rows], values, xerr=(low, high), color=colors, ecolor="#555555")
+    lengths = [value - begin for value in values]
+    names = [row["subject"] for row in rows]
+    axis.barh(names, lengths, left=begin, xerr=(low, high), color=colors, ecolor="#555555")
     axis.grid(visible=False, axis="y")
 
 
