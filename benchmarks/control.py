@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from benchmarks import builds, kernel, workloads
 from benchmarks.loads import Load, between
-from benchmarks.measures import Plan, Row, ratio, rotations, row
-from benchmarks.peers import Peer, undisturbed
+from benchmarks.measures import Plan, Row, ratio, row
+from benchmarks.peers import Peer
+from benchmarks.rounds import interleaved
 from benchmarks.rungs import attached_here
 from benchmarks.slowdown import storm
 
@@ -51,11 +52,8 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """Rows, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["control: not measured, perf is missing (apt install linux-perf)"]
-    taken: dict[str, list[Told]] = {name: [] for name in _SUBJECTS}
-    for order in rotations(list(_SUBJECTS), plan.rounds(_ROUNDS)):
-        for name in order:
-            taken[name].append(undisturbed(partial(_sample, _SUBJECTS[name])))
-    return [line for name, samples in taken.items() for line in _rows(name, samples)], []
+    taken, notes = interleaved(_SUBJECTS, plan.rounds(_ROUNDS), _sample)
+    return [line for name, samples in taken.items() for line in _rows(name, samples)], notes
 
 
 def _sample(controlled: Controlled) -> Told:

@@ -1,4 +1,4 @@
-"""Subjects and a way to sample one in; samples of all, taken in turns, out. A peer that fails is left out and told."""
+"""Subjects and a way to sample one in; samples of all, taken in turns, out. One that fails is left out and told."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,19 +8,19 @@ import click
 from benchmarks import peers
 from benchmarks.failures import BenchmarkError
 from benchmarks.measures import rotations
-from benchmarks.peers import Peer
 
+Subject = TypeVar("Subject")
 Sample = TypeVar("Sample")
 
 
 def interleaved(
-    takers: dict[str, Peer],
+    takers: dict[str, Subject],
     rounds: int,
-    sample: Callable[[Peer], Sample],
+    sample: Callable[[Subject], Sample],
     attempts: int = 3,
     turns: list[str] | None = None,
 ) -> tuple[dict[str, list[Sample]], list[str]]:
-    """Name → one sample for each turn; and a note for each peer that failed in one of them and has none.
+    """Name → one sample for each turn; and a note for each that failed in one of them and has none.
 
     ``turns``: the names of one round, some of them perhaps several times; each of the takers once, unless told.
 
