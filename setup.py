@@ -1,4 +1,4 @@
-"""The build steps that setuptools does not know: clang compiles bpf/*.bpf.c and schedtel/ndjson.c.
+"""The build steps that setuptools does not know: clang compiles bpf/*.bpf.c and schedtel/windows/ndjson.c.
 
 Beside the BPF objects goes the source that is compiled on the machine where it runs, by bcc or for `schedtel import`.
 """
@@ -58,7 +58,7 @@ class build_with_clang(build_py):  # noqa: N801  (distutils names commands so)
             compile_bpf(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
         for name in COMPILED_LATER:
             shutil.copy(SOURCES / name, package / "_bpf" / name)
-        run_clang(LIBRARY_FLAGS, ROOT / "schedtel" / "ndjson.c", package / "_native" / "ndjson.so")
+        run_clang(LIBRARY_FLAGS, ROOT / "schedtel" / "windows" / "ndjson.c", package / "_native" / "ndjson.so")
 
 
 class ForThisMachine(Distribution):

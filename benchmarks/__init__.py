@@ -17,7 +17,7 @@ The modules, in the order in which data flows through them:
     peers         everybody                    → watching and proved to watch, or why not
     rungs         the ladder                   → one thing more on each rung, as peers
     rounds        subjects, a way to sample one    → samples of all, taken in turns
-    watched       schedtel's loader in here    → windows that end when told to, and what each took
+    watched       schedtel's backend in here    → windows that end when told to, and what each took
     programs, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control
                                                → rows, one module for each part
     measures      samples                      → medians, spreads, ratios, targets, points of curves

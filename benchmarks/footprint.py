@@ -14,7 +14,7 @@ from benchmarks.failures import BenchmarkError
 from benchmarks.measures import Plan, Row, row
 from benchmarks.rungs import STATE_BYTES
 from benchmarks.watched import watched
-from schedtel import layout
+from schedtel.records import layout
 
 PART = "footprint"
 ROUNDS, TASKS = 3, 8_000

@@ -13,9 +13,9 @@ from benchmarks import kernel, limits, peers, process, workloads
 from benchmarks.failures import BenchmarkError
 from benchmarks.measures import Plan, Row, point
 from benchmarks.watched import Watched, WindowCost, duration_ns, watched
-from schedtel import window as windows
-from schedtel.filters import cgroup_root
-from schedtel.host import CgroupPaths, HostCounters
+from schedtel.host.cgroups import CgroupPaths, cgroup_root
+from schedtel.host.counters import HostCounters
+from schedtel.windows.build import build
 
 PART = "growth"
 ROUNDS = 5
@@ -136,7 +136,7 @@ def _with_cgroups(root: Path, count: int, load: workloads.Workers, rounds: int) 
 def _cgroup_sample(subject: Watched, load: workloads.Workers, host: HostCounters) -> tuple[float, float]:
     raw, made = subject.raw(load.pulse), []
     counted = host.since_last()
-    built = duration_ns(lambda: made.append(windows.build(raw, 1, 1, time.time_ns(), counted, CgroupPaths())))
+    built = duration_ns(lambda: made.append(build(raw, 1, 1, time.time_ns(), counted, CgroupPaths())))
     return built / 1e6, duration_ns(lambda: made[0].groups(by="cgroup")) / 1e6
 
 

@@ -8,8 +8,8 @@ import platform
 from functools import cache
 from pathlib import Path
 
-from schedtel import headers
 from schedtel.errors import CapabilityError
+from schedtel.kernel.bcc import headers
 
 
 @cache

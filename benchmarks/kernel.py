@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from schedtel.libbpf import ProgInfo, libbpf
+from schedtel.kernel.libbpf import ProgInfo, libbpf
 
 _STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 #: enum bpf_prog_type (include/uapi/linux/bpf.h): kprobe, tracepoint, perf_event, raw_tracepoint, …_writable, tracing.

@@ -14,9 +14,9 @@ import click
 from benchmarks import report
 from benchmarks.__main__ import RESULTS
 from benchmarks.failures import BenchmarkError
-from schedtel.layout import TASK_RECORD
-from schedtel.programs import page_rows
-from schedtel.settings import DEFAULT_RING_BYTES
+from schedtel.kernel.core.programs import page_rows
+from schedtel.kernel.settings import DEFAULT_RING_BYTES
+from schedtel.records.layout import TASK_RECORD
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "scale.md"
 _PAGE_ROWS = page_rows(DEFAULT_RING_BYTES, TASK_RECORD.itemsize)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from benchmarks import headers, kernel, recorders
 from benchmarks.failures import BenchmarkError, PeerError
-from schedtel import slots
+from schedtel.kernel.bcc import slots
 
 #: Debian keeps administrators' tools where a user's PATH does not look.
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"

@@ -16,8 +16,8 @@ from benchmarks import builds, kernel, peers, workloads
 from benchmarks.failures import BenchmarkError
 from benchmarks.measures import Plan, Row, row
 from benchmarks.watched import watched
-from schedtel import layout
-from schedtel.libbpf import BpfObject
+from schedtel.kernel.libbpf import BpfObject
+from schedtel.records import layout
 
 PART = "pressure"
 ROUNDS = 5

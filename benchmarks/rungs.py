@@ -7,8 +7,8 @@ from functools import partial
 
 from benchmarks import builds, kernel
 from benchmarks.peers import Peer, observers, prove
-from schedtel import layout
-from schedtel.libbpf import BpfObject
+from schedtel.kernel.libbpf import BpfObject
+from schedtel.records import layout
 
 #: In the order of bpf/ladder.bpf.c, numbered from 1.
 NAMES = ("empty", "+ timestamp", "+ task storage", "+ books", "+ histograms")

@@ -1,4 +1,4 @@
-"""schedtel's own loader and tables inside this process, with a watch on each step of a window's end."""
+"""schedtel's own backend and tables inside this process, with a watch on each step of a window's end."""
 
 import os
 import time
@@ -7,21 +7,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks import kernel, peers
-from schedtel import programs, tables
-from schedtel.core import CoreLoader
-from schedtel.filters import Filter
-from schedtel.host import CgroupPaths
-from schedtel.loader import RawWindow
-from schedtel.memory import Memory
-from schedtel.settings import DEFAULT_RING_BYTES
+from schedtel.host.cgroups import CgroupPaths
+from schedtel.kernel.core import programs
+from schedtel.kernel.core.backend import CoreBackend
+from schedtel.kernel.filters import Filter
+from schedtel.kernel.settings import DEFAULT_RING_BYTES
+from schedtel.records.raw_window import RawWindow
+from schedtel.windows import tables
+from schedtel.windows.memory import Memory
 
 FOREVER_NS = 2**62
 #: The last thread to run has told so before it sleeps again.
 _SETTLE_S = 0.02
 
 
-class _TimedLoader(CoreLoader):
-    """The library's loader, with a watch on its flush."""
+class _TimedLoader(CoreBackend):
+    """The library's backend, with a watch on its flush."""
 
     flush_ns = 0
 
@@ -51,8 +52,8 @@ class Watched:
     """Windows that end when told to, each with its cost."""
 
     def __init__(self, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
-        self._loader = _TimedLoader(programs.load(Filter(), ring_bytes))
-        self._loader.open_first(lambda _: FOREVER_NS)
+        self._backend = _TimedLoader(programs.load(Filter(), ring_bytes))
+        self._backend.open_first(lambda _: FOREVER_NS)
         self._paths = CgroupPaths()
         self._memory = Memory()
         self._paths.path_of(0)  # reading the cgroup tree is done once a run, not once a window
@@ -61,8 +62,8 @@ class Watched:
         """A window in which the work was done."""
         work()
         time.sleep(_SETTLE_S)
-        self._loader.end_now()
-        return self._loader.collect(lambda _: FOREVER_NS)
+        self._backend.end_now()
+        return self._backend.collect(lambda _: FOREVER_NS)
 
     def window(self, work: Callable[[], object] = lambda: None) -> WindowCost:
         """Ends a window in which the work was done, and makes its batch of tasks."""
@@ -70,25 +71,25 @@ class Watched:
         batch = duration_ns(
             lambda: tables.tasks_batch(1, raw.tasks, raw.folded, self._paths.path_of, memory=self._memory)
         )
-        return WindowCost(self._loader.flush_ns, batch, len(raw.tasks), int(raw.folded["tasks"].sum()), raw.losses)
+        return WindowCost(self._backend.flush_ns, batch, len(raw.tasks), int(raw.folded["tasks"].sum()), raw.losses)
 
     def program_ns(self, work: Callable[[], object] = lambda: None) -> tuple[int, int]:
         """Nanoseconds that the kernel counts for the flush program itself in one window, and the window's rows."""
-        before = self._loader.run_counts()["flush"][1]
+        before = self._backend.run_counts()["flush"][1]
         raw = self.raw(work)
-        return self._loader.run_counts()["flush"][1] - before, len(raw.tasks)
+        return self._backend.run_counts()["flush"][1] - before, len(raw.tasks)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Runs and nanoseconds of each program since load."""
-        return self._loader.run_counts()
+        return self._backend.run_counts()
 
     def close(self) -> None:
-        self._loader.close()
+        self._backend.close()
 
 
 @contextmanager
 def watched(ring_bytes: int = DEFAULT_RING_BYTES) -> Iterator[Watched]:
-    """The loader at work in this process; its programs are gone afterwards."""
+    """The backend at work in this process; its programs are gone afterwards."""
     subject = Watched(ring_bytes)
     own = kernel.program_ids(os.getpid())
     peers.observers.own |= own

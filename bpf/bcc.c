@@ -98,12 +98,12 @@ static inlined struct slot *slot_at(u32 index)
 
 static inlined int completed(struct slot *slot)
 {
-	return slot->state.word.flags & TASK_COMPLETED;
+	return slot->state.seqcount.flags & TASK_COMPLETED;
 }
 
 static inlined int followed(struct slot *slot)
 {
-	return !(slot->state.word.flags & (TASK_HIDDEN | TASK_COMPLETED));
+	return !(slot->state.seqcount.flags & (TASK_HIDDEN | TASK_COMPLETED));
 }
 
 /* The index of a tid's slot, of a task that has completed too; 0 for a tid that nothing is known of. */
@@ -161,7 +161,7 @@ static inlined int comm_matches(struct slot *slot)
 	       (comm[1] & settings.comm_mask[1]) == settings.comm_value[1];
 }
 
-/* The same conditions as schedtel/slots.py: selected() has for the next window. */
+/* The same conditions as schedtel/kernel/bcc/slots.py: selected() has for the next window. */
 static inlined int selects(struct slot *slot)
 {
 	if (settings.kernel_threads == KERNEL_THREADS_EXCLUDE && slot->kernel_thread)
@@ -195,14 +195,14 @@ static inlined void publish(struct slot *slot, struct tid_entry *entry, u32 inde
 static inlined void bury(struct slot *slot, struct moment at)
 {
 	machine_missed();
-	write_begin(&slot->state.word);
-	book(&slot->state, at);
+	write_begin(&slot->state.seqcount);
+	account(&slot->state, at);
 	slot->state.burst_since_ns = 0;
 	slot->state.completion_ns = at.now;
-	slot->state.word.flags |= TASK_COMPLETED;
-	slot->state.word.phase = PHASE_NOT_ALIVE;
+	slot->state.seqcount.flags |= TASK_COMPLETED;
+	slot->state.seqcount.phase = PHASE_NOT_ALIVE;
 	slot->status |= SLOT_GONE;
-	write_end(&slot->state.word);
+	write_end(&slot->state.seqcount);
 }
 
 /*
@@ -226,12 +226,12 @@ static inlined struct slot *begin_life(struct slot_cpu *cpu, u32 tid, u64 clone_
 		entry->slot = 0;	/* whoever had this tid before is not this task */
 		return 0;
 	}
-	slot->state.flushed = (u32)at.books - 1;	/* nothing is owed of what was before it */
-	refresh(slot, (u32)at.books - 1);
+	slot->state.flushed = (u32)at.epoch - 1;	/* nothing is owed of what was before it */
+	refresh(slot, (u32)at.epoch - 1);
 	slot->tgid = clone_flags & CLONE_THREAD_FLAG ? current >> 32 : tid;
 	slot->kernel_thread = current >> 32 == KTHREADD;
 	slot->start_boottime_ns = bpf_ktime_get_boot_ns();
-	slot->state.word.phase = PHASE_NOT_ALIVE;
+	slot->state.seqcount.phase = PHASE_NOT_ALIVE;
 	slot->state.fork_ns = at.now;
 	slot->state.in_process = slot->tgid == settings.tgid;
 	if (likely(parent && parent->tid == (u32)current)) {
@@ -347,10 +347,10 @@ static inlined struct moment unseen_moment(struct slot *slot, struct slot_cpu *c
 static inlined void enter_unseen(struct slot *slot, struct slot_cpu *cpu, const struct grid *grid)
 {
 	struct moment at = unseen_moment(slot, cpu, grid);
-	struct cpu_bank *bank = book_cpu(&cpu->cpu, at);
+	struct cpu_bank *bank = account_cpu(&cpu->cpu, at);
 
 	machine_missed();
-	cpu->cpu.word.phase = CPU_BUSY;
+	cpu->cpu.seqcount.phase = CPU_BUSY;
 	takes_cpu(slot, cpu, at, bank);
 }
 
@@ -364,8 +364,8 @@ static inlined void leave_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 	struct moment at = unseen_moment(slot, cpu, grid);
 
 	machine_missed();
-	task_blocks(&slot->state, at, 0, book_cpu(&cpu->cpu, at));
-	cpu->cpu.word.phase = CPU_UNTRACKED;
+	task_blocks(&slot->state, at, 0, account_cpu(&cpu->cpu, at));
+	cpu->cpu.seqcount.phase = CPU_UNTRACKED;
 }
 
 /* The slot of the task that is on this CPU and has this tid, after whatever was missed before it; 0: there is none. */
@@ -374,13 +374,13 @@ static inlined u32 occupant(struct slot_cpu *cpu, u32 tid, s32 prio, u64 now, co
 	struct slot *before = slot_at(cpu->slot);
 	u32 index = tid ? leaving(cpu, tid) : 0;
 
-	if (unlikely(before && cpu->slot != index && followed(before) && before->state.word.phase == PHASE_RUNNING &&
-		     before->state.word.cpu == (__u16)bpf_get_smp_processor_id()))
+	if (unlikely(before && cpu->slot != index && followed(before) && before->state.seqcount.phase == PHASE_RUNNING &&
+		     before->state.seqcount.cpu == (__u16)bpf_get_smp_processor_id()))
 		leave_unseen(before, cpu, grid);
 	if (unlikely(tid && !index))
 		index = begin_late(cpu, tid, prio, now);
 	before = slot_at(index);
-	if (unlikely(before && followed(before) && !phase_on_cpu(before->state.word.phase)))
+	if (unlikely(before && followed(before) && !phase_on_cpu(before->state.seqcount.phase)))
 		enter_unseen(before, cpu, grid);
 	return index;
 }
@@ -423,34 +423,34 @@ int on_switch(struct tracepoint__sched__sched_switch *args)
 
 	if (!cpu || !control)
 		return 0;
-	write_begin(&cpu->cpu.word);
+	write_begin(&cpu->cpu.seqcount);
 	slot = slot_at(occupant(cpu, prev, args->prev_prio, now, &control->grid));
 	at = moment_of(&control->grid, now);
-	bank = book_cpu(&cpu->cpu, at);
+	bank = account_cpu(&cpu->cpu, at);
 	bank->switches++;
 	if (slot)
 		leaves(slot, cpu, at, prev_state, args->prev_prio, bank);
-	if (settings.preemptions && slot && slot->state.word.phase == PHASE_PREEMPT_WAIT) {
+	if (settings.preemptions && slot && slot->state.seqcount.phase == PHASE_PREEMPT_WAIT) {
 		victim = slot;
 		victim->state.preemptor = group_of_kind(GROUP_IDLE);
 	}
 	cpu->slot = 0;
-	cpu->cpu.word.phase = CPU_IDLE;
+	cpu->cpu.seqcount.phase = CPU_IDLE;
 	if (next) {
 		index = index_of(next);
 		if (unlikely(!index))
 			index = begin_late(cpu, next, args->next_prio, now);
 		slot = slot_at(index);
 		cpu->slot = index;
-		cpu->cpu.word.phase = slot && completed(slot) ? CPU_TEARDOWN : CPU_UNTRACKED;
+		cpu->cpu.seqcount.phase = slot && completed(slot) ? CPU_TEARDOWN : CPU_UNTRACKED;
 		if (victim)
 			victim->state.preemptor = slot ? group_of(slot) : group_of_kind(GROUP_OTHER);
 		if (likely(slot && followed(slot))) {
-			cpu->cpu.word.phase = CPU_BUSY;
+			cpu->cpu.seqcount.phase = CPU_BUSY;
 			takes_cpu(slot, cpu, at, bank);
 		}
 	}
-	write_end(&cpu->cpu.word);
+	write_end(&cpu->cpu.seqcount);
 	return 0;
 }
 
@@ -468,7 +468,7 @@ int on_wakeup(struct tracepoint__sched__sched_wakeup *args)
 	if (unlikely(!index))
 		index = begin_late(cpu, tid, args->prio, now);
 	slot = slot_at(index);
-	if (likely(slot && followed(slot)) && (wakeup_matters(&slot->state) || slot->state.word.phase == PHASE_UNKNOWN))
+	if (likely(slot && followed(slot)) && (wakeup_matters(&slot->state) || slot->state.seqcount.phase == PHASE_UNKNOWN))
 		task_wakes(&slot->state, moment_of(&control->grid, now));
 	return 0;
 }
@@ -496,7 +496,7 @@ int on_arrival(struct tracepoint__sched__sched_wakeup_new *args)
 	if (!cpu || !control)
 		return 0;
 	at = moment_of(&control->grid, bpf_ktime_get_ns());
-	if (unlikely(!slot || completed(slot) || slot->state.word.phase != PHASE_NOT_ALIVE)) {
+	if (unlikely(!slot || completed(slot) || slot->state.seqcount.phase != PHASE_NOT_ALIVE)) {
 		slot = begin_life(cpu, args->pid, 0, at);
 		if (slot)
 			slot->anonymous = 1;
@@ -538,16 +538,16 @@ int on_exit(struct tracepoint__sched__sched_process_exit *args)
 
 	if (!cpu || !control)
 		return 0;
-	write_begin(&cpu->cpu.word);
+	write_begin(&cpu->cpu.seqcount);
 	index = occupant(cpu, args->pid, args->prio, now, &control->grid);
 	slot = slot_at(index);
 	if (slot && followed(slot)) {
 		refresh(slot, slot->state.window);
 		at = moment_of(&control->grid, now);
-		task_completes(&slot->state, at, book_cpu(&cpu->cpu, at));
+		task_completes(&slot->state, at, account_cpu(&cpu->cpu, at));
 		cpu->slot = index;
-		cpu->cpu.word.phase = CPU_TEARDOWN;
+		cpu->cpu.seqcount.phase = CPU_TEARDOWN;
 	}
-	write_end(&cpu->cpu.word);
+	write_end(&cpu->cpu.seqcount);
 	return 0;
 }

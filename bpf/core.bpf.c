@@ -96,14 +96,14 @@ static __always_inline void machine_clear(void *memory, __u32 size)
 
 #include "machine.h"
 
-#include "homes.h"
+#include "task_cache.h"
 
 /* NULL for a task not seeded yet, one the iterator does not reach, and one that has completed. */
 static inlined struct task_state *state_of(struct task_struct *task)
 {
 	struct task_state *state = any_state_of(task);
 
-	return state && likely(!(state->word.flags & (TASK_HIDDEN | TASK_COMPLETED))) ? state : 0;
+	return state && likely(!(state->seqcount.flags & (TASK_HIDDEN | TASK_COMPLETED))) ? state : 0;
 }
 
 static inlined struct cpu_state *this_cpu(void)
@@ -397,9 +397,9 @@ static inlined void report_life(struct task_state *state, struct cpu_state *cpu)
 /* ---- who preempted whom ---- */
 
 /* At usual switches not by way of readable(): trusted pointers need no checks when the program runs. */
-static inlined struct group group_of(struct task_struct *trusted, __u8 by, bool usual)
+static inlined struct group group_of(struct task_struct *trusted, __u8 by, bool fast)
 {
-	struct task_struct *task = usual ? trusted : readable(trusted);
+	struct task_struct *task = fast ? trusted : readable(trusted);
 	struct group group = {};
 
 	if (by == PREEMPTIONS_BY_COMM)
@@ -410,9 +410,9 @@ static inlined struct group group_of(struct task_struct *trusted, __u8 by, bool 
 }
 
 /* Only of a task that has just lost its CPU while runnable: no other switch pays for this. */
-static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next, __u8 by, bool usual)
+static inlined void remember_preemptor(struct task_state *victim, struct task_struct *next, __u8 by, bool fast)
 {
-	victim->preemptor = likely(next->pid) ? group_of(next, by, usual) : group_of_kind(GROUP_IDLE);
+	victim->preemptor = likely(next->pid) ? group_of(next, by, fast) : group_of_kind(GROUP_IDLE);
 }
 
 static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
@@ -424,7 +424,7 @@ static inlined void takes_cpu(struct task_struct *task, struct task_state *state
 
 	if (by && wait >= 0)
 		tell_preemption(bpf_map_lookup_elem(&preemptions, &number),
-				state->selected ? group_of(task, by, at.usual) : group_of_kind(GROUP_OTHER), &state->preemptor,
+				state->selected ? group_of(task, by, at.fast) : group_of_kind(GROUP_OTHER), &state->preemptor,
 				wait, cpu->window);
 }
 
@@ -456,8 +456,8 @@ verified_once int enter_unseen(struct task_state *state, struct cpu_state *cpu, 
 	if (since < cpu->since_ns)
 		since = cpu->since_ns;
 	at = moment_of(&control.grid, since);
-	bank = book_cpu(cpu, at);
-	cpu->word.phase = CPU_BUSY;
+	bank = account_cpu(cpu, at);
+	cpu->seqcount.phase = CPU_BUSY;
 	takes_cpu(bpf_get_current_task_btf(), state, cpu, at, bank);
 	return 0;
 }
@@ -466,7 +466,7 @@ verified_once int enter_unseen(struct task_state *state, struct cpu_state *cpu, 
 static outlined int unfollowed_phase(struct task_struct *task)
 {
 	struct task_state *state = any_state_of(task);
-	bool over = state ? state->word.flags & TASK_COMPLETED : task->flags & PF_EXITING;
+	bool over = state ? state->seqcount.flags & TASK_COMPLETED : task->flags & PF_EXITING;
 
 	return over ? CPU_TEARDOWN : CPU_UNTRACKED;
 }
@@ -498,9 +498,9 @@ verified_once int end_unseen(struct task_state *state, struct cpu_state *cpu, __
 	if (!state || !cpu)
 		return 0;
 	machine_missed();
-	task_completes(state, at, book_cpu(cpu, at));
+	task_completes(state, at, account_cpu(cpu, at));
 	report_life(state, cpu);
-	state->word.flags |= TASK_GONE;
+	state->seqcount.flags |= TASK_GONE;
 	return 0;
 }
 
@@ -513,7 +513,7 @@ static outlined int leaves_unfollowed(struct task_struct *task, __u64 now)
 		return 0;
 	if (!state->completion_ns)
 		state->completion_ns = now;
-	state->word.flags |= TASK_COMPLETED | TASK_GONE;
+	state->seqcount.flags |= TASK_COMPLETED | TASK_GONE;
 	return 0;
 }
 
@@ -527,21 +527,21 @@ static inlined void leaves_cpu(struct task_state *state, __u64 *ctx, __u32 aslee
 	} else {
 		task_is_preempted(state, at);
 		if (by)
-			remember_preemptor(state, argument(ctx, 2), by, at.usual);
+			remember_preemptor(state, argument(ctx, 2), by, at.fast);
 	}
 }
 
 /* The task that leaves, whatever is out of the ordinary with it or with the window. now, books: of the moment. */
-static outlined int leaves_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now, __u64 books)
+static outlined int leave_slow_path(__u64 *ctx, struct cpu_state *cpu, __u64 now, __u64 epoch)
 {
 	struct task_state *from = argument(ctx, 1)->pid ? state_of(argument(ctx, 1)) : 0;
-	struct moment at = { .grid = &control.grid, .now = now, .books = books };
+	struct moment at = { .grid = &control.grid, .now = now, .epoch = epoch };
 	__u32 asleep = state_before(argument(ctx, 1), ctx);
 	struct cpu_bank *bank;
 
-	if (unlikely(from && !phase_on_cpu(from->word.phase)))
+	if (unlikely(from && !phase_on_cpu(from->seqcount.phase)))
 		enter_unseen(from, cpu, now - slice_ns(argument(ctx, 1)));
-	bank = book_cpu(cpu, at);
+	bank = account_cpu(cpu, at);
 	if (from && (asleep & TASK_DEAD))
 		end_unseen(from, cpu, now);
 	else if (from)
@@ -552,13 +552,13 @@ static outlined int leaves_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 no
 }
 
 /* Likewise the task that comes in. */
-static outlined int enters_carefully(__u64 *ctx, struct cpu_state *cpu, __u64 now, __u64 books)
+static outlined int enter_slow_path(__u64 *ctx, struct cpu_state *cpu, __u64 now, __u64 epoch)
 {
-	struct moment at = { .grid = &control.grid, .now = now, .books = books };
+	struct moment at = { .grid = &control.grid, .now = now, .epoch = epoch };
 	struct task_state *to = state_of(argument(ctx, 2));
-	struct cpu_bank *bank = book_cpu(cpu, at);
+	struct cpu_bank *bank = account_cpu(cpu, at);
 
-	cpu->word.phase = to ? CPU_BUSY : unfollowed_phase(argument(ctx, 2));
+	cpu->seqcount.phase = to ? CPU_BUSY : unfollowed_phase(argument(ctx, 2));
 	if (to)
 		takes_cpu(argument(ctx, 2), to, cpu, at, bank);
 	return 0;
@@ -581,19 +581,19 @@ int on_switch(__u64 *ctx)
 
 	if (!cpu)
 		return 0;
-	write_begin(&cpu->word);
+	write_begin(&cpu->seqcount);
 	at = moment_of(&control.grid, now);
-	at.usual = 1;
+	at.fast = 1;
 	if (unlikely(!is_open(&cpu->window, at)))
-		goto leave_carefully;
+		goto leave_slow;
 	if (likely(argument(ctx, 1)->pid)) {
-		from = home_state_of(argument(ctx, 1));
-		if (unlikely(!from || !leaves_as_usual(from, at)))
-			goto leave_unusually;
+		from = cached_state_of(argument(ctx, 1));
+		if (unlikely(!from || !can_leave_fast(from, at)))
+			goto leave_uncommon;
 		asleep = state_before(argument(ctx, 1), ctx);
 		if (unlikely(asleep & TASK_DEAD))
-			goto leave_carefully;
-		write_begin(&from->word);
+			goto leave_slow;
+		write_begin(&from->seqcount);
 		if (unlikely(!is_open(&from->window, at)))
 			goto leave_closed;
 		leaves_cpu(from, ctx, asleep, at, &cpu->bank[cpu->window & 1]);
@@ -602,10 +602,10 @@ enter:
 	bank = &cpu->bank[cpu->window & 1];
 	bank->switches++;
 	if (likely(argument(ctx, 2)->pid)) {
-		to = home_state_of(argument(ctx, 2));
-		if (unlikely(!to || !takes_cpu_as_usual(to, at)))
-			goto enter_carefully;
-		write_begin(&to->word);
+		to = cached_state_of(argument(ctx, 2));
+		if (unlikely(!to || !can_take_cpu_fast(to, at)))
+			goto enter_slow;
+		write_begin(&to->seqcount);
 		if (unlikely(!is_open(&to->window, at)))
 			goto enter_closed;
 	}
@@ -613,27 +613,27 @@ enter:
 	if (likely(to))
 		takes_cpu(argument(ctx, 2), to, cpu, at, bank);
 end:
-	write_end(&cpu->word);
+	write_end(&cpu->seqcount);
 	return 0;
-leave_unusually:	/* most often for ever */
-	if (unlikely(!from || !(from->word.flags & TASK_COMPLETED)))
-		goto leave_carefully;
+leave_uncommon:	/* most often for ever */
+	if (unlikely(!from || !(from->seqcount.flags & TASK_COMPLETED)))
+		goto leave_slow;
 	if (state_field(argument(ctx, 1)) & TASK_DEAD)
-		from->word.flags |= TASK_GONE;
+		from->seqcount.flags |= TASK_GONE;
 	goto enter;
 leave_closed:
-	write_end(&from->word);
-leave_carefully:
-	leaves_carefully(ctx, cpu, now, at.books);
+	write_end(&from->seqcount);
+leave_slow:
+	leave_slow_path(ctx, cpu, now, at.epoch);
 	goto enter;
 enter_closed:
-	write_end(&to->word);
-enter_carefully:
-	enters_carefully(ctx, cpu, now, at.books);
+	write_end(&to->seqcount);
+enter_slow:
+	enter_slow_path(ctx, cpu, now, at.epoch);
 	goto end;
 }
 
-static outlined int wakes_carefully(struct task_struct *task)
+static outlined int wake_slow_path(struct task_struct *task)
 {
 	struct task_state *state = state_of(task);
 
@@ -645,24 +645,24 @@ static outlined int wakes_carefully(struct task_struct *task)
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(on_wakeup, struct task_struct *task)
 {
-	struct task_state *state = home_state_of(task);
+	struct task_state *state = cached_state_of(task);
 	struct moment at;
 
-	if (unlikely(!state || !sleeps_as_usual(state)))
-		goto wake_carefully;
+	if (unlikely(!state || !can_wake_fast(state)))
+		goto wake_slow;
 	at = moment_of(&control.grid, woken_at(task, state->since_ns));
 	if (unlikely(at.now < state->since_ns))
-		goto wake_carefully;
-	write_begin(&state->word);
+		goto wake_slow;
+	write_begin(&state->seqcount);
 	if (unlikely(!is_open(&state->window, at)))
 		goto wake_closed;
-	at.usual = 1;
+	at.fast = 1;
 	task_wakes(state, at);
 	return 0;
 wake_closed:
-	write_end(&state->word);
-wake_carefully:
-	wakes_carefully(task);
+	write_end(&state->seqcount);
+wake_slow:
+	wake_slow_path(task);
 	return 0;
 }
 
@@ -705,8 +705,8 @@ static inlined struct task_state *begin_life(struct task_struct *child)
 
 	if (!state)
 		return 0;
-	write_begin(&state->word);
-	state->word.phase = PHASE_NOT_ALIVE;
+	write_begin(&state->seqcount);
+	state->seqcount.phase = PHASE_NOT_ALIVE;
 	state->first_tid = child->pid;
 	state->fork_ns = child->start_time;	/* a microsecond ago: to ask for the time would cost more than that */
 	if (state->flushed < before)
@@ -716,7 +716,7 @@ static inlined struct task_state *begin_life(struct task_struct *child)
 		state->in_process = (__u32)child->tgid == settings.tgid || (parent && parent->in_process);
 	}
 	state->selected = selects(child, state);
-	write_end(&state->word);
+	write_end(&state->seqcount);
 	return state;
 }
 
@@ -776,14 +776,14 @@ static inlined void end_life(struct task_struct *task)
 	if (!state || !cpu)
 		return;
 	now = bpf_ktime_get_ns();
-	write_begin(&cpu->word);
-	if (unlikely(!phase_on_cpu(state->word.phase)))
+	write_begin(&cpu->seqcount);
+	if (unlikely(!phase_on_cpu(state->seqcount.phase)))
 		enter_unseen(state, cpu, now - slice_ns(task));
 	at = moment_of(&control.grid, now);
-	task_completes(state, at, book_cpu(cpu, at));
-	cpu->word.phase = CPU_TEARDOWN;
+	task_completes(state, at, account_cpu(cpu, at));
+	cpu->seqcount.phase = CPU_TEARDOWN;
 	report_life(state, cpu);
-	write_end(&cpu->word);
+	write_end(&cpu->seqcount);
 }
 
 /*
@@ -851,13 +851,13 @@ static inlined __u8 phase_now(struct task_struct *task)
  */
 static inlined void adopt(struct task_struct *task, struct task_state *state, bool seeding)
 {
-	union word seen, adopted, cpu_seen = {}, cpu_adopted;
+	union seqcount seen, adopted, cpu_seen = {}, cpu_adopted;
 	__u32 where = cpu_field(task);
 	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &where);
 
 	if (cpu)
-		cpu_seen.whole = *(volatile __u64 *)&cpu->word.whole;
-	seen.whole = *(volatile __u64 *)&state->word.whole;
+		cpu_seen.whole = *(volatile __u64 *)&cpu->seqcount.whole;
+	seen.whole = *(volatile __u64 *)&state->seqcount.whole;
 	if (seen.phase != PHASE_UNKNOWN || (seen.seq & 1))
 		return;
 	machine_order();
@@ -872,13 +872,13 @@ static inlined void adopt(struct task_struct *task, struct task_state *state, bo
 		state->since_ns = state->alive_since_ns = bpf_ktime_get_ns();
 	else if (task->flags & PF_EXITING)
 		state->completion_ns = bpf_ktime_get_ns();
-	if (__sync_val_compare_and_swap(&state->word.whole, seen.whole, adopted.whole) != seen.whole)
+	if (__sync_val_compare_and_swap(&state->seqcount.whole, seen.whole, adopted.whole) != seen.whole)
 		return;
 	/* The CPU has not switched since its word was read, so it still runs this task. */
 	cpu_adopted = cpu_seen;
 	cpu_adopted.phase = CPU_BUSY;
 	if (cpu && adopted.phase == PHASE_RUNNING && !(cpu_seen.seq & 1))
-		__sync_val_compare_and_swap(&cpu->word.whole, cpu_seen.whole, cpu_adopted.whole);
+		__sync_val_compare_and_swap(&cpu->seqcount.whole, cpu_seen.whole, cpu_adopted.whole);
 }
 
 /* Repeated until control.tasks_unknown stays 0: every task alive gets state, and no state is left unknown. */
@@ -895,14 +895,14 @@ static outlined int seed_task(struct task_struct *task)
 		return 0;
 	}
 	adopt(task, state, true);
-	if (state->word.phase == PHASE_UNKNOWN)
+	if (state->seqcount.phase == PHASE_UNKNOWN)
 		control.tasks_unknown++;
 	return 0;
 }
 
 /* What the flush sees of a task at the window's edge. */
-struct glance {
-	union word word;
+struct snapshot {
+	union seqcount seqcount;
 	__u64 tail_ns;		/* time of its phase up to the edge that the bank does not hold */
 	__u64 alive_ns;		/* its life inside the window */
 	__u32 window;
@@ -910,22 +910,22 @@ struct glance {
 	bool frozen;		/* the task has rolled: its bank is complete and nobody writes it */
 };
 
-verified_once int look(struct glance *glance, struct task_state *state, __u32 window, __u64 start, __u64 end)
+verified_once int look(struct snapshot *snapshot, struct task_state *state, __u32 window, __u64 start, __u64 end)
 {
 	__u32 newest;
 	__u64 since;
 
-	if (!glance || !state)
+	if (!snapshot || !state)
 		return 0;
-	glance->word.whole = *(volatile __u64 *)&state->word.whole;
+	snapshot->seqcount.whole = *(volatile __u64 *)&state->seqcount.whole;
 	machine_order();
 	newest = *(volatile __u32 *)&state->window;
 	since = state->since_ns < start ? start : state->since_ns;
-	glance->window = window;
-	glance->moved = newest >= window;
-	glance->frozen = newest > window;
-	glance->tail_ns = !glance->frozen && since < end ? end - since : 0;
-	glance->alive_ns = alive_within(state, start, end);
+	snapshot->window = window;
+	snapshot->moved = newest >= window;
+	snapshot->frozen = newest > window;
+	snapshot->tail_ns = !snapshot->frozen && since < end ? end - since : 0;
+	snapshot->alive_ns = alive_within(state, start, end);
 	return 0;
 }
 
@@ -945,9 +945,9 @@ static inlined void fold_sleeper(__u8 phase, __u64 tail, __u64 alive)
 }
 
 /* True when the task may have changed since its word was read. */
-static inlined bool changed(struct task_state *state, union word seen)
+static inlined bool changed(struct task_state *state, union seqcount seen)
 {
-	return (seen.seq & 1) || *(volatile __u64 *)&state->word.whole != seen.whole;
+	return (seen.seq & 1) || *(volatile __u64 *)&state->seqcount.whole != seen.whole;
 }
 
 /* The page's next free row. It is taken once control.rows counts it; NULL where the page is full. */
@@ -961,34 +961,34 @@ static inlined struct task_record *free_row(void)
 /* What became of a task's row: it may be changing still; its exit was faster; summed into `other`; to be told. */
 enum { BUSY, NOT_OURS, FOLDED, TOLD };
 
-verified_once int fill_row(struct task_record *record, struct task_state *state, const struct glance *glance)
+verified_once int fill_row(struct task_record *record, struct task_state *state, const struct snapshot *snapshot)
 {
 	__u8 phase;
 
-	if (!record || !state || !glance)
+	if (!record || !state || !snapshot)
 		return NOT_OURS;
-	phase = glance->word.phase & (PHASES - 1);
-	record->window = glance->window;
-	record->alive_ns = glance->alive_ns;
-	if (glance->moved)
-		__builtin_memcpy(&record->bank, &state->bank[glance->window & 1], sizeof(record->bank));
+	phase = snapshot->seqcount.phase & (PHASES - 1);
+	record->window = snapshot->window;
+	record->alive_ns = snapshot->alive_ns;
+	if (snapshot->moved)
+		__builtin_memcpy(&record->bank, &state->bank[snapshot->window & 1], sizeof(record->bank));
 	else
 		__builtin_memset(&record->bank, 0, sizeof(record->bank));
-	if (!glance->frozen) {
-		record->bank.time_ns[phase] += glance->tail_ns;
+	if (!snapshot->frozen) {
+		record->bank.time_ns[phase] += snapshot->tail_ns;
 		record->bank.waits_unfinished = phase_waits(phase);
 		record->bank.bursts_unfinished = state->burst_since_ns != 0;
 	}
 	record->total_cpu_ns = state->total_cpu_ns + record->bank.time_ns[PHASE_RUNNING];
 	machine_order();
-	if (!glance->frozen && changed(state, glance->word))
+	if (!snapshot->frozen && changed(state, snapshot->seqcount))
 		return BUSY;
-	if (!claim(state, glance->window))
+	if (!claim(state, snapshot->window))
 		return NOT_OURS;
 	state->total_cpu_ns = record->total_cpu_ns;
-	if (state->selected && glance->alive_ns && activity(&record->bank) >= settings.min_activity_ns)
+	if (state->selected && snapshot->alive_ns && activity(&record->bank) >= settings.min_activity_ns)
 		return TOLD;
-	fold(&control.other, &record->bank, glance->alive_ns);
+	fold(&control.other, &record->bank, snapshot->alive_ns);
 	return FOLDED;
 }
 
@@ -1001,13 +1001,13 @@ static outlined int flush_task(struct task_struct *task)
 	__u32 window = open_window(&control.grid);
 	__u64 start = window_start(&control.grid, window), end = window_end(&control.grid, window);
 	struct task_record *record;
-	struct glance glance = {};
+	struct snapshot snapshot = {};
 	struct task_state *state;
 	int reported;
 
 	state = any_state_of(task);
 	/*
-	 * Its allocation failed at fork: it is followed from the next pass on, as one that was always there. Not at home,
+	 * Its allocation failed at fork: it is followed from the next pass on, as one that was always there. Not in the cache,
 	 * where at this moment an event of its own may have it move in: then that is what is found.
 	 */
 	if (unlikely(!state)) {
@@ -1015,16 +1015,16 @@ static outlined int flush_task(struct task_struct *task)
 			control.tasks_busy += begin_late(task, create_storage(task));
 		return 0;
 	}
-	if (unlikely(state->word.flags & TASK_HIDDEN)) {
+	if (unlikely(state->seqcount.flags & TASK_HIDDEN)) {
 		state->left_censored = 1;
 		state->window = 0;	/* what the bank holds is of the time that nobody has been told of */
-		state->word.whole = 0;
+		state->seqcount.whole = 0;
 	}
-	if (unlikely(state->word.phase == PHASE_UNKNOWN)) {
+	if (unlikely(state->seqcount.phase == PHASE_UNKNOWN)) {
 		adopt(task, state, false);
 		return 0;
 	}
-	if (state->word.flags & TASK_COMPLETED) {
+	if (state->seqcount.flags & TASK_COMPLETED) {
 		if (unlikely(!comes_or_goes(task))) {	/* another task's, at the same address: the birth of this was withheld */
 			clear_state(state);
 			control.tasks_busy += begin_late(task, state);
@@ -1034,13 +1034,13 @@ static outlined int flush_task(struct task_struct *task)
 	if (state->flushed >= window)
 		return 0;
 
-	look(&glance, state, window, start, end);
-	if (!glance.moved && settings.min_activity_ns && sleeps(glance.word.phase)) {
+	look(&snapshot, state, window, start, end);
+	if (!snapshot.moved && settings.min_activity_ns && sleeps(snapshot.seqcount.phase)) {
 		machine_order();
-		if (changed(state, glance.word))
+		if (changed(state, snapshot.seqcount))
 			goto busy;
 		if (claim(state, window))
-			fold_sleeper(glance.word.phase, glance.tail_ns, glance.alive_ns);
+			fold_sleeper(snapshot.seqcount.phase, snapshot.tail_ns, snapshot.alive_ns);
 		state->selected = selects(task, state);
 		return 0;
 	}
@@ -1049,7 +1049,7 @@ static outlined int flush_task(struct task_struct *task)
 	if (!record)
 		goto full;
 	describe(record, task, state, end);
-	reported = fill_row(record, state, &glance);
+	reported = fill_row(record, state, &snapshot);
 	if (reported == BUSY)
 		goto busy;
 	if (reported == NOT_OURS)

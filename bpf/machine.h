@@ -38,7 +38,7 @@
  * is what births, deaths and the flush need; the banks follow line by line.
  */
 struct task_state {
-	union word word;
+	union seqcount seqcount;
 	/* These two are read as one; see struct grid. */
 	__u32 window;			/* the window its open bank belongs to; 0: none yet */
 	__u32 flushed;			/* the newest window that has been reported; claimed by compare-and-swap */
@@ -64,16 +64,16 @@ struct task_state {
 #define FIRST_CPU_BEFORE_TRACING 1
 #define NOT_PREEMPTED (-1)
 
-static inlined void write_begin(union word *word)
+static inlined void write_begin(union seqcount *seqcount)
 {
-	*(volatile __u32 *)&word->seq = word->seq + 1;
+	*(volatile __u32 *)&seqcount->seq = seqcount->seq + 1;
 	machine_order();
 }
 
-static inlined void write_end(union word *word)
+static inlined void write_end(union seqcount *seqcount)
 {
 	machine_order();
-	*(volatile __u32 *)&word->seq = word->seq + 1;
+	*(volatile __u32 *)&seqcount->seq = seqcount->seq + 1;
 }
 
 /*
@@ -155,7 +155,7 @@ static inlined void count_sample(struct bank *bank, __u16 *counts, __u32 first, 
 
 static inlined __u32 open_window(const struct grid *grid)
 {
-	return *(volatile const __u64 *)&grid->books;
+	return *(volatile const __u64 *)&grid->epoch;
 }
 
 static inlined __u64 window_start(const struct grid *grid, __u32 window)
@@ -197,7 +197,7 @@ static inlined int phase_on_cpu(__u8 phase)
 static inlined void close_bank(struct task_state *task, __u64 end)
 {
 	struct bank *bank = &task->bank[task->window & 1];
-	__u8 phase = task->word.phase & (PHASES - 1);
+	__u8 phase = task->seqcount.phase & (PHASES - 1);
 
 	if (task->since_ns < end) {
 		bank->time_ns[phase] += end - task->since_ns;
@@ -207,7 +207,7 @@ static inlined void close_bank(struct task_state *task, __u64 end)
 	bank->bursts_unfinished = task->burst_since_ns != 0;
 }
 
-/* The rare part of book(): the task's first event in a window, or of all, or one past the edge. */
+/* The rare part of account(): the task's first event in a window, or of all, or one past the edge. */
 verified_once int roll_task(struct task_state *task, const struct grid *grid, __u32 open, __u64 now)
 {
 	__u64 start, end;
@@ -216,11 +216,11 @@ verified_once int roll_task(struct task_state *task, const struct grid *grid, __
 		return 0;
 	start = window_start(grid, open);
 	end = window_end(grid, open);
-	if (task->word.phase == PHASE_UNKNOWN)
+	if (task->seqcount.phase == PHASE_UNKNOWN)
 		task->since_ns = task->alive_since_ns = now;
 	if (task->window < open) {	/* it slept through the edge; the flush has reported what was before */
 		if (task->flushed < task->window) {
-			task->word.flags |= TASK_HIDDEN;
+			task->seqcount.flags |= TASK_HIDDEN;
 			machine_lost();
 		}
 		open_bank(task, open);
@@ -236,22 +236,22 @@ verified_once int roll_task(struct task_state *task, const struct grid *grid, __
 }
 
 /* Above 32 bits: past the edge, nobody's books are as they should be. */
-#define NOBODYS_BOOKS ((__u64)~0U << 32)
+#define NO_EPOCH ((__u64)~0U << 32)
 
 /* One event's time, and the window that is open at it: read once, so that all it touches agree. */
 struct moment {
 	const struct grid *grid;
 	__u64 now;
-	__u64 books;
-	int usual;			/* a constant. 1: *_as_usual() has asked, and the task is being written to */
+	__u64 epoch;
+	int fast;			/* a constant. 1: can_*_fast() has asked, and the task is being written to */
 };
 
 static inlined struct moment moment_of(const struct grid *grid, __u64 now)
 {
-	struct moment at = { .grid = grid, .now = now, .books = *(volatile const __u64 *)&grid->books };
+	struct moment at = { .grid = grid, .now = now, .epoch = *(volatile const __u64 *)&grid->epoch };
 
-	if (unlikely(now >= window_end(grid, at.books)))
-		at.books |= NOBODYS_BOOKS;
+	if (unlikely(now >= window_end(grid, at.epoch)))
+		at.epoch |= NO_EPOCH;
 	return at;
 }
 
@@ -260,7 +260,7 @@ typedef __u64 __attribute__((may_alias)) two_words;
 /* Whether what has this window, and flushed behind it, has rolled to the moment's and has not been flushed since. */
 static inlined int is_open(const __u32 *window, struct moment at)
 {
-	return *(volatile const two_words *)window == at.books;
+	return *(volatile const two_words *)window == at.epoch;
 }
 
 typedef __u16 __attribute__((may_alias)) two_bytes;
@@ -268,8 +268,8 @@ typedef __u16 __attribute__((may_alias)) two_bytes;
 /* Whether a task is followed, and in this phase or in one that differs in the bits of `either`. */
 static inlined int is_followed_in(const struct task_state *task, __u16 phase, __u16 either)
 {
-	_Static_assert(__builtin_offsetof(union word, flags) == __builtin_offsetof(union word, phase) + 1, "read as one");
-	return (*(const volatile two_bytes *)&task->word.phase & ~either) == phase;
+	_Static_assert(__builtin_offsetof(union seqcount, flags) == __builtin_offsetof(union seqcount, phase) + 1, "read as one");
+	return (*(const volatile two_bytes *)&task->seqcount.phase & ~either) == phase;
 }
 
 /*
@@ -277,36 +277,36 @@ static inlined int is_followed_in(const struct task_state *task, __u16 phase, __
  * usual way, all questions come first and straight code after them. The last one is whether its books are open, and
  * that must be asked behind write_begin(), as a flush may be about to close them.
  */
-static inlined int leaves_as_usual(const struct task_state *task, struct moment at)
+static inlined int can_leave_fast(const struct task_state *task, struct moment at)
 {
 	return is_followed_in(task, PHASE_RUNNING, 0) && at.now >= task->since_ns;
 }
 
-static inlined int takes_cpu_as_usual(const struct task_state *task, struct moment at)
+static inlined int can_take_cpu_fast(const struct task_state *task, struct moment at)
 {
 	return is_followed_in(task, PHASE_WAKEUP_WAIT, 1) && at.now >= task->since_ns && task->wait_since_ns;
 }
 
-static inlined int sleeps_as_usual(const struct task_state *task)
+static inlined int can_wake_fast(const struct task_state *task)
 {
 	return is_followed_in(task, PHASE_BLOCKED, 1);
 }
 
 /* Brings a task's books up to now and returns its open bank. */
-static inlined struct bank *book(struct task_state *task, struct moment at)
+static inlined struct bank *account(struct task_state *task, struct moment at)
 {
 	struct bank *bank;
 	__s64 elapsed;
 
-	if (!at.usual && unlikely(!is_open(&task->window, at)))
-		roll_task(task, at.grid, at.books, at.now);
-	bank = &task->bank[(at.usual ? at.books : task->window) & 1];
+	if (!at.fast && unlikely(!is_open(&task->window, at)))
+		roll_task(task, at.grid, at.epoch, at.now);
+	bank = &task->bank[(at.fast ? at.epoch : task->window) & 1];
 	elapsed = at.now - task->since_ns;
-	if (!at.usual && unlikely(elapsed < 0)) {
+	if (!at.fast && unlikely(elapsed < 0)) {
 		machine_discard();
 		return bank;
 	}
-	bank->time_ns[task->word.phase & (PHASES - 1)] += elapsed;
+	bank->time_ns[task->seqcount.phase & (PHASES - 1)] += elapsed;
 	task->since_ns = at.now;
 	return bank;
 }
@@ -314,47 +314,47 @@ static inlined struct bank *book(struct task_state *task, struct moment at)
 /* sched_wakeup_new: the task may run for the first time. */
 static inlined void task_arrives(struct task_state *task, struct moment at)
 {
-	write_begin(&task->word);
-	book(task, at);
-	task->word.phase = PHASE_WAKEUP_WAIT;
+	write_begin(&task->seqcount);
+	account(task, at);
+	task->seqcount.phase = PHASE_WAKEUP_WAIT;
 	task->arrival_ns = task->alive_since_ns = at.now;
 	task->wait_since_ns = task->burst_since_ns = at.now;
-	write_end(&task->word);
+	write_end(&task->seqcount);
 }
 
 /* Whether a sched_wakeup says anything new: only a blocked task becomes runnable by it. */
 static inlined int wakeup_matters(struct task_state *task)
 {
 	/* Not seeded yet: the changed sequence number makes the seeder look again. */
-	if (unlikely(task->word.phase == PHASE_UNKNOWN)) {
-		write_begin(&task->word);
-		write_end(&task->word);
+	if (unlikely(task->seqcount.phase == PHASE_UNKNOWN)) {
+		write_begin(&task->seqcount);
+		write_end(&task->seqcount);
 	}
-	return phase_blocked(task->word.phase);
+	return phase_blocked(task->seqcount.phase);
 }
 
 /* sched_wakeup that matters. */
 static inlined void task_wakes(struct task_state *task, struct moment at)
 {
-	if (!at.usual)
-		write_begin(&task->word);
-	book(task, at)->wakeups++;
-	task->word.phase = PHASE_WAKEUP_WAIT;
+	if (!at.fast)
+		write_begin(&task->seqcount);
+	account(task, at)->wakeups++;
+	task->seqcount.phase = PHASE_WAKEUP_WAIT;
 	task->wait_since_ns = task->burst_since_ns = at.now;
-	write_end(&task->word);
+	write_end(&task->seqcount);
 }
 
 /* Returns the wait where it was one after a preemption, else a negative number. */
 static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, struct moment at)
 {
-	__s64 wait = at.now - task->wait_since_ns, kind = task->word.phase & 1;
+	__s64 wait = at.now - task->wait_since_ns, kind = task->seqcount.phase & 1;
 	__u64 bucket;
 
 	_Static_assert(SAMPLE_WAKEUP_WAIT == 0 && SAMPLE_PREEMPT_WAIT == 1, "as the lowest bit of the phase says");
 
-	if (!at.usual && !task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
+	if (!at.fast && !task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
 		return NOT_PREEMPTED;
-	if (!at.usual && unlikely(wait < 0)) {
+	if (!at.fast && unlikely(wait < 0)) {
 		machine_discard();
 		return NOT_PREEMPTED;
 	}
@@ -374,20 +374,20 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 	__s64 wait = NOT_PREEMPTED;
 	struct bank *bank;
 
-	if (!at.usual)
-		write_begin(&task->word);
-	bank = book(task, at);
+	if (!at.fast)
+		write_begin(&task->seqcount);
+	bank = account(task, at);
 	if (unlikely(!task->first_cpu_ns)) {
 		task->first_cpu_ns = at.now;
-		task->word.cpu = cpu;
+		task->seqcount.cpu = cpu;
 	}
-	if (unlikely(task->word.cpu != cpu)) {
-		task->word.cpu = cpu;
+	if (unlikely(task->seqcount.cpu != cpu)) {
+		task->seqcount.cpu = cpu;
 		bank->migrations++;
 	}
-	if (at.usual || likely(phase_waits(task->word.phase))) {
+	if (at.fast || likely(phase_waits(task->seqcount.phase))) {
 		wait = end_wait(task, bank, cpu_bank, at);
-	} else if (unlikely(phase_blocked(task->word.phase))) {	/* nobody told of its wakeup */
+	} else if (unlikely(phase_blocked(task->seqcount.phase))) {	/* nobody told of its wakeup */
 		machine_missed();
 		bank->wakeups++;
 		task->burst_since_ns = at.now;
@@ -398,8 +398,8 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 		task->arrival_ns = task->fork_ns ? task->fork_ns : at.now;
 		task->first_cpu_ns = FIRST_CPU_BEFORE_TRACING;
 	}
-	task->word.phase = PHASE_RUNNING;
-	write_end(&task->word);
+	task->seqcount.phase = PHASE_RUNNING;
+	write_end(&task->seqcount);
 	return wait;
 }
 
@@ -425,12 +425,12 @@ static inlined void end_burst(struct task_state *task, struct bank *bank, struct
 /* sched_switch, the task that goes out: runnable, since it was preempted or its state is running. */
 static inlined void task_is_preempted(struct task_state *task, struct moment at)
 {
-	if (!at.usual)
-		write_begin(&task->word);
-	book(task, at)->involuntary_switches++;
-	task->word.phase = PHASE_PREEMPT_WAIT;
+	if (!at.fast)
+		write_begin(&task->seqcount);
+	account(task, at)->involuntary_switches++;
+	task->seqcount.phase = PHASE_PREEMPT_WAIT;
 	task->wait_since_ns = at.now;
-	write_end(&task->word);
+	write_end(&task->seqcount);
 }
 
 /* Likewise, to sleep. iowait: 0 or 1. */
@@ -438,13 +438,13 @@ static inlined void task_blocks(struct task_state *task, struct moment at, __u8 
 {
 	struct bank *bank;
 
-	if (!at.usual)
-		write_begin(&task->word);
-	bank = book(task, at);
+	if (!at.fast)
+		write_begin(&task->seqcount);
+	bank = account(task, at);
 	bank->voluntary_switches++;
-	task->word.phase = PHASE_BLOCKED | iowait;
+	task->seqcount.phase = PHASE_BLOCKED | iowait;
 	end_burst(task, bank, cpu_bank, at.now);
-	write_end(&task->word);
+	write_end(&task->seqcount);
 }
 
 /* sched_process_exit: the life is complete. What the task still runs until its last switch is the CPU's tear-down. */
@@ -453,13 +453,13 @@ static inlined void task_completes(struct task_state *task, struct moment at,
 {
 	struct bank *bank;
 
-	write_begin(&task->word);
-	bank = book(task, at);
+	write_begin(&task->seqcount);
+	bank = account(task, at);
 	end_burst(task, bank, cpu_bank, at.now);
 	task->completion_ns = at.now;
-	task->word.flags |= TASK_COMPLETED;
-	task->word.phase = PHASE_NOT_ALIVE;
-	write_end(&task->word);
+	task->seqcount.flags |= TASK_COMPLETED;
+	task->seqcount.phase = PHASE_NOT_ALIVE;
+	write_end(&task->seqcount);
 }
 
 static inlined void open_cpu_bank(struct cpu_state *cpu, __u32 window)
@@ -485,7 +485,7 @@ verified_once int roll_cpu(struct cpu_state *cpu, const struct grid *grid, __u32
 	}
 	if (cpu->window == open && now >= end) {
 		if (cpu->since_ns < end) {
-			cpu->bank[open & 1].time_ns[cpu->word.phase & (CPU_PHASES - 1)] += end - cpu->since_ns;
+			cpu->bank[open & 1].time_ns[cpu->seqcount.phase & (CPU_PHASES - 1)] += end - cpu->since_ns;
 			cpu->since_ns = end;
 		}
 		open_cpu_bank(cpu, open + 1);
@@ -493,35 +493,35 @@ verified_once int roll_cpu(struct cpu_state *cpu, const struct grid *grid, __u32
 	return 0;
 }
 
-static inlined void book_cpu_time(struct cpu_state *cpu, struct cpu_bank *bank, __u64 now)
+static inlined void account_cpu_time(struct cpu_state *cpu, struct cpu_bank *bank, __u64 now)
 {
 	__s64 elapsed = now - cpu->since_ns;
 
 	if (elapsed > 0) {
-		bank->time_ns[cpu->word.phase & (CPU_PHASES - 1)] += elapsed;
+		bank->time_ns[cpu->seqcount.phase & (CPU_PHASES - 1)] += elapsed;
 		cpu->since_ns = now;
 	}
 }
 
 /* Brings a CPU's books up to now and returns its open bank. */
-static inlined struct cpu_bank *book_cpu(struct cpu_state *cpu, struct moment at)
+static inlined struct cpu_bank *account_cpu(struct cpu_state *cpu, struct moment at)
 {
 	struct cpu_bank *bank;
 
 	if (unlikely(!is_open(&cpu->window, at)))
-		roll_cpu(cpu, at.grid, at.books, at.now);
+		roll_cpu(cpu, at.grid, at.epoch, at.now);
 	bank = &cpu->bank[cpu->window & 1];
-	book_cpu_time(cpu, bank, at.now);
+	account_cpu_time(cpu, bank, at.now);
 	return bank;
 }
 
 /* What a CPU does from now on. Its time is booked when that changes: busy with one task after the other, it stays busy. */
 static inlined void turn_cpu(struct cpu_state *cpu, struct cpu_bank *bank, __u8 phase, __u64 now)
 {
-	if (likely(cpu->word.phase == phase))
+	if (likely(cpu->seqcount.phase == phase))
 		return;
-	book_cpu_time(cpu, bank, now);
-	cpu->word.phase = phase;
+	account_cpu_time(cpu, bank, now);
+	cpu->seqcount.phase = phase;
 }
 
 /* ---- who preempted whom ---- */

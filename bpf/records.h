@@ -2,7 +2,7 @@
 /*
  * The contract between kernel and user space: every struct that crosses the ring or a mapped page.
  *
- * schedtel/layout.py declares the same layout for numpy; the loader compares the two through the object's BTF
+ * schedtel/records/layout.py declares the same layout for numpy; the loader compares the two through the object's BTF
  * and refuses to start when they differ. Only fixed-size fields, explicit padding, no pointers.
  */
 #ifndef SCHEDTEL_RECORDS_H
@@ -140,7 +140,7 @@ struct cpu_bank {
  * A writer's sequence number and phase in one word, so that a reader can claim "nothing happened since I looked".
  * seq is odd while a writer is inside.
  */
-union word {
+union seqcount {
 	struct {
 		__u32 seq;
 		__u8 phase;
@@ -163,7 +163,7 @@ struct queue_clock {
 };
 
 struct cpu_state {
-	union word word;
+	union seqcount seqcount;
 	__u32 window;			/* that its open bank belongs to */
 	__u32 flushed;			/* always the one before: as in struct task_state, compared in one go */
 	__u64 since_ns;
@@ -216,7 +216,7 @@ struct grid {
 	 * The window that is open, and above 32 bits the one before it, which has been flushed: what the books of all that
 	 * have had an event in the open window begin with. So one comparison says that there is nothing to roll.
 	 */
-	__u64 books;
+	__u64 epoch;
 	__u64 edge_ns[4];
 	__u64 reserved[3];
 };

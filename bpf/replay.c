@@ -146,8 +146,8 @@ static void has_been(struct slot *slot, u8 phase)
 	state->window = 0;
 	state->since_ns = state->alive_since_ns = open_window_start();
 	state->wait_since_ns = state->burst_since_ns = 0;
-	state->word.phase = phase;
-	state->word.cpu = CPU_UNSEEN;
+	state->seqcount.phase = phase;
+	state->seqcount.cpu = CPU_UNSEEN;
 }
 
 static struct slot *begin_older(struct slot_cpu *cpu, u32 tid, s32 prio, const char *comm, u8 phase)
@@ -174,23 +174,23 @@ static void ran_before(struct slot_cpu *cpu, const struct event *event)
 
 	if (!event->tid)
 		return;
-	if (cpu->cpu.word.phase != CPU_UNKNOWN) {
+	if (cpu->cpu.seqcount.phase != CPU_UNKNOWN) {
 		if (!slot && begin_older(cpu, event->tid, event->prio, event->comm, PHASE_UNKNOWN))
 			machine_missed();
 		return;
 	}
 	if (!slot)
 		slot = begin_older(cpu, event->tid, event->prio, event->comm, PHASE_RUNNING);
-	else if (slot->state.word.cpu == CPU_UNSEEN && !completed(slot))
+	else if (slot->state.seqcount.cpu == CPU_UNSEEN && !completed(slot))
 		has_been(slot, PHASE_RUNNING);	/* wakeups of running tasks are traced, too */
 	else
 		return;
 	if (!slot)
 		return;
-	slot->state.word.cpu = event->cpu;
+	slot->state.seqcount.cpu = event->cpu;
 	cpu->slot = slot - machine->slots;
 	cpu->cpu.since_ns = open_window_start();
-	cpu->cpu.word.phase = CPU_BUSY;
+	cpu->cpu.seqcount.phase = CPU_BUSY;
 }
 
 /* What a task did of which a switch-in is the first that the trace tells. */
@@ -212,8 +212,8 @@ static void waited_before(struct slot_cpu *cpu, const struct event *event)
 	if (!slot)
 		slot = begin_older(cpu, event->other, event->other_prio, event->other_comm,
 				   phase_before(event->time_ns));
-	if (slot && slot->state.word.cpu == CPU_UNSEEN)
-		slot->state.word.cpu = event->cpu;	/* to come to the first CPU it is seen on is no migration */
+	if (slot && slot->state.seqcount.cpu == CPU_UNSEEN)
+		slot->state.seqcount.cpu = event->cpu;	/* to come to the first CPU it is seen on is no migration */
 }
 
 /* ---- events ---- */
@@ -258,8 +258,8 @@ static void switches(struct slot_cpu *cpu, const struct event *event)
 		exits(cpu, event);
 	on_switch(&args);
 	slot = slot_at(index_of(event->tid));
-	if (slot && slot->state.word.cpu == CPU_UNSEEN)
-		slot->state.word.cpu = event->cpu;
+	if (slot && slot->state.seqcount.cpu == CPU_UNSEEN)
+		slot->state.seqcount.cpu = event->cpu;
 }
 
 static void wakes(struct slot_cpu *cpu, const struct event *event)
@@ -282,7 +282,7 @@ static void arrives(const struct event *event)
 {
 	struct tracepoint__sched__sched_wakeup_new args = { event->tid, event->prio };
 	struct slot *slot = slot_at(index_of(event->tid));
-	int forked = slot && !completed(slot) && slot->state.word.phase == PHASE_NOT_ALIVE;
+	int forked = slot && !completed(slot) && slot->state.seqcount.phase == PHASE_NOT_ALIVE;
 
 	on_arrival(&args);
 	slot = slot_at(index_of(event->tid));
@@ -301,7 +301,7 @@ static void forks(const struct event *event, u64 clone_flags)
 	struct tracepoint__task__task_newtask args = { event->other, clone_flags };
 	struct slot *slot = slot_at(index_of(event->other));
 
-	if (!slot || completed(slot) || slot->state.word.phase != PHASE_NOT_ALIVE) {
+	if (!slot || completed(slot) || slot->state.seqcount.phase != PHASE_NOT_ALIVE) {
 		on_newtask(&args);
 		slot = slot_at(index_of(event->other));
 		if (slot && event->kind == FORK)

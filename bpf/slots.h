@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the bcc loader keeps beside records.h: a pool of slots, one a task, in a mapped array. schedtel/slots.py
+ * What the bcc loader keeps beside records.h: a pool of slots, one a task, in a mapped array. schedtel/kernel/bcc/slots.py
  * declares the same layout for numpy; the loader has the compiler compare the two before anything is loaded.
  *
  * A slot is taken by a fork and given back by the collector. Nothing is ever cleared in the kernel: a slot on a free

@@ -63,7 +63,7 @@ class _LazyGroup(click.Group):
         if name not in _COMMANDS:
             return None
         module = f"{name}_" if keyword.iskeyword(name) else name
-        command: click.Command = importlib.import_module(f"schedtel.cli.{module}").command
+        command: click.Command = importlib.import_module(f"schedtel.cli.commands.{module}").command
         return command
 
 

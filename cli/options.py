@@ -6,12 +6,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from schedtel.backends import BACKENDS
 from schedtel.cli.output import FORMATS
 from schedtel.errors import UsageError
-from schedtel.filters import Filter
-from schedtel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, PREEMPTIONS
-from schedtel.source import TABLE_NAMES
+from schedtel.kernel.filters import Filter
+from schedtel.kernel.selection import BACKENDS
+from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, PREEMPTIONS
+from schedtel.windows.source import TABLE_NAMES
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from schedtel.cli.choice import Choice
+from schedtel.cli.display.choices import Choice
 from schedtel.errors import UsageError
 
 if TYPE_CHECKING:
-    from schedtel.window import Window
+    from schedtel.windows.window import Window
 
 FORMATS = ("table", "ndjson", "arrow")
 _EXTENSIONS = {
@@ -85,7 +85,7 @@ def _ndjson(window: Window) -> Iterator[bytes]:
 def _write_arrow(windows: Iterable[Window], stream: BinaryIO, table: str) -> None:
     import pyarrow as pa  # noqa: PLC0415  (what is live begins without it)
 
-    from schedtel.schema import ARROW  # noqa: PLC0415  (see above)
+    from schedtel.windows.schema import ARROW  # noqa: PLC0415  (see above)
 
     # A sink that pyarrow must not close: it may be stdout.
     options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=False)
@@ -110,7 +110,7 @@ class _Unclosable:
 def _plain(choice: Choice) -> Callable[[Window], Iterator[bytes]]:
     from rich.console import Console  # noqa: PLC0415  (2.5 MB that NDJSON does without)
 
-    from schedtel.cli.view import View  # noqa: PLC0415  (see above)
+    from schedtel.cli.display.view import View  # noqa: PLC0415  (see above)
 
     view = View(choice)
 

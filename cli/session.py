@@ -12,7 +12,7 @@ from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import make_filter
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
-from schedtel.filters import Filter
+from schedtel.kernel.filters import Filter
 from schedtel.live import LiveSource
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

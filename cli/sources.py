@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from schedtel.access.tls import read_tls
+from schedtel.access.tokens import read_token
+from schedtel.access.uri import is_uri
 from schedtel.cli.session import stop_on_signals
 from schedtel.flight import Subscription
-from schedtel.flight.address import is_uri, read_tls, read_token
 from schedtel.flight.wire import Request
-from schedtel.recording import Recording, imported_from, read
-from schedtel.source import Source
+from schedtel.recordings.recording import Recording, imported_from, read
+from schedtel.windows.source import Source
 
 
 def open_source(where: str, options: dict[str, Any], *, history: bool = True) -> Source:

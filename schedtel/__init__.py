@@ -10,13 +10,13 @@ The modules, in the order in which data flows through them:
     programs    the compiled objects          → programs that the kernel has verified
     ring        the mapped ring buffer        → records
     rows        records of all windows        → one array a window
-    loader      the window protocol           → raw windows, by either of
-    core        programs                      → a loader
+    backend      the window protocol           → raw windows, by either of
+    core        programs                      → a backend
     headers, tracepoints, bcc_compiler        → bcc's programs, by bcc_child in a process of its own
     slots, pool the slots of bpf/slots.h      → records
     procfs, seeding     /proc                 → slots of tasks older than tracing
-    bcc_loader  all of these                  → a loader
-    backends    a user's choice               → a loader that works
+    bcc_loader  all of these                  → a backend
+    backends    a user's choice               → a backend that works
     live        the window grid               → windows
     memory      sizes                         → arrays, lent
     arrow       numpy                         → Arrow, without pandas
@@ -40,7 +40,7 @@ The modules, in the order in which data flows through them:
     compare     two timelines                 → changes, intervals, verdicts
     capabilities the machine and the user     → what can be done here
 
-:mod:`schedtel.schema` defines every column; :mod:`schedtel.errors` every error.
+:mod:`schedtel.windows.schema` defines every column; :mod:`schedtel.errors` every error.
 """
 
 from __future__ import annotations
@@ -51,16 +51,17 @@ from typing import TYPE_CHECKING
 
 from schedtel._version import __version__
 from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
-from schedtel.filters import Filter
+from schedtel.kernel.filters import Filter
 from schedtel.live import LiveSource, live
-from schedtel.source import Source
+from schedtel.windows.source import Source
 
 if TYPE_CHECKING:
     from schedtel.flight import Subscription, serve, subscribe
-    from schedtel.metrics import Distribution, Fairness, Metrics
-    from schedtel.recording import Recorder, Recording, read
+    from schedtel.recordings.recorder import Recorder
+    from schedtel.recordings.recording import Recording, read
     from schedtel.traces import ImportedTrace, import_trace
-    from schedtel.window import Window
+    from schedtel.windows.metrics import Distribution, Fairness, Metrics
+    from schedtel.windows.window import Window
 
 # What is logged is for those who ask for it; Python would print warnings of a library that nobody has set up.
 logging.getLogger("schedtel").addHandler(logging.NullHandler())
@@ -68,16 +69,16 @@ logging.getLogger("schedtel").addHandler(logging.NullHandler())
 #: What is imported when it is first asked for, and from where: tracing begins without files, streams and pyarrow.
 #: A program that gives up the right to read these files imports what it needs by name before: a test does.
 _LATER = {
-    "Distribution": "metrics",
-    "Fairness": "metrics",
+    "Distribution": "windows.metrics",
+    "Fairness": "windows.metrics",
     "ImportedTrace": "traces",
-    "Metrics": "metrics",
-    "Recorder": "recording",
-    "Recording": "recording",
+    "Metrics": "windows.metrics",
+    "Recorder": "recordings.recorder",
+    "Recording": "recordings.recording",
     "Subscription": "flight",
-    "Window": "window",
+    "Window": "windows.window",
     "import_trace": "traces",
-    "read": "recording",
+    "read": "recordings.recording",
     "serve": "flight",
     "subscribe": "flight",
 }

@@ -1,4 +1,4 @@
-"""The live source: a loader's raw windows, cut on a fixed grid, in; windows out."""
+"""The live source: a backend's raw windows, cut on a fixed grid, in; windows out."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from schedtel.backends import open_loader
-from schedtel.durations import format_duration, parse_duration
+from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
-from schedtel.filters import Filter
-from schedtel.host import CgroupPaths, HostCounters
-from schedtel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES
-from schedtel.source import Source
+from schedtel.host.cgroups import CgroupPaths
+from schedtel.host.counters import HostCounters
+from schedtel.kernel.filters import Filter
+from schedtel.kernel.selection import open_backend
+from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES
+from schedtel.windows.grid import window_length
+from schedtel.windows.source import Source
 
 if TYPE_CHECKING:
-    from schedtel.memory import Memory
-    from schedtel.window import Window
+    from schedtel.windows.memory import Memory
+    from schedtel.windows.window import Window
 
-_SHORTEST_WINDOW_NS = 10_000_000
-_LONGEST_WINDOW_NS = 24 * 3600 * 1_000_000_000
 #: A window opened so late before its grid edge that it would be shorter than this part of one runs to the next edge.
 _LEAST_FIRST_PART = 10
 #: What needs numpy, and is needed before the first window opens; what needs pyarrow, and is needed at its end.
-_TO_OPEN, _TO_READ = "schedtel.core", "schedtel.window"
+_TO_OPEN, _TO_READ = "schedtel.kernel.core.backend", "schedtel.windows.build"
 #: Longer than any import: of windows shorter than this, some might have ended before they could be read.
 _LONG_IMPORT_NS = 1_000_000_000
 #: An edge nearer than this could pass while it is being set.
@@ -62,18 +62,20 @@ class LiveSource(Source):
         chosen = (backend, self.filter, ring_bytes, max_tasks, preemptions)
         is_short = self.window_ns < _LONG_IMPORT_NS
         meanwhile = partial(_import_meanwhile, (_TO_OPEN, _TO_READ) if is_short else (_TO_OPEN,))
-        self._loader, self.not_core_because = open_loader(*chosen, while_verifying=meanwhile)
+        self._backend, self.not_core_because = open_backend(*chosen, while_verifying=meanwhile)
         if is_short:
             importlib.import_module(_TO_READ)
-        self.backend = self._loader.name
-        self._cgroups, self._host = CgroupPaths(), HostCounters(self._loader.is_eevdf)
+        self.backend = self._backend.name
+        self._cgroups, self._host = CgroupPaths(), HostCounters(self._backend.is_eevdf)
         self._memory: Memory | None = None
         self._stop_ns: int | None = None
         self._window_id = 0
         begin = time.monotonic_ns()
         self._end_ns = begin + duration_ns if duration_ns is not None else None
-        self.start_ns = self._loader.open_first(lambda now: self._edge_after(now + self.window_ns // _LEAST_FIRST_PART))
-        self._edge_ns = self._loader.edge_ns
+        self.start_ns = self._backend.open_first(
+            lambda now: self._edge_after(now + self.window_ns // _LEAST_FIRST_PART)
+        )
+        self._edge_ns = self._backend.edge_ns
         self.metadata = {
             "clock": "CLOCK_MONOTONIC",
             "host": self._host.host,
@@ -93,22 +95,22 @@ class LiveSource(Source):
                 return
 
     def _next(self) -> Window:
-        from schedtel import memory  # noqa: PLC0415  (tracing has begun: see _TO_READ)
-        from schedtel import window as windows  # noqa: PLC0415
+        from schedtel.windows import memory  # noqa: PLC0415  (tracing has begun: see _TO_READ)
+        from schedtel.windows.build import build  # noqa: PLC0415
 
         while time.monotonic_ns() < self._edge_ns and self._stop_ns is None:
-            self._loader.wait(self._edge_ns)
+            self._backend.wait(self._edge_ns)
         if self._stop_ns is not None:
-            self._loader.end_now()
-        raw = self._loader.collect(self._edge_after)
+            self._backend.end_now()
+        raw = self._backend.collect(self._edge_after)
         self._window_id += 1
-        self._edge_ns = self._loader.edge_ns
+        self._edge_ns = self._backend.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
         wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
         counted = self._host.since_last()
         told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
         self._memory = self._memory or memory.Memory()
-        return windows.build(raw, self._window_id, spanned, *told, memory=self._memory)
+        return build(raw, self._window_id, spanned, *told, memory=self._memory)
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
@@ -121,7 +123,7 @@ class LiveSource(Source):
         For who iterates and is busy with a window for long: rows of tasks that exit wait in the ring, and those that
         find it full are folded into ``other``. Not for another thread than the one that iterates.
         """
-        self._loader.wait(0)
+        self._backend.wait(0)
 
     @property
     def elapsed(self) -> float:
@@ -135,14 +137,14 @@ class LiveSource(Source):
         """
         if self._stop_ns is None:
             self._stop_ns = time.monotonic_ns()
-        self._loader.wake()
+        self._backend.wake()
 
     def program_runs(self) -> dict[str, tuple[int, int]]:
         """Runs and nanoseconds of each BPF program; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
-        return self._loader.run_counts()
+        return self._backend.run_counts()
 
     def close(self) -> None:
-        self._loader.close()
+        self._backend.close()
 
 
 def _import_meanwhile(modules: tuple[str, ...]) -> None:
@@ -158,15 +160,6 @@ def _import_meanwhile(modules: tuple[str, ...]) -> None:
                 importlib.import_module(module)
 
     threading.Thread(target=attempt, name="schedtel-import").start()
-
-
-def window_length(text: str) -> int:
-    """A window's length in nanoseconds. Raises :class:`UsageError` for one that cannot be used."""
-    length = parse_duration(text)
-    if not _SHORTEST_WINDOW_NS <= length <= _LONGEST_WINDOW_NS:
-        shortest, longest = format_duration(_SHORTEST_WINDOW_NS), "24 h"
-        raise UsageError(f"cannot use a window of {text}: it must be from {shortest} to {longest}")
-    return length
 
 
 def live(

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schedtel.histogram import FINE_EDGES_NS
-from schedtel.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT
+from schedtel.records.histogram import FINE_EDGES_NS
+from schedtel.records.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT
 
 #: Fine buckets in an exported one.
 HOST_STEP, CGROUP_STEP = 4, 1 << TASK_BUCKET_SHIFT

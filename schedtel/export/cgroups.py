@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from schedtel import tables
-from schedtel.arrow import to_numpy, valid
 from schedtel.export.definitions import CGROUP_COUNTERS
-from schedtel.export.places import OTHER, Places
-from schedtel.layout import TASK_BUCKETS
+from schedtel.export.series_slots import OTHER, SeriesSlots
+from schedtel.records.layout import TASK_BUCKETS
+from schedtel.windows import tables
+from schedtel.windows.arrow import to_numpy, valid
 
 DEFAULT_MAX_CGROUPS = 100
 
@@ -34,7 +34,7 @@ class CgroupTotals:
     """At most ``most`` cgroups and ``other``."""
 
     def __init__(self, most: int = DEFAULT_MAX_CGROUPS) -> None:
-        self._places = Places(most, OTHER, self._clear)
+        self._places = SeriesSlots(most, OTHER, self._clear)
         self._sums = np.zeros((most + 1, len(_COLUMNS)), np.int64)
         self._histograms = np.zeros((len(_HISTOGRAMS), most + 1, TASK_BUCKETS), np.int64)
 

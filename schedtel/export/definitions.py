@@ -1,4 +1,4 @@
-"""Every exported metric, once: name, unit, kind and help, from the column of :mod:`schedtel.schema` if there is one.
+"""Every exported metric, once: name, unit, kind and help, from its column of :mod:`schedtel.windows.schema`, if any.
 
 Names are OpenTelemetry's; Prometheus's follow by the rules of its specification ("Prometheus and OpenMetrics
 compatibility"): dots become underscores, the unit is written out, and a counter ends in ``_total``.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schedtel.schema import DISTRIBUTIONS, LOSSES, TABLES, Column
+from schedtel.windows.schema import DISTRIBUTIONS, LOSSES, TABLES, Column
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 #: Unit of a metric (UCUM) → the word that Prometheus has for it.

@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from schedtel.dataset import host_of
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS
 from schedtel.export.definitions import HOST_LABEL, Metric
-from schedtel.export.places import OTHER
+from schedtel.export.series_slots import OTHER
 from schedtel.export.totals import HostTotals, Reading, Series
-from schedtel.schema import LOSSES
-from schedtel.window import Window
+from schedtel.recordings.dataset import host_of
+from schedtel.windows.schema import LOSSES
+from schedtel.windows.window import Window
 
 DEFAULT_MAX_HOSTS = 20
 #: What stands for the one host there is.

@@ -14,8 +14,9 @@ from socketserver import ThreadingMixIn
 from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from schedtel.access.tokens import check_token
+from schedtel.access.uri import Address, parse_address
 from schedtel.errors import StreamError, UsageError
-from schedtel.flight.address import Address, check_token, parse_address
 
 DEFAULT_LISTEN = "127.0.0.1:9435"
 _PATH = "/metrics"

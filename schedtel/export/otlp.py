@@ -21,12 +21,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from schedtel import __version__
+from schedtel.access.uri import Address
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
 from schedtel.export.hosts import Totals
 from schedtel.export.totals import Reading, Series
-from schedtel.flight.address import Address
 
 #: How long a push may take, its retries included, and how long the last one when the command ends.
 _PUSH_S, _FAREWELL_S = 10, 5.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from schedtel import tables
 from schedtel.export.definitions import PREEMPTION_COUNTERS
-from schedtel.export.places import OTHER, Places
+from schedtel.export.series_slots import OTHER, SeriesSlots
+from schedtel.windows import tables
 
 _COLUMNS = tuple(metric.column for metric in PREEMPTION_COUNTERS)
 _SIDES = ("victim", "preemptor")
@@ -30,7 +30,7 @@ class PairTotals:
     """At most ``most`` pairs, and that of ``other`` and ``other``. A cgroup that was gone has no name: ``other``."""
 
     def __init__(self, most: int) -> None:
-        self._places = Places(most, _REST, self._clear)
+        self._places = SeriesSlots(most, _REST, self._clear)
         self._sums = np.zeros((most + 1, len(_COLUMNS)), np.int64)
 
     def add(self, preemptions: pa.RecordBatch, wall_start_ns: int, end_ns: int) -> None:

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from schedtel import tables
-from schedtel.arrow import rows
-from schedtel.dataset import wall_end, wall_start
+from schedtel.analysis.timeline import life_samples
 from schedtel.export import definitions as d
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, Histogram, exported
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS, CgroupTotals
 from schedtel.export.definitions import Metric
-from schedtel.export.places import OTHER
 from schedtel.export.preemptions import PairTotals
-from schedtel.histogram import fine_counts
-from schedtel.layout import FINE_BUCKETS
-from schedtel.schema import LOSSES
-from schedtel.timeline import life_samples
-from schedtel.window import Window
+from schedtel.export.series_slots import OTHER
+from schedtel.records.histogram import fine_counts
+from schedtel.records.layout import FINE_BUCKETS
+from schedtel.windows import tables
+from schedtel.windows.arrow import rows
+from schedtel.windows.gaps import wall_end, wall_start
+from schedtel.windows.schema import LOSSES
+from schedtel.windows.window import Window
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schedtel.flight.address import DEFAULT_URI, parse_address, read_tls
+from schedtel.access.tls import read_tls
+from schedtel.access.uri import DEFAULT_URI, parse_address
 from schedtel.flight.client import Subscription
 from schedtel.flight.feeds import Feed, LiveFeed, ReplayFeed
 from schedtel.flight.wire import Request
-from schedtel.recording import Recording
-from schedtel.source import Source
+from schedtel.recordings.recording import Recording
+from schedtel.windows.source import Source
 
 if TYPE_CHECKING:
     from schedtel.flight.server import Server

@@ -12,11 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from schedtel.access.policy import check_asking
+from schedtel.access.tls import Tls
+from schedtel.access.tokens import check_token
+from schedtel.access.uri import parse_address
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import wire
-from schedtel.flight.address import Tls, check_asking, check_token, parse_address
-from schedtel.source import Source
-from schedtel.window import Window
+from schedtel.windows.source import Source
+from schedtel.windows.window import Window
 
 #: How long a server may take to answer at first.
 _ANSWER_S = 10.0

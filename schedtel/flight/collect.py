@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from schedtel.dataset import Gap, wall_end, wall_start
 from schedtel.errors import SchedtelError, StreamError
 from schedtel.flight.client import Subscription, is_permanent
 from schedtel.flight.wire import END, Request
-from schedtel.window import Window
+from schedtel.windows.gaps import Gap, wall_end, wall_start
+from schedtel.windows.window import Window
 
 _log = logging.getLogger(__name__)
 #: Windows that wait to be written. When the disk is slow, the servers are to know it.
@@ -25,7 +25,7 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Delivery:
     """A window, where and of which run it came, and the gap before it if there is one."""
 
     uri: str
@@ -36,7 +36,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Outage:
     """Why there is nothing from a URI for the time being, or, if ``final``, from now on."""
 
     uri: str
@@ -45,7 +45,7 @@ class Trouble:
 
 
 class Collection:
-    """Iterable of what comes from several servers: an :class:`Arrival` a window, a :class:`Trouble` an outage.
+    """Iterable of what comes from several servers: a :class:`Delivery` a window, an :class:`Outage` an outage.
 
     It ends when every run is over (a recording's end, a ``--count`` reached) or out of reach for good, or by
     :meth:`stop`. A server that stops or vanishes is asked again, after 0.5 s, 1 s … 30 s, each give or take a half, so
@@ -56,12 +56,12 @@ class Collection:
 
     def __init__(self, uris: Sequence[str], subscribe: Callable[[str, Request], Subscription]) -> None:
         self._subscribe = subscribe
-        self._arrived: queue.Queue[Arrival | Trouble] = queue.Queue(_AHEAD)
+        self._arrived: queue.Queue[Delivery | Outage] = queue.Queue(_AHEAD)
         self._stopped = threading.Event()
         self._open: dict[str, Subscription] = {}
         self._threads = [threading.Thread(target=self._follow, args=(uri,), daemon=True) for uri in dict.fromkeys(uris)]
 
-    def __iter__(self) -> Iterator[Arrival | Trouble]:
+    def __iter__(self) -> Iterator[Delivery | Outage]:
         for thread in self._threads:
             thread.start()
         while not self._stopped.is_set():
@@ -96,7 +96,7 @@ class Collection:
             final = is_permanent(error)
             if final or server.seen != seen or delay == _FIRST_DELAY_S:
                 delay = _FIRST_DELAY_S
-                self._put(Trouble(uri, error, final))
+                self._put(Outage(uri, error, final))
             if final:
                 return
             self._stopped.wait(delay * random.uniform(0.5, 1.5))
@@ -117,7 +117,7 @@ class Collection:
         finally:
             self._open.pop(server.uri, None)
 
-    def _put(self, what: Arrival | Trouble) -> None:
+    def _put(self, what: Delivery | Outage) -> None:
         while not self._stopped.is_set():
             with contextlib.suppress(queue.Full):
                 self._arrived.put(what, timeout=_LOOK_S)
@@ -142,15 +142,15 @@ class _Server:
         self._cause = "disconnected" if run == self.run else "restarted"
         self.run = run
 
-    def arrival(self, subscription: Subscription, window: Window) -> Arrival:
+    def arrival(self, subscription: Subscription, window: Window) -> Delivery:
         cause, self._cause = self._cause, "slow"
         last, self._last = self._last, window
         self.sequence, self.seen = subscription.sequence, self.seen + 1
         missed = None if cause == "restarted" else subscription.gap_before
         if last is None or missed == 0:
-            return Arrival(self.uri, self.run, window, subscription.metadata)
+            return Delivery(self.uri, self.run, window, subscription.metadata)
         between = (last.window_id, window.window_id, missed, wall_end(last), wall_start(window))
         gap = Gap(self.uri, cause, self.run, *between)
         counted = "an unknown number" if missed is None else missed
         _log.warning("gap in %s before window %d: %s, %s missed", self.uri, window.window_id, cause, counted)
-        return Arrival(self.uri, self.run, window, subscription.metadata, gap)
+        return Delivery(self.uri, self.run, window, subscription.metadata, gap)

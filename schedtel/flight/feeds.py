@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from schedtel.errors import StreamError, UsageError
 from schedtel.flight.wire import ALIVE, END, STOP, WINDOW, Event, Request
-from schedtel.host import new_run
-from schedtel.schema import ARROW
-from schedtel.source import Source
-from schedtel.window import Window
+from schedtel.windows.runs import new_run
+from schedtel.windows.schema import ARROW
+from schedtel.windows.source import Source
+from schedtel.windows.window import Window
 
 _log = logging.getLogger(__name__)
 POLICIES = ("thin", "drop")
@@ -31,7 +31,7 @@ _LOOK_S = 0.5
 
 
 @dataclass
-class Member:
+class Subscriber:
     """A subscriber: where it is in the history, and since when it has been busy taking what it was given."""
 
     peer: str
@@ -46,31 +46,31 @@ class Members:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._changed = limit, threading.Condition()
-        self._members: dict[int, Member] = {}
+        self._members: dict[int, Subscriber] = {}
         self.ever = 0
         self.windows_missed = 0
 
-    def join(self, peer: str) -> Member:
+    def join(self, peer: str) -> Subscriber:
         """Let one in. Raises :class:`StreamError` when there are too many, and none turns out to have gone."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._members) < self._limit, 2 * _LOOK_S):
                 _log.warning("%s refused: %d subscribers are served already", peer, self._limit)
                 raise StreamError(f"{self._limit} subscribers are served already (serve with more --max-subscribers)")
             self.ever += 1
-            member = Member(peer)
-            self._members[id(member)] = member
+            subscriber = Subscriber(peer)
+            self._members[id(subscriber)] = subscriber
             _log.info("%s joined (%d present)", peer, len(self._members))
-            return member
+            return subscriber
 
-    def leave(self, member: Member) -> None:
+    def leave(self, subscriber: Subscriber) -> None:
         with self._changed:
-            if self._members.pop(id(member), None):
-                self.windows_missed += member.windows_missed
+            if self._members.pop(id(subscriber), None):
+                self.windows_missed += subscriber.windows_missed
                 self._changed.notify()
-                took, present = (member.windows, member.windows_missed), len(self._members)
-                _log.info("%s left after %d windows, %d missed (%d present)", member.peer, *took, present)
+                took, present = (subscriber.windows, subscriber.windows_missed), len(self._members)
+                _log.info("%s left after %d windows, %d missed (%d present)", subscriber.peer, *took, present)
 
-    def present(self) -> list[Member]:
+    def present(self) -> list[Subscriber]:
         with self._changed:
             return list(self._members.values())
 
@@ -82,7 +82,7 @@ class Feed:
         self.run = new_run()
         self.facts = {**facts, "run": self.run}
 
-    def events(self, request: Request, member: Member, gone: Callable[[], bool]) -> Iterator[Event]:
+    def events(self, request: Request, subscriber: Subscriber, gone: Callable[[], bool]) -> Iterator[Event]:
         """What a subscriber gets, until the end or until it has gone."""
         raise NotImplementedError
 
@@ -139,63 +139,63 @@ class LiveFeed(Feed):
         """Sequence number of the oldest window remembered."""
         return self._newest - len(self._windows) + 1
 
-    def has_lost(self, member: Member) -> bool:
+    def has_lost(self, subscriber: Subscriber) -> bool:
         """Whether the window that a subscriber would get next is no longer remembered."""
-        return member.cursor + 1 < self.oldest
+        return subscriber.cursor + 1 < self.oldest
 
-    def events(self, request: Request, member: Member, gone: Callable[[], bool]) -> Iterator[Event]:
-        missed = self._begin(request, member)
+    def events(self, request: Request, subscriber: Subscriber, gone: Callable[[], bool]) -> Iterator[Event]:
+        missed = self._begin(request, subscriber)
         while not gone():
             try:
-                event = self._next(member, missed, gone)
+                event = self._next(subscriber, missed, gone)
             except StreamError as error:
-                _log.warning("%s is dropped: %s", member.peer, error)
+                _log.warning("%s is dropped: %s", subscriber.peer, error)
                 raise
             if event is None:
                 return
             # Not where it is found out: there the collector's lock is held. And once; the sum is told when it leaves.
-            if event.windows_missed and not member.windows_missed:
-                _log.warning("%s begins to miss windows: %d", member.peer, event.windows_missed)
+            if event.windows_missed and not subscriber.windows_missed:
+                _log.warning("%s begins to miss windows: %d", subscriber.peer, event.windows_missed)
             missed = 0 if event.kind == WINDOW else missed
-            member.windows += event.kind == WINDOW
-            member.windows_missed += event.windows_missed
-            member.busy_since = time.monotonic()
+            subscriber.windows += event.kind == WINDOW
+            subscriber.windows_missed += event.windows_missed
+            subscriber.busy_since = time.monotonic()
             yield event
-            member.busy_since = None
+            subscriber.busy_since = None
             if event.kind in (END, STOP):
                 return
 
-    def _begin(self, request: Request, member: Member) -> int:
+    def _begin(self, request: Request, subscriber: Subscriber) -> int:
         """Put the cursor before the first window wished for; returns how many of those are gone already."""
         with self._changed:
             if request.run == self.run:
                 wished = min(request.after, self._newest)
-                member.cursor = max(wished, self.oldest - 1)
-                return member.cursor - wished
-            member.cursor = self._newest if request.start == "now" else self.oldest - 1
+                subscriber.cursor = max(wished, self.oldest - 1)
+                return subscriber.cursor - wished
+            subscriber.cursor = self._newest if request.start == "now" else self.oldest - 1
             return 0
 
-    def _next(self, member: Member, missed: int, gone: Callable[[], bool]) -> Event | None:
+    def _next(self, subscriber: Subscriber, missed: int, gone: Callable[[], bool]) -> Event | None:
         heard = time.monotonic()
         with self._changed:
-            while member.cursor >= self._newest and not self._over and not gone():
+            while subscriber.cursor >= self._newest and not self._over and not gone():
                 self._changed.wait(_LOOK_S)
                 if time.monotonic() - heard >= HEARTBEAT_S:
-                    return Event(ALIVE, member.cursor)
-            if member.cursor >= self._newest:
-                return Event(self._over, member.cursor) if self._over else None
-            missed += self._catch_up(member)
-            member.cursor += 1
-            return Event(WINDOW, member.cursor, missed, self._windows[member.cursor - self.oldest])
+                    return Event(ALIVE, subscriber.cursor)
+            if subscriber.cursor >= self._newest:
+                return Event(self._over, subscriber.cursor) if self._over else None
+            missed += self._catch_up(subscriber)
+            subscriber.cursor += 1
+            return Event(WINDOW, subscriber.cursor, missed, self._windows[subscriber.cursor - self.oldest])
 
-    def _catch_up(self, member: Member) -> int:
+    def _catch_up(self, subscriber: Subscriber) -> int:
         """Move a cursor that fell off the history to the newest window, or end its stream; returns what it missed."""
-        if not self.has_lost(member):
+        if not self.has_lost(subscriber):
             return 0
-        missed = self._newest - 1 - member.cursor
+        missed = self._newest - 1 - subscriber.cursor
         if self.slow == "drop":
             raise StreamError(f"too slow: {missed} windows missed (read faster, or serve with --slow thin)")
-        member.cursor += missed
+        subscriber.cursor += missed
         return missed
 
 
@@ -206,19 +206,19 @@ class ReplayFeed(Feed):
         super().__init__(facts)
         self._recording, self._stopped = recording, threading.Event()
 
-    def events(self, request: Request, member: Member, gone: Callable[[], bool]) -> Iterator[Event]:
+    def events(self, request: Request, subscriber: Subscriber, gone: Callable[[], bool]) -> Iterator[Event]:
         after = request.after if request.run == self.run else 0
         for sequence, window in enumerate(self._recording, 1):
             if gone():
                 return
             if self._stopped.is_set():
-                yield Event(STOP, member.cursor)
+                yield Event(STOP, subscriber.cursor)
                 return
             if sequence > after:
-                member.cursor = sequence
-                member.windows += 1
+                subscriber.cursor = sequence
+                subscriber.windows += 1
                 yield Event(WINDOW, sequence, 0, window)
-        yield Event(END, member.cursor)
+        yield Event(END, subscriber.cursor)
 
     def stop(self) -> None:
         self._stopped.set()

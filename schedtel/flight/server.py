@@ -15,11 +15,15 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.flight as fl
 
+from schedtel.access.policy import check_serving
+from schedtel.access.tls import Tls
+from schedtel.access.tokens import check_token
+from schedtel.access.uri import Address
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import sockets, wire
-from schedtel.flight.address import Address, Tls, check_serving, check_token, prepare_socket
-from schedtel.flight.feeds import Feed, LiveFeed, Member, Members
-from schedtel.source import Source
+from schedtel.flight.feeds import Feed, LiveFeed, Members, Subscriber
+from schedtel.flight.sockets import prepare_socket
+from schedtel.windows.source import Source
 
 _log = logging.getLogger(__name__)
 #: With the policy `drop`: a subscriber that has not taken what it was given for so long is hung up on.
@@ -36,7 +40,7 @@ class Server:
 
     def __init__(self, feed: Feed, source: Source, address: Address, tls: Tls, token: str | None, limit: int) -> None:
         self._feed, self._source = feed, source
-        self.members = Members(limit)
+        self.subscribers = Members(limit)
         self._closing = threading.Event()
         self._flight = _listen(address, tls, token, self)
         self._address, self._port = address, self._flight.port
@@ -96,13 +100,13 @@ class Server:
         while not self._closing.wait(STALLED_S / 5):
             if not isinstance(self._feed, LiveFeed) or self._feed.slow != "drop":
                 continue
-            for member in self.members.present():
-                if self._feed.has_lost(member) and _stalled(member):
-                    sockets.hang_up(self._address, self._port, member.peer)
+            for subscriber in self.subscribers.present():
+                if self._feed.has_lost(subscriber) and _stalled(subscriber):
+                    sockets.hang_up(self._address, self._port, subscriber.peer)
 
 
-def _stalled(member: Member) -> bool:
-    since = member.busy_since
+def _stalled(subscriber: Subscriber) -> bool:
+    since = subscriber.busy_since
     return since is not None and time.monotonic() - since > STALLED_S
 
 
@@ -178,13 +182,13 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
     def _deliver(self, context: Any, request: wire.Request, schema: pa.Schema) -> Iterator[Any]:
         # Joined here and not before: of a generator that is thrown away unstarted, no `finally` is run.
         with _one_line():
-            member = self._server.members.join(context.peer())
+            subscriber = self._server.subscribers.join(context.peer())
         try:
             with _one_line():
-                for event in self._server.feed.events(request, member, context.is_cancelled):
+                for event in self._server.feed.events(request, subscriber, context.is_cancelled):
                     yield from _chunks(event, request, schema)
         finally:
-            self._server.members.leave(member)
+            self._server.subscribers.leave(subscriber)
 
     def _schema(self, request: wire.Request) -> pa.Schema:
         facts = self._server.feed.facts

@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
-from schedtel.flight.address import Address
+from schedtel.access.uri import Address
+from schedtel.errors import UsageError
 
 #: A peer that has vanished without a word is noticed after so long, whether something was being sent to it or not.
 _GONE_AFTER_S = 60
@@ -72,3 +75,30 @@ def _is_ours(found: socket.socket, address: Address, port: int) -> bool:
     if address.kind == "unix":
         return found.family == socket.AF_UNIX and found.getsockname() == address.path
     return found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockname()[1] == port
+
+
+def prepare_socket(address: Address) -> None:
+    """Make the directory of a Unix socket, for its owner only, and take a dead server's socket away.
+
+    Raises :class:`UsageError` when others may write there, or when somebody serves there already.
+    """
+    path = Path(address.path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.parent.stat()
+        # Who may write to the directory could put a socket of their own there.
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+            raise UsageError(f"cannot serve in {path.parent}: others may write there (chmod 700 {path.parent})")
+        if path.exists() or path.is_symlink():
+            _take_away(path)
+    except OSError as error:
+        raise UsageError(f"cannot serve on {path}: {error.strerror} (choose another path)") from error
+
+
+def _take_away(path: Path) -> None:
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise UsageError(f"cannot serve on {path}: there is a file of that name (choose another path)")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(str(path)) == 0:
+            raise UsageError(f"cannot serve on {path}: somebody serves there already (choose another path)")
+    path.unlink()

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
-from schedtel.arrow import from_list, from_numpy
 from schedtel.errors import StreamError, UsageError
-from schedtel.schema import ARROW, DEFINITIONS_VERSION
-from schedtel.tables import empty
-from schedtel.window import Window
+from schedtel.windows.arrow import from_list, from_numpy
+from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION
+from schedtel.windows.tables import empty
+from schedtel.windows.window import Window
 
 #: Events of the stream ``windows``: a window; nothing new, but the server lives; the run is over; the server leaves.
 WINDOW, ALIVE, END, STOP = "window", "alive", "end", "stop"

@@ -5,10 +5,10 @@
     page      JSON, template      → HTML in a file that only its owner can read
     page.html, page.css, *.js     the template, by section; see the list of sections in sections.js
 
-The time axis comes from :mod:`schedtel.timeline`.
+The time axis comes from :mod:`schedtel.analysis.timeline`.
 """
 
-from schedtel.report.document import Story, document_of, tell, unlike
+from schedtel.report.document import RunSummary, document_of, tell, unlike
 from schedtel.report.page import render, write_page
 
-__all__ = ["Story", "document_of", "render", "tell", "unlike", "write_page"]
+__all__ = ["RunSummary", "document_of", "render", "tell", "unlike", "write_page"]

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from schedtel._version import __version__
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
-from schedtel.pairs import SMALLER, Preempted
-from schedtel.recording import imported_from
+from schedtel.analysis.preemption_sums import SMALLER, Preempted
+from schedtel.analysis.timeline import FIGURES, MOST_BINS, SAMPLES, Timeline, follow
+from schedtel.recordings.recording import imported_from
+from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS
 from schedtel.report.groups import GROUPINGS, Groups
-from schedtel.schema import DEFINITIONS_VERSION, LOSSES
-from schedtel.timeline import FIGURES, MOST_BINS, SAMPLES, Timeline, follow
-from schedtel.window import Window
+from schedtel.windows.schema import DEFINITIONS_VERSION, LOSSES
+from schedtel.windows.window import Window
 
 #: Groups the page can show of each grouping, by each of its orders.
 TOP_GROUPS = 40
@@ -31,7 +31,7 @@ _SIGNIFICANT = 6
 
 
 @dataclass
-class Story:
+class RunSummary:
     """One recording as the page tells it. ``facts``: what the recording says of itself: filter, nominal window."""
 
     name: str
@@ -47,16 +47,16 @@ class Story:
 
 def tell(
     windows: Iterable[Window], name: str, facts: Mapping[str, str] | None = None, most_bins: int = MOST_BINS
-) -> Story:
+) -> RunSummary:
     """Read all windows of a source, one at a time. Raises :class:`~schedtel.UsageError` when it has none."""
-    story = Story(name, Timeline(most_bins), [Groups(by) for by in GROUPINGS], dict(facts or {}))
+    story = RunSummary(name, Timeline(most_bins), [Groups(by) for by in GROUPINGS], dict(facts or {}))
     for window in follow(windows, story.timeline):
         for groups in story.groups:
             groups.add(window)
     return story
 
 
-def unlike(a: Story, b: Story) -> list[str]:
+def unlike(a: RunSummary, b: RunSummary) -> list[str]:
     """In what else two recordings differ: a change may come from there. ``fact (a / b)`` each."""
     facts = [_facts(story) | {"CPUs": str(len(story.timeline.total().cpus))} for story in (a, b)]
     names = ("host", "CPUs", "kernel", "scheduler", "filter", "window")
@@ -65,7 +65,7 @@ def unlike(a: Story, b: Story) -> list[str]:
     return [f"{name} ({facts[0][name]} / {facts[1][name]})" for name in names if facts[0][name] != facts[1][name]]
 
 
-def document_of(stories: list[Story], comparison: dict[str, Any] | None = None) -> dict[str, Any]:
+def document_of(stories: list[RunSummary], comparison: dict[str, Any] | None = None) -> dict[str, Any]:
     """What the page shows of one recording, or of two that are compared."""
     return {
         "version": __version__,
@@ -80,7 +80,7 @@ def document_of(stories: list[Story], comparison: dict[str, Any] | None = None) 
     }
 
 
-def _recording(story: Story) -> dict[str, Any]:
+def _recording(story: RunSummary) -> dict[str, Any]:
     timeline = story.timeline
     origin = timeline.bins[0].start_ns
     lost = timeline.stacked("losses")
@@ -101,7 +101,7 @@ def _recording(story: Story) -> dict[str, Any]:
     }
 
 
-def _facts(story: Story) -> dict[str, str]:
+def _facts(story: RunSummary) -> dict[str, str]:
     """Provenance, in words."""
     timeline, facts = story.timeline, story.facts
     return {

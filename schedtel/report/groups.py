@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schedtel import tables
-from schedtel.arrow import to_numpy, valid
-from schedtel.histogram import percentile_ns
-from schedtel.layout import TASK_BUCKETS
-from schedtel.window import Window
+from schedtel.records.histogram import percentile_ns
+from schedtel.records.layout import TASK_BUCKETS
+from schedtel.windows import tables
+from schedtel.windows.arrow import to_numpy, valid
+from schedtel.windows.window import Window
 
 GROUPINGS = ("cgroup", "comm", "process")
 #: Sums kept of each group, in this order; the largest wait beside them is a maximum.

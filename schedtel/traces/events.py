@@ -20,7 +20,7 @@ class Kind(IntEnum):
     WAKING = 8
 
 
-class Left(IntEnum):
+class PrevState(IntEnum):
     """``enum leaving_state`` of bpf/replay.c: what a task was about to be when it left its CPU."""
 
     RUNNING = 0

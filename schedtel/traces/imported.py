@@ -11,16 +11,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from schedtel import window as windows
 from schedtel.errors import RecordingError, UsageError
-from schedtel.live import window_length
-from schedtel.loader import RawWindow
-from schedtel.source import Source
+from schedtel.records.raw_window import RawWindow
 from schedtel.traces import text as trace_text
 from schedtel.traces.order import InOrder
 from schedtel.traces.replay import Replay
 from schedtel.traces.text import FORMATS, Reading
-from schedtel.window import Window
+from schedtel.windows.build import build
+from schedtel.windows.grid import window_length
+from schedtel.windows.source import Source
+from schedtel.windows.window import Window
 
 _CHUNK_BYTES = 1 << 20
 #: A line longer than this is none of a tracer's; what is beyond it is read as another.
@@ -166,7 +166,7 @@ class ImportedTrace(Source):
     def _build(self, raw: RawWindow) -> Window:
         self._window_id += 1
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
-        return windows.build(raw, self._window_id, spanned, self._wall_ns(raw.start_ns), self._of_host(), _NoCgroups)
+        return build(raw, self._window_id, spanned, self._wall_ns(raw.start_ns), self._of_host(), _NoCgroups)
 
     def _wall_ns(self, moment_ns: int) -> int | None:
         """What the wall clock showed, by the user's word or by the tracer's."""

@@ -14,8 +14,8 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-from schedtel import slots
 from schedtel.errors import CapabilityError
+from schedtel.kernel.bcc import slots
 from schedtel.traces.events import EVENT
 
 _SOURCES = ("replay.c", "bcc.c", "slots.h", "machine.h", "records.h", "tracepoint_args.h")

@@ -1,4 +1,4 @@
-"""Events of a trace in, the raw windows of a loader out: the bcc loader's programs and pool, in this process.
+"""Events of a trace in, the raw windows of a backend out: the bcc backend's programs and pool, in this process.
 
 There is nobody to race with: the events stop at a window's end until the window has been collected.
 """
@@ -11,11 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from schedtel import layout, slots
-from schedtel.loader import Loader, RawWindow
-from schedtel.pool import Pool
-from schedtel.rows import Rows
-from schedtel.slots import Edges
+from schedtel.kernel.backend import Backend
+from schedtel.kernel.bcc import slots
+from schedtel.kernel.bcc.pool import Pool
+from schedtel.kernel.bcc.slots import Edges
+from schedtel.records import layout
+from schedtel.records.buffer import RecordBuffer
+from schedtel.records.raw_window import RawWindow
 from schedtel.traces.library import ReplayState, replay_library
 
 #: The most that Linux can have (PID_MAX_LIMIT, include/linux/threads.h), and NR_CPUS of the largest configurations.
@@ -28,7 +30,7 @@ _TGID_UNKNOWN = 1 << 31
 _UNKNOWN_OF_OLDER = ("arrival_ns", "tat_ns", "total_cpu_ns", "kernel_thread")
 
 
-class Replay(Loader):
+class Replay(Backend):
     """A machine whose first window is open from ``start_ns`` to ``first_edge_ns``.
 
     :param wakeups_traced: false if the trace tells of no wakeup: then nobody knows what a task did before it first ran.
@@ -49,7 +51,7 @@ class Replay(Loader):
         settings = np.zeros((), layout.SETTINGS)
         settings["min_activity_ns"] = 1
         self._pool = Pool(self._pages, self._slot_cpus, [0], settings, rest_ns=0)
-        self._rows = Rows(layout.TASK_RECORD)
+        self._rows = RecordBuffer(layout.TASK_RECORD)
         grid = self._control["grid"]
         grid["edge_ns"][:2], self.window = (start_ns, first_edge_ns), 1
         self._state = self._state_of_c(wakeups_traced)

@@ -15,7 +15,7 @@ from itertools import compress
 
 import numpy as np
 
-from schedtel.traces.events import EVENT, Kind, Left
+from schedtel.traces.events import EVENT, Kind, PrevState
 
 #: What both end with: [CPU] flags seconds.fraction: event: what it says.
 _REST = rb" +\[(\d{1,5})\] +(?:[^\s\d]\S* +)?(\d{1,11})\.(\d{1,9}): +(?:\d+ +)?(?:[\w-]+:)?(\w{1,64}): *(.*)"
@@ -285,16 +285,16 @@ def _states(values: tuple[bytes, ...]) -> np.ndarray:
     return np.array([_state(text) for text in distinct], np.uint8)[index.reshape(-1)]
 
 
-def _state(text: bytes) -> Left:
+def _state(text: bytes) -> PrevState:
     """R, R+, S, D|K …: letters of __trace_sched_switch_state(), with a + where the task was preempted."""
     if b"+" in text:
-        return Left.PREEMPTED
+        return PrevState.PREEMPTED
     letters = set(text.split(b"|"))
     if letters & {b"X", b"Z"}:
-        return Left.DEAD
+        return PrevState.DEAD
     if letters == {b"R"}:
-        return Left.RUNNING
-    return Left.PARKED_OR_DEAD if b"x" in letters else Left.BLOCKED
+        return PrevState.RUNNING
+    return PrevState.PARKED_OR_DEAD if b"x" in letters else PrevState.BLOCKED
 
 
 #: What is not an integer of the same name: the field of EVENT, and how it is made.

@@ -1,4 +1,4 @@
-"""What the bcc loader needs, made or found to be missing: for the tests that use it."""
+"""What the bcc backend needs, made or found to be missing: for the tests that use it."""
 
 import subprocess
 from contextlib import contextmanager
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from observe import PATIENCE_S
 
-from schedtel import bcc_compiler, headers, tracepoints
 from schedtel.errors import CapabilityError
+from schedtel.kernel.bcc import compiler as bcc_compiler
+from schedtel.kernel.bcc import headers, tracepoints
 
 _TRACEFS = Path("/sys/kernel/tracing")
 

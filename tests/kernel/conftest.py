@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schedtel.privileges import missing_capabilities
+from schedtel.kernel.privileges import missing_capabilities
 
 SOURCE = Path(__file__).parent / "workloads.c"
 

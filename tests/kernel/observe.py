@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import schedtel
-from schedtel import tables
-from schedtel.host import steal_ns
+from schedtel.host.counters import steal_ns
+from schedtel.windows import tables
 
 #: How long to wait for what a machine that is not hung will do; no test is faster for a shorter one.
 PATIENCE_S = 60

@@ -1,4 +1,4 @@
-"""The bcc loader on the running kernel: the laws, and beside the core loader on the same events."""
+"""The bcc backend on the running kernel: the laws, and beside the core backend on the same events."""
 
 import itertools
 import os
@@ -21,10 +21,12 @@ from observe import (
 )
 from surroundings import made_cgroup
 
-from schedtel import laws, procfs
-from schedtel.bcc_loader import BccLoader
 from schedtel.errors import UsageError
-from schedtel.filters import Filter, cgroup_root
+from schedtel.host import procfs
+from schedtel.host.cgroups import cgroup_root
+from schedtel.kernel.bcc.backend import BccBackend
+from schedtel.kernel.filters import Filter
+from schedtel.windows import invariants as laws
 
 COUNTS = ("voluntary_switches", "involuntary_switches", "wakeups", "migrations", "bursts")
 TIMES = ("cpu_ns", "wait_ns", "wakeup_wait_ns", "preempt_wait_ns", "max_wait_ns", "burst_tat_sum_ns")
@@ -45,7 +47,7 @@ def wait_for(*processes):
 
 
 def both(work):
-    """One run of some work under both loaders at once, judged only if the kernel withheld nothing."""
+    """One run of some work under both backends at once, judged only if the kernel withheld nothing."""
 
     def observe():
         with (
@@ -79,7 +81,7 @@ def assert_same(bcc, core, pids):
 
 
 def born_here(collected, names):
-    """Threads of these names that were born and died under both loaders."""
+    """Threads of these names that were born and died under both backends."""
     rows = [row for name in names for row in collected.rows(comm=name)]
     return {row["tid"] for row in rows if row["completion_ns"] and row["fork_ns"]}
 
@@ -292,7 +294,7 @@ def test_a_cgroup_filter_takes_the_whole_subtree(start):
 @pytest.mark.parametrize("number", [0, 63, 1 << 21])
 def test_a_senseless_number_of_tasks_is_refused(number):
     with pytest.raises(UsageError, match="cannot follow"):
-        BccLoader(Filter(), max_tasks=number)
+        BccBackend(Filter(), max_tasks=number)
 
 
 def test_a_task_counts_past_the_16_bits_of_its_buckets(start, last_cpu):

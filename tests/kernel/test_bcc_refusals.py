@@ -11,7 +11,7 @@ import pytest
 from bcc_here import in_private_mounts, mounted_tracefs
 from observe import PATIENCE_S
 
-from schedtel.privileges import missing_capabilities
+from schedtel.kernel.privileges import missing_capabilities
 
 SCHEDTEL = [sys.executable, "-m", "schedtel.cli", "live", "-n", "1", "-w", "50ms", "--format", "ndjson"]
 REFUSE = Path(__file__).parent / "refuse.py"

@@ -8,8 +8,9 @@ from bcc_here import mounted_tracefs
 
 from benchmarks import builds, control, kernel, peers, rungs
 from benchmarks.failures import BenchmarkError, PeerError
-from schedtel import layout, tracepoints
-from schedtel.libbpf import BpfObject
+from schedtel.kernel.bcc import tracepoints
+from schedtel.kernel.libbpf import BpfObject
+from schedtel.records import layout
 
 
 @pytest.fixture

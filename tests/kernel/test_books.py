@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from observe import collecting, judge, wait_stopped
 
-from schedtel.verify import Books
+from schedtel.doctor.verify import Books
 
 #: How far apart the two lines between CPU time and wait may lie, a switch: the way from a wakeup to the switch.
 SPLIT_NS = 20_000

@@ -19,7 +19,7 @@ import pytest
 from observe import PATIENCE_S, Collected, collecting, eventually, judge, wait_stopped
 
 import schedtel
-from schedtel import laws
+from schedtel.windows import invariants as laws
 
 COMMAND = [sys.executable, "-m", "schedtel.cli"]
 NO_CAPABILITY = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]

@@ -18,7 +18,7 @@ from observe import PATIENCE_S, eventually
 from surroundings import made_cgroup
 
 import schedtel
-from schedtel.filters import cgroup_root, is_whole
+from schedtel.host.cgroups import cgroup_root, is_whole
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 UNITS = {name: str(DEPLOY / f"schedtel-{name}.service") for name in ("serve", "record")}

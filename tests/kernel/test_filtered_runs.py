@@ -9,7 +9,7 @@ from surroundings import made_cgroup
 
 import schedtel
 from schedtel.errors import CapabilityError
-from schedtel.filters import cgroup_root
+from schedtel.host.cgroups import cgroup_root
 
 #: Nobody's, and no other task of the machine has it.
 OWN_USER = 61_234

@@ -6,7 +6,9 @@ from unittest import mock
 import pytest
 from observe import PATIENCE_S, assert_buckets_outgrow_16_bits, collecting, eventually, judge
 
-from schedtel import laws, programs, tables
+from schedtel.kernel.core import programs
+from schedtel.windows import invariants as laws
+from schedtel.windows import tables
 
 #: Columns of `tasks` that add up over windows.
 ADDED = (

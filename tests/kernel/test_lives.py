@@ -13,8 +13,8 @@ import pytest
 from observe import PATIENCE_S, collecting, eventually, judge, wait_for_state
 
 import schedtel
-from schedtel import tables
-from schedtel.verify import Books
+from schedtel.doctor.verify import Books
+from schedtel.windows import tables
 
 _PID_MAX = "/proc/sys/kernel/pid_max"
 

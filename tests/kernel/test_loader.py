@@ -1,4 +1,4 @@
-"""The loader's choices, on the running kernel."""
+"""The backend's choices, on the running kernel."""
 
 import subprocess
 import sys
@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 import pytest
 from observe import collecting, judge
 
-from schedtel import core, programs
 from schedtel.errors import CapabilityError
-from schedtel.filters import Filter
+from schedtel.kernel.core import backend as core
+from schedtel.kernel.core import programs
+from schedtel.kernel.filters import Filter
 
 
 @pytest.fixture
@@ -114,4 +115,4 @@ def test_a_mixed_installation_is_refused(monkeypatch):
     wrong = core.layout.CONTRACT | {"bank": core.layout.FOLDED}
     monkeypatch.setattr(core.layout, "CONTRACT", wrong)
     with pytest.raises(CapabilityError, match="struct bank differs"):
-        core.CoreLoader(programs.load(Filter()))
+        core.CoreBackend(programs.load(Filter()))

@@ -13,10 +13,10 @@ from observe import PATIENCE_S, await_edges, collecting, common_span, eventually
 from surroundings import made_cgroup
 
 import schedtel
-from schedtel import layout, tables
 from schedtel.errors import CapabilityError
-from schedtel.filters import cgroup_root
-from schedtel.throttling import cpu_hierarchy
+from schedtel.host.cgroups import cgroup_root, cpu_hierarchy
+from schedtel.records import layout
+from schedtel.windows import tables
 
 BACKENDS = ("core", "bcc")
 

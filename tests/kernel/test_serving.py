@@ -24,9 +24,9 @@ from observe import PATIENCE_S, eventually, wait_stopped
 from surroundings import announced
 
 import schedtel
-from schedtel import laws
-from schedtel.chronicle import Chronicle
+from schedtel.analysis.health_log import HealthLog
 from schedtel.flight.wire import Request
+from schedtel.windows import invariants as laws
 
 COMMAND = [sys.executable, "-m", "schedtel.cli"]
 LOOPBACK = "grpc://127.0.0.1:0"
@@ -73,7 +73,7 @@ def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start)
             def publish(window):
                 """From the moment when all is there, stop; also with the window that this ends."""
                 published.append(window)
-                seen = len(published) >= 12 and storm.poll() is not None and server.members.present()
+                seen = len(published) >= 12 and storm.poll() is not None and server.subscribers.present()
                 if seen or reader.poll() is not None:
                     source.stop()
 
@@ -129,7 +129,7 @@ def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch, caplog):
     stepping = SimpleNamespace(monotonic_ns=time.monotonic_ns, time_ns=lambda: time.time_ns() + next(steps_ns))
     monkeypatch.setattr(sys.modules["schedtel.live"], "time", stepping)
     with schedtel.live("50ms", count=9) as source, schedtel.serve(source, "grpc://127.0.0.1:0") as server:
-        server.run(Chronicle().add)
+        server.run(HealthLog().add)
         with schedtel.subscribe(server.uri, history=True) as subscription:
             windows = list(subscription)
     assert len(windows) == 9
@@ -341,8 +341,8 @@ def test_a_peer_whose_network_is_gone_is_given_up(tmp_path):
         "    peer.stdout.readline()\n"
         "    lo('down')\n"
         "    begin, count = time.monotonic(), len(published)\n"
-        "    assert server.members.present()\n"
-        "    wait(lambda: not server.members.present())\n"
+        "    assert server.subscribers.present()\n"
+        "    wait(lambda: not server.subscribers.present())\n"
         "    print(time.monotonic() - begin, len(published) - count)\n"
         "    peer.kill(); peer.wait(); peer.stdout.close()\n"
         "    lo('up')\n"

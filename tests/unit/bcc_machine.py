@@ -1,6 +1,6 @@
-"""The bcc front end on the host, driven from Python: scheduler events in, the loader's raw windows out.
+"""The bcc front end on the host, driven from Python: scheduler events in, the backend's raw windows out.
 
-``host_bcc.c`` is bpf/bcc.c compiled for the host. :class:`HostBccLoader` is the real loader over its pages, with its
+``host_bcc.c`` is bpf/bcc.c compiled for the host. :class:`HostBccBackend` is the real backend over its pages, with its
 own clock; what reads the slots, flushes and collects is the code that ships.
 """
 
@@ -14,9 +14,11 @@ import machine
 from machine import FIRST_TID, view
 from model import TASK_DEAD, Arrive, Event, Exit, Fork, Release, Switch, Wake
 
-from schedtel import layout, loader, slots
-from schedtel.bcc_loader import BccLoader, settings_record
-from schedtel.loader import RawWindow
+from schedtel.kernel import backend
+from schedtel.kernel.bcc import slots
+from schedtel.kernel.bcc.backend import BccBackend, settings_record
+from schedtel.records import layout
+from schedtel.records.raw_window import RawWindow
 
 SLOTS, TIDS, CPUS = 128, 1024, 16
 RUNNABLE, DEAD = 0x100, 0x10
@@ -38,7 +40,7 @@ def load(path: str) -> ctypes.CDLL:
     return machine.load(path, _SIGNATURES)
 
 
-class HostBccLoader(BccLoader):
+class HostBccBackend(BccBackend):
     """A machine of some CPUs in its warm-up window, which ends at ``first_edge``."""
 
     def __init__(
@@ -62,7 +64,7 @@ class HostBccLoader(BccLoader):
         self._pairs = view(library.bcc_preemptions(), layout.PREEMPTIONS, CPUS)
         self._programs = SimpleNamespace(counts=dict)
         self.running: dict[int, int] = {}
-        with mock.patch.object(loader, "online_cpus", return_value=set(range(cpus))):
+        with mock.patch.object(backend, "online_cpus", return_value=set(range(cpus))):
             self._set_up(view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
         self._control["grid"]["edge_ns"][1] = first_edge
         self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
@@ -93,12 +95,12 @@ class HostBccLoader(BccLoader):
             case Release():
                 pass  # nothing of it is looked at
 
-    # ---- what stands in for the kernel under the real loader ----
+    # ---- what stands in for the kernel under the real backend ----
 
     def collect_at(self, now: int, next_edge: int) -> RawWindow:
         """Collect the open window at a moment past its end, and open the next one until ``next_edge``."""
         self.now = max(self.now, now)
-        with mock.patch.object(loader, "online_cpus", return_value=set(range(self._cpus))):
+        with mock.patch.object(backend, "online_cpus", return_value=set(range(self._cpus))):
             window = self.collect(lambda _: next_edge)
         return replace(window, tasks=window.tasks.copy())
 

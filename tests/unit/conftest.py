@@ -54,5 +54,5 @@ def bcc_library(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def windows(library):
-    """Three windows of a small simulated machine, through the real programs, loader and tables."""
+    """Three windows of a small simulated machine, through the real programs, backend and tables."""
     return samples.windows(library)

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pytest
 from serving import PATIENCE_S, eventually, unused_port
 
-from schedtel.arrow import fixed_list
 from schedtel.export.hosts import Totals
-from schedtel.histogram import edges_ns
-from schedtel.window import Window
+from schedtel.records.histogram import edges_ns
+from schedtel.windows.arrow import fixed_list
+from schedtel.windows.window import Window
 
 ROOT = Path(__file__).parent.parent.parent
 #: Where scripts/system-packages puts Debian's binaries, without installing the package.

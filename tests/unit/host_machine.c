@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* So few that most tests have tasks at home and others in task storage. */
-#define HOME_BITS 2
+#define TASK_CACHE_BITS 2
 
 /* The settings are constants to the verifier only: a test changes them from one case to the next. */
 #define const
@@ -33,8 +33,8 @@ static struct {
 	int refusals;			/* how many more allocations of task storage fail */
 	struct cpu_state cpu_state[MOST_CPUS];
 	struct preemptions preemptions[MOST_CPUS];
-	struct home homes[HOMES];
-	bool homeless;			/* from now on nobody has a home */
+	struct cache_slot task_cache[TASK_CACHE_SLOTS];
+	bool cache_full;			/* from now on nobody has a home */
 	struct host_task task[MOST_TASKS];
 	struct task_struct idle;
 	struct task_struct *current;
@@ -114,8 +114,8 @@ static void *bpf_map_lookup_elem(void *map, void *key)
 		meanwhile();
 		return index < host.ring_records ? stale(&host.page[index]) : 0;
 	}
-	if (map == (void *)&homes)
-		return host.homeless ? 0 : &host.homes[index];
+	if (map == (void *)&task_cache)
+		return host.cache_full ? 0 : &host.task_cache[index];
 	if (index >= host.cpus)
 		return 0;
 	return map == (void *)&preemptions ? (void *)&host.preemptions[index] : &host.cpu_state[index];
@@ -170,7 +170,7 @@ void host_reset(__u32 cpus, __u32 ring_records, __u64 first_edge)
 	memset(control.grid.edge_ns, 0xFF, sizeof(control.grid.edge_ns));
 	control.grid.edge_ns[0] = 0;
 	control.grid.edge_ns[1] = first_edge;
-	control.grid.books = 1;
+	control.grid.epoch = 1;
 }
 
 /* A task as the kernel has it before any event: what the iterator sees of one that is older than tracing. */
@@ -331,23 +331,23 @@ int host_unfinished(void)
 	int count = 0, i;
 
 	for (i = 0; i < (int)host.tasks; i++)
-		count += host.task[i].state.word.seq & 1;
-	for (i = 0; i < HOMES; i++)
-		count += host.homes[i].state.word.seq & 1;
+		count += host.task[i].state.seqcount.seq & 1;
+	for (i = 0; i < TASK_CACHE_SLOTS; i++)
+		count += host.task_cache[i].state.seqcount.seq & 1;
 	for (i = 0; i < (int)host.cpus; i++)
-		count += host.cpu_state[i].word.seq & 1;
+		count += host.cpu_state[i].seqcount.seq & 1;
 	return count;
 }
 
 /* Which home is a task's; and whether it lives there. */
-int host_home(int task)
+int host_cache_slot(int task)
 {
-	return home_of(identity_of(task_of(task))) - host.homes;
+	return cache_slot_of(identity_of(task_of(task))) - host.task_cache;
 }
 
-int host_is_at_home(int task)
+int host_is_cached(int task)
 {
-	return host.homes[host_home(task)].owner == identity_of(task_of(task));
+	return host.task_cache[host_cache_slot(task)].owner == identity_of(task_of(task));
 }
 
 /* Whether the next event at this moment finds the books of a task, of a CPU, as they should be, and nothing to roll. */
@@ -357,14 +357,14 @@ int host_task_is_open(__u64 now, int task)
 }
 
 /* Which of a task's next events at this moment would go the usual way: 1 to leave its CPU, 2 to take one, 4 to wake. */
-int host_usual(__u64 now, int task)
+int host_fast_paths(__u64 now, int task)
 {
 	struct task_state *state = any_state_of(task_of(task));
 	struct moment at = moment_of(&control.grid, now);
 
 	if (!is_open(&state->window, at) || now < state->since_ns)
 		return 0;
-	return leaves_as_usual(state, at) | takes_cpu_as_usual(state, at) << 1 | sleeps_as_usual(state) << 2;
+	return can_leave_fast(state, at) | can_take_cpu_fast(state, at) << 1 | can_wake_fast(state) << 2;
 }
 
 int host_cpu_is_open(__u64 now, __u32 cpu)
@@ -374,7 +374,7 @@ int host_cpu_is_open(__u64 now, __u32 cpu)
 
 void host_refuse_allocations(int count)
 {
-	host.homeless = true;
+	host.cache_full = true;
 	host.refusals = count;
 }
 

@@ -1,6 +1,6 @@
-"""The kernel side on the host, driven from Python: scheduler events in, the loader's raw windows out.
+"""The kernel side on the host, driven from Python: scheduler events in, the backend's raw windows out.
 
-``host_machine.c`` is bpf/core.bpf.c compiled for the host. :class:`HostLoader` is the real loader with its own clock
+``host_machine.c`` is bpf/core.bpf.c compiled for the host. :class:`HostBackend` is the real backend with its own clock
 and with the kernel behind it replaced, so that what reads the edges, flushes and collects is the code that ships.
 """
 
@@ -16,10 +16,11 @@ from unittest import mock
 import numpy as np
 from model import Arrive, Event, Exit, Fork, Release, Switch, Wake
 
-from schedtel import layout, loader
-from schedtel.core import CoreLoader
-from schedtel.loader import RawWindow
-from schedtel.rows import Rows
+from schedtel.kernel import backend
+from schedtel.kernel.core.backend import CoreBackend
+from schedtel.records import layout
+from schedtel.records.buffer import RecordBuffer
+from schedtel.records.raw_window import RawWindow
 
 IDLE = -1
 FIRST_TID = 100
@@ -47,10 +48,10 @@ _SIGNATURES = {
     "host_release": (None, [c_int]),
     "host_exiting": (None, [c_int]),
     "host_unfinished": (c_int, []),
-    "host_home": (c_int, [c_int]),
-    "host_is_at_home": (c_int, [c_int]),
+    "host_cache_slot": (c_int, [c_int]),
+    "host_is_cached": (c_int, [c_int]),
     "host_task_is_open": (c_int, [c_uint64, c_int]),
-    "host_usual": (c_int, [c_uint64, c_int]),
+    "host_fast_paths": (c_int, [c_uint64, c_int]),
     "host_cpu_is_open": (c_int, [c_uint64, c_uint32]),
     "host_refuse_allocations": (None, [c_int]),
     "host_turn_back": (None, []),
@@ -78,7 +79,7 @@ def view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
     return np.frombuffer((ctypes.c_char * (dtype.itemsize * count)).from_address(address), dtype)
 
 
-class HostLoader(CoreLoader):
+class HostBackend(CoreBackend):
     """A machine of some CPUs in its warm-up window, which ends at ``first_edge``."""
 
     name = "host"
@@ -104,7 +105,7 @@ class HostLoader(CoreLoader):
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
         self._page, self._page_rows = view(library.host_page(), layout.TASK_RECORD, ring_records), ring_records
-        self._rows = Rows(layout.TASK_RECORD)
+        self._rows = RecordBuffer(layout.TASK_RECORD)
         # No program of the host skips a run, and none is timed.
         self._object = SimpleNamespace(program_info=lambda _: SimpleNamespace(recursion_misses=0, run_time_ns=0))
         self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
@@ -163,7 +164,7 @@ class HostLoader(CoreLoader):
         exiting = threading.Thread(target=self.happen, args=(event,))
         exiting.start()
         assert reached.wait(_PATIENCE_S), "the exit asked the ring for nothing"
-        with mock.patch.object(loader, "time", SimpleNamespace(sleep=finish, monotonic_ns=time.monotonic_ns)):
+        with mock.patch.object(backend, "time", SimpleNamespace(sleep=finish, monotonic_ns=time.monotonic_ns)):
             window = self.collect_at(now, next_edge)
         waited = go_on.is_set()
         finish(0)
@@ -174,7 +175,7 @@ class HostLoader(CoreLoader):
         self._then = _MEANWHILE(then)  # C keeps no reference
         self.library.host_meanwhile(self._then)
 
-    # ---- what stands in for the kernel under the real loader ----
+    # ---- what stands in for the kernel under the real backend ----
 
     def seed(self, now: int) -> None:
         self.now = now
@@ -192,7 +193,7 @@ class HostLoader(CoreLoader):
             return next_edge
 
         self.now = max(self.now, now)
-        with mock.patch.object(loader, "online_cpus", return_value=set(range(self._cpus))):
+        with mock.patch.object(backend, "online_cpus", return_value=set(range(self._cpus))):
             window = self.collect(edge_after)
         return replace(window, tasks=window.tasks.copy())
 

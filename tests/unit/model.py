@@ -7,7 +7,7 @@ of it falls between two edges: [start, end). It is slow, plain, and knows nothin
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
+from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS
 
 TASK_DEAD = 0x80
 SLEEPING = 1

@@ -1,16 +1,16 @@
-"""Windows to test with: a short history of two CPUs and five tasks, through the programs, the loader and the tables."""
+"""Windows to test with: a short history of two CPUs and five tasks, through programs, backend and tables."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
-from machine import HostLoader
+from machine import HostBackend
 from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 
-from schedtel import window as built
-from schedtel.loader import RawWindow
-from schedtel.throttling import Throttled
-from schedtel.window import Window
+from schedtel.records.raw_window import RawWindow
+from schedtel.records.throttled import Throttled
+from schedtel.windows import build as built
+from schedtel.windows.window import Window
 
 MS = 1_000_000
 START = 1_000 * MS
@@ -55,17 +55,17 @@ def _events():
 
 
 def raw_windows(library) -> list[RawWindow]:
-    loader = HostLoader(library, 2, START)
-    loader.open_first_at(START + 1, START + LENGTH)
+    backend = HostBackend(library, 2, START)
+    backend.open_first_at(START + 1, START + LENGTH)
     windows = []
     for event in _events():
-        while event.now > loader.edge_ns:
-            windows.append(loader.collect_at(loader.edge_ns + 1, loader.edge_ns + LENGTH))
+        while event.now > backend.edge_ns:
+            windows.append(backend.collect_at(backend.edge_ns + 1, backend.edge_ns + LENGTH))
         if isinstance(event, Fork):
             _, comm, uid = TASKS[event.task]
-            loader.task(event.task, comm=comm, uid=uid)
-        loader.happen(event)
-    return [*windows, loader.collect_at(loader.edge_ns + 1, loader.edge_ns + LENGTH)]
+            backend.task(event.task, comm=comm, uid=uid)
+        backend.happen(event)
+    return [*windows, backend.collect_at(backend.edge_ns + 1, backend.edge_ns + LENGTH)]
 
 
 def build(raw: RawWindow, window_id: int) -> Window:

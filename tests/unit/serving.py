@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 
 import schedtel
-from schedtel.schema import ARROW
+from schedtel.windows.schema import ARROW
 
 TOKEN = "0123456789abcdef-of-the-tests"
 #: How long to wait for what a machine that is not hung will do; no test is faster for a shorter one.
@@ -94,7 +94,7 @@ def eventually(condition):
 
 
 def subscribers(server):
-    return len(server.members.present())
+    return len(server.subscribers.present())
 
 
 def assert_bit_identical(found, expected):

@@ -1,4 +1,4 @@
-"""What the bcc loader finds and makes before it asks the kernel for anything: headers, formats, the source."""
+"""What the bcc backend finds and makes before it asks the kernel for anything: headers, formats, the source."""
 
 import re
 import sys
@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schedtel import backends, bcc_compiler, headers, layout, refusals, slots, tracepoints
-from schedtel.bcc_loader import settings_record
 from schedtel.errors import CapabilityError, UsageError
-from schedtel.filters import Filter
+from schedtel.kernel import privileges as refusals
+from schedtel.kernel import selection as backends
+from schedtel.kernel.bcc import compiler as bcc_compiler
+from schedtel.kernel.bcc import headers, slots, tracepoints
+from schedtel.kernel.bcc.backend import settings_record
+from schedtel.kernel.filters import Filter
+from schedtel.records import layout
 
 BPF = Path(__file__).parents[2] / "bpf"
 #: The print formats of sched_switch as Linux 6.18, 5.10 and 4.13 have them; the last one prints no "+".
@@ -203,7 +207,7 @@ def test_lockdown_is_named(tmp_path, monkeypatch):
 
 def test_an_unknown_backend_is_refused():
     with pytest.raises(UsageError, match="auto, core or bcc"):
-        backends.open_loader("bpftrace", Filter())
+        backends.open_backend("bpftrace", Filter())
 
 
 # ---- what a tracepoint's priority says ----

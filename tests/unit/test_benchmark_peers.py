@@ -13,7 +13,7 @@ from benchmarks.loads import Load, Sample
 from benchmarks.measures import Plan
 from benchmarks.peers import Peer
 from benchmarks.workloads import Chunk
-from schedtel import slots, tracepoints
+from schedtel.kernel.bcc import slots, tracepoints
 
 
 def by_bcc():

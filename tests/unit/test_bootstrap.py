@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from timelines import autoregressive
 
-from schedtel import bootstrap
+from schedtel.analysis import bootstrap
 
 #: Two-sided 95 % and 99.9 % points of Student's distribution, from any textbook's table.
 TABLE = {1: (12.706, 636.619), 3: (3.182, 12.924), 5: (2.571, 6.869), 10: (2.228, 4.587), 30: (2.042, 3.646)}

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from schedtel import layout
-from schedtel.btf import ObjectTypes, check_contract, dtype_members
 from schedtel.errors import CapabilityError
-from schedtel.libbpf import BpfObject, libbpf
-from schedtel.programs import object_image, packed
+from schedtel.kernel.btf import ObjectTypes, check_contract, dtype_members
+from schedtel.kernel.core.programs import object_image, packed
+from schedtel.kernel.libbpf import BpfObject, libbpf
+from schedtel.records import layout
 
 
 @pytest.fixture(scope="module", params=["core", "core_walk"])

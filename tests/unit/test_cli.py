@@ -15,11 +15,11 @@ from exporting import on_host, preempted
 from samples import MS
 
 import schedtel
-from schedtel import tables
 from schedtel.cli import main
 from schedtel.cli.output import FORMATS
-from schedtel.dataset import Dataset
-from schedtel.schema import ARROW
+from schedtel.recordings.dataset import Dataset
+from schedtel.windows import tables
+from schedtel.windows.schema import ARROW
 
 
 @pytest.fixture

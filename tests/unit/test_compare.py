@@ -5,9 +5,9 @@ import pytest
 from timelines import autoregressive, make_bin, make_timeline, of_figure, of_samples
 
 from schedtel import UsageError
-from schedtel.compare import BETTER, DIFFERS, FEW, NONE, WORSE, compare
-from schedtel.histogram import FINE_EDGES_NS
-from schedtel.timeline import FIGURES, SAMPLES
+from schedtel.analysis.compare import BETTER, DIFFERS, FEW, NONE, WORSE, compare
+from schedtel.analysis.timeline import FIGURES, SAMPLES
+from schedtel.records.histogram import FINE_EDGES_NS
 
 
 def judged(a, b, name: str, **options):

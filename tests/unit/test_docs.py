@@ -8,9 +8,9 @@ import click
 import pytest
 
 import schedtel
-from schedtel import schema
 from schedtel.cli import group
 from schedtel.export import definitions
+from schedtel.windows import schema
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()

@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schedtel
-from schedtel import tables
 from schedtel.export import definitions
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, exported
 from schedtel.export.cgroups import CgroupTotals
 from schedtel.export.hosts import Totals
-from schedtel.export.places import IDLE_NS
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
-from schedtel.layout import FINE_BUCKETS, TASK_BUCKETS
+from schedtel.export.series_slots import IDLE_NS
+from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS
+from schedtel.records.layout import FINE_BUCKETS, TASK_BUCKETS
+from schedtel.windows import tables
 
 # ---- names ----
 

@@ -12,7 +12,7 @@ from exporting import OtlpServer, get, metrics_of, on_host, samples, scrape, tot
 from serving import PATIENCE_S, Fed, eventually, unused_port
 
 import schedtel
-from schedtel.dataset import Dataset
+from schedtel.recordings.dataset import Dataset
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "export"]
 #: The label that metrics have where windows of several hosts may come.
@@ -177,7 +177,7 @@ def test_adding_windows_imports_no_pandas(recording):
 def test_who_does_not_export_does_not_import_the_libraries_for_it():
     program = (
         "import sys, schedtel\n"
-        "from schedtel.cli import live, record, serve, schema, export\n"
+        "from schedtel.cli.commands import live, record, serve, schema, export\n"
         "print([name for name in sys.modules if name.startswith(('prometheus_client', 'opentelemetry'))])"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

@@ -6,9 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from schedtel import layout
 from schedtel.errors import CapabilityError, UsageError
-from schedtel.filters import Filter, cgroup_root
+from schedtel.host.cgroups import cgroup_root
+from schedtel.kernel.filters import Filter
+from schedtel.records import layout
 
 HERE = threading.get_native_id()
 NO_SUCH_PID = 2**22 + 1  # above the kernel's PID_MAX_LIMIT

@@ -20,13 +20,16 @@ import pytest
 from serving import PATIENCE_S, TABLES, TOKEN, Fed, assert_bit_identical, eventually, served, unused_port
 
 import schedtel
-from schedtel.arrow import from_list
+from schedtel.access.tls import Tls
+from schedtel.access.uri import parse_address
 from schedtel.cli.sources import describe, open_source
-from schedtel.dataset import Dataset, host_of, wall_start
-from schedtel.flight import address, collect, feeds
+from schedtel.flight import collect, feeds
 from schedtel.flight.client import Subscription
-from schedtel.flight.collect import Arrival, Collection, Trouble
-from schedtel.storage import place_of
+from schedtel.flight.collect import Collection, Delivery, Outage
+from schedtel.recordings.dataset import Dataset, host_of
+from schedtel.recordings.storage import place_of
+from schedtel.windows.arrow import from_list
+from schedtel.windows.gaps import wall_start
 
 DAY_US = 86_400_000_000
 
@@ -155,7 +158,7 @@ WITHOUT_TIME_ZONES = """
 import sys
 sys.modules["tzdata"] = None
 import schedtel
-from schedtel.dataset import Dataset
+from schedtel.recordings.dataset import Dataset
 dataset = Dataset(sys.argv[2])
 for window in schedtel.read(sys.argv[1]):
     dataset.write(window)
@@ -313,7 +316,7 @@ def test_a_command_is_not_run_where_it_cannot_be_recorded(bucket, tmp_path):
 
 
 def subscribe(uri, request):
-    return Subscription(uri, TOKEN, address.Tls(), request)
+    return Subscription(uri, TOKEN, Tls(), request)
 
 
 class Collected:
@@ -327,7 +330,7 @@ class Collected:
 
     def _read(self):
         for what in self.collection:
-            (self.arrivals if isinstance(what, Arrival) else self.troubles).append(what)
+            (self.arrivals if isinstance(what, Delivery) else self.troubles).append(what)
 
     def close(self):
         self.collection.close()
@@ -366,7 +369,7 @@ def test_a_lost_connection_takes_up_where_it_was_and_nothing_is_missing(windows)
         for count, window in enumerate(windows, 1):
             server.source.feed(window)
             eventually(lambda n=count: len(collected.arrivals) == n)
-            assert sockets.hang_up(address.parse_address(server.uri), port) == 1
+            assert sockets.hang_up(parse_address(server.uri), port) == 1
         eventually(lambda: len(collected.troubles) == 3)
         collected.close()
     assert_bit_identical([arrival.window for arrival in collected.arrivals], windows)
@@ -389,7 +392,7 @@ def test_windows_that_were_forgotten_meanwhile_are_a_gap(windows):
         server.source.feed(windows[0])
         eventually(lambda: collected.arrivals)
         may_connect.clear()
-        sockets.hang_up(address.parse_address(server.uri), int(server.uri.rpartition(":")[2]))
+        sockets.hang_up(parse_address(server.uri), int(server.uri.rpartition(":")[2]))
         eventually(lambda: collected.troubles)
         server.source.feed(windows[1], windows[2])
         eventually(lambda: server.feed.oldest == 3)
@@ -434,7 +437,7 @@ def test_a_server_that_refuses_us_is_given_up_and_the_others_go_on(windows):
         open_one.source.feed(*windows)
         open_one.source.end()
         came = list(Collection([closed.uri, open_one.uri], subscribe))
-    troubles = [what for what in came if isinstance(what, Trouble)]
+    troubles = [what for what in came if isinstance(what, Outage)]
     assert [(trouble.uri, trouble.final) for trouble in troubles] == [(closed.uri, True)]
     assert "token is missing or wrong" in str(troubles[0].error)
     assert len(came) == 1 + len(windows)

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machine import view
 
-from schedtel import layout, metrics
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS, add_spills, edges_ns, percentile_ns, percentiles_ns
-from schedtel.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT, TASK_BUCKETS
+from schedtel.records import layout
+from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS, add_spills, edges_ns, percentile_ns, percentiles_ns
+from schedtel.records.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT, TASK_BUCKETS
+from schedtel.windows import metrics
 
 durations = st.one_of(st.integers(0, 2_000), st.integers(0, 10_000_000), st.integers(0, 130_000_000_000))
 many = st.lists(durations, min_size=1, max_size=60)

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from schedtel import libbpf
 from schedtel.errors import CapabilityError
+from schedtel.kernel import libbpf
 
 _SETTINGS = ("libbpf_set_print", "libbpf_set_strict_mode")
 

@@ -17,10 +17,10 @@ from histories import (
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from machine import FIRST_TID, HostLoader
+from machine import FIRST_TID, HostBackend
 
-from schedtel import layout
-from schedtel.loader import RawWindow
+from schedtel.records import layout
+from schedtel.records.raw_window import RawWindow
 
 BANK_TIMES = {
     "running": layout.RUNNING,
@@ -39,18 +39,18 @@ HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
 
 
 def play(library, history: History, uids=None, **settings) -> list[RawWindow]:
-    """Run a history through the programs and the loader."""
-    loader = HostLoader(library, history.cpus, history.first_edge, **settings)
+    """Run a history through the programs and the backend."""
+    backend = HostBackend(library, history.cpus, history.first_edge, **settings)
     windows = []
     for step in history.steps:
         if isinstance(step, model.Fork):
-            loader.task(step.task, uid=uids[step.task] if uids else 0)
+            backend.task(step.task, uid=uids[step.task] if uids else 0)
         if not isinstance(step, Collect):
-            loader.happen(step)
+            backend.happen(step)
         elif step.edge == history.first_edge:
-            loader.open_first_at(step.now, step.next_edge)
+            backend.open_first_at(step.now, step.next_edge)
         else:
-            windows.append(loader.collect_at(step.now, step.next_edge))
+            windows.append(backend.collect_at(step.now, step.next_edge))
     return windows
 
 

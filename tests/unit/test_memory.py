@@ -12,8 +12,9 @@ import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedtel import layout, tables
-from schedtel.memory import Memory
+from schedtel.records import layout
+from schedtel.windows import tables
+from schedtel.windows.memory import Memory
 
 
 def address(array: np.ndarray) -> int:
@@ -106,7 +107,7 @@ def test_windows_built_in_lent_memory_are_those_built_in_their_own(library):
 
 _CROWD = """
 import sys
-from schedtel.host import resident_bytes
+from schedtel.host.counters import resident_bytes
 from schedtel.cli.heap import give_back_what_is_freed
 
 if sys.argv[1] == "told":

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedtel import metrics
-from schedtel.metrics import Distribution, coefficient_of_variation, fairness, fairness_within, jain
+from schedtel.windows import metrics
+from schedtel.windows.metrics import Distribution, coefficient_of_variation, fairness, fairness_within, jain
 
 MS = 1_000_000
 positive = st.lists(st.integers(1, 10**12), min_size=1, max_size=50)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedtel import ndjson
-from schedtel.schema import ARROW
+from schedtel.windows import ndjson
+from schedtel.windows.schema import ARROW
 
 
 def by_the_row(batch: pa.RecordBatch) -> list[str]:

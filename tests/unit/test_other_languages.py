@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import schedtel
-from schedtel import tables
+from schedtel.windows import tables
 
 #: Sums a column, lists another, and says how many batches there were.
 PROGRAM = """

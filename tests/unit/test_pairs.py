@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from timelines import make_bin, make_timeline
 
-from schedtel import tables
-from schedtel.pairs import GONE, MOST_PAIRS, SMALLER, Preempted
-from schedtel.report import Story, document_of
-from schedtel.timeline import timeline_of
+from schedtel.analysis.preemption_sums import GONE, MOST_PAIRS, SMALLER, Preempted
+from schedtel.analysis.timeline import timeline_of
+from schedtel.report import RunSummary, document_of
+from schedtel.windows import tables
 
 
 def test_a_bin_has_what_its_windows_have(windows):
@@ -52,7 +52,7 @@ def test_the_page_names_the_largest_and_sums_up_the_others():
     """Fifteen victims of one preemptor in each of two bins, victim n with n + 1 us: ten of them have a row."""
     pairs = {(f"/v{n}", "/p"): (1, 1_000 * (n + 1), 1_000) for n in range(15)}
     bins = [make_bin(i, {}, {}, preempted=Preempted(dict(pairs), {"/p": 7})) for i in range(2)]
-    document = document_of([Story("a", make_timeline(bins))])
+    document = document_of([RunSummary("a", make_timeline(bins))])
     found = document["recordings"][0]["preemptions"]
     assert found["victims"] == [*(f"/v{n}" for n in range(14, 4, -1)), SMALLER]
     assert found["preemptors"] == ["/p"]

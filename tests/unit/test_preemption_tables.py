@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from model import SLEEPING, Arrive, Fork, Switch
 from test_bcc_machine import without_iowait
 
-from schedtel import layout, tables
-from schedtel.loader import RawWindow
+from schedtel.records import layout
+from schedtel.records.raw_window import RawWindow
+from schedtel.windows import tables
 
 FRONT_ENDS = {
-    "core": (test_machine.play, machine.HostLoader, "library"),
-    "bcc": (test_bcc_machine.play, bcc_machine.HostBccLoader, "bcc_library"),
+    "core": (test_machine.play, machine.HostBackend, "library"),
+    "bcc": (test_bcc_machine.play, bcc_machine.HostBccBackend, "bcc_library"),
 }
 PATHS = {1: "/"}.get
 known_histories = histories().map(without_iowait)
@@ -30,8 +31,8 @@ known_histories = histories().map(without_iowait)
 @pytest.fixture(params=FRONT_ENDS)
 def front_end(request):
     """What plays a history, what is one CPU in window 2 (from 1000 to 2000), and the library of both."""
-    play, loader, library = FRONT_ENDS[request.param]
-    return play, loader, request.getfixturevalue(library)
+    play, backend, library = FRONT_ENDS[request.param]
+    return play, backend, request.getfixturevalue(library)
 
 
 def pairs_of(window: RawWindow) -> dict[tuple[str, str], tuple[int, int, int]]:
@@ -87,11 +88,11 @@ def test_by_cgroup_the_totals_are_the_same_and_off_tells_nothing(library, bcc_li
 def test_a_pair_is_told_once_for_all_cpus(front_end):
     """Two tasks change places on one CPU, then on the other: 100 and 300 ns of waiting for task-0, 200 for task-1."""
     _, make, library = front_end
-    loader = started(make(library, 2, 1_000))
+    backend = started(make(library, 2, 1_000))
     for task in (0, 1):
-        loader.task(task)
-        loader.happen(Fork(1_100, task))
-        loader.happen(Arrive(1_100, task))
+        backend.task(task)
+        backend.happen(Fork(1_100, task))
+        backend.happen(Arrive(1_100, task))
     for event in (
         Switch(1_100, 0, None, 0),
         Switch(1_200, 0, 0, 1, preempt=True),
@@ -104,8 +105,8 @@ def test_a_pair_is_told_once_for_all_cpus(front_end):
         Switch(1_600, 1, 1, None, prev_state=SLEEPING),
         Switch(1_610, 1, None, 0),
     ):
-        loader.happen(event)
-    window = loader.collect_at(2_001, 3_000)
+        backend.happen(event)
+    window = backend.collect_at(2_001, 3_000)
     assert pairs_of(window) == {
         ("task-0", "task-1"): (1, 100, 100),
         ("task-1", "task-0"): (1, 200, 200),
@@ -116,9 +117,9 @@ def test_a_pair_is_told_once_for_all_cpus(front_end):
 @pytest.mark.parametrize("by", ["comm", "cgroup"])
 def test_who_is_older_than_tracing_and_unknown_yet_is_other(bcc_library, by):
     """Task 1 has begun before tracing; the event that brings it to its CPU tells neither its name nor its cgroup."""
-    loader = bcc_machine.HostBccLoader(bcc_library, 1, 1_000, preemptions=by)
-    started(loader)
-    loader.task(0)
+    backend = bcc_machine.HostBccBackend(bcc_library, 1, 1_000, preemptions=by)
+    started(backend)
+    backend.task(0)
     for event in (
         Fork(1_100, 0),
         Arrive(1_100, 0),
@@ -127,14 +128,14 @@ def test_who_is_older_than_tracing_and_unknown_yet_is_other(bcc_library, by):
         Switch(1_300, 0, 1, 0, preempt=True),
         Switch(1_400, 0, 0, None, prev_state=SLEEPING),
     ):
-        loader.happen(event)
-    found = pairs_of(loader.collect_at(2_001, 3_000))
+        backend.happen(event)
+    found = pairs_of(backend.collect_at(2_001, 3_000))
     assert found == {({"comm": "task-0", "cgroup": "/"}[by], tables.OTHER_COMM): (1, 100, 100)}
 
 
-def started(loader):
-    loader.open_first_at(1_001, 2_000)
-    return loader
+def started(backend):
+    backend.open_first_at(1_001, 2_000)
+    return backend
 
 
 #: As many as both machines hold, and their pairs are more than a CPU's table has room for.
@@ -143,17 +144,17 @@ CROWD = 60
 
 def test_a_full_table_folds_what_it_has_no_room_for_and_loses_nothing(front_end):
     _, make, library = front_end
-    loader = started(make(library, 1, 1_000))
+    backend = started(make(library, 1, 1_000))
     for task in range(CROWD):
-        loader.task(task)
-        loader.happen(Fork(1_001, task))
-        loader.happen(Arrive(1_001, task))
+        backend.task(task)
+        backend.happen(Fork(1_001, task))
+        backend.happen(Arrive(1_001, task))
     order = [step * way % CROWD for way in (1, 7, 11, 13, 17, 19, 23, 29) for step in range(CROWD)]
-    loader.happen(Switch(1_002, 0, None, order[0]))
+    backend.happen(Switch(1_002, 0, None, order[0]))
     took = [(prev, task) for prev, task in itertools.pairwise(order) if prev != task]
     for now, (prev, task) in enumerate(took, 1_003):
-        loader.happen(Switch(now, 0, prev, task, preempt=True))
-    window = loader.collect_at(2_001, 3_000)
+        backend.happen(Switch(now, 0, prev, task, preempt=True))
+    window = backend.collect_at(2_001, 3_000)
     found = pairs_of(window)
     folded, _, _ = found.pop((tables.OTHER_COMM, tables.OTHER_COMM))
     assert total_of(window) == samples_of(window)
@@ -162,9 +163,9 @@ def test_a_full_table_folds_what_it_has_no_room_for_and_loses_nothing(front_end)
     told = {(model.name_of(prev), model.name_of(task)) for prev, task in took}
     assert set(found) <= told
     # The next window has the table to itself again.
-    loader.happen(Switch(2_100, 0, order[-1], order[0], preempt=True))
-    loader.happen(Switch(2_150, 0, order[0], order[-1], preempt=True))
-    assert (tables.OTHER_COMM, tables.OTHER_COMM) not in pairs_of(loader.collect_at(3_001, 4_000))
+    backend.happen(Switch(2_100, 0, order[-1], order[0], preempt=True))
+    backend.happen(Switch(2_150, 0, order[0], order[-1], preempt=True))
+    assert (tables.OTHER_COMM, tables.OTHER_COMM) not in pairs_of(backend.collect_at(3_001, 4_000))
 
 
 @given(history=known_histories, moves=st.lists(st.tuples(st.integers(0, 79), st.integers(1, 5_000)), min_size=1))

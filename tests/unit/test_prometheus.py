@@ -9,13 +9,12 @@ import pytest
 from exporting import ROOT, binary, get, in_cgroups, preempted, prometheus, replaced, samples, with_waits
 from serving import TOKEN, eventually
 
-import schedtel
-from schedtel import tables
 from schedtel.export import definitions
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, exported
 from schedtel.export.hosts import Totals
 from schedtel.export.http import Endpoint
-from schedtel.histogram import percentile_ns
+from schedtel.records.histogram import percentile_ns
+from schedtel.windows import schema, tables
 
 pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
 DASHBOARD = json.loads((ROOT / "dashboards" / "schedtel.json").read_text())
@@ -28,7 +27,7 @@ PATHS = ["/web", "/batch", "/db"]
 def window(windows):
     """One with waits and bursts of all lengths, in three cgroups, and a kernel that counts the time of BPF programs."""
     found = with_waits(in_cgroups(windows[0], PATHS), np.random.default_rng(3))
-    window = schedtel.Window(replaced(found.summary, bpf_ns=[70_000]), found.tasks, found.cpus)
+    window = Window(replaced(found.summary, bpf_ns=[70_000]), found.tasks, found.cpus)
     return preempted(window, ("/web", "/batch", 3, 12_000_000), ("/batch", "(idle)", 1, 2_000_000))
 
 
@@ -166,7 +165,7 @@ def test_the_dashboard_uses_names_that_exist_and_all_losses():
     known = {metric.prometheus_name for metric in definitions.METRICS}
     used = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"schedtel_\w+", text)}
     assert used <= known
-    losses = {metric.prometheus_name for metric in definitions.HOST_COUNTERS if metric.column in schedtel.schema.LOSSES}
+    losses = {metric.prometheus_name for metric in definitions.HOST_COUNTERS if metric.column in schema.LOSSES}
     assert losses <= used
 
 

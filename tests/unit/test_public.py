@@ -6,7 +6,8 @@ import sys
 import pytest
 
 import schedtel
-from schedtel import errors, schema, source
+from schedtel import errors
+from schedtel.windows import schema, source
 
 PUBLIC = {
     "CapabilityError",
@@ -71,7 +72,7 @@ def test_importing_the_library_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("later", ["numpy", "arrow"])
-@pytest.mark.parametrize("module", ["schedtel", "schedtel.cli.live"])
+@pytest.mark.parametrize("module", ["schedtel", "schedtel.cli.commands.live"])
 def test_tracing_begins_without(module, later):
     """They are imported while the kernel verifies the programs; who imports one before adds its time to the start."""
     assert python(f"import {module}, sys; print([name for name in sys.modules if {later!r} in name])") == "[]"
@@ -98,7 +99,7 @@ def test_reading_windows_imports_neither_pandas_nor_compute_functions(windows, t
 
 
 def test_who_draws_no_page_does_not_import_rich():
-    program = "import schedtel.cli.live, schedtel.cli.show, schedtel.cli.subscribe, sys"
+    program = "import schedtel.cli.commands.live, schedtel.cli.commands.show, schedtel.cli.commands.subscribe, sys"
     assert python(program + "; print('rich' in sys.modules)") == "False"
 
 

@@ -17,8 +17,8 @@ TASK = 0
 class RunQueue:
     """One CPU that queues a task now and then; its clock is ``AHEAD`` at first, and may be steered."""
 
-    def __init__(self, loader, steering_ppm: float = 0):
-        self.library, self.steering = loader.library, steering_ppm / 1e6
+    def __init__(self, backend, steering_ppm: float = 0):
+        self.library, self.steering = backend.library, steering_ppm / 1e6
         self.now = 0
 
     def stamp(self, moment: int) -> int:
@@ -37,12 +37,12 @@ class RunQueue:
 
 
 @pytest.fixture
-def queue(loader):
-    return RunQueue(loader)
+def queue(backend):
+    return RunQueue(backend)
 
 
 @pytest.fixture
-def loader(library):
+def backend(library):
     return started(library)
 
 
@@ -75,8 +75,8 @@ def test_after_a_pause_nothing_is_taken_for_granted(queue):
 
 
 @pytest.mark.parametrize("ppm", [-100_000, -50_000, 1_000, 100_000])
-def test_while_a_clock_is_slewed_each_wakeup_asks_for_the_time(loader, ppm):
-    queue = RunQueue(loader, ppm)
+def test_while_a_clock_is_slewed_each_wakeup_asks_for_the_time(backend, ppm):
+    queue = RunQueue(backend, ppm)
     queue.settle()
     assert [queue.wake(10_000, delay) for delay in (200, 5_000)] == [200, 5_000]
 
@@ -100,10 +100,10 @@ def test_the_stamp_of_another_cpu_is_not_used(queue):
     assert queue.wake(1_000, 5_000) == 200
 
 
-def test_a_task_that_was_not_queued_has_no_stamp(queue, loader):
+def test_a_task_that_was_not_queued_has_no_stamp(queue, backend):
     queue.settle()
-    loader.library.host_queue(TASK, 0, 0)
-    assert loader.library.host_woken_at(queue.now + 5_000, 0, TASK, 0) == queue.now + 5_000
+    backend.library.host_queue(TASK, 0, 0)
+    assert backend.library.host_woken_at(queue.now + 5_000, 0, TASK, 0) == queue.now + 5_000
 
 
 def test_no_task_wakes_before_it_slept(queue):
@@ -111,15 +111,15 @@ def test_no_task_wakes_before_it_slept(queue):
     assert queue.wake(1_000, 5_000, since=queue.now + 1_000 + 300) == 300
 
 
-def test_waits_begin_at_the_stamp(loader):
+def test_waits_begin_at_the_stamp(backend):
     """Of a whole wakeup: it is told of 700 ns late, and the wait is as long as it was."""
-    queue = RunQueue(loader)
+    queue = RunQueue(backend)
     queue.settle(delay=0)
     start = queue.now
-    collect(loader, start, start + 4_000)
-    play(loader, *born_and_running(TASK, start + 500), Switch(start + 1_000, 0, TASK, None, prev_state=1))
-    loader.library.host_queue(TASK, 0, queue.stamp(start + 2_000))
-    loader.library.host_wake(start + 2_700, TASK)
-    play(loader, Switch(start + 3_000, 0, None, TASK))
-    row = rows_of(collect(loader, start + 4_001, start + 10_000))[TASK]
+    collect(backend, start, start + 4_000)
+    play(backend, *born_and_running(TASK, start + 500), Switch(start + 1_000, 0, TASK, None, prev_state=1))
+    backend.library.host_queue(TASK, 0, queue.stamp(start + 2_000))
+    backend.library.host_wake(start + 2_700, TASK)
+    play(backend, Switch(start + 3_000, 0, None, TASK))
+    row = rows_of(collect(backend, start + 4_001, start + 10_000))[TASK]
     assert (row["wakeup_wait"], row["blocked"]) == (1_000, 1_000)

@@ -18,9 +18,10 @@ from exporting import replaced
 from samples import MS
 
 import schedtel
-from schedtel import Recorder, RecordingError, UsageError, read, tables
-from schedtel.schema import ARROW, DEFINITIONS_VERSION
-from schedtel.storage import Directory
+from schedtel import Recorder, RecordingError, UsageError, read
+from schedtel.recordings.storage import Directory
+from schedtel.windows import tables
+from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION
 
 TABLES = tuple(ARROW)
 

@@ -20,9 +20,9 @@ from test_machine import assert_cpus_equal_the_model, assert_rows_equal_the_mode
 from traces import PERF, STYLES, text_of
 
 from schedtel.errors import CapabilityError
-from schedtel.layout import BLOCKED, CPU_BUSY, PREEMPT_WAIT, RUNNING, WAKEUP_WAIT
-from schedtel.loader import RawWindow
-from schedtel.traces.events import EVENT, Kind, Left
+from schedtel.records.layout import BLOCKED, CPU_BUSY, PREEMPT_WAIT, RUNNING, WAKEUP_WAIT
+from schedtel.records.raw_window import RawWindow
+from schedtel.traces.events import EVENT, Kind, PrevState
 from schedtel.traces.library import replay_library
 from schedtel.traces.order import InOrder
 from schedtel.traces.replay import Replay
@@ -83,7 +83,7 @@ _any_event = st.tuples(
     st.sampled_from([0, 1, 2, 3, 4, 5, 4_194_304, 9_999_999]),  # tid
     st.sampled_from([0, 1, 2, 3, 4, 5, 4_194_304, 9_999_999]),  # the other one
     st.sampled_from([0, 1, 2, 8191, 8192, 65_535]),  # CPU
-    st.sampled_from(list(Left)),
+    st.sampled_from(list(PrevState)),
     st.sampled_from([0, 1, 3]),  # tgid
     st.integers(0, 200),  # prio
 )

@@ -14,11 +14,11 @@ from samples import renamed
 from timelines import SECOND, make_bin, make_timeline
 
 from schedtel import UsageError
-from schedtel.compare import compare
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
-from schedtel.report import Story, document_of, render, tell, unlike, write_page
+from schedtel.analysis.compare import compare
+from schedtel.analysis.timeline import FIGURES, SAMPLES
+from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS
+from schedtel.report import RunSummary, document_of, render, tell, unlike, write_page
 from schedtel.report.groups import OTHER, SMALLER, UNKNOWN, Groups
-from schedtel.timeline import FIGURES, SAMPLES
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028<!--&amp;"
 
@@ -100,7 +100,7 @@ def test_the_edges_come_with_the_page(page):
 
 def test_losses_are_on_the_page_where_they_were():
     lost = [make_bin(i, {}, {}, losses=np.array([0, 0, 0, 5 * (i == 2)])) for i in range(4)]
-    found = document_of([Story("lossy", make_timeline(lost))])["recordings"][0]
+    found = document_of([RunSummary("lossy", make_timeline(lost))])["recordings"][0]
     assert found["lost"] == {"programs_skipped": [0, 0, 5, 0]}
 
 
@@ -193,7 +193,7 @@ def test_the_largest_timeline_makes_a_page_under_3_mb():
     random = np.random.default_rng(1)
     timeline = make_timeline([crowded(i, random) for i in range(1000)])
     timeline.stride = 10
-    assert len(render(document_of([Story("large", timeline)])).encode()) < 3e6
+    assert len(render(document_of([RunSummary("large", timeline)])).encode()) < 3e6
 
 
 def test_a_page_of_two_has_both_and_the_comparison(windows):
@@ -207,7 +207,7 @@ def test_a_page_of_two_has_both_and_the_comparison(windows):
 def test_two_recordings_say_in_what_else_they_differ():
     def of(facts, **changed):
         timeline = make_timeline([make_bin(0, {}, {}, **changed)])
-        return Story("x", timeline, facts=facts)
+        return RunSummary("x", timeline, facts=facts)
 
     a = of({"filter": "pid=12", "window": "1s"})
     assert unlike(a, of({"filter": "pid=34", "window": "1s"})) == []  # another run of a command

@@ -8,9 +8,9 @@ import pytest
 from samples import renamed
 from timelines import make_bin, make_timeline
 
-from schedtel.compare import compare
-from schedtel.pairs import Preempted
-from schedtel.report import Story, document_of, render, tell, write_page
+from schedtel.analysis.compare import compare
+from schedtel.analysis.preemption_sums import Preempted
+from schedtel.report import RunSummary, document_of, render, tell, write_page
 
 pytestmark = pytest.mark.skipif(browser.found() is None, reason="no Chromium to look at the page with (chromium)")
 
@@ -18,7 +18,7 @@ MS = 1_000_000
 HOSTILE = "</script><b id=owned>x</b>\u2028"
 
 
-def story(name: str) -> Story:
+def story(name: str) -> RunSummary:
     """Ten windows of a second; window i has i + 1 waits of 3 ms, a run queue of i, and Jain's index 0.9.
 
     In it, /batch preempts /web i + 1 times for 1 ms each, and is throttled for 10 ms.
@@ -30,7 +30,7 @@ def story(name: str) -> Story:
     lost = [np.array([0, 0, 0, 7 * (i == 4)]) for i in range(10)]
     told = [Preempted({("/web", "/batch"): (i + 1, (i + 1) * MS, MS)}, {"/batch": 10 * MS}) for i in range(10)]
     bins = [make_bin(i, figures[i], samples[i], losses=lost[i], preempted=told[i]) for i in range(10)]
-    return Story(name, make_timeline(bins), facts={"window": "1s"})
+    return RunSummary(name, make_timeline(bins), facts={"window": "1s"})
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedtel import layout
-from schedtel.ring import Ring
-from schedtel.rows import Rows
+from schedtel.kernel.core.ring import Ring
+from schedtel.records import layout
+from schedtel.records.buffer import RecordBuffer
 
 BUSY = 1 << 31
 RING_BYTES = 2 * mmap.PAGESIZE
@@ -76,7 +76,7 @@ def submit(producer: Producer, number: int) -> None:
     producer.commit(producer.reserve(number))
 
 
-class Numbers(Rows):
+class Numbers(RecordBuffer):
     """Rows that are known by their first field."""
 
     def drained(self, ring: Ring) -> list[int]:
@@ -129,7 +129,7 @@ def test_a_record_across_the_end_of_the_ring_is_whole(producer, ring):
 
 def test_what_was_drained_does_not_change_when_the_ring_goes_on(producer, ring):
     submit(producer, 7)
-    rows = Rows(RECORD)
+    rows = RecordBuffer(RECORD)
     ring.drain(rows)
     first = rows._memory[:1].view(RECORD)
     for number in range(100, 100 + 2 * producer.room()):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from schedtel.rows import Rows
+from schedtel.records.buffer import RecordBuffer
 
 RECORD = np.dtype([("window", "<u4"), ("number", "<u4")])
 
@@ -16,7 +16,7 @@ def numbers(taken: np.ndarray) -> list[int]:
 
 
 def test_a_window_takes_its_own_records_and_later_ones_stay():
-    rows = Rows(RECORD)
+    rows = RecordBuffer(RECORD)
     assert rows.append(records((1, 10), (2, 20), (1, 11))) == 3
     assert rows.append(records((3, 30), (2, 21))) == 2
     assert len(rows) == 5
@@ -28,14 +28,14 @@ def test_a_window_takes_its_own_records_and_later_ones_stay():
 
 
 def test_records_of_a_window_that_has_passed_go():
-    rows = Rows(RECORD)
+    rows = RecordBuffer(RECORD)
     rows.append(records((1, 10), (2, 20)))
     assert numbers(rows.take(2)) == [20]
     assert numbers(rows.take(1)) == []
 
 
 def test_a_crowd_gets_the_room_it_needs_and_gives_it_back():
-    rows = Rows(RECORD)
+    rows = RecordBuffer(RECORD)
     crowd = np.zeros(50_000, RECORD)
     crowd["window"], crowd["number"] = 1, np.arange(50_000)
     for part in np.array_split(crowd, 7):
@@ -49,7 +49,7 @@ def test_a_crowd_gets_the_room_it_needs_and_gives_it_back():
 
 
 def test_the_same_memory_serves_window_after_window():
-    rows = Rows(RECORD)
+    rows = RecordBuffer(RECORD)
     rows.append(records((1, 10)))
     first = rows.take(1)
     rows.append(records((2, 20)))

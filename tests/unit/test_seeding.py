@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from schedtel import slots
-from schedtel.bcc_loader import settings_record
-from schedtel.pool import Pool
-from schedtel.seeding import Seeder
+from schedtel.kernel.bcc import slots
+from schedtel.kernel.bcc.backend import settings_record
+from schedtel.kernel.bcc.pool import Pool
+from schedtel.kernel.bcc.seeding import Seeder
 
 
 @pytest.fixture

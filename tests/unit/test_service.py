@@ -15,7 +15,7 @@ import pytest
 from serving import PATIENCE_S, Reader, eventually, served, subscribers
 
 import schedtel
-from schedtel.chronicle import Chronicle
+from schedtel.analysis.health_log import HealthLog
 
 COMMAND = [sys.executable, "-m", "schedtel.cli"]
 SECOND_NS = 1_000_000_000
@@ -49,7 +49,7 @@ def told(caplog):
     """Log lines of a chronicle of these windows, with their levels."""
 
     def lines(*windows):
-        chronicle = Chronicle()
+        chronicle = HealthLog()
         for window in windows:
             chronicle.add(window)
         return [(record.levelname, record.getMessage()) for record in caplog.records]

@@ -5,10 +5,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from schedtel import tables
 from schedtel.errors import UsageError
-from schedtel.schema import ARROW
-from schedtel.source import Source
+from schedtel.windows import tables
+from schedtel.windows.schema import ARROW
+from schedtel.windows.source import Source
 
 
 class Listed(Source):

@@ -6,8 +6,9 @@ import pytest
 from serving import TOKEN, assert_bit_identical, certificate
 
 import schedtel
+from schedtel.access.tokens import read_token
+from schedtel.access.uri import is_uri, parse_address
 from schedtel.errors import StreamError, UsageError
-from schedtel.flight.address import is_uri, parse_address, read_token
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,9 @@ from serving import (
 
 import schedtel
 from schedtel.flight import feeds, wire
-from schedtel.flight.feeds import LiveFeed, Member
+from schedtel.flight.feeds import LiveFeed, Subscriber
 from schedtel.flight.wire import Request
-from schedtel.host import resident_bytes
+from schedtel.host.counters import resident_bytes
 
 
 @pytest.fixture
@@ -113,15 +113,15 @@ def test_what_is_to_be_had_is_listed(replayed):
 # ---- the slow ----
 
 
-def take(feed, member, request, count):
-    events = feed.events(request, member, lambda: False)
+def take(feed, subscriber, request, count):
+    events = feed.events(request, subscriber, lambda: False)
     return [next(events) for _ in range(count)], events
 
 
 def test_thinning_goes_on_with_the_newest_window_and_says_how_many_were_missed(windows):
-    feed, member = LiveFeed({}, history=3, slow="thin"), Member("")
+    feed, subscriber = LiveFeed({}, history=3, slow="thin"), Subscriber("")
     feed.publish(windows[0])
-    _, events = take(feed, member, Request(start="history"), 1)
+    _, events = take(feed, subscriber, Request(start="history"), 1)
     for _ in range(10):
         feed.publish(windows[1])
     event = next(events)
@@ -129,13 +129,13 @@ def test_thinning_goes_on_with_the_newest_window_and_says_how_many_were_missed(w
     feed.publish(windows[2])
     event = next(events)
     assert (event.sequence, event.windows_missed) == (12, 0)
-    assert member.windows_missed == 9
+    assert subscriber.windows_missed == 9
 
 
 def test_dropping_ends_the_stream_and_says_how_many_were_missed(windows):
-    feed, member = LiveFeed({}, history=3, slow="drop"), Member("")
+    feed, subscriber = LiveFeed({}, history=3, slow="drop"), Subscriber("")
     feed.publish(windows[0])
-    _, events = take(feed, member, Request(start="history"), 1)
+    _, events = take(feed, subscriber, Request(start="history"), 1)
     for _ in range(10):
         feed.publish(windows[1])
     with pytest.raises(schedtel.StreamError, match="too slow: 9 windows missed"):
@@ -146,11 +146,11 @@ def test_who_resumes_gets_what_is_remembered_and_is_told_of_the_rest(windows):
     feed = LiveFeed({}, history=3)
     for _ in range(10):
         feed.publish(windows[0])
-    (event,), _ = take(feed, Member(""), Request(run=feed.run, after=4), 1)
+    (event,), _ = take(feed, Subscriber(""), Request(run=feed.run, after=4), 1)
     assert (event.sequence, event.windows_missed) == (8, 3)
-    (event,), _ = take(feed, Member(""), Request(run=feed.run, after=9), 1)
+    (event,), _ = take(feed, Subscriber(""), Request(run=feed.run, after=9), 1)
     assert (event.sequence, event.windows_missed) == (10, 0)
-    (event,), _ = take(feed, Member(""), Request(start="history", run="another", after=9), 1)
+    (event,), _ = take(feed, Subscriber(""), Request(start="history", run="another", after=9), 1)
     assert (event.sequence, event.windows_missed) == (8, 0)
 
 
@@ -169,7 +169,7 @@ def test_the_history_is_bounded_in_bytes_and_keeps_the_newest(windows):
 def test_who_waits_hears_that_the_server_lives(windows, monkeypatch):
     monkeypatch.setattr(feeds, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(feeds, "_LOOK_S", 0.05)
-    (event,), _ = take(LiveFeed({}), Member(""), Request(), 1)
+    (event,), _ = take(LiveFeed({}), Subscriber(""), Request(), 1)
     assert event.kind == wire.ALIVE
     with served() as server:
         reader = Reader(schedtel.subscribe(server.uri))
@@ -266,7 +266,7 @@ def test_a_thousand_subscribers_come_and_go_and_leave_nothing_behind(windows):
         eventually(lambda: descriptors() <= before[0] + 4)
         eventually(lambda: threads() <= before[1] + 8)
         assert resident_bytes() - before[2] < 60 << 20
-        assert server.members.ever == 1050
+        assert server.subscribers.ever == 1050
 
 
 BAD_TICKETS = [
@@ -451,7 +451,9 @@ def test_a_unix_socket_is_its_owners_alone_and_gone_afterwards(recording, tmp_pa
 HEAVY = "[m for m in ('pyarrow._flight', 'pyarrow.flight', 'pyarrow._s3fs') if m in sys.modules]"
 
 
-@pytest.mark.parametrize("program", ["import schedtel", "import schedtel.cli.live", "import schedtel.cli.record"])
+@pytest.mark.parametrize(
+    "program", ["import schedtel", "import schedtel.cli.commands.live", "import schedtel.cli.commands.record"]
+)
 def test_who_does_not_stream_does_not_import_flight(program):
     command = [sys.executable, "-c", f"import sys\n{program}\nprint({HEAVY})"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schedtel import layout, tables
-from schedtel.schema import ARROW, TASK_SUMS
+from schedtel.records import layout
+from schedtel.windows import tables
+from schedtel.windows.schema import ARROW, TASK_SUMS
 
 PATHS = {1: "/", 2: "/user.slice"}
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from schedtel import procfs, throttling
-from schedtel.throttling import Throttled, Throttling, directories
+from schedtel.host import procfs, throttling
+from schedtel.host.cgroups import directories
+from schedtel.host.throttling import Throttling
+from schedtel.records.throttled import Throttled
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from samples import MS
 
 from schedtel import UsageError
-from schedtel.arrow import rows
-from schedtel.timeline import FIGURE_INDEX, SAMPLES, Timeline, bin_of, follow, timeline_of
+from schedtel.analysis.timeline import FIGURE_INDEX, SAMPLES, Timeline, bin_of, follow, timeline_of
+from schedtel.windows.arrow import rows
 
 
 def value(binned, name: str) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from traces import FTRACE, PERF, STYLES
 
-from schedtel.traces.events import EVENT, Kind, Left
+from schedtel.traces.events import EVENT, Kind, PrevState
 from schedtel.traces.order import InOrder
 from schedtel.traces.text import Reading, detect, parse
 
@@ -34,7 +34,7 @@ def seen(event: np.void, *names: str) -> tuple[object, ...]:
 def test_a_switch_is_read_in_every_style(style):
     text = traces.switch(style, 12_345_678_901_234, 3, A, ("b c", 7), "D", prio=110, next_prio=-1)
     [event], reading = read(text, form_of(style))
-    assert seen(event, "time_ns", "cpu", "kind", "state") == (12_345_678_901_234, 3, Kind.SWITCH, Left.BLOCKED)
+    assert seen(event, "time_ns", "cpu", "kind", "state") == (12_345_678_901_234, 3, Kind.SWITCH, PrevState.BLOCKED)
     assert seen(event, "tid", "comm", "prio", "other", "other_comm", "other_prio") == (
         101,
         b"task-a",
@@ -49,21 +49,21 @@ def test_a_switch_is_read_in_every_style(style):
 @pytest.mark.parametrize(
     ("letters", "expected"),
     [
-        ("R", Left.RUNNING),
-        ("R+", Left.PREEMPTED),
-        ("S", Left.BLOCKED),
-        ("S+", Left.PREEMPTED),
-        ("D", Left.BLOCKED),
-        ("D|K", Left.BLOCKED),
-        ("D|W", Left.BLOCKED),
-        ("D|K+", Left.PREEMPTED),
-        ("I", Left.BLOCKED),
-        ("T", Left.BLOCKED),
-        ("t", Left.BLOCKED),
-        ("P", Left.BLOCKED),
-        ("X", Left.DEAD),
-        ("Z", Left.DEAD),
-        ("x", Left.PARKED_OR_DEAD),
+        ("R", PrevState.RUNNING),
+        ("R+", PrevState.PREEMPTED),
+        ("S", PrevState.BLOCKED),
+        ("S+", PrevState.PREEMPTED),
+        ("D", PrevState.BLOCKED),
+        ("D|K", PrevState.BLOCKED),
+        ("D|W", PrevState.BLOCKED),
+        ("D|K+", PrevState.PREEMPTED),
+        ("I", PrevState.BLOCKED),
+        ("T", PrevState.BLOCKED),
+        ("t", PrevState.BLOCKED),
+        ("P", PrevState.BLOCKED),
+        ("X", PrevState.DEAD),
+        ("Z", PrevState.DEAD),
+        ("x", PrevState.PARKED_OR_DEAD),
     ],
 )
 def test_every_letter_of_a_state(letters, expected):

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 import samples
 
-from schedtel import schema, tables
 from schedtel.errors import UsageError
-from schedtel.laws import check
-from schedtel.window import Window
+from schedtel.windows import schema, tables
+from schedtel.windows.invariants import check
+from schedtel.windows.window import Window
 
 MS = samples.MS
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from schedtel.histogram import FINE_EDGES_NS, TASK_EDGES_NS
-from schedtel.schema import LOSSES
-from schedtel.timeline import FIGURE_INDEX, FIGURES, SAMPLES, Bin, Timeline
+from schedtel.analysis.timeline import FIGURE_INDEX, FIGURES, SAMPLES, Bin, Timeline
+from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS
+from schedtel.windows.schema import LOSSES
 
 SECOND = 1_000_000_000
 EDGES = {s.name: FINE_EDGES_NS if s.buckets == len(FINE_EDGES_NS) - 1 else TASK_EDGES_NS for s in SAMPLES}

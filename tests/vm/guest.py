@@ -18,7 +18,8 @@ from guest_clock import check_clock
 from guest_filters import NOBODY, check_filters
 
 import schedtel
-from schedtel import laws, verify
+from schedtel.doctor import verify
+from schedtel.windows import invariants as laws
 
 #: How each backend is asked for: options of live(), words of the command.
 BACKENDS = {"core": ({}, ())}
@@ -74,7 +75,7 @@ def check_attach(guest):
     assert doctor.returncode == 0, doctor.stdout.replace("\n", "; ")
     with schedtel.live("1s", count=1, **guest.live_options) as source:
         assert [window.tasks.num_rows > 0 for window in source] == [True]
-        return "core_walk" if source._loader._walks else source.backend
+        return "core_walk" if source._backend._walks else source.backend
 
 
 def check_record(guest):

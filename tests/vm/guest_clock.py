@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import schedtel
-from schedtel import laws
+from schedtel.windows import invariants as laws
 
 WINDOW_NS = 500_000_000
 HOUR_S = 3600

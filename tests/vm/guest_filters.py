@@ -4,8 +4,8 @@ import subprocess
 
 from observe import collecting
 
-from schedtel import laws
-from schedtel.filters import cgroup_root
+from schedtel.host.cgroups import cgroup_root
+from schedtel.windows import invariants as laws
 
 NOBODY = 65534
 WINDOW = "1s"

@@ -17,7 +17,7 @@ from guest import assert_holds, lost, run_checks, tell
 from probe import TWO_CAPABILITIES, connect
 
 import schedtel
-from schedtel import laws
+from schedtel.windows import invariants as laws
 
 SERVE, RECORD = "schedtel-serve", "schedtel-record"
 URI, SOCKET, DATASET = "grpc+unix:///run/schedtel/socket", Path("/run/schedtel/socket"), Path("/var/lib/schedtel")

@@ -1,0 +1,54 @@
+"""``schedtel doctor``: what this kernel and this user can do."""
+
+import click
+
+from schedtel.doctor.capabilities import Answer, survey, usable_backends
+from schedtel.doctor.verify import verify
+from schedtel.windows.invariants import Finding
+
+_FAILED = 1
+
+
+@click.command("doctor", short_help="Say what this kernel and this user can do.")
+@click.option("--verify", "verifying", is_flag=True, help="Run a load for a few seconds and check the laws live.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.5, max=600),
+    default=3.0,
+    show_default=True,
+    help="How long --verify runs its load.",
+)
+def command(verifying: bool, seconds: float) -> int:
+    """Check everything schedtel needs, and say what to do about each "no". Exit status 1 if no backend works.
+
+    With --verify, also run a mixed load and judge the windows by the laws and by the kernel's own books.
+    """
+    answers = list(survey())
+    usable = usable_backends(answers)
+    for answer in answers:
+        click.echo(_line(answer, needed=answer.needed and not (answer.backend and usable)))
+    click.echo(_verdict(usable))
+    if usable and verifying:
+        return _report(verify(seconds))
+    return 0 if usable else _FAILED
+
+
+def _line(answer: Answer, *, needed: bool) -> str:
+    mark = "yes" if answer.yes else "NO " if needed else "no "
+    subject = f"{answer.backend}: {answer.question}" if answer.backend else answer.question
+    return f"{mark}  {subject}: {' '.join(answer.found.split())}"
+
+
+def _verdict(usable: list[str]) -> str:
+    if not usable:
+        return "not ready: see the lines that begin with NO"
+    return "ready: backend " + " or ".join(usable)
+
+
+def _report(findings: list[Finding]) -> int:
+    click.echo()
+    for finding in findings:
+        click.echo(f"{'holds ' if finding.holds else 'BROKEN'}  {finding.law}: {finding.figure}")
+    broken = sum(not finding.holds for finding in findings)
+    click.echo(f"{len(findings)} findings, {broken} broken")
+    return _FAILED if broken else 0

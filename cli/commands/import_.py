@@ -1,0 +1,113 @@
+"""``schedtel import``: what perf or ftrace has traced, to Parquet."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from schedtel.cli.commands.record import Totals
+from schedtel.cli.options import rotation_options
+from schedtel.errors import UsageError
+from schedtel.recordings.dataset import recorder_of
+from schedtel.recordings.recorder import Recorder
+from schedtel.traces.imported import ImportedTrace
+from schedtel.traces.text import FORMATS, wall_clock
+from schedtel.windows.window import Window
+
+#: How often what has been read is written; a part of a recording is written anew each time.
+_FLUSH_S = 1.0
+
+
+@click.command("import", short_help="Make a recording of perf's or ftrace's text.")
+@click.argument("trace", metavar="TRACE")
+@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
+@click.option("-w", "--window", default="5s", show_default=True, metavar="DURATION", help="Length of a window.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="auto", show_default=True, help="Whose text it is."
+)
+@click.option("--wall-start", metavar="TIME", help="When the first event was: 2026-01-31T12:00:00, UTC if no zone.")
+@click.option("--host", metavar="NAME", help="The machine's name, if perf's header does not tell.")
+@rotation_options
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no closing summary.")
+def command(
+    trace: str,
+    output: str,
+    window: str,
+    form: str,
+    wall_start: str | None,
+    host: str | None,
+    rotate_size: int,
+    rotate_every: str,
+    quiet: bool,
+) -> None:
+    """Make a recording of the text of `perf script`, `perf sched script`, ftrace's `trace` or `trace-cmd report`.
+
+    TRACE is a file, or - for standard input. Trace at least sched_switch; with sched_wakeup, sched_wakeup_new,
+    sched_process_fork, sched_process_exec, sched_process_exit and task_newtask the recording says as much as it can.
+    """
+    kept = Totals()
+    with (
+        ImportedTrace(trace, window, form, _moment(wall_start), host) as source,
+        recorder_of(output, window, rotate_size << 20, rotate_every) as recorder,
+    ):
+        flushed = time.monotonic()
+        for imported in _with_progress(source, source, quiet=quiet):
+            recorder.add(imported)
+            kept.add(imported)
+            if time.monotonic() - flushed > _FLUSH_S:
+                _flush(recorder, source)
+                flushed = time.monotonic()
+        _flush(recorder, source)
+        if not quiet:
+            click.echo(f"imported {kept.describe(recorder)}", err=True)
+            for remark in _remarks(source):
+                click.echo(remark, err=True)
+
+
+def _flush(recorder: Recorder, source: ImportedTrace) -> None:
+    recorder.facts = source.metadata
+    recorder.flush()
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return None if text is None else wall_clock(text)
+    except ValueError as error:
+        raise UsageError(f"cannot read the time {text!r}: {error} (write 2026-01-31T12:00:00+01:00)") from error
+
+
+def _remarks(source: ImportedTrace) -> Iterator[str]:
+    """What was read, and what could not be made of it, a line each."""
+    reading = source.reading
+    yield f"read {reading.lines} lines as {reading.format}: {sum(reading.events.values())} events"
+    if reading.not_understood:
+        yield f"{reading.not_understood} lines were not understood"
+    if reading.lost:
+        yield f"{reading.lost} events were lost by the tracer: the windows they are missing from say programs_skipped"
+    if source.out_of_order:
+        yield f"{source.out_of_order} events came more than a second late"
+    if not source.wakeups:
+        yield "no wakeup was traced: what a task waited after one is in its blocked time (trace sched:sched_wakeup)"
+
+
+def _with_progress(windows: Iterable[Window], source: ImportedTrace, *, quiet: bool) -> Iterator[Window]:
+    """The windows, with a line on stderr that says how far it has come when that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield from windows
+        return
+    columns = (TextColumn("importing"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        for number, window in enumerate(windows, 1):
+            yield window
+            done = source.progress
+            progress.update(
+                task,
+                description=f"{number} windows, {source.reading.lines} lines",
+                total=None if done is None else 1.0,
+                completed=done or 0,
+            )

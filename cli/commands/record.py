@@ -1,0 +1,107 @@
+"""``schedtel record``: windows to Parquet."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from schedtel.analysis.health_log import HealthLog
+from schedtel.cli.options import filter_options, log_options, rotation_options, window_options
+from schedtel.cli.service import say, set_up_log, tell_end, tell_start, tell_systemd
+from schedtel.cli.session import open_session
+from schedtel.durations import format_duration
+from schedtel.recordings.dataset import recorder_of
+from schedtel.recordings.recorder import Recorder
+from schedtel.windows.window import Window
+
+
+@click.command("record", short_help="Record to Parquet.")
+@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
+@window_options
+@filter_options
+@rotation_options
+@log_options
+@click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+def command(
+    arguments: tuple[str, ...],
+    output: str,
+    rotate_size: int,
+    rotate_every: str,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> int:
+    """Write every window to Parquet, a folder for each table: DIR/summary, DIR/tasks, DIR/cpus and so on.
+
+    A URI, such as s3://bucket/path or file:///var/lib/schedtel, gets a dataset that many hosts and runs may share: in
+    each table, a folder for each host, day and run. A recorder that starts again adds to it.
+
+    The files are complete after every window; whatever ends the recording, at most the window in progress is lost.
+
+    With a COMMAND, run it, and record it and its descendants until it ends; its exit status is passed on.
+    """
+    told = set_up_log(quiet=quiet, verbose=verbose)
+    kept = Totals()
+    with (
+        recorder_of(output, options["window"], rotate_size << 20, rotate_every) as recorder,
+        open_session(options, arguments) as session,
+    ):
+        recorder.filter_text = session.source.filter.describe()
+        recorder.facts = {"preemptions": options["preemptions"]}
+        chronicle = HealthLog()
+        tell_start(session.source)
+        tell_systemd("READY=1")
+        for window in _with_progress(session.source, recorder, hidden=quiet or told):
+            recorder.write(window)
+            kept.add(window)
+            chronicle.add(window)
+        tell_end(session.signals)
+        status = session.status()
+    say.info(f"recorded {kept.describe(recorder)}")
+    return status
+
+
+def _with_progress(windows: Iterable[Window], recorder: Recorder, *, hidden: bool) -> Iterator[Window]:
+    """The windows, with a line on stderr that says how far it has come when that is a terminal."""
+    if hidden or not sys.stderr.isatty():
+        yield from windows
+        return
+    columns = (
+        TextColumn("recording"),
+        BarColumn(pulse_style="green"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("waiting for the first window", total=None)
+        for window in windows:
+            yield window
+            progress.update(
+                task, description=f"{recorder.windows_written} windows, {recorder.bytes_written / 1e6:.1f} MB"
+            )
+
+
+class Totals:
+    """What the closing summary says."""
+
+    def __init__(self) -> None:
+        self.time_ns = self.rows = self.completed = 0
+        self.lost: dict[str, int] = {}
+
+    def add(self, window: Window) -> None:
+        self.time_ns += window.end_ns - window.start_ns
+        self.rows += window.tasks.num_rows
+        self.completed += window.metrics.tat.count
+        for name, count in window.losses.items():
+            self.lost[name] = self.lost.get(name, 0) + count
+
+    def describe(self, recorder: Recorder) -> str:
+        losses = ", ".join(f"{count} {name}" for name, count in self.lost.items() if count) or "nothing lost"
+        windows = f"{recorder.windows_written} window{'' if recorder.windows_written == 1 else 's'}"
+        return (
+            f"{windows} over {format_duration(self.time_ns)} to {recorder.where}: "
+            f"{self.rows} rows, {self.completed} lives completed, {recorder.bytes_written / 1e6:.2f} MB, {losses}"
+        )

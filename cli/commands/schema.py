@@ -1,0 +1,30 @@
+"""``schedtel schema``: what every column means."""
+
+import json
+from collections.abc import Callable
+
+import click
+
+from schedtel.export import definitions
+from schedtel.windows import schema
+
+
+@click.command("schema", short_help="Print what every column means.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["json", "markdown", "metrics"]),
+    default="json",
+    show_default=True,
+    help="JSON Schema of a line of NDJSON; the tables, or the exported metrics, as Markdown.",
+)
+def command(kind: str) -> None:
+    """Print the columns of the tables: the JSON Schema of --format ndjson, or Markdown for people."""
+    click.echo(_WRITERS[kind]().rstrip("\n"))
+
+
+_WRITERS: dict[str, Callable[[], str]] = {
+    "json": lambda: json.dumps(schema.ndjson_schema(), indent=2),
+    "markdown": schema.markdown,
+    "metrics": definitions.markdown,
+}

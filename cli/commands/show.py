@@ -1,0 +1,68 @@
+"""``schedtel show``: a recording, or what is served somewhere, as tables."""
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from schedtel.access.uri import is_uri
+from schedtel.cli.display.choices import Choice
+from schedtel.cli.options import client_options, output_options, refuse_without_stream, view_options
+from schedtel.cli.output import format_for, opened, write_windows
+from schedtel.cli.sources import complain_of_missed, complain_of_no_pairs, describe, open_source, stopped_by_signals
+from schedtel.errors import UsageError
+from schedtel.windows.window import Window
+
+
+@click.command("show", short_help="Show a recording.")
+@click.argument("directory", metavar="DIR|URI")
+@click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True, help="First window.")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="Number of windows.")
+@view_options
+@output_options
+@client_options
+def command(
+    directory: str, first: int, count: int | None, kind: str | None, table: str, output: str | None, **options: Any
+) -> None:
+    """Show the windows of a recording as `live` would have shown them.
+
+    The recording may also be what `schedtel serve` has at a URI (all it remembers, then what comes), or a dataset in
+    an object store.
+    """
+    chosen = format_for(kind, output)
+    if not is_uri(directory):
+        refuse_without_stream("a recording")
+    choice = Choice.of(options)
+    with open_source(directory, options) as source, stopped_by_signals(source):
+        choice.subtitle = describe(source)
+        if chosen == "table" and choice.of_pairs:
+            complain_of_no_pairs(source)
+        wanted = _from(first, source)
+        # Found before the output is opened: what is not there leaves no file behind, and replaces none.
+        beginning = list(itertools.islice(wanted, 1))
+        show(itertools.islice(itertools.chain(beginning, wanted), count), choice, chosen, table, output)
+        complain_of_missed(source)
+
+
+def _from(first: int, windows: Iterable[Window]) -> Iterator[Window]:
+    """The windows from a number on. Raises :class:`UsageError` when all that there are come before."""
+    last = 0
+    for window in windows:
+        last = max(last, window.window_id)
+        if window.window_id >= first:
+            yield window
+    if 0 < last < first:
+        raise UsageError(f"cannot show window {first} and what follows: the last is {last} (give a smaller --from)")
+
+
+def show(windows: Iterable[Window], choice: Choice, chosen: str, table: str, output: str | None) -> None:
+    """Page by page on a terminal, else in the chosen format."""
+    if chosen == "table" and output is None and sys.stdout.isatty():
+        from schedtel.cli.display.terminal import pages  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
+
+        pages(windows, choice)
+        return
+    with opened(output) as stream:
+        write_windows(windows, stream, chosen, table, choice)

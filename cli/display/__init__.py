@@ -1,0 +1,1 @@
+"""Windows in; text for a person out: pages, tables, keys."""

@@ -1,0 +1,33 @@
+"""Certificates in PEM: files in; :class:`Tls` out."""
+
+from dataclasses import dataclass
+
+from schedtel.access.files import read_file
+from schedtel.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Certificates in PEM: one's own with its key, and the authority whose certificates the other side must show."""
+
+    certificate: bytes = b""
+    key: bytes = b""
+    authority: bytes = b""
+
+
+def read_tls(certificate: str | None, key: str | None, authority: str | None) -> Tls:
+    """Read the files. Raises :class:`UsageError` when one cannot be read, is not PEM, or lacks its other half."""
+    if bool(certificate) != bool(key):
+        raise UsageError(
+            "cannot use half a pair: certificate and key belong together (give both --tls-cert and --tls-key)"
+        )
+    return Tls(*(_pem(path) for path in (certificate, key, authority)))
+
+
+def _pem(path: str | None) -> bytes:
+    if not path:
+        return b""
+    content = read_file(path, "certificate or key")
+    if b"-----BEGIN " not in content:
+        raise UsageError(f"cannot use {path}: it is not PEM (openssl x509 -inform der turns DER into it)")
+    return content

@@ -1,0 +1,35 @@
+"""Tokens: a file or the environment in; a token that can be used out."""
+
+import os
+import stat
+
+from schedtel.access.files import read_file
+from schedtel.errors import UsageError
+
+TOKEN_VARIABLE = "SCHEDTEL_TOKEN"
+#: 16 characters of hexadecimal are 64 bits, more than can be guessed over a network.
+_SHORTEST_TOKEN = 16
+
+
+def read_token(path: str | None) -> str | None:
+    """The token in a file, else in the environment variable ``SCHEDTEL_TOKEN``; None where there is neither.
+
+    Raises :class:`UsageError` for a file that every user can read, and for a token that can be guessed.
+    """
+    if path:
+        content = read_file(path, "token").decode(errors="replace")
+        if os.stat(path).st_mode & stat.S_IROTH:
+            raise UsageError(f"cannot use the token in {path}: every user can read it (chmod 600 {path})")
+        return check_token(content.strip())
+    given = os.environ.get(TOKEN_VARIABLE)
+    return check_token(given.strip()) if given is not None else None
+
+
+def check_token(token: str) -> str:
+    """Raises :class:`UsageError` for a token that is too short, or cannot be sent in a header."""
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(
+            f"cannot use this token: it must be at least {_SHORTEST_TOKEN} printable ASCII characters "
+            "without blanks (openssl rand -hex 32 makes one)"
+        )
+    return token

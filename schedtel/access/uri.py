@@ -1,0 +1,83 @@
+"""Where a stream is served, and who may have it: URIs, tokens and certificates in; what is safe out, the rest refused.
+
+    grpc://127.0.0.1:8815           this machine only; without a token, all its users
+    grpc+unix:///run/schedtel/s     a Unix socket: whoever may enter its directory, which only its owner can
+    grpc+tls://host:8815            any network: with a certificate and a token
+
+Tokens come from a file or the environment, never from the command line, which all users of a machine can read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from schedtel.errors import UsageError
+
+DEFAULT_URI = "grpc://127.0.0.1:8815"
+_KINDS = {"grpc": "tcp", "grpc+tcp": "tcp", "grpc+tls": "tls", "grpc+unix": "unix"}
+#: sun_path of struct sockaddr_un, with its final zero (include/uapi/linux/un.h).
+_LONGEST_PATH = 107
+
+
+@dataclass(frozen=True)
+class Address:
+    """A parsed URI. ``kind`` is ``tcp``, ``tls`` or ``unix``."""
+
+    uri: str
+    kind: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.kind == "unix" or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def is_uri(where: str | os.PathLike[str]) -> bool:
+    """Whether this is the address of a stream, and not of a recording."""
+    return str(where).partition("://")[0] in _KINDS and "://" in str(where)
+
+
+def parse_address(uri: str) -> Address:
+    """Raises :class:`UsageError` for what is no address of a stream."""
+    try:
+        parts = urlsplit(uri)
+        kind, host, port = _KINDS[parts.scheme], parts.hostname or "", parts.port
+    except (KeyError, ValueError) as error:
+        raise _wrong(uri, "no such scheme or port") from error
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise UsageError(f"cannot use {parts.scheme}://…: only host, port or path go into a URI (give tokens by file)")
+    if kind == "unix":
+        return _unix_address(uri, host, parts.path)
+    if not host or port is None or parts.path not in ("", "/"):
+        raise _wrong(uri, "host and port are needed, and nothing else")
+    return Address(uri.rstrip("/"), kind, host, port)
+
+
+def _unix_address(uri: str, host: str, path: str) -> Address:
+    if host or not path.startswith("/") or path.endswith("/"):
+        raise _wrong(uri, "a Unix socket has an absolute path")
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise UsageError(f"cannot use {uri}: a socket's path has at most {_LONGEST_PATH} bytes (choose a shorter one)")
+    return Address(uri, "unix", path=path)
+
+
+def _wrong(uri: str, cause: str) -> UsageError:
+    return UsageError(
+        f"cannot use {uri!r} as a stream: {cause} (write grpc://127.0.0.1:8815, grpc+unix:///path or grpc+tls://host:port)"
+    )
+
+
+# ---- tokens and certificates ----
+
+
+# ---- Unix sockets ----

@@ -1,0 +1,1 @@
+"""Windows of a whole run in; timelines, comparisons and log lines out."""

@@ -1,0 +1,64 @@
+"""What the machine says outside of BPF: names, scheduler, steal, cgroup paths, our own cost."""
+
+import os
+import resource
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schedtel.host.throttling import Throttling
+from schedtel.records.throttled import Throttled
+
+_SCHED_EXT = Path("/sys/kernel/sched_ext")
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def running_scheduler(is_eevdf: bool) -> str:
+    """Name of the running scheduler: the sched_ext scheduler's when one is enabled, else ``eevdf`` or ``cfs``."""
+    try:
+        if (_SCHED_EXT / "state").read_text().strip() == "enabled":
+            return (_SCHED_EXT / "root" / "ops").read_text().strip()
+    except OSError:  # no sched_ext in this kernel, or it was disabled between the two reads
+        pass
+    return "eevdf" if is_eevdf else "cfs"
+
+
+def steal_ns() -> int:
+    """Time stolen by the hypervisor since boot, all CPUs (the eighth figure of /proc/stat's first line)."""
+    with open("/proc/stat", encoding="ascii") as file:
+        figures = file.readline().split()
+    return int(figures[8]) * _TICK_NS if len(figures) > 8 else 0
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+@dataclass
+class HostCounters:
+    """Counters that belong in a summary, as differences from one window to the next."""
+
+    is_eevdf: bool
+    host: str = field(default_factory=socket.gethostname)
+    kernel: str = field(default_factory=lambda: os.uname().release)
+
+    def __post_init__(self) -> None:
+        self._throttling = Throttling()
+        #: The cgroups with a bandwidth limit, as of the last :meth:`since_last`.
+        self.throttled: list[Throttled] = []
+        self._last = self._read()
+
+    def _read(self) -> dict[str, int]:
+        return {"steal_ns": steal_ns(), "collector_cpu_ns": time.process_time_ns()}
+
+    def since_last(self) -> dict[str, object]:
+        """Columns of the summary: what has been counted since the last call, and what is true now."""
+        before, self._last = self._last, self._read()
+        self.throttled = self._throttling.since_last()
+        counted = {name: max(0, value - before[name]) for name, value in self._last.items()}
+        counted["throttled_ns"] = sum(throttled.throttled_ns for throttled in self.throttled)
+        names = {"host": self.host, "kernel": self.kernel, "scheduler": running_scheduler(self.is_eevdf)}
+        return {**counted, **names, "collector_rss_bytes": resident_bytes()}

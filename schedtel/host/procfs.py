@@ -1,0 +1,133 @@
+"""What /proc knows of threads older than tracing: for the bcc backend, which cannot walk tasks in the kernel."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_PF_KTHREAD = 0x00200000
+#: Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h), whose numbers are the kernel's own.
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+_MOST_PIDS = 4 << 20
+_RUNNABLE = "R"
+_OVER = "ZXx"
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One thread. ``arrival_ns`` is CLOCK_MONOTONIC and, like ``start_boottime_ns``, of the clock tick's resolution."""
+
+    tid: int
+    tgid: int
+    parent: int
+    comm: bytes
+    state: str
+    kernel_thread: bool
+    start_boottime_ns: int
+    arrival_ns: int
+    cpu_ns: int
+    prio: int
+    policy: int
+    uid: int
+    cgroup: str | None
+
+    @property
+    def runnable(self) -> bool:
+        return self.state == _RUNNABLE
+
+    @property
+    def over(self) -> bool:
+        """It has exited, and nobody has waited for it yet."""
+        return self.state in _OVER
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Where a filesystem is mounted, of what kind it is, and its own options."""
+
+    point: str
+    kind: str
+    options: tuple[str, ...]
+
+
+def mounts(mountinfo: str = "/proc/self/mountinfo") -> list[Mount]:
+    """The mounts of this process. A mount's source may be empty, and its path in any encoding (proc(5))."""
+    with open(mountinfo, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        lines = [line.rstrip("\n").partition(" - ") for line in file]
+    return [
+        Mount(fields.split(" ")[4], source.split(" ")[0], tuple(source.rpartition(" ")[2].split(",")))
+        for fields, _, source in lines
+    ]
+
+
+def sees_all_pids() -> bool:
+    """Whether the numbers in our /proc are those of the kernel: not so in a container with a pid namespace."""
+    return os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+
+
+def most_tids() -> int:
+    """One more than the highest tid there may be."""
+    with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+        return min(_MOST_PIDS, int(file.read())) + 1
+
+
+def thread_ids() -> Iterator[tuple[int, int]]:
+    """(tgid, tid) of every thread there is."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                tids = os.listdir(f"/proc/{entry}/task")
+            except OSError:  # ended meanwhile
+                continue
+            yield from ((int(entry), int(tid)) for tid in tids)
+
+
+def tgid_of(tid: int) -> int:
+    """The process of a thread; 0 when it has ended."""
+    try:
+        lines = _read(f"/proc/{tid}/status").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(b"Tgid:")), 0)
+
+
+def read_thread(tgid: int, tid: int) -> Thread | None:
+    """What /proc says of one thread; None when it has ended."""
+    root = f"/proc/{tgid}/task/{tid}"
+    try:
+        stat = _read(f"{root}/stat")
+        uid = next(line.split()[1] for line in _read(f"{root}/status").splitlines() if line.startswith(b"Uid:"))
+        cgroup = _read(f"{root}/cgroup")
+        comm, fields = stat[stat.index(b"(") + 1 : stat.rindex(b")")], stat[stat.rindex(b")") + 2 :].split()
+    except (OSError, ValueError, StopIteration):
+        return None
+    start = int(fields[19]) * _TICK_NS
+    return Thread(
+        tid=tid,
+        tgid=tgid,
+        parent=int(fields[1]),
+        comm=comm,
+        state=fields[0].decode(),
+        kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
+        start_boottime_ns=start,
+        arrival_ns=max(1, start - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns())),
+        cpu_ns=_cpu_ns(root, fields),
+        prio=int(fields[15]) + 100,
+        policy=int(fields[38]),
+        uid=int(uid),
+        cgroup=next((line[3:].decode() for line in cgroup.splitlines() if line.startswith(b"0::")), None),
+    )
+
+
+def _cpu_ns(root: str, fields: list[bytes]) -> int:
+    """CPU time so far: to the nanosecond where the kernel has schedstat, else to the clock tick."""
+    try:
+        return int(_read(f"{root}/schedstat").split()[0])
+    except (OSError, IndexError):
+        return (int(fields[11]) + int(fields[12])) * _TICK_NS
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

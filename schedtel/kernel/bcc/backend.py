@@ -1,0 +1,195 @@
+"""The bcc backend: a filter in; task records, CPU banks and loss counters of one window at a time out.
+
+For kernels without BTF, task storage or task iterators. The state machine is the same (``bpf/machine.h``); a task's
+state lies in a slot of a mapped array (``bpf/slots.h``), which is read in place.
+"""
+
+import mmap
+import os
+import select
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from schedtel.errors import CapabilityError, UsageError
+from schedtel.host import procfs
+from schedtel.host.cpus import possible_cpus
+from schedtel.kernel.backend import Backend, patiently
+from schedtel.kernel.bcc import slots, tracepoints
+from schedtel.kernel.bcc.compiler import LoadedPrograms, source_text
+from schedtel.kernel.bcc.pool import Pool
+from schedtel.kernel.bcc.seeding import Seeder, visit_cpus
+from schedtel.kernel.bcc.slots import Edges
+from schedtel.kernel.filters import Filter
+from schedtel.kernel.libbpf import KernelTypes
+from schedtel.kernel.privileges import require_capabilities
+from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS
+from schedtel.records import layout
+from schedtel.records.buffer import RecordBuffer
+
+_LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
+#: How often the collector looks whether a CPU runs short of slots, and while one does.
+_LOOK_S, _LOOK_AGAIN_S = 0.1, 0.01
+#: How often, at most, missed events make it ask /proc who has come and gone.
+_RECONCILE_NS = 5_000_000_000
+
+
+class BccBackend(Backend):
+    """The BPF side by bcc: tracepoints, compiled on this machine."""
+
+    name = "bcc"
+    unknown = ("iowait_ns", "exit_code")
+
+    def __init__(
+        self, task_filter: Filter, max_tasks: int = DEFAULT_MAX_TASKS, preemptions: str = DEFAULT_PREEMPTIONS
+    ) -> None:
+        if not _LEAST_TASKS <= max_tasks <= _MOST_TASKS:
+            raise UsageError(f"cannot follow {max_tasks} tasks: it must be from {_LEAST_TASKS} to {_MOST_TASKS}")
+        self._settings = settings_record(task_filter.settings() | self._tell_preemptions(preemptions))
+        require_capabilities()
+        self._cpus, self._tids, self._slots = possible_cpus(), procfs.most_tids(), max_tasks + 1
+        self.is_eevdf = _is_eevdf()
+        self._programs = LoadedPrograms(source_text(self._settings, self._constants()))
+        try:
+            self._map_memory()
+            self._begin()
+        except BaseException:
+            self._programs.close()
+            raise
+
+    def _constants(self) -> dict[str, int]:
+        switch = tracepoints.formats()["on_switch"]
+        return {
+            "SLOTS": self._slots,
+            "TIDS": self._tids,
+            "CPUS": self._cpus,
+            "PREEMPTION_CPUS": self._cpus if self.preempted_by else 1,
+            "RUNNABLE_STATES": tracepoints.runnable_states(switch),
+            "DEAD_STATES": tracepoints.dead_states(switch),
+        }
+
+    def _map_memory(self) -> None:
+        cpus = self._mapped("cpus", slots.SLOT_CPU, self._cpus)
+        pages, self._entries = (
+            self._mapped("slots", slots.SLOT, self._slots),
+            self._mapped("tids", slots.TID_ENTRY, self._tids),
+        )
+        self._control, self._cpu_states = self._mapped("controls", layout.CONTROL, 1)[0], cpus["cpu"]
+        if self.preempted_by:
+            self._pairs = self._mapped("preemptions", layout.PREEMPTIONS, self._cpus)
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._set_up(pages, cpus)
+
+    def _mapped(self, name: str, dtype: np.dtype, count: int) -> np.ndarray:
+        pages = mmap.mmap(self._programs.map_fd(name), dtype.itemsize * count, mmap.MAP_SHARED)
+        return np.frombuffer(pages, dtype, count=count)
+
+    def _set_up(self, pages: np.ndarray, cpus: np.ndarray) -> None:
+        """Everything but what the kernel does: the grid, and free slots for every CPU."""
+        self._rows = RecordBuffer(layout.TASK_RECORD)
+        self._pool = Pool(pages, cpus, self._online(), self._settings)
+        self._seeder = Seeder(self._pool, self._entries, self._settings)
+        self._reconciled_ns = self._missed = 0
+        self._short = False
+        grid = self._control["grid"]
+        grid["edge_ns"][:] = np.iinfo(np.uint64).max
+        grid["edge_ns"][0] = 0
+        self.window = 1
+
+    def _begin(self) -> None:
+        """Attach, then find out what was there before."""
+        self._programs.attach()
+        visit_cpus(self._online())
+        if procfs.sees_all_pids():
+            self._seeder.seed({tid: tgid for tgid, tid in procfs.thread_ids()})
+            self._seeder.identify()
+        self._pool.select()
+        self._pool.refill()
+        self._control["losses"]["state_failed"] += self._seeder.failed
+        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+
+    def open_first(self, edge_after: Callable[[int], int]) -> int:
+        start = super().open_first(edge_after)
+        self._losses["state_failed"] -= self._seeder.failed  # older tasks that did not fit: the first window says so
+        return start
+
+    # ---- reading ----
+
+    def wait(self, deadline_ns: int) -> None:
+        """Sleep for a while, at most until the deadline; then see that no CPU runs short of slots."""
+        remaining = max(0, deadline_ns - time.monotonic_ns()) / 1e9
+        select.select([self._wake_fd], [], [], min(remaining, _LOOK_AGAIN_S if self._short else _LOOK_S))
+        self._short = self._pool.short_of_slots()
+        if self._short:
+            self._pool.report_completed(self._edges())
+            self._pool.refill()
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _edges(self) -> Edges:
+        number, edge = self.window, self._control["grid"]["edge_ns"]
+        return Edges(number, int(edge[number - 1 & 3]), int(edge[number & 3]))
+
+    def _flush(self) -> None:
+        window, busy = self._edges(), 0
+        self._pool.revive()
+        for _ in patiently():
+            busy = self._pool.flush(window)
+            if not busy:
+                break
+        self._control["losses"]["state_failed"] += busy
+        self._control["other"] = self._pool.folded(window.number)[0]
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Between two windows: who is new, who was missed, who is selected, and free slots."""
+        self._seeder.drop_overruled()
+        if procfs.sees_all_pids():
+            self._seeder.identify()
+            self._reconcile()
+        self._pool.cpu_numbers = self._online()  # one may have come
+        self._pool.select()
+        self._pool.refill()
+
+    def _reconcile(self) -> None:
+        missed, now = int(self._control["losses"]["events_missed"]), time.monotonic_ns()
+        if missed != self._missed and now - self._reconciled_ns > _RECONCILE_NS:
+            self._control["losses"]["events_missed"] += self._seeder.reconcile()
+            self._missed, self._reconciled_ns = missed, now
+
+    def _drain(self) -> None:
+        self._pool.drain(self._rows)
+
+    # ---- what was lost, and what looking cost ----
+
+    def _skipped(self) -> int:
+        return sum(counts["recursion_misses"] for counts in self._programs.counts().values())
+
+    def _count_bpf_ns(self) -> int:
+        return sum(counts["run_time_ns"] for counts in self._programs.counts().values())
+
+    def run_counts(self) -> dict[str, tuple[int, int]]:
+        return {name: (c["run_cnt"], c["run_time_ns"]) for name, c in self._programs.counts().items()}
+
+    def close(self) -> None:
+        os.close(self._wake_fd)
+        self._programs.close()
+
+
+def settings_record(values: dict[str, object]) -> np.ndarray:
+    """A record of ``layout.SETTINGS``, shape ()."""
+    settings = np.zeros((), layout.SETTINGS)
+    for name, value in values.items():
+        settings[name] = value
+    return settings
+
+
+def _is_eevdf() -> bool:
+    """Whether the fair class is EEVDF: by the kernel's BTF, else by what its debug files are called (6.6)."""
+    try:
+        with KernelTypes() as kernel:
+            return kernel.has_member("sched_entity", "vlag")
+    except CapabilityError:
+        return os.path.exists("/sys/kernel/debug/sched/base_slice_ns")

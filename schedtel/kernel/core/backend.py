@@ -1,0 +1,196 @@
+"""The core backend: loaded programs in; task records, CPU banks and loss counters of one window at a time out.
+
+Knows the BPF object and nothing of Arrow. Windows, edges and CPUs are :class:`schedtel.backend.Backend`'s.
+"""
+
+import mmap
+import os
+import select
+import time
+
+import numpy as np
+
+from schedtel.errors import CapabilityError, CollectorError
+from schedtel.kernel.backend import Backend, patiently
+from schedtel.kernel.btf import check_contract
+from schedtel.kernel.core.programs import PROGRAMS, Programs
+from schedtel.kernel.core.ring import Ring
+from schedtel.records import layout
+from schedtel.records.buffer import RecordBuffer, opaque
+
+ITERATORS = ("seed", "flush")
+_MOST_PASSES = 200
+#: Rows of the page that are mapped at first.
+_FEWEST_MAPPED = 512
+_NOTHING_FOLDED = np.zeros((), layout.FOLDED)
+
+
+class CoreBackend(Backend):
+    """The BPF side by CO-RE objects, task storage and a walk over all tasks. The programs are its own from now on."""
+
+    name = "core"
+    #: Those that are loaded.
+    _programs: tuple[str, ...] = PROGRAMS
+
+    def __init__(self, programs: Programs) -> None:
+        self._object, self._walks, self._page_rows = programs.object, programs.walks, programs.page_rows
+        self._cpus, self._programs = programs.choice.cpus, programs.choice.names
+        self.preempted_by = programs.choice.preempted_by
+        try:
+            check_contract(programs.structs, layout.CONTRACT)
+            self._map_memory(programs.choice.ring_bytes)
+            self._attach()
+            self._seed()
+        except BaseException:
+            self._object.close()
+            raise
+
+    def _map_memory(self, ring_bytes: int) -> None:
+        self._control_map = mmap.mmap(self._object.map_fd("schedtel.bss"), layout.CONTROL.itemsize, mmap.MAP_SHARED)
+        self._control = np.frombuffer(self._control_map, layout.CONTROL, count=1)[0]
+        cpu_bytes = self._cpus * layout.CPU_STATE.itemsize
+        self._cpu_map = mmap.mmap(self._object.map_fd("cpus"), cpu_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+        self._cpu_states = np.frombuffer(self._cpu_map, layout.CPU_STATE, count=self._cpus)
+        if self.preempted_by:
+            pair_bytes = self._cpus * layout.PREEMPTIONS.itemsize
+            pair_fd = self._object.map_fd("preemptions")
+            self._pair_map = mmap.mmap(pair_fd, pair_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+            self._pairs = np.frombuffer(self._pair_map, layout.PREEMPTIONS, count=self._cpus)
+        self._ring = Ring(self._object.map_fd("ring"), ring_bytes, layout.TASK_RECORD)
+        self._page = np.zeros(0, layout.TASK_RECORD)
+        self._epoll = select.epoll()
+        self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN | select.EPOLLET)
+        self._rows = RecordBuffer(layout.TASK_RECORD)
+
+    def _attach(self) -> None:
+        grid = self._control["grid"]
+        grid["edge_ns"][:] = np.iinfo(np.uint64).max
+        grid["edge_ns"][0] = 0
+        self.window = 1
+        for iterator in () if self._walks else ITERATORS:
+            self._object.attach_iterator(iterator)
+        for program in self._programs:
+            self._object.attach(program)
+
+    def _seed(self) -> None:
+        """Read the seeding iterator until every task has a known state."""
+        for passes in range(_MOST_PASSES):
+            self._control["tasks_unknown"] = 0
+            self._run_iterator("seed")
+            unknown = int(self._control["tasks_unknown"])
+            if not unknown:
+                break
+            if not passes:
+                at_first = unknown
+        else:
+            if unknown >= at_first:
+                raise CapabilityError(
+                    "cannot follow any task: the kernel gives BPF programs no memory for task storage "
+                    "(on recent kernels it needs a CPU with cmpxchg16b: see `grep cx16 /proc/cpuinfo`)"
+                )
+        self.is_eevdf = bool(self._control["is_eevdf"])
+        self._losses = self._count_losses()
+        self._bpf_ns = self._count_bpf_ns()
+
+    # ---- reading ----
+
+    def wait(self, deadline_ns: int) -> None:
+        """Sleep until the ring asks to be drained, or until the deadline; then drain."""
+        remaining = max(0, deadline_ns - time.monotonic_ns())
+        self._epoll.poll(min(remaining / 1e9, 3600.0))
+        self._drain()
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _flush(self) -> None:
+        """Have every task reported for the open window; a task caught in the middle of a change is asked again."""
+        self._control["other"], self._control["rows"] = _NOTHING_FOLDED, 0
+        for _ in patiently():
+            self._control["tasks_busy"] = 0
+            self._run_iterator("flush")
+            if not self._control["tasks_busy"]:
+                return
+            self._drain()  # exits go on while a task is waited for
+        self._control["losses"]["state_failed"] += self._control["tasks_busy"]
+
+    def _run_iterator(self, name: str) -> None:
+        """Visit every task once, making room whenever the program asks for it."""
+        if self._walks:
+            self._walk(name)
+        else:
+            self._read(name)
+
+    def _walk(self, name: str) -> None:
+        while self._object.run(name):
+            self._make_room()
+
+    def _read(self, name: str) -> None:
+        fd = self._object.open_iterator(name)
+        try:
+            while _read_byte(fd, name):
+                self._make_room()
+        finally:
+            os.close(fd)
+
+    def _make_room(self) -> None:
+        """Take what the flush has written so far, and the exits that came meanwhile."""
+        self._rows.append(self._flushed())
+        self._control["rows"] = 0
+        self._drain()
+
+    def _flushed(self) -> np.ndarray:
+        return self._rows_of_page(int(self._control["rows"]))
+
+    def _rows_of_page(self, count: int) -> np.ndarray:
+        """The page's first rows. What is mapped counts as resident, used or not: no more than was ever needed."""
+        if count > len(self._page):
+            rows = min(self._page_rows, max(_FEWEST_MAPPED, 2 * count))
+            page_map = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
+            self._page = np.frombuffer(page_map, layout.TASK_RECORD, count=rows)
+        return self._page[:count]
+
+    def _take(self, window: int) -> np.ndarray:
+        # The fewer of them move: exits, as in most windows, or in a storm of them what the flush has written.
+        flushed = self._flushed()
+        if len(self._rows) > min(len(flushed), self._page_rows - len(flushed)):
+            self._rows.append(flushed)
+            return super()._take(window)
+        whole, others = opaque(layout.TASK_RECORD), super()._take(window)
+        together = self._rows_of_page(len(flushed) + len(others))
+        together[len(flushed) :].view(whole)[:] = others.view(whole)
+        return together
+
+    def _drain(self) -> None:
+        """Take what is in the ring."""
+        self._ring.drain(self._rows)
+
+    # ---- what was lost, and what looking cost ----
+
+    def _skipped(self) -> int:
+        return sum(self._object.program_info(name).recursion_misses for name in self._programs)
+
+    def _count_bpf_ns(self) -> int:
+        return sum(self._object.program_info(name).run_time_ns for name in (*self._programs, "flush"))
+
+    def run_counts(self) -> dict[str, tuple[int, int]]:
+        infos = {name: self._object.program_info(name) for name in (*self._programs, *ITERATORS)}
+        return {name: (info.run_cnt, info.run_time_ns) for name, info in infos.items()}
+
+    def close(self) -> None:
+        self._epoll.close()
+        os.close(self._wake_fd)
+        self._object.close()
+
+
+def _read_byte(fd: int, name: str) -> bool:
+    """Run an iterator on; True when it asks for room, False at its end."""
+    while True:
+        try:
+            return bool(os.read(fd, 1))
+        except BlockingIOError:  # a million tasks without output (kernel/bpf/bpf_iter.c): go on
+            continue
+        except OSError as error:
+            raise CollectorError(f"cannot run BPF iterator {name}: {error.strerror} (restart schedtel)") from error

@@ -1,0 +1,166 @@
+"""The BPF programs of core: a filter in; an object that the kernel has verified, and nobody has attached yet, out.
+
+Nothing here needs numpy. That, and pyarrow, can be imported while the kernel verifies (:mod:`schedtel.live`).
+"""
+
+import mmap
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from schedtel.errors import CapabilityError, UsageError
+from schedtel.host.cpus import possible_cpus
+from schedtel.kernel.btf import Member, ObjectTypes
+from schedtel.kernel.filters import Filter
+from schedtel.kernel.libbpf import BpfObject, KernelTypes
+from schedtel.kernel.privileges import require_capabilities
+from schedtel.kernel.settings import DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES, preempted_by, preemptions_setting
+
+#: The programs, in the order in which they are attached: those that close lives before those that open them.
+PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_switch")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is asked of the programs: fields of ``struct settings``, which programs, sizes of their maps."""
+
+    settings: dict[str, object]
+    names: tuple[str, ...]
+    ring_bytes: int
+    cpus: int
+    preempted_by: str
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The loaded object, and the layout of its structs. ``walks``: it visits all tasks by itself, without iterators."""
+
+    choice: Choice
+    object: BpfObject
+    structs: dict[str, list[Member]]
+    walks: bool
+
+    @property
+    def page_rows(self) -> int:
+        """How many rows the flush writes before it asks for room."""
+        return page_rows(self.choice.ring_bytes, _row_bytes(self.structs))
+
+
+def load(
+    task_filter: Filter,
+    ring_bytes: int = DEFAULT_RING_BYTES,
+    preemptions: str = DEFAULT_PREEMPTIONS,
+    while_verifying: Callable[[], object] = lambda: None,
+) -> Programs:
+    """Load the object that fits the kernel best. ``while_verifying`` is called right before this thread waits for that.
+
+    Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
+    """
+    if ring_bytes < mmap.PAGESIZE or ring_bytes & (ring_bytes - 1):
+        raise UsageError(
+            f"cannot use a ring of {ring_bytes} bytes: it must be a power of two, at least {mmap.PAGESIZE}"
+        )
+    settings = task_filter.settings() | preemptions_setting(preemptions)
+    names = tuple(name for name in PROGRAMS if name != "on_exec" or task_filter.follows_exec)
+    require_capabilities()
+    choice = Choice(settings, names, ring_bytes, possible_cpus(), preempted_by(preemptions))
+    return _fitting(choice, while_verifying)
+
+
+def object_image(name: str = "core") -> bytes:
+    """A compiled BPF object of the package: ``core``, or ``core_walk`` for kernels that have its functions."""
+    path = Path(__file__).parents[2] / "_bpf" / f"{name}.bpf.o"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CapabilityError(
+            f"cannot find the compiled BPF object {name}.bpf.o in the package (run `make build`, which needs clang)"
+        ) from None
+
+
+def page_rows(ring_bytes: int, row_bytes: int) -> int:
+    """The flush's page: as much memory as the ring has for exits."""
+    return ring_bytes // row_bytes
+
+
+def _row_bytes(structs: dict[str, list[Member]]) -> int:
+    return structs["task_record"][-1].offset
+
+
+def _fitting(choice: Choice, while_verifying: Callable[[], object]) -> Programs:
+    """What the kernel has is asked where a load fails: reading BTF is slow."""
+    # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
+    # are of kernels that do not need it.
+    loaded = _try("core_walk", choice, while_verifying, disable_preemption=1)
+    if loaded:
+        return loaded
+    with KernelTypes() as kernel:
+        has_switches = kernel.tracepoint_arguments("sched_switch") is not None
+        has_walk = kernel.has_function("bpf_iter_task_new")
+        has_storage = kernel.has_function("bpf_task_storage_get")
+    if not has_switches:
+        raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
+    loaded = _try("core_walk", choice, while_verifying) if has_walk else None
+    if loaded:
+        return loaded
+    try:
+        return _load("core", choice, while_verifying)
+    except CapabilityError:
+        if has_storage:
+            raise
+        raise CapabilityError(
+            "cannot use the core backend: this kernel has no BPF task storage (use Linux 5.15 or later)"
+        ) from None
+
+
+def _try(name: str, choice: Choice, while_verifying: Callable[[], object], **more: object) -> Programs | None:
+    try:
+        return _load(name, choice, while_verifying, **more)
+    except CapabilityError:
+        return None
+
+
+def _load(name: str, choice: Choice, while_verifying: Callable[[], object], **more: object) -> Programs:
+    opened = BpfObject(object_image(name))
+    try:
+        structs = ObjectTypes(opened.raw_btf()).structs()
+        _set_up(opened, choice, structs, more)
+        while_verifying()
+        opened.load()
+    except BaseException:
+        opened.close()
+        raise
+    return Programs(choice, opened, structs, walks=name == "core_walk")
+
+
+def _set_up(opened: BpfObject, choice: Choice, structs: dict[str, list[Member]], more: dict[str, object]) -> None:
+    rows = page_rows(choice.ring_bytes, _row_bytes(structs))
+    sizes: dict[str, object] = {"wakeup_bytes": choice.ring_bytes // 4, "page_rows": rows}
+    opened.set_initial_value("schedtel.rodata", packed(structs["settings"], sizes | choice.settings | more))
+    opened.set_max_entries("cpus", choice.cpus)
+    opened.set_max_entries("preemptions", choice.cpus if choice.preempted_by else 1)
+    opened.set_max_entries("ring", choice.ring_bytes)
+    opened.set_max_entries("page", rows)
+    for name in set(PROGRAMS) - set(choice.names):
+        opened.leave_out(name)
+
+
+def packed(members: list[Member], values: dict[str, object]) -> bytes:
+    """A struct of unsigned integers, and of tuples of them, as the object lays it out. What has no value is 0."""
+    *fields, end = members
+    unknown = values.keys() - {field.name for field in fields}
+    if unknown:
+        raise CapabilityError(
+            f"cannot use the BPF object: its settings have no {', '.join(sorted(unknown))} "
+            "(the installation is mixed; rebuild with `make build` or reinstall schedtel)"
+        )
+    image = bytearray(end.offset)
+    for field in fields:
+        value = values.get(field.name, 0)
+        words = value if isinstance(value, tuple) else (value,)
+        size = field.size // len(words)
+        image[field.offset : field.offset + field.size] = b"".join(
+            int(word).to_bytes(size, sys.byteorder) for word in words
+        )
+    return bytes(image)

@@ -1,0 +1,116 @@
+"""What to observe: a user's words in, the load-time constants of the BPF programs out."""
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from schedtel.durations import parse_duration
+from schedtel.errors import UsageError
+from schedtel.host import procfs
+from schedtel.host.cgroups import SEE_ALL_CGROUPS, cgroup_root, is_whole
+
+_KERNEL_THREADS = {"include": 0, "exclude": 1, "only": 2}
+_COMM_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which tasks get rows of their own. All conditions must hold; what they leave out is folded into ``other``.
+
+    :param cgroup: a cgroup and everything below it: a path inside the cgroup v2 hierarchy, or of its directory.
+    :param pid: a process (tgid) with its threads and all their descendants, those alive at attach included.
+    :param tid: one thread.
+    :param uid: a user id.
+    :param comm: tasks whose command name begins with this (at most 15 bytes).
+    :param kernel_threads: ``include``, ``exclude`` or ``only``.
+    :param min_activity: least running plus waiting time in a window, such as ``1ms``; None: any activity at all.
+    :param all_tasks: give tasks that slept through the window a row as well.
+    """
+
+    cgroup: str | None = None
+    pid: int | None = None
+    tid: int | None = None
+    uid: int | None = None
+    comm: str | None = None
+    kernel_threads: str = "include"
+    min_activity: str | None = None
+    all_tasks: bool = False
+
+    def describe(self) -> str:
+        """The conditions as text, for a header or a file's metadata; empty when there are none."""
+        defaults = Filter()
+        parts = [f"{k}={v}" for k, v in vars(self).items() if v != getattr(defaults, k)]
+        return " ".join(parts)
+
+    @property
+    def follows_exec(self) -> bool:
+        """Whether an exec may make of a task one that it selects, or one that it does not: by its name, user or tid."""
+        return any(asked is not None for asked in (self.comm, self.uid, self.tid)) or self.kernel_threads != "include"
+
+    def settings(self) -> dict[str, object]:
+        """Fields of ``struct settings``. Raises :class:`UsageError` for what names nothing on this machine."""
+        if self.all_tasks and self.min_activity is not None:
+            raise UsageError(
+                "cannot use min_activity with all_tasks: one leaves out what the other asks for (drop one)"
+            )
+        values: dict[str, object] = {"min_activity_ns": 0 if self.all_tasks else 1}
+        if self.min_activity is not None:
+            values["min_activity_ns"] = parse_duration(self.min_activity)
+        if self.kernel_threads not in _KERNEL_THREADS:
+            raise UsageError(f"cannot use kernel_threads {self.kernel_threads!r}: it is include, exclude or only")
+        values["kernel_threads"] = _KERNEL_THREADS[self.kernel_threads]
+        if self.pid is not None:
+            values |= {"by_process": 1, "tgid": _existing(self.pid, "process")}
+        if self.tid is not None:
+            values |= {"by_tid": 1, "tid": _existing(self.tid, "thread")}
+        if self.uid is not None:
+            values |= {"by_uid": 1, "uid": _uid(self.uid)}
+        if self.comm is not None:
+            values |= _comm_settings(self.comm)
+        if self.cgroup is not None:
+            values |= _cgroup_settings(self.cgroup)
+        return values
+
+
+def _uid(uid: int) -> int:
+    if not 0 <= uid < 2**32 - 1:
+        raise UsageError(f"cannot filter by uid {uid}: it must be from 0 to {2**32 - 2}")
+    return uid
+
+
+def _existing(number: int, kind: str) -> int:
+    """The number, if it is that of a thread that exists, and for a process of its leader."""
+    if not procfs.sees_all_pids():
+        raise UsageError(
+            f"cannot filter by {kind} {number}: in a pid namespace it is another's number (run the container with "
+            "--pid=host)"
+        )
+    try:
+        with open(f"/proc/{number}/status", encoding="utf-8", errors="replace") as file:
+            tgid = next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
+    except (OSError, StopIteration):
+        tgid = None
+    if tgid is None or (kind == "process" and tgid != number):
+        raise UsageError(f"cannot filter by {kind} {number}: no such {kind} (see `ps -eLf`)")
+    return number
+
+
+def _comm_settings(comm: str) -> dict[str, object]:
+    prefix = os.fsencode(comm)
+    if not prefix or len(prefix) >= _COMM_LENGTH:
+        raise UsageError(f"cannot filter by command name {comm!r}: give 1 to 15 bytes (the kernel keeps no more)")
+    mask = b"\xff" * len(prefix)
+    words = [struct.unpack("=2Q", part.ljust(_COMM_LENGTH, b"\0")) for part in (prefix, mask)]
+    return {"by_comm": 1, "comm_value": words[0], "comm_mask": words[1]}
+
+
+def _cgroup_settings(cgroup: str) -> dict[str, object]:
+    root = cgroup_root()
+    if not is_whole(root):  # and how deep below the machine's root it is, nobody says
+        raise UsageError(f"cannot filter by cgroup {cgroup!r}: {root} is only a container's part ({SEE_ALL_CGROUPS})")
+    given = Path(cgroup)
+    path = given if given.is_relative_to(root) else root / cgroup.strip("/")
+    if not (path / "cgroup.procs").is_file():
+        raise UsageError(f"cannot filter by cgroup {cgroup!r}: no such cgroup below {root} (see `ls {root}`)")
+    return {"by_cgroup": 1, "cgroup_id": path.stat().st_ino, "cgroup_level": len(path.relative_to(root).parts)}

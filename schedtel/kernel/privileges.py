@@ -1,0 +1,54 @@
+"""What this process may do, as far as BPF asks for it."""
+
+import errno
+from pathlib import Path
+
+from schedtel.errors import CapabilityError
+
+_CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
+_CAP_SYS_ADMIN = 21
+
+
+def missing_capabilities() -> list[str]:
+    """Which of CAP_BPF and CAP_PERFMON this process lacks; CAP_SYS_ADMIN stands for both."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+    if effective >> _CAP_SYS_ADMIN & 1:
+        return []
+    return [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
+
+
+def require_capabilities() -> None:
+    """Raises :class:`CapabilityError` where :func:`missing_capabilities` finds any."""
+    missing = missing_capabilities()
+    if missing:
+        raise CapabilityError(
+            f"cannot load BPF programs: this user lacks {' and '.join(missing)} "
+            "(run as root, or grant them: see `schedtel doctor`)"
+        )
+
+
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_OLD_KERNEL = "this kernel lacks a program type, map type, helper or field that it needs: see `schedtel doctor`"
+
+
+def advice(number: int) -> str:
+    """What to do about an error of bpf(2) or perf_event_open(2), for a user who has the privileges."""
+    if number in {errno.EPERM, errno.EACCES}:
+        return f"{_who_forbids()}, though this user has the capabilities: ask whoever set it up"
+    if number in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT, errno.ESRCH}:
+        return _OLD_KERNEL
+    if number == errno.ENOMEM:
+        return "not enough memory for the maps: use fewer --max-tasks, or a smaller --ring-size"
+    return "run `schedtel doctor`"
+
+
+def _who_forbids() -> str:
+    """Lockdown, where the kernel says so; else nobody tells."""
+    try:
+        mode = _LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
+    except OSError:
+        mode = ""
+    if mode == "confidentiality":
+        return "the kernel is locked down (confidentiality)"
+    return "a security module or a sandbox forbids it"

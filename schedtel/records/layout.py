@@ -1,0 +1,196 @@
+"""The records of ``bpf/records.h`` as numpy dtypes; :mod:`schedtel.kernel.btf` checks them against the object's BTF."""
+
+import numpy as np
+
+FINE_BUCKETS = 448
+TASK_BUCKET_SHIFT = 3
+TASK_BUCKETS = FINE_BUCKETS >> TASK_BUCKET_SHIFT
+RUNNING, WAKEUP_WAIT, PREEMPT_WAIT, BLOCKED, IOWAIT, NOT_ALIVE = range(1, 7)
+SAMPLE_KINDS = ("wakeup_wait", "preempt_wait", "burst_tat")
+CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN = range(5)
+
+_BOOKS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
+    ("time_ns", "<u8", (8,)),
+    ("burst_tat_sum_ns", "<u8"),
+    ("max_wait_ns", "<u8"),
+    ("voluntary_switches", "<u4"),
+    ("involuntary_switches", "<u4"),
+    ("wakeups", "<u4"),
+    ("migrations", "<u4"),
+    ("bursts", "<u4"),
+    ("waits_unfinished", "<u4"),
+    ("bursts_unfinished", "<u4"),
+]
+
+#: A task's, one behind the other.
+TASK_HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
+SPILL = np.dtype([("bucket", "<u2"), ("times", "<u2")])
+
+BANK = np.dtype(
+    [
+        *_BOOKS,
+        ("spilled", "<u4"),
+        ("wait_histogram", "<u2", (TASK_BUCKETS,)),
+        ("burst_tat_histogram", "<u2", (TASK_BUCKETS,)),
+        ("spills", SPILL, (12,)),
+    ]
+)
+
+WIDE_BANK = np.dtype(
+    [
+        *_BOOKS,
+        ("reserved", "<u4"),
+        ("wait_histogram", "<u4", (TASK_BUCKETS,)),
+        ("burst_tat_histogram", "<u4", (TASK_BUCKETS,)),
+    ]
+)
+
+TASK_RECORD = np.dtype(
+    [
+        ("window", "<u4"),
+        ("tid", "<u4"),
+        ("tgid", "<u4"),
+        ("previous_tid", "<u4"),
+        ("start_boottime_ns", "<u8"),
+        ("fork_ns", "<u8"),
+        ("arrival_ns", "<u8"),
+        ("first_cpu_ns", "<u8"),
+        ("completion_ns", "<u8"),
+        ("alive_ns", "<u8"),
+        ("total_cpu_ns", "<u8"),
+        ("cgroup_id", "<u8"),
+        ("uid", "<u4"),
+        ("weight", "<u4"),
+        ("exit_code", "<i4"),
+        ("policy", "<u4"),
+        ("nice", "<i4"),
+        ("kernel_thread", "u1"),
+        ("left_censored", "u1"),
+        ("padding", "u1", (2,)),
+        ("comm", "S16"),
+        ("bank", BANK),
+    ]
+)
+
+FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("bank", WIDE_BANK)])
+SAMPLES = np.dtype([("sum_ns", "<u8"), ("max_ns", "<u8"), ("histogram", "<u4", (FINE_BUCKETS,))])
+
+CPU_BANK = np.dtype(
+    [
+        ("time_ns", "<u8", (8,)),
+        ("switches", "<u8"),
+        ("samples", SAMPLES, (2, len(SAMPLE_KINDS))),
+        ("other", FOLDED),
+        ("padding", "<u8", (3,)),
+    ]
+)
+
+SEQCOUNT = np.dtype([("seq", "<u4"), ("phase", "u1"), ("flags", "u1"), ("cpu", "<u2")])
+
+QUEUE_CLOCK = np.dtype(
+    [
+        ("measured_at", "<u8"),
+        ("distance_ns", "<i8"),
+        ("least_ns", "<i8"),
+        ("least_before_ns", "<i8"),
+        ("measurements", "<u2"),
+        ("rounds", "u1"),
+        ("agreed", "u1"),
+        ("padding", "<u4"),
+    ]
+)
+
+CPU_STATE = np.dtype(
+    [
+        ("seqcount", SEQCOUNT),
+        ("window", "<u4"),
+        ("flushed", "<u4"),
+        ("since_ns", "<u8"),
+        ("clock", QUEUE_CLOCK),
+        ("bank", CPU_BANK, (2,)),
+    ]
+)
+
+PREEMPTION_PAIRS = 256
+GROUP_NAMED, GROUP_OTHER, GROUP_IDLE = range(3)
+GROUP = np.dtype([("words", "<u8", (2,))])
+PREEMPTION = np.dtype(
+    [
+        ("victim", GROUP),
+        ("preemptor", GROUP),
+        ("wait_ns", "<u8"),
+        ("max_wait_ns", "<u8"),
+        ("count", "<u4"),
+        ("window", "<u4"),
+    ]
+)
+PREEMPTIONS = np.dtype(
+    [
+        ("pairs", PREEMPTION, (2, PREEMPTION_PAIRS)),
+        ("folded", PREEMPTION, (2,)),
+        ("latest", "<u4"),
+        ("padding", "<u4", (15,)),
+    ]
+)
+
+GRID = np.dtype([("epoch", "<u8"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
+LOSSES = np.dtype(
+    [("ring_dropped", "<u8", (2,)), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
+)
+
+CONTROL = np.dtype(
+    [
+        ("grid", GRID),
+        ("losses", LOSSES),
+        ("fence", "<u8"),
+        ("is_eevdf", "<u8"),
+        ("reserved", "<u8"),
+        ("rows", "<u8"),
+        ("tasks_busy", "<u8"),
+        ("tasks_unknown", "<u8"),
+        ("other", FOLDED),
+    ]
+)
+
+SETTINGS = np.dtype(
+    [
+        ("cgroup_id", "<u8"),
+        ("comm_value", "<u8", (2,)),
+        ("comm_mask", "<u8", (2,)),
+        ("min_activity_ns", "<u8"),
+        ("wakeup_bytes", "<u8"),
+        ("page_rows", "<u8"),
+        ("cgroup_level", "<u4"),
+        ("tgid", "<u4"),
+        ("tid", "<u4"),
+        ("uid", "<u4"),
+        ("by_cgroup", "u1"),
+        ("by_process", "u1"),
+        ("by_tid", "u1"),
+        ("by_uid", "u1"),
+        ("by_comm", "u1"),
+        ("kernel_threads", "u1"),
+        ("disable_preemption", "u1"),
+        ("preemptions", "u1"),
+    ]
+)
+
+#: C struct name → the dtype that must match it.
+CONTRACT = {
+    "spill": SPILL,
+    "bank": BANK,
+    "wide_bank": WIDE_BANK,
+    "task_record": TASK_RECORD,
+    "folded": FOLDED,
+    "samples": SAMPLES,
+    "cpu_bank": CPU_BANK,
+    "queue_clock": QUEUE_CLOCK,
+    "cpu_state": CPU_STATE,
+    "group": GROUP,
+    "preemption": PREEMPTION,
+    "preemptions": PREEMPTIONS,
+    "grid": GRID,
+    "losses": LOSSES,
+    "control": CONTROL,
+    "settings": SETTINGS,
+}

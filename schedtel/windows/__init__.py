@@ -1,0 +1,1 @@
+"""Raw windows in; windows out: Arrow tables, metrics, groups, text."""

@@ -1,0 +1,34 @@
+"""Windows that are missing between two others, and where a window lies on the wall clock."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from schedtel.windows.window import Window
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Windows that are missing before a window; the columns of ``gaps``."""
+
+    uri: str
+    cause: str
+    run: str
+    after_window_id: int
+    before_window_id: int
+    windows_missed: int | None
+    gap_start: datetime
+    gap_end: datetime
+
+
+def wall_start(window: Window) -> datetime:
+    """Start of a window on the wall clock, UTC."""
+    # as_py() of a point in time would import pandas, and wants a database of time zones.
+    microseconds = window.summary["wall_start"].view(pa.int64())[0].as_py()
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def wall_end(window: Window) -> datetime:
+    """End of a window on the wall clock, UTC."""
+    return wall_start(window) + timedelta(microseconds=(window.end_ns - window.start_ns) / 1000)

@@ -1,0 +1,16 @@
+"""The length of a window: text in, nanoseconds that can be used out."""
+
+from schedtel.durations import format_duration, parse_duration
+from schedtel.errors import UsageError
+
+_SHORTEST_WINDOW_NS = 10_000_000
+_LONGEST_WINDOW_NS = 24 * 3600 * 1_000_000_000
+
+
+def window_length(text: str) -> int:
+    """A window's length in nanoseconds. Raises :class:`UsageError` for one that cannot be used."""
+    length = parse_duration(text)
+    if not _SHORTEST_WINDOW_NS <= length <= _LONGEST_WINDOW_NS:
+        shortest, longest = format_duration(_SHORTEST_WINDOW_NS), "24 h"
+        raise UsageError(f"cannot use a window of {text}: it must be from {shortest} to {longest}")
+    return length

@@ -1,0 +1,69 @@
+"""The table ``tasks`` in; one row a group out: sums, merged histograms, fairness inside the group."""
+
+import numpy as np
+import pyarrow as pa
+
+from schedtel.errors import UsageError
+from schedtel.records.histogram import percentiles_ns
+from schedtel.windows import metrics, tables
+from schedtel.windows.arrow import fixed_list, from_list, from_numpy, to_numpy, valid
+
+#: Words for groupings that are not columns, and the column that stands for them.
+_GROUP_COLUMNS = {"process": "tgid", "task": "tid"}
+
+
+def groups_of(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
+    name = _GROUP_COLUMNS.get(by, by)
+    if name not in batch.schema.names or pa.types.is_fixed_size_list(batch.schema.field(name).type):
+        known = ", ".join([*_GROUP_COLUMNS, "cgroup", "comm", "uid"])
+        raise UsageError(f"cannot group by {by!r}: no such column (use {known} or another column of tasks)")
+    keys, codes = _encode(batch.column(name))
+    groups = len(keys)
+    sums = tables.group_sums(batch, codes, groups)
+    real = ~tables.is_other(batch)
+    columns: dict[str, pa.Array] = {by: keys}
+    columns["tasks"] = from_numpy(np.bincount(codes[real], minlength=groups))
+    for column, values in sums.items():
+        columns[column] = fixed_list(values) if values.ndim == 2 else from_numpy(values)
+    columns |= _group_waits(sums) | _group_lives(batch, codes, groups) | _group_fairness(batch, codes, groups, real)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """The distinct keys of a column in their order of appearance, null last, and each row's index into them."""
+    texts = column.dictionary.to_pylist() if pa.types.is_dictionary(column.type) else None
+    numbers, known = to_numpy(column.indices if texts is not None else column), valid(column)
+    distinct, first, index = np.unique(numbers[known], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    codes = np.full(len(column), len(distinct))
+    codes[known] = np.argsort(order)[index]
+    keys = [texts[i] if texts is not None else i for i in distinct[order].tolist()]
+    kind = column.type.value_type if texts is not None else column.type
+    return from_list(keys + [None] * (not known.all()), kind), codes
+
+
+def _group_waits(sums: dict[str, np.ndarray]) -> dict[str, pa.Array]:
+    read = {"wait_p50_ns": 0.50, "wait_p99_ns": 0.99}
+    found = {name: percentiles_ns(sums["wait_histogram"], q, sums["max_wait_ns"]) for name, q in read.items()}
+    return {name: from_numpy(values, values >= 0) for name, values in found.items()}
+
+
+def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[str, pa.Array]:
+    columns = {}
+    uncensored = ~tables.column(batch, "left_censored").astype(bool)
+    for name in ("tat_ns", "rt_ns"):
+        known = valid(batch.column(name)) & uncensored
+        count = np.bincount(codes[known], minlength=groups)
+        total = np.bincount(codes[known], weights=tables.column(batch, name)[known], minlength=groups)
+        columns[name] = from_numpy(np.rint(total / np.maximum(count, 1)).astype(np.int64), count > 0)
+    completed = valid(batch.column("completion_ns"))
+    return {"tasks_completed": from_numpy(np.bincount(codes[completed], minlength=groups)), **columns}
+
+
+def _group_fairness(batch: pa.RecordBatch, codes: np.ndarray, groups: int, real: np.ndarray) -> dict[str, pa.Array]:
+    cpu_ns, wait_ns = (tables.column(batch, name)[real] for name in ("cpu_ns", "wait_ns"))
+    found = metrics.fairness_within(cpu_ns, wait_ns, codes[real], groups)
+    return {
+        name: from_numpy(values, ~np.isnan(values))
+        for name, values in zip(("fairness_cv", "fairness_jain"), found, strict=True)
+    }

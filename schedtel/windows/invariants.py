@@ -1,0 +1,79 @@
+"""The laws that always hold: a window in, what was found beside what must be out.
+
+The numbers are those of the README. Law 4, agreement with the kernel's own books, needs tasks whose books are still
+open and is checked with children of our own (:mod:`schedtel.doctor.verify`); law 6, filters, by the tests.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute as pc
+
+from schedtel.windows import tables
+from schedtel.windows.window import Window
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One law and one window (or child): does it hold, and the figure it was judged by."""
+
+    law: str
+    holds: bool
+    figure: str
+
+
+def check(window: Window, previous: Window | None = None) -> list[Finding]:
+    """Laws 1, 2, 3, 7 and 8 for one window, and 5 where the one before it is given.
+
+    Law 8 needs to know who preempted whom: it is not for windows collected with that off.
+    """
+    findings = [_times_add_up(window), _cpus_add_up(window), _lives_are_possible(window), _nothing_lost(window)]
+    findings.append(_preemptions_add_up(window))
+    return findings if previous is None else [*findings, _windows_tile(previous, window)]
+
+
+def _times_add_up(window: Window) -> Finding:
+    parts = (tables.column(window.tasks, name) for name in ("cpu_ns", "wait_ns", "blocked_ns"))
+    off = np.abs(sum(parts) - tables.column(window.tasks, "alive_ns"))
+    worst = int(off.max(initial=0))
+    return Finding("1 cpu + wait + blocked = alive", worst == 0, f"{len(off)} rows, largest difference {worst} ns")
+
+
+def _cpus_add_up(window: Window) -> Finding:
+    """Over all CPUs: what tasks ran, in life and in tear-down, what is hidden, and idle time fill the window."""
+    ran = int(tables.column(window.tasks, "cpu_ns").sum())
+    rest = sum(int(tables.column(window.cpus, name).sum()) for name in ("idle_ns", "teardown_ns", "untracked_ns"))
+    available = (window.end_ns - window.start_ns) * window.cpus.num_rows
+    off = ran + rest - available
+    return Finding(
+        "2 task CPU + idle = window x CPUs", abs(off) <= available / 1000, f"difference {off} ns of {available}"
+    )
+
+
+def _lives_are_possible(window: Window) -> Finding:
+    completed = window.tasks.filter(pc.is_valid(window.tasks["tat_ns"]))
+    tat = tables.column(completed, "tat_ns")
+    wrong = (tables.column(completed, "total_cpu_ns") > tat) | (tables.column(completed, "rt_ns") > tat)
+    return Finding("3 CPU <= TAT, RT <= TAT", not wrong.any(), f"{len(tat)} completed, {int(wrong.sum())} impossible")
+
+
+def _windows_tile(previous: Window, window: Window) -> Finding:
+    gap = window.start_ns - previous.end_ns
+    return Finding("5 windows tile time", gap == 0, f"gap {gap} ns")
+
+
+def _preemptions_add_up(window: Window) -> Finding:
+    """What was preempted by somebody is what waited after a preemption; ``other`` may be of tasks not selected."""
+    counts, waits = (tables.column(window.preemptions, name) for name in ("count", "wait_ns"))
+    other = np.array([victim == tables.OTHER_COMM for victim in window.preemptions["victim"].to_pylist()], bool)
+    told = window.metrics.preempt_wait
+    sum_ns = told.count * (told.mean_ns or 0)  # give or take the rounding of the mean
+    exact = counts.sum() == told.count and abs(int(waits.sum()) - sum_ns) <= told.count
+    bounded = counts[~other].sum() <= told.count <= counts.sum() and waits[~other].sum() <= sum_ns + told.count
+    figure = f"{int(counts.sum())} waits by {len(counts)} pairs, {told.count} samples"
+    return Finding("8 preempted by somebody = preempt waits", bool(bounded if other.any() else exact), figure)
+
+
+def _nothing_lost(window: Window) -> Finding:
+    lost = {name: count for name, count in window.losses.items() if count}
+    return Finding("7 losses are counted", True, ", ".join(f"{n} {k}" for k, n in lost.items()) or "none")

@@ -1,0 +1,73 @@
+"""Sources: anything that yields windows. The seam between where windows come from and what is done with them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+from schedtel.durations import parse_duration
+
+if TYPE_CHECKING:
+    from schedtel.windows.table_stream import TableStream
+    from schedtel.windows.window import Window
+
+#: The tables of a window, which are those of :mod:`schedtel.windows.schema`.
+TABLE_NAMES = ("summary", "tasks", "cpus", "preemptions", "throttled")
+
+
+class Source:
+    """An iterable of windows, and a context manager. Subclasses give :meth:`__iter__` and, if needed, :meth:`close`.
+
+    The source itself is an Arrow stream of its ``tasks``; :meth:`table` gives the others. Any consumer of the Arrow
+    C stream interface reads them: ``polars.DataFrame(source.table("summary"))``, ``duckdb.from_arrow(...)``.
+
+    ``metadata`` is what is known of all its windows: host, kernel, window, filter.
+    """
+
+    metadata: Mapping[str, str] = MappingProxyType({})
+
+    def __iter__(self) -> Iterator[Window]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what the source holds. Windows already taken stay valid."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def table(self, name: str) -> TableStream:
+        """The stream of one table over all windows: ``summary``, ``tasks`` or another of a window's."""
+        from schedtel.windows.table_stream import TableStream  # noqa: PLC0415  (tracing begins before pyarrow is there: see live)
+
+        return TableStream(self, name)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table("tasks").__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        return self.table("tasks").__arrow_c_schema__()
+
+
+def bounded(windows: Iterable[Window], count: int | None = None, duration: str | None = None) -> Iterator[Window]:
+    """The windows up to a number of them, or up to the one that completes a duration since the first began.
+
+    Raises :class:`UsageError` for what is no duration.
+    """
+    limit_ns = parse_duration(duration) if duration is not None else None
+    return itertools.islice(windows if limit_ns is None else _lasting(windows, limit_ns), count)
+
+
+def _lasting(windows: Iterable[Window], limit_ns: int) -> Iterator[Window]:
+    begin_ns = None
+    for window in windows:
+        begin_ns = window.start_ns if begin_ns is None else begin_ns
+        yield window
+        if window.end_ns - begin_ns >= limit_ns:
+            return

@@ -1,0 +1,83 @@
+"""A window: Arrow batches in; metrics, groups and data frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from schedtel.windows import ndjson, tables
+from schedtel.windows.groups import groups_of
+from schedtel.windows.metrics import Metrics
+from schedtel.windows.schema import LOSSES, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of telemetry.
+
+    ``summary``: one row; ``tasks``: a row for each task active in the window, and ``other``; ``cpus``: a row for
+    each CPU; ``preemptions``: a row for each pair of groups of which one took the CPU from the other; ``throttled``: a
+    row for each cgroup that a bandwidth limit may have stopped. All are :class:`pyarrow.RecordBatch`; the columns are
+    those of :mod:`schedtel.windows.schema`.
+    """
+
+    summary: pa.RecordBatch
+    tasks: pa.RecordBatch
+    cpus: pa.RecordBatch
+    preemptions: pa.RecordBatch = field(default_factory=partial(tables.empty, "preemptions"))
+    throttled: pa.RecordBatch = field(default_factory=partial(tables.empty, "throttled"))
+
+    @property
+    def window_id(self) -> int:
+        return int(self.summary["window_id"][0].as_py())
+
+    @property
+    def start_ns(self) -> int:
+        """Start, CLOCK_MONOTONIC."""
+        return int(self.summary["window_start_ns"][0].as_py())
+
+    @property
+    def end_ns(self) -> int:
+        """End, CLOCK_MONOTONIC; the next window's start."""
+        return self.start_ns + int(self.summary["window_ns"][0].as_py())
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """TAT, RT, bursts, waits, fairness and averages of this window."""
+        return Metrics.from_summary(self.summary)
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """The loss counters; a window in which all are 0 is exact."""
+        return {name: int(self.summary[name][0].as_py()) for name in LOSSES}
+
+    def groups(self, by: str = "cgroup") -> pa.RecordBatch:
+        """Tasks summed by ``cgroup``, ``comm``, ``process``, ``task`` or any column of ``tasks``.
+
+        Returns one row a group: the key, ``tasks``, the sums of all times and counts, ``max_wait_ns``, the merged
+        histograms, ``wait_p50_ns``/``wait_p99_ns`` read from them (a task's histogram has 2 buckets an octave),
+        ``tasks_completed``, mean ``tat_ns`` and ``rt_ns``, and the fairness inside the group. The row ``other`` stays
+        a group of its own, under the key null or ``other``.
+
+        Raises :class:`UsageError` for a name that is no column.
+        """
+        return groups_of(self.tasks, by)
+
+    def to_pandas(self, table: str = "tasks") -> pd.DataFrame:
+        """One table as a pandas data frame."""
+        return getattr(self, table).to_pandas()
+
+    def to_ndjson(self) -> str:
+        """The window as one line of JSON, by the schema that ``schedtel schema`` prints."""
+        return b"".join(self.ndjson_parts()).decode()
+
+    def ndjson_parts(self) -> Iterator[bytes]:
+        """That line, as UTF-8, in parts of some dozen rows at most, for who has more to do than to write."""
+        return ndjson.parts({name: getattr(self, name) for name in TABLES})
