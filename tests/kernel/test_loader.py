@@ -106,7 +106,7 @@ def test_memory_is_for_the_rows_that_there_are(start):
 @pytest.mark.parametrize("window", ["10ms", "999ms"])
 def test_a_short_window_does_not_open_before_it_could_be_read(window):
     """Who has the first of them wait for an import would find it longer than it should be."""
-    program = f"import sys, schedtel\nwith schedtel.live({window!r}): print('schedtel.window' in sys.modules)"
+    program = f"import sys, schedtel\nwith schedtel.live({window!r}): print('schedtel.windows.build' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
 

@@ -15,6 +15,7 @@ from schedtel.export.hosts import Totals
 from schedtel.export.http import Endpoint
 from schedtel.records.histogram import percentile_ns
 from schedtel.windows import schema, tables
+from schedtel.windows.window import Window
 
 pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
 DASHBOARD = json.loads((ROOT / "dashboards" / "schedtel.json").read_text())
