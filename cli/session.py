@@ -13,6 +13,7 @@ from schedtel.cli.options import make_filter
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
 from schedtel.kernel.filters import Filter
+from schedtel.kernel.settings import Tracing
 from schedtel.live import LiveSource
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -65,8 +66,8 @@ def prepare_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iter
 
 def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
     give_back_what_is_freed()
-    chosen = {name: options[name] for name in ("window", "count", "duration", "backend", "max_tasks", "preemptions")}
-    source = LiveSource(task_filter=task_filter, ring_bytes=options["ring_size"] << 20, **chosen)
+    tracing = Tracing(options["backend"], options["ring_size"] << 20, options["max_tasks"], options["preemptions"])
+    source = LiveSource(options["window"], task_filter, tracing, options["count"], options["duration"])
     if source.not_core_because:
         reason = " ".join(source.not_core_because.split())
         click.echo(f"schedtel: using backend bcc, because core: {reason}", err=True)

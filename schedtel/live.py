@@ -16,7 +16,7 @@ from schedtel.host.cgroups import CgroupPaths
 from schedtel.host.counters import HostCounters
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.selection import open_backend
-from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES
+from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES, Tracing
 from schedtel.windows.grid import window_length
 from schedtel.windows.source import Source
 
@@ -46,12 +46,9 @@ class LiveSource(Source):
         self,
         window: str = "5s",
         task_filter: Filter | None = None,
+        tracing: Tracing | None = None,
         count: int | None = None,
         duration: str | None = None,
-        ring_bytes: int = DEFAULT_RING_BYTES,
-        backend: str = "auto",
-        max_tasks: int = DEFAULT_MAX_TASKS,
-        preemptions: str = DEFAULT_PREEMPTIONS,
     ) -> None:
         self.window_ns = window_length(window)
         self.filter = task_filter or Filter()
@@ -59,10 +56,10 @@ class LiveSource(Source):
         if count is not None and count < 1:
             raise UsageError(f"cannot collect {count} windows: count must be at least 1")
         duration_ns = parse_duration(duration) if duration is not None else None
-        chosen = (backend, self.filter, ring_bytes, max_tasks, preemptions)
+        tracing = tracing or Tracing()
         is_short = self.window_ns < _LONG_IMPORT_NS
         meanwhile = partial(_import_meanwhile, (_TO_OPEN, _TO_READ) if is_short else (_TO_OPEN,))
-        self._backend, self.not_core_because = open_backend(*chosen, while_verifying=meanwhile)
+        self._backend, self.not_core_because = open_backend(self.filter, tracing, meanwhile)
         if is_short:
             importlib.import_module(_TO_READ)
         self.backend = self._backend.name
@@ -82,7 +79,7 @@ class LiveSource(Source):
             "kernel": self._host.kernel,
             "window": window,
             "filter": self.filter.describe(),
-            "preemptions": preemptions,
+            "preemptions": tracing.preemptions,
         }
 
     def __iter__(self) -> Iterator[Window]:
@@ -106,11 +103,17 @@ class LiveSource(Source):
         self._window_id += 1
         self._edge_ns = self._backend.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
-        wall_start_ns = time.time_ns() - (time.monotonic_ns() - raw.start_ns)
-        counted = self._host.since_last()
-        told = (wall_start_ns, counted, self._cgroups, self._host.throttled)
         self._memory = self._memory or memory.Memory()
-        return build(raw, self._window_id, spanned, *told, memory=self._memory)
+        return build(
+            raw,
+            self._window_id,
+            spanned,
+            wall_start_ns=time.time_ns() - (time.monotonic_ns() - raw.start_ns),
+            host=self._host.since_last(),
+            cgroups=self._cgroups,
+            throttled=self._host.throttled,
+            memory=self._memory,
+        )
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
@@ -198,5 +201,5 @@ def live(
 
     Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
     """
-    chosen = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
-    return LiveSource(window, chosen, count, duration, ring_bytes, backend, max_tasks, preemptions)
+    task_filter = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
+    return LiveSource(window, task_filter, Tracing(backend, ring_bytes, max_tasks, preemptions), count, duration)

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from schedtel.cli.commands.record import Totals
+from schedtel.cli.commands.record import RunTotals
 from schedtel.cli.options import rotation_options
 from schedtel.errors import UsageError
 from schedtel.recordings.dataset import recorder_of
@@ -49,7 +49,7 @@ def command(
     TRACE is a file, or - for standard input. Trace at least sched_switch; with sched_wakeup, sched_wakeup_new,
     sched_process_fork, sched_process_exec, sched_process_exit and task_newtask the recording says as much as it can.
     """
-    kept = Totals()
+    kept = RunTotals()
     with (
         ImportedTrace(trace, window, form, _moment(wall_start), host) as source,
         recorder_of(output, window, rotate_size << 20, rotate_every) as recorder,

@@ -44,7 +44,7 @@ def command(
     With a COMMAND, run it, and record it and its descendants until it ends; its exit status is passed on.
     """
     told = set_up_log(quiet=quiet, verbose=verbose)
-    kept = Totals()
+    kept = RunTotals()
     with (
         recorder_of(output, options["window"], rotate_size << 20, rotate_every) as recorder,
         open_session(options, arguments) as session,
@@ -84,7 +84,7 @@ def _with_progress(windows: Iterable[Window], recorder: Recorder, *, hidden: boo
             )
 
 
-class Totals:
+class RunTotals:
     """What the closing summary says."""
 
     def __init__(self) -> None:

@@ -31,8 +31,8 @@ class Preempted:
         batch = window.preemptions
         names = (batch[side].to_pylist() for side in ("victim", "preemptor"))
         figures = (tables.column(batch, name).tolist() for name in ("count", "wait_ns", "max_wait_ns"))
-        for victim, preemptor, *told in zip(*names, *figures, strict=True):
-            found.add((victim or GONE, preemptor or GONE), told[0], told[1], told[2])
+        for victim, preemptor, count, wait_ns, max_wait_ns in zip(*names, *figures, strict=True):
+            found.add((victim or GONE, preemptor or GONE), count, wait_ns, max_wait_ns)
         throttled = tables.column(window.throttled, "throttled_ns").tolist()
         for cgroup, ns in zip(window.throttled["cgroup"].to_pylist(), throttled, strict=True):
             if ns:

@@ -1,7 +1,7 @@
 """Windows over Arrow Flight: a source in here, the same windows out on another machine.
 
     address     URIs, tokens, certificates    → what is safe to serve and to ask
-    wire        windows and wishes            ⇄ Arrow batches and tickets
+    wire        windows and requests            ⇄ Arrow batches and tickets
     feeds       windows                       → what each subscriber gets next
     sockets     the server's sockets          → gone peers noticed, calls ended
     server      a feed                        → an Arrow Flight server

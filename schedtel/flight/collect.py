@@ -87,7 +87,7 @@ class Collection:
 
     def _follow(self, uri: str) -> None:
         """In a thread of its own: one server, through all its outages."""
-        server, delay = _Server(uri), _FIRST_DELAY_S
+        server, delay = _ServerState(uri), _FIRST_DELAY_S
         while not self._stopped.is_set():
             seen = server.seen
             error = self._until_lost(server)
@@ -102,7 +102,7 @@ class Collection:
             self._stopped.wait(delay * random.uniform(0.5, 1.5))
             delay = min(2 * delay, _LONGEST_DELAY_S)
 
-    def _until_lost(self, server: _Server) -> SchedtelError | None:
+    def _until_lost(self, server: _ServerState) -> SchedtelError | None:
         """Pass a server's windows on for as long as they come; returns why they do not any more, None at their end."""
         try:
             with self._subscribe(server.uri, server.request()) as subscription:
@@ -124,7 +124,7 @@ class Collection:
                 return
 
 
-class _Server:
+class _ServerState:
     """What is remembered of a server from one connection to the next."""
 
     def __init__(self, uri: str) -> None:

@@ -41,38 +41,38 @@ class Subscriber:
     windows_missed: int = 0
 
 
-class Members:
+class Subscribers:
     """The subscribers of a server, of whom there may be ``limit`` at a time."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._changed = limit, threading.Condition()
-        self._members: dict[int, Subscriber] = {}
+        self._present: dict[int, Subscriber] = {}
         self.ever = 0
         self.windows_missed = 0
 
     def join(self, peer: str) -> Subscriber:
         """Let one in. Raises :class:`StreamError` when there are too many, and none turns out to have gone."""
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._members) < self._limit, 2 * _LOOK_S):
+            if not self._changed.wait_for(lambda: len(self._present) < self._limit, 2 * _LOOK_S):
                 _log.warning("%s refused: %d subscribers are served already", peer, self._limit)
                 raise StreamError(f"{self._limit} subscribers are served already (serve with more --max-subscribers)")
             self.ever += 1
             subscriber = Subscriber(peer)
-            self._members[id(subscriber)] = subscriber
-            _log.info("%s joined (%d present)", peer, len(self._members))
+            self._present[id(subscriber)] = subscriber
+            _log.info("%s joined (%d present)", peer, len(self._present))
             return subscriber
 
     def leave(self, subscriber: Subscriber) -> None:
         with self._changed:
-            if self._members.pop(id(subscriber), None):
+            if self._present.pop(id(subscriber), None):
                 self.windows_missed += subscriber.windows_missed
                 self._changed.notify()
-                took, present = (subscriber.windows, subscriber.windows_missed), len(self._members)
+                took, present = (subscriber.windows, subscriber.windows_missed), len(self._present)
                 _log.info("%s left after %d windows, %d missed (%d present)", subscriber.peer, *took, present)
 
     def present(self) -> list[Subscriber]:
         with self._changed:
-            return list(self._members.values())
+            return list(self._present.values())
 
 
 class Feed:
@@ -166,12 +166,12 @@ class LiveFeed(Feed):
                 return
 
     def _begin(self, request: Request, subscriber: Subscriber) -> int:
-        """Put the cursor before the first window wished for; returns how many of those are gone already."""
+        """Put the cursor before the first window asked for; returns how many of those are gone already."""
         with self._changed:
             if request.run == self.run:
-                wished = min(request.after, self._newest)
-                subscriber.cursor = max(wished, self.oldest - 1)
-                return subscriber.cursor - wished
+                asked = min(request.after, self._newest)
+                subscriber.cursor = max(asked, self.oldest - 1)
+                return subscriber.cursor - asked
             subscriber.cursor = self._newest if request.start == "now" else self.oldest - 1
             return 0
 

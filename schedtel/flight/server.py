@@ -21,7 +21,7 @@ from schedtel.access.tokens import check_token
 from schedtel.access.uri import Address
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import sockets, wire
-from schedtel.flight.feeds import Feed, LiveFeed, Members, Subscriber
+from schedtel.flight.feeds import Feed, LiveFeed, Subscriber, Subscribers
 from schedtel.flight.sockets import prepare_socket
 from schedtel.windows.source import Source
 
@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, feed: Feed, source: Source, address: Address, tls: Tls, token: str | None, limit: int) -> None:
         self._feed, self._source = feed, source
-        self.subscribers = Members(limit)
+        self.subscribers = Subscribers(limit)
         self._closing = threading.Event()
         self._flight = _listen(address, tls, token, self)
         self._address, self._port = address, self._flight.port

@@ -1,4 +1,4 @@
-"""How windows cross a Flight stream: windows and a subscriber's wish in, Arrow batches and tickets out, and back.
+"""How windows cross a Flight stream: windows and a subscriber's request in, Arrow batches and tickets out, and back.
 
 The stream ``windows`` has a row an event, and in it the tables of a window as nested Arrow, dictionaries and all: what
 is unpacked is the window that was packed, bit for bit. The streams named after a table, and ``groups``, are one table
@@ -56,7 +56,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Request:
-    """What a subscriber wishes: the JSON in a ticket.
+    """What a subscriber asks for: the JSON in a ticket.
 
     :param stream: one of :data:`STREAMS`.
     :param start: ``now``, or ``history``: begin with the oldest window that the server remembers.
@@ -75,12 +75,12 @@ class Request:
 
 
 def parse_request(ticket: bytes) -> Request:
-    """The wish in a ticket. Raises :class:`UsageError` for whatever is not one."""
+    """The request in a ticket. Raises :class:`UsageError` for whatever is not one."""
     if len(ticket) > _LONGEST_TICKET:
         raise UsageError(f"cannot read a ticket of {len(ticket)} bytes: the longest has {_LONGEST_TICKET}")
     try:
-        wish = json.loads(ticket)
-        request = Request(**wish)
+        fields = json.loads(ticket)
+        request = Request(**fields)
     except (ValueError, TypeError, RecursionError) as error:
         raise UsageError("cannot read the ticket: it is no JSON object of known fields (see Request)") from error
     _check(request)

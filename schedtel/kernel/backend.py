@@ -139,8 +139,20 @@ class Backend:
         self._advance(edge_after)
         tasks = self._take(number)
         losses, bpf_ns = self._losses_since(number), self._bpf_ns_since()
-        told = (self.unknown, preemptions, self.preempted_by)
-        return RawWindow(number, start, end, tasks, folded, cpus, cpu_numbers, losses, bpf_ns, *told)
+        return RawWindow(
+            number=number,
+            start_ns=start,
+            end_ns=end,
+            tasks=tasks,
+            folded=folded,
+            cpus=cpus,
+            cpu_numbers=cpu_numbers,
+            losses=losses,
+            bpf_ns=bpf_ns,
+            unknown=self.unknown,
+            preemptions=preemptions,
+            preempted_by=self.preempted_by,
+        )
 
     def _sleep_past(self, moment_ns: int) -> None:
         while (remaining := moment_ns - time.monotonic_ns()) >= 0:

@@ -9,7 +9,7 @@ from schedtel.errors import CapabilityError, UsageError
 from schedtel.kernel.core import programs
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.privileges import missing_capabilities
-from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES
+from schedtel.kernel.settings import Tracing
 
 if TYPE_CHECKING:
     from schedtel.kernel.backend import Backend
@@ -18,30 +18,25 @@ BACKENDS = ("auto", "core", "bcc")
 
 
 def open_backend(
-    backend: str,
-    task_filter: Filter,
-    ring_bytes: int = DEFAULT_RING_BYTES,
-    max_tasks: int = DEFAULT_MAX_TASKS,
-    preemptions: str = DEFAULT_PREEMPTIONS,
-    while_verifying: Callable[[], object] = lambda: None,
+    task_filter: Filter, tracing: Tracing, while_verifying: Callable[[], object] = lambda: None
 ) -> tuple[Backend, str]:
-    """The backend asked for; with ``auto``, core if it works here, else bcc. With it, why it is not core, or nothing.
+    """The backend asked for; with ``auto``, core if it works here, else bcc. With it, why it is not core, or ``""``.
 
-    ``while_verifying`` is called before core waits for the kernel, once or more often: what may go on meanwhile.
+    ``while_verifying`` is called before core waits for the kernel's verifier, once or more often.
 
     Raises :class:`CapabilityError` where none works: of ``auto``, with both reasons.
     """
-    if backend not in BACKENDS:
-        raise UsageError(f"cannot use backend {backend!r}: it is {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
-    if backend == "bcc":
-        return _bcc(task_filter, max_tasks, preemptions), ""
+    if tracing.backend not in BACKENDS:
+        raise UsageError(f"cannot use backend {tracing.backend!r}: it is {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
+    if tracing.backend == "bcc":
+        return _bcc(task_filter, tracing), ""
     try:
-        return _core(programs.load(task_filter, ring_bytes, preemptions, while_verifying)), ""
+        return _core(programs.load(task_filter, tracing.ring_bytes, tracing.preemptions, while_verifying)), ""
     except CapabilityError as error:
         # Without privileges, neither works, and there is one thing to do.
-        if backend == "core" or missing_capabilities():
+        if tracing.backend == "core" or missing_capabilities():
             raise
-        return _instead_of_core(str(error), task_filter, max_tasks, preemptions)
+        return _instead_of_core(str(error), task_filter, tracing)
 
 
 def _core(loaded: programs.Programs) -> Backend:
@@ -50,14 +45,14 @@ def _core(loaded: programs.Programs) -> Backend:
     return CoreBackend(loaded)
 
 
-def _bcc(task_filter: Filter, max_tasks: int, preemptions: str) -> Backend:
+def _bcc(task_filter: Filter, tracing: Tracing) -> Backend:
     from schedtel.kernel.bcc.backend import BccBackend  # noqa: PLC0415  (core need not wait for what only bcc needs)
 
-    return BccBackend(task_filter, max_tasks, preemptions)
+    return BccBackend(task_filter, tracing.max_tasks, tracing.preemptions)
 
 
-def _instead_of_core(reason: str, task_filter: Filter, max_tasks: int, preemptions: str) -> tuple[Backend, str]:
+def _instead_of_core(reason: str, task_filter: Filter, tracing: Tracing) -> tuple[Backend, str]:
     try:
-        return _bcc(task_filter, max_tasks, preemptions), reason
+        return _bcc(task_filter, tracing), reason
     except CapabilityError as error:
         raise CapabilityError(f"cannot load by either backend: core: {reason}; bcc: {error}") from error

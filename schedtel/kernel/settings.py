@@ -1,4 +1,6 @@
-"""What a user may choose besides a filter: its usual values; and what the BPF programs are told of it at load."""
+"""How to trace, apart from the filter: a user's choices and their defaults in; fields of ``struct settings`` out."""
+
+from dataclasses import dataclass
 
 from schedtel.errors import UsageError
 
@@ -8,6 +10,16 @@ DEFAULT_MAX_TASKS = 16_384
 #: What who preempted whom can be told by; the numbers are those of ``bpf/records.h``.
 PREEMPTIONS = {"cgroup": 1, "comm": 2, "off": 0}
 DEFAULT_PREEMPTIONS = "cgroup"
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """How the kernel side is set up, apart from the filter. :func:`schedtel.live` says what each field means."""
+
+    backend: str = "auto"
+    ring_bytes: int = DEFAULT_RING_BYTES
+    max_tasks: int = DEFAULT_MAX_TASKS
+    preemptions: str = DEFAULT_PREEMPTIONS
 
 
 def preemptions_setting(by: str) -> dict[str, object]:

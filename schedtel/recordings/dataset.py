@@ -41,7 +41,7 @@ class Dataset(Recorder):
         #: The run that windows belong to if nobody says otherwise, and a name for this writer's files.
         self._session = new_run()
         #: What is known of each run.
-        self._told: dict[tuple[str, ...], dict[str, str]] = {}
+        self._facts_of_runs: dict[tuple[str, ...], dict[str, str]] = {}
 
     def write(self, window: Window, run: str = "", facts: Mapping[str, str] = MappingProxyType({})) -> None:
         """Add a window of a run; ``facts`` are the metadata of the source it is from.
@@ -65,14 +65,14 @@ class Dataset(Recorder):
             for part in (part for other, part in self._open.items() if other[0] == host):
                 part.close()
             self._open[key] = OpenPart(self._place, *self._rotation, f"part-{self._session}-")
-            self._told[key] = {name: facts[name] for name in _OF_A_RUN if name in facts}
+            self._facts_of_runs[key] = {name: facts[name] for name in _OF_A_RUN if name in facts}
         part = self._open[key]
         part.facts = self._facts(key)
         part.move(f"{partition(host, window, run)}/")
         part.add(window)
 
     def _facts(self, key: tuple[str, ...]) -> dict[str, str]:
-        return super()._facts(key) | self._told[key]
+        return super()._facts(key) | self._facts_of_runs[key]
 
     def write_gap(self, gap: Gap, window: Window) -> None:
         """Say that windows are missing before one. Raises :class:`RecordingError` when it cannot be written."""

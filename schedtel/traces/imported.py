@@ -16,7 +16,7 @@ from schedtel.records.raw_window import RawWindow
 from schedtel.traces import text as trace_text
 from schedtel.traces.order import InOrder
 from schedtel.traces.replay import Replay
-from schedtel.traces.text import FORMATS, Reading
+from schedtel.traces.text import FORMATS, ReadProgress
 from schedtel.windows.build import build
 from schedtel.windows.grid import window_length
 from schedtel.windows.source import Source
@@ -56,7 +56,7 @@ class ImportedTrace(Source):
         self._file = _opened(trace)
         try:
             self._head = self._read(_CHUNK_BYTES)
-            self.reading = Reading(form if form != "auto" else self._detect())
+            self.reading = ReadProgress(form if form != "auto" else self._detect())
         except RecordingError:
             if self._file is not trace:  # nobody else could close it
                 self.close()

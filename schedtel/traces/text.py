@@ -96,7 +96,7 @@ _NO_EVENTS = np.zeros(0, EVENT)
 
 
 @dataclass
-class Reading:
+class ReadProgress:
     """What has been read so far, for the metadata and the closing summary."""
 
     format: str = ""
@@ -120,7 +120,7 @@ def detect(chunk: bytes) -> str | None:
     return best if found[best] else None
 
 
-def parse(chunk: bytes, reading: Reading) -> np.ndarray:
+def parse(chunk: bytes, reading: ReadProgress) -> np.ndarray:
     """Events of whole lines, in their order: shape (n,) of EVENT. Counts what it reads in ``reading``."""
     # Text that came by way of Windows ends its lines in its way.
     rows = _LINES[reading.format].findall(chunk.replace(b"\r\n", b"\n").removesuffix(b"\n"))
@@ -133,12 +133,12 @@ def parse(chunk: bytes, reading: Reading) -> np.ndarray:
     return _with_losses(events[understood], told, _not_events(others, reading), reading)
 
 
-def end(last: np.ndarray, reading: Reading) -> np.ndarray:
+def end(last: np.ndarray, reading: ReadProgress) -> np.ndarray:
     """What was lost after the last event, shape (1,) of EVENT, as an event at its time; nothing if nothing was."""
     return _lost(last, [reading.untold]) if reading.untold else _NO_EVENTS
 
 
-def _not_events(others: Iterable[tuple[int, bytes]], reading: Reading) -> list[tuple[int, int]]:
+def _not_events(others: Iterable[tuple[int, bytes]], reading: ReadProgress) -> list[tuple[int, int]]:
     """Lines that are no events in; the numbers of those that tell of a loss, and how much was lost, out."""
     losses = []
     for at, line in others:
@@ -153,7 +153,7 @@ def _not_events(others: Iterable[tuple[int, bytes]], reading: Reading) -> list[t
     return losses
 
 
-def _read_fact(line: bytes, reading: Reading) -> None:
+def _read_fact(line: bytes, reading: ReadProgress) -> None:
     for name, pattern in _FACTS.items():
         found = pattern.match(line)
         if found and name == "reference":
@@ -167,7 +167,9 @@ def _nanoseconds(seconds: bytes) -> int:
     return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
 
 
-def _with_losses(events: np.ndarray, told: np.ndarray, losses: list[tuple[int, int]], reading: Reading) -> np.ndarray:
+def _with_losses(
+    events: np.ndarray, told: np.ndarray, losses: list[tuple[int, int]], reading: ReadProgress
+) -> np.ndarray:
     """What was lost, as events at the time of the one before, or of the one after where there is none before.
 
     :param told: which lines the events are from, booleans of shape (lines,).
@@ -195,7 +197,7 @@ def _lost(moments: np.ndarray, counts: list[int]) -> np.ndarray:
 # ---- events ----
 
 
-def _events(rows: list[tuple[bytes, ...]], reading: Reading) -> tuple[np.ndarray, np.ndarray]:
+def _events(rows: list[tuple[bytes, ...]], reading: ReadProgress) -> tuple[np.ndarray, np.ndarray]:
     """Events, and which of them say something that was understood."""
     if not rows:
         return _NO_EVENTS, np.zeros(0, bool)

@@ -11,21 +11,8 @@ from schedtel.records.throttled import Throttled
 from schedtel.windows import metrics, tables
 from schedtel.windows.arrow import from_list
 from schedtel.windows.memory import Memory
-from schedtel.windows.schema import ARROW
+from schedtel.windows.schema import ARROW, TASK_SUMS
 from schedtel.windows.window import Window
-
-_SUMMED = (
-    "cpu_ns",
-    "wait_ns",
-    "blocked_ns",
-    "iowait_ns",
-    "voluntary_switches",
-    "involuntary_switches",
-    "wakeups",
-    "migrations",
-    "waits_unfinished",
-    "bursts_unfinished",
-)
 
 
 def build(
@@ -119,11 +106,11 @@ def _distribution_columns(prefix: str, found: metrics.Distribution) -> dict[str,
 
 def _host_sums(tasks: pa.RecordBatch, cpus: pa.RecordBatch, window_ns: int) -> dict[str, object]:
     """Summary columns that are sums over all rows, ``other`` included: the same with any filter."""
-    total = {name: int(tables.column(tasks, name).sum()) for name in _SUMMED}
+    total = {name: int(tables.column(tasks, name).sum()) for name in TASK_SUMS}
     averages = {"runqueue_length": "wait_ns", "running": "cpu_ns", "blocked": "blocked_ns", "iowait": "iowait_ns"}
     return {
-        **{f"{name}_avg": total.pop(source) / window_ns for name, source in averages.items()},
-        **total,
+        **{f"{name}_avg": total[source] / window_ns for name, source in averages.items()},
+        **{name: total[name] for name in TASK_SUMS if name in ARROW["summary"].names},
         "idle_ns": int(tables.column(cpus, "idle_ns").sum()),
         "teardown_ns": int(tables.column(cpus, "teardown_ns").sum()),
         "untracked_ns": int(tables.column(cpus, "untracked_ns").sum()),

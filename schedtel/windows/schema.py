@@ -3,7 +3,7 @@
 A column name is a contract: it is the same in Arrow, Parquet, NDJSON and pandas.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -16,13 +16,17 @@ DEFINITIONS_VERSION = 1
 
 @dataclass(frozen=True)
 class Column:
-    """One column. ``scope`` of a summary column: the whole host, or the tasks a filter selects."""
+    """One column. ``scope`` of a summary column: the whole host, or the tasks a filter selects.
+
+    ``summed``: a row that stands for several tasks (`other`, a group) has the sum of theirs.
+    """
 
     name: str
     type: pa.DataType
     unit: str
     meaning: str
     scope: str = ""
+    summed: bool = False
 
     def field(self) -> pa.Field:
         """The Arrow field, with unit, meaning and scope as its metadata."""
@@ -45,6 +49,10 @@ def _ns(name: str, meaning: str, scope: str = "") -> Column:
 
 def _count(name: str, meaning: str, scope: str = "") -> Column:
     return Column(name, _COUNT, "1", meaning, scope)
+
+
+def _summed(column: Column) -> Column:
+    return replace(column, summed=True)
 
 
 DISTRIBUTIONS = {
@@ -149,22 +157,24 @@ TASKS = [
     _ns("completion_ns", "sched_process_exit, CLOCK_MONOTONIC; null while alive"),
     _ns("tat_ns", "turnaround time, completion - arrival; null while alive"),
     _ns("rt_ns", "response time, first CPU - arrival; null until known"),
-    _ns("alive_ns", "part of the window in which the task was alive = cpu + wait + blocked"),
-    _ns("cpu_ns", "time on a CPU"),
-    _ns("wait_ns", "time runnable and not on a CPU = wakeup wait + preempt wait"),
-    _ns("wakeup_wait_ns", "time waiting after a wakeup"),
-    _ns("preempt_wait_ns", "time waiting after losing the CPU while runnable"),
-    _ns("blocked_ns", "time neither running nor waiting, I/O wait included"),
-    _ns("iowait_ns", "part of blocked_ns in which the task was in iowait; null with backend bcc and in imports"),
+    _summed(_ns("alive_ns", "part of the window in which the task was alive = cpu + wait + blocked")),
+    _summed(_ns("cpu_ns", "time on a CPU")),
+    _summed(_ns("wait_ns", "time runnable and not on a CPU = wakeup wait + preempt wait")),
+    _summed(_ns("wakeup_wait_ns", "time waiting after a wakeup")),
+    _summed(_ns("preempt_wait_ns", "time waiting after losing the CPU while runnable")),
+    _summed(_ns("blocked_ns", "time neither running nor waiting, I/O wait included")),
+    _summed(
+        _ns("iowait_ns", "part of blocked_ns in which the task was in iowait; null with backend bcc and in imports")
+    ),
     _ns("max_wait_ns", "longest wait that ended in the window"),
-    _count("voluntary_switches", "switch-outs not runnable"),
-    _count("involuntary_switches", "switch-outs runnable"),
-    _count("wakeups", "times it was made runnable from blocked"),
-    _count("migrations", "switch-ins on another CPU than its last"),
-    _count("bursts", "bursts that ended in the window"),
-    _ns("burst_tat_sum_ns", "sum of their turnaround times"),
-    _count("waits_unfinished", "1 if a wait goes on past the window's end"),
-    _count("bursts_unfinished", "1 if a burst goes on past the window's end"),
+    _summed(_count("voluntary_switches", "switch-outs not runnable")),
+    _summed(_count("involuntary_switches", "switch-outs runnable")),
+    _summed(_count("wakeups", "times it was made runnable from blocked")),
+    _summed(_count("migrations", "switch-ins on another CPU than its last")),
+    _summed(_count("bursts", "bursts that ended in the window")),
+    _summed(_ns("burst_tat_sum_ns", "sum of their turnaround times")),
+    _summed(_count("waits_unfinished", "1 if a wait goes on past the window's end")),
+    _summed(_count("bursts_unfinished", "1 if a burst goes on past the window's end")),
     _ns("total_cpu_ns", "CPU time of its life so far"),
     Column("wait_histogram", _TASK_HISTOGRAM, "1", "waits that ended, by duration"),
     Column("burst_tat_histogram", _TASK_HISTOGRAM, "1", "bursts that ended, by turnaround time"),
@@ -293,29 +303,5 @@ def markdown() -> str:
 #: The loss counters of the summary: a window in which all are 0 is exact.
 LOSSES = ("ring_dropped", "state_failed", "samples_discarded", "programs_skipped")
 
-#: Integer columns of `tasks` that are summed when rows are folded or grouped.
-TASK_SUMS = [
-    c.name
-    for c in TASKS
-    if c.name.endswith("_ns")
-    and c.name
-    not in (
-        "start_boottime_ns",
-        "fork_ns",
-        "arrival_ns",
-        "first_cpu_ns",
-        "completion_ns",
-        "tat_ns",
-        "rt_ns",
-        "max_wait_ns",
-        "total_cpu_ns",
-    )
-] + [
-    "voluntary_switches",
-    "involuntary_switches",
-    "wakeups",
-    "migrations",
-    "bursts",
-    "waits_unfinished",
-    "bursts_unfinished",
-]
+#: Columns of `tasks` that are summed when rows are folded or grouped: times first, then counts.
+TASK_SUMS = sorted((c.name for c in TASKS if c.summed), key=lambda name: not name.endswith("_ns"))

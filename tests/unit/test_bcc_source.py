@@ -14,6 +14,7 @@ from schedtel.kernel.bcc import compiler as bcc_compiler
 from schedtel.kernel.bcc import headers, slots, tracepoints
 from schedtel.kernel.bcc.backend import settings_record
 from schedtel.kernel.filters import Filter
+from schedtel.kernel.settings import Tracing
 from schedtel.records import layout
 
 BPF = Path(__file__).parents[2] / "bpf"
@@ -207,7 +208,7 @@ def test_lockdown_is_named(tmp_path, monkeypatch):
 
 def test_an_unknown_backend_is_refused():
     with pytest.raises(UsageError, match="auto, core or bcc"):
-        backends.open_backend("bpftrace", Filter())
+        backends.open_backend(Filter(), Tracing("bpftrace"))
 
 
 # ---- what a tracepoint's priority says ----

@@ -26,7 +26,7 @@ from schedtel.traces.events import EVENT, Kind, PrevState
 from schedtel.traces.library import replay_library
 from schedtel.traces.order import InOrder
 from schedtel.traces.replay import Replay
-from schedtel.traces.text import Reading, parse
+from schedtel.traces.text import ReadProgress, parse
 
 pytestmark = pytest.mark.usefixtures("_compiler")
 
@@ -42,7 +42,7 @@ def _compiler():
 def play(history: History, style: str) -> list[RawWindow]:
     """A history printed, read again, and looked at through the history's own edges."""
     text = "".join(f"{line}\n" for event in history.events if (line := text_of(style, event)))
-    reading = Reading("perf" if style == PERF else "ftrace")
+    reading = ReadProgress("perf" if style == PERF else "ftrace")
     events = np.concatenate(list(InOrder([parse(text.encode(), reading)])) or [parse(b"", reading)])
     assert (reading.not_understood, len(events)) == (0, text.count("\n"))
     replay, windows = Replay(0, history.first_edge), []

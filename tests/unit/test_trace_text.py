@@ -12,13 +12,13 @@ from traces import FTRACE, PERF, STYLES
 
 from schedtel.traces.events import EVENT, Kind, PrevState
 from schedtel.traces.order import InOrder
-from schedtel.traces.text import Reading, detect, parse
+from schedtel.traces.text import ReadProgress, detect, parse
 
 IDLE, A = ("swapper/0", 0), ("task-a", 101)
 
 
-def read(text: str, form: str = "perf") -> tuple[np.ndarray, Reading]:
-    reading = Reading(form)
+def read(text: str, form: str = "perf") -> tuple[np.ndarray, ReadProgress]:
+    reading = ReadProgress(form)
     return parse(text.encode(), reading), reading
 
 
@@ -240,7 +240,7 @@ def test_damaged_text_is_read_as_far_as_it_can_be(form, cuts):
     text = (PRINTED / f"{form}.txt").read_bytes()
     for start, length, put in cuts:
         text = text[:start] + put + text[start + length :]
-    reading = Reading(form)
+    reading = ReadProgress(form)
     events = parse(text, reading)
     assert len(events) + reading.not_understood <= reading.lines
     assert (events["time_ns"] < 2**63).all()
@@ -278,7 +278,7 @@ def test_lines_may_end_as_they_do_in_windows(form):
     text = (PRINTED / f"{form}.txt").read_bytes() + b"cpus=3\n"
     (plain, plain_reading), (other, other_reading) = (
         (parse(given, reading), reading)
-        for given, reading in ((text, Reading(form)), (text.replace(b"\n", b"\r\n"), Reading(form)))
+        for given, reading in ((text, ReadProgress(form)), (text.replace(b"\n", b"\r\n"), ReadProgress(form)))
     )
     assert len(plain) > 5
     assert other.tobytes() == plain.tobytes()

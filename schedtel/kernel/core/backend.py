@@ -34,11 +34,11 @@ class CoreBackend(Backend):
 
     def __init__(self, programs: Programs) -> None:
         self._object, self._walks, self._page_rows = programs.object, programs.walks, programs.page_rows
-        self._cpus, self._programs = programs.choice.cpus, programs.choice.names
-        self.preempted_by = programs.choice.preempted_by
+        self._cpus, self._programs = programs.plan.cpus, programs.plan.names
+        self.preempted_by = programs.plan.preempted_by
         try:
             check_contract(programs.structs, layout.CONTRACT)
-            self._map_memory(programs.choice.ring_bytes)
+            self._map_memory(programs.plan.ring_bytes)
             self._attach()
             self._seed()
         except BaseException:

@@ -22,7 +22,7 @@ PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_s
 
 
 @dataclass(frozen=True)
-class Choice:
+class LoadPlan:
     """What is asked of the programs: fields of ``struct settings``, which programs, sizes of their maps."""
 
     settings: dict[str, object]
@@ -36,7 +36,7 @@ class Choice:
 class Programs:
     """The loaded object, and the layout of its structs. ``walks``: it visits all tasks by itself, without iterators."""
 
-    choice: Choice
+    plan: LoadPlan
     object: BpfObject
     structs: dict[str, list[Member]]
     walks: bool
@@ -44,7 +44,7 @@ class Programs:
     @property
     def page_rows(self) -> int:
         """How many rows the flush writes before it asks for room."""
-        return page_rows(self.choice.ring_bytes, _row_bytes(self.structs))
+        return page_rows(self.plan.ring_bytes, _row_bytes(self.structs))
 
 
 def load(
@@ -64,8 +64,8 @@ def load(
     settings = task_filter.settings() | preemptions_setting(preemptions)
     names = tuple(name for name in PROGRAMS if name != "on_exec" or task_filter.follows_exec)
     require_capabilities()
-    choice = Choice(settings, names, ring_bytes, possible_cpus(), preempted_by(preemptions))
-    return _fitting(choice, while_verifying)
+    plan = LoadPlan(settings, names, ring_bytes, possible_cpus(), preempted_by(preemptions))
+    return _fitting(plan, while_verifying)
 
 
 def object_image(name: str = "core") -> bytes:
@@ -88,11 +88,11 @@ def _row_bytes(structs: dict[str, list[Member]]) -> int:
     return structs["task_record"][-1].offset
 
 
-def _fitting(choice: Choice, while_verifying: Callable[[], object]) -> Programs:
+def _fitting(plan: LoadPlan, while_verifying: Callable[[], object]) -> Programs:
     """What the kernel has is asked where a load fails: reading BTF is slow."""
     # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
     # are of kernels that do not need it.
-    loaded = _try("core_walk", choice, while_verifying, disable_preemption=1)
+    loaded = _try("core_walk", plan, while_verifying, disable_preemption=1)
     if loaded:
         return loaded
     with KernelTypes() as kernel:
@@ -101,11 +101,11 @@ def _fitting(choice: Choice, while_verifying: Callable[[], object]) -> Programs:
         has_storage = kernel.has_function("bpf_task_storage_get")
     if not has_switches:
         raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
-    loaded = _try("core_walk", choice, while_verifying) if has_walk else None
+    loaded = _try("core_walk", plan, while_verifying) if has_walk else None
     if loaded:
         return loaded
     try:
-        return _load("core", choice, while_verifying)
+        return _load("core", plan, while_verifying)
     except CapabilityError:
         if has_storage:
             raise
@@ -114,35 +114,35 @@ def _fitting(choice: Choice, while_verifying: Callable[[], object]) -> Programs:
         ) from None
 
 
-def _try(name: str, choice: Choice, while_verifying: Callable[[], object], **more: object) -> Programs | None:
+def _try(name: str, plan: LoadPlan, while_verifying: Callable[[], object], **more: object) -> Programs | None:
     try:
-        return _load(name, choice, while_verifying, **more)
+        return _load(name, plan, while_verifying, **more)
     except CapabilityError:
         return None
 
 
-def _load(name: str, choice: Choice, while_verifying: Callable[[], object], **more: object) -> Programs:
+def _load(name: str, plan: LoadPlan, while_verifying: Callable[[], object], **more: object) -> Programs:
     opened = BpfObject(object_image(name))
     try:
         structs = ObjectTypes(opened.raw_btf()).structs()
-        _set_up(opened, choice, structs, more)
+        _set_up(opened, plan, structs, more)
         while_verifying()
         opened.load()
     except BaseException:
         opened.close()
         raise
-    return Programs(choice, opened, structs, walks=name == "core_walk")
+    return Programs(plan, opened, structs, walks=name == "core_walk")
 
 
-def _set_up(opened: BpfObject, choice: Choice, structs: dict[str, list[Member]], more: dict[str, object]) -> None:
-    rows = page_rows(choice.ring_bytes, _row_bytes(structs))
-    sizes: dict[str, object] = {"wakeup_bytes": choice.ring_bytes // 4, "page_rows": rows}
-    opened.set_initial_value("schedtel.rodata", packed(structs["settings"], sizes | choice.settings | more))
-    opened.set_max_entries("cpus", choice.cpus)
-    opened.set_max_entries("preemptions", choice.cpus if choice.preempted_by else 1)
-    opened.set_max_entries("ring", choice.ring_bytes)
+def _set_up(opened: BpfObject, plan: LoadPlan, structs: dict[str, list[Member]], more: dict[str, object]) -> None:
+    rows = page_rows(plan.ring_bytes, _row_bytes(structs))
+    sizes: dict[str, object] = {"wakeup_bytes": plan.ring_bytes // 4, "page_rows": rows}
+    opened.set_initial_value("schedtel.rodata", packed(structs["settings"], sizes | plan.settings | more))
+    opened.set_max_entries("cpus", plan.cpus)
+    opened.set_max_entries("preemptions", plan.cpus if plan.preempted_by else 1)
+    opened.set_max_entries("ring", plan.ring_bytes)
     opened.set_max_entries("page", rows)
-    for name in set(PROGRAMS) - set(choice.names):
+    for name in set(PROGRAMS) - set(plan.names):
         opened.leave_out(name)
 
 
