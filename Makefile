@@ -33,6 +33,7 @@ lint: .venv/.dev
 	rm -rf build/typed
 	$(PIP) install --no-deps --target build/typed .
 	cd build/typed && ../../.venv/bin/mypy --config-file ../../pyproject.toml -p schedtel
+	cd build/typed && PYTHONPATH=. ../../.venv/bin/lint-imports ../../pyproject.toml --no-cache --no-logo
 
 bench: .venv/.bench
 	scripts/bench-packages

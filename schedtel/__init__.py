@@ -1,46 +1,24 @@
 """schedtel: live scheduler telemetry. Task lives and waits in; turnaround time, response time and fairness out.
 
-The modules, in the order in which data flows through them:
+The packages, in the order in which data flows through them:
 
-    filters     what to observe               → load-time constants of the BPF programs
-    settings    what else may be chosen       → likewise
-    privileges  this process                  → may it?
-    libbpf      ctypes on libbpf.so           → objects, maps, links, the kernel's BTF
-    btf, layout the records of bpf/records.h  → numpy dtypes, checked against the object
-    programs    the compiled objects          → programs that the kernel has verified
-    ring        the mapped ring buffer        → records
-    rows        records of all windows        → one array a window
-    backend      the window protocol           → raw windows, by either of
-    core        programs                      → a backend
-    headers, tracepoints, bcc_compiler        → bcc's programs, by bcc_child in a process of its own
-    slots, pool the slots of bpf/slots.h      → records
-    procfs, seeding     /proc                 → slots of tasks older than tracing
-    bcc_loader  all of these                  → a backend
-    backends    a user's choice               → a backend that works
-    live        the window grid               → windows
-    memory      sizes                         → arrays, lent
-    arrow       numpy                         → Arrow, without pandas
-    tables      records                       → Arrow tables
-    metrics     samples, histogram            → distributions, fairness
-    ndjson      tables                        → text
-    window      tables and metrics            → Window
-    source      anything that yields windows  → windows
-    stream      windows                       → one of their tables, as an Arrow stream
-    storage     names                         ⇄ Parquet files, here or in an object store
-    recording   windows                       ⇄ Parquet
-    traces      what perf or ftrace printed   → windows, by the same state machine
-    dataset     windows of many hosts         → partitioned Parquet
-    flight      windows                       ⇄ Arrow Flight streams
-    export      windows                       → metrics for Prometheus and OpenTelemetry
-    laws        windows                       → do the laws hold?
-    chronicle   windows                       → log lines: losses, windows held up, steps of the clock
-    timeline    windows                       → at most a thousand bins of time, merged exactly
-    report      timelines                     → one HTML page
-    bootstrap   sums over windows             → standard errors, p-values
-    compare     two timelines                 → changes, intervals, verdicts
-    capabilities the machine and the user     → what can be done here
+    records     the contract: the bytes that the kernel side writes   → arrays of named fields
+    access      URIs, tokens, certificates                            → what is safe to serve and to ask
+    host        /proc, /sys, cgroupfs                                 → CPUs, cgroups, threads, counters
+    kernel      a filter                                              → raw windows, by the backend core or bcc
+    live        a backend and a grid of window edges                  → windows as they end
+    windows     raw windows                                           → windows: Arrow tables, metrics, groups, text
+    recordings  windows                                               ⇄ Parquet files
+    traces      what perf or ftrace printed                           → windows, by the same state machine
+    flight      windows                                               ⇄ Arrow Flight streams
+    analysis    windows of a whole run                                → timelines, comparisons, log lines
+    report      timelines                                             → one HTML page
+    export      windows                                               → metrics for Prometheus and OpenTelemetry
+    doctor      this machine and this user                            → what can be done here; do the laws hold?
+    cli         arguments                                             → the command ``schedtel``
 
-:mod:`schedtel.windows.schema` defines every column; :mod:`schedtel.errors` every error.
+Imports go down only; ``docs/architecture.md`` has the rule, and ``make lint`` enforces it.
+:mod:`schedtel.windows.schema` defines every column, :mod:`schedtel.errors` every error.
 """
 
 from __future__ import annotations
@@ -63,11 +41,11 @@ if TYPE_CHECKING:
     from schedtel.windows.metrics import Distribution, Fairness, Metrics
     from schedtel.windows.window import Window
 
-# What is logged is for those who ask for it; Python would print warnings of a library that nobody has set up.
+# Without a handler, Python prints a library's warnings to stderr; here the application decides.
 logging.getLogger("schedtel").addHandler(logging.NullHandler())
 
-#: What is imported when it is first asked for, and from where: tracing begins without files, streams and pyarrow.
-#: A program that gives up the right to read these files imports what it needs by name before: a test does.
+#: Names that are imported at their first use, and their modules: tracing begins without files, streams and pyarrow.
+#: A program that gives up the right to read the package's files must use such a name before it does.
 _LATER = {
     "Distribution": "windows.metrics",
     "Fairness": "windows.metrics",

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from schedtel import __version__
+from schedtel._version import __version__
 from schedtel.access.uri import Address
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram

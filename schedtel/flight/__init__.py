@@ -20,7 +20,6 @@ from schedtel.access.uri import DEFAULT_URI, parse_address
 from schedtel.flight.client import Subscription
 from schedtel.flight.feeds import Feed, LiveFeed, ReplayFeed
 from schedtel.flight.wire import Request
-from schedtel.recordings.recording import Recording
 from schedtel.windows.source import Source
 
 if TYPE_CHECKING:
@@ -56,8 +55,8 @@ def serve(
     from schedtel.flight.server import Server  # noqa: PLC0415  (pyarrow.flight: see above)
 
     feed: Feed
-    if isinstance(source, Recording):
-        source.need_identity("serve")
+    source.need_identity("serve")
+    if source.is_repeatable:
         feed = ReplayFeed(source.metadata, source)
     else:
         feed = LiveFeed(source.metadata, history=history, slow=slow)

@@ -36,6 +36,8 @@ class Recording(Source):
     Windows whose summary is missing (the writer was killed between two files) are passed over.
     """
 
+    is_repeatable = True
+
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         self._place = place_of(directory)

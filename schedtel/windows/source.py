@@ -27,6 +27,14 @@ class Source:
     """
 
     metadata: Mapping[str, str] = MappingProxyType({})
+    #: Whether every iteration begins with the first window, as a recording's does and a live source's does not.
+    is_repeatable = False
+
+    def need_identity(self, purpose: str) -> None:
+        """Raise :class:`UsageError` if its windows lack the host or the wall clock that tells them apart.
+
+        :param purpose: what the windows are needed for, for the message: ``serve``.
+        """
 
     def __iter__(self) -> Iterator[Window]:
         raise NotImplementedError
