@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from schedtel.windows.memory import Memory
     from schedtel.windows.window import Window
 
-#: The first window lasts at least a window's length divided by this: if the next edge is nearer, it ends at a later one.
+#: The first window lasts at least a tenth of a window's length: if the next edge is nearer, it ends at the one after.
 _LEAST_FIRST_PART = 10
 #: The first module imports numpy and is needed before the first window opens; the second imports pyarrow and is needed
 #: at that window's end.
