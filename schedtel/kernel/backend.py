@@ -71,7 +71,7 @@ class Backend:
         raise NotImplementedError
 
     def _take(self, window: int) -> np.ndarray:
-        """The task records of a window that has been flushed, valid until the next :meth:`_drain`."""
+        """The task records of a window that has been flushed, valid until the next :meth:`_drain` or :meth:`_flush`."""
         return self._rows.take(window)
 
     def _skipped(self) -> int:
@@ -87,7 +87,7 @@ class Backend:
         return [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus]
 
     def _tell_preemptions(self, by: str) -> dict[str, object]:
-        """Set ``preempted_by``; returns the field of ``struct settings``. Raises as :func:`preemptions_setting` does."""
+        """Set ``preempted_by``; returns the field of ``struct settings``. Raises like :func:`preemptions_setting`."""
         self.preempted_by = preempted_by(by)
         return preemptions_setting(by)
 

@@ -13,7 +13,7 @@ class RawWindow:
     """One window as the kernel side recorded it: record arrays and counters.
 
     - ``number``, ``start_ns``, ``end_ns``: which window this is; times in ns on the clock that stamps the events.
-    - ``tasks``: shape (n,) of ``layout.TASK_RECORD``; overwritten when the backend drains the next window's records.
+    - ``tasks``: shape (n,) of ``layout.TASK_RECORD``; the next window's records overwrite it.
     - ``folded``: shape (m,) of ``layout.FOLDED``, to be summed into ``other``.
     - ``cpus``: shape (online CPUs,) of ``layout.CPU_BANK``; ``cpu_numbers`` has the CPU of each.
     - ``losses``: counts of this window, by name.
