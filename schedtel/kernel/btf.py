@@ -1,4 +1,4 @@
-"""BTF, the kernel's type format: raw bytes in, struct layouts and function signatures out.
+"""BTF, the kernel's type format: raw bytes in; struct layouts out.
 
 Layout of the section: Documentation/bpf/btf.rst in the kernel tree. Only what the contract needs is read.
 """

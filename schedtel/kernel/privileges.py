@@ -1,4 +1,4 @@
-"""This process's capabilities, or an error number of the kernel, in; what BPF lacks, and what to do about it, out."""
+"""This process's capabilities, or an error number, in; what it lacks for BPF, or what to do about the error, out."""
 
 import errno
 from pathlib import Path

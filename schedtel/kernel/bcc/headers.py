@@ -92,7 +92,7 @@ def _merged(common: Path, tree: Path) -> Path:
 
 
 def _link(below: Path, above: Path, target: Path) -> None:
-    """Link to every entry of either directory, to that of ``above`` if both have it; descend if both are folders."""
+    """Link to every entry of either directory, with ``above`` over ``below``; descend where both have a directory."""
     for name in {entry.name for directory in (below, above) for entry in directory.iterdir()}:
         lower, upper = below / name, above / name
         if upper.is_dir() and lower.is_dir() and not upper.is_symlink():

@@ -182,7 +182,7 @@ class Pool:
         self.slots["state"]["selected"][used[changed]] = chosen[changed]
 
     def revive(self) -> None:
-        """Follow hidden tasks again, which no flush asked for a whole window: as if they were older than tracing."""
+        """Follow tasks again that no flush has reported for a whole window, as if they were older than tracing."""
         used = self.in_use()
         hidden = used[_has(self._seqcounts[used], slots.HIDDEN)]
         self.slots["state"]["left_censored"][hidden] = 1
