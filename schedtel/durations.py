@@ -20,7 +20,7 @@ _PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)", re.ASCII)
 def parse_duration(text: str) -> int:
     """Nanoseconds of a duration written as number and unit: ``250ms``, ``5s``, ``1.5m``.
 
-    Raises :class:`UsageError` for anything else, for zero, and for what is shorter than a nanosecond.
+    Raises :class:`UsageError` for any other text, for zero, and for a duration shorter than a nanosecond.
     """
     match = _PATTERN.fullmatch(str(text).strip())
     if match is None:
@@ -34,11 +34,11 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(ns: float | None) -> str:
-    """A duration for a person: three significant figures and the unit that fits, ``-`` for None."""
+    """A duration in ns as text to read: three significant figures and the unit that fits; ``-`` for None."""
     if ns is None:
         return "-"
     for unit, size in (("µs", 1_000), ("ms", 1_000_000), ("s", NS_PER_S)):
-        # 999.5 rounds to 1000: that is one of the next unit.
+        # From 999.5 on, a number rounds to 1000, which is 1 of the next unit.
         if abs(ns) < 999.5 * size or unit == "s":
             break
     if abs(ns) < 999.5:

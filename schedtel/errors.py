@@ -1,11 +1,11 @@
-"""What can go wrong, for a caller to catch and for a user to read.
+"""The errors that schedtel raises, for a caller to catch and for a user to read.
 
     SchedtelError                 every message reads "what failed: cause (what to do)"
     ├── UsageError                an argument is wrong
-    ├── CapabilityError           this kernel, this machine or this user cannot do it
+    ├── CapabilityError           this kernel, this machine or this user lacks something that is needed
     ├── CollectorError            the kernel side failed while running
     ├── RecordingError            a recording cannot be read or written
-    └── StreamError               windows cannot be served to others or had from afar
+    └── StreamError               windows cannot be served to others or received from a server
 
 The command prints the message on one line and exits with status 2; no traceback reaches a user for any of these.
 """
@@ -32,4 +32,4 @@ class RecordingError(SchedtelError):
 
 
 class StreamError(SchedtelError):
-    """A stream of windows cannot be served or had, was refused, or was lost."""
+    """A stream of windows cannot be served or received, was refused, or was lost."""

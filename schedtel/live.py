@@ -1,4 +1,4 @@
-"""The live source: a backend's raw windows, cut on a fixed grid, in; windows out."""
+"""The live source: raw windows of a backend in; windows on a fixed grid out."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ if TYPE_CHECKING:
     from schedtel.windows.memory import Memory
     from schedtel.windows.window import Window
 
-#: A window opened so late before its grid edge that it would be shorter than this part of one runs to the next edge.
+#: The first window lasts at least a tenth of a window's length: if the next edge is nearer, it ends at the one after.
 _LEAST_FIRST_PART = 10
-#: What needs numpy, and is needed before the first window opens; what needs pyarrow, and is needed at its end.
+#: The first module imports numpy and is needed before the first window opens; the second imports pyarrow and is needed
+#: at that window's end.
 _TO_OPEN, _TO_READ = "schedtel.kernel.core.backend", "schedtel.windows.build"
-#: Longer than any import: of windows shorter than this, some might have ended before they could be read.
+#: Longer than any import. A shorter window might end before pyarrow is imported, so then the import comes first.
 _LONG_IMPORT_NS = 1_000_000_000
 #: An edge nearer than this could pass while it is being set.
 _NEAREST_EDGE_NS = 1_000_000
 
 
 class LiveSource(Source):
-    """Windows of this machine as they end. Tracing begins with the construction.
+    """Windows of this machine, each as it ends. Tracing begins with the construction.
 
     Windows are aligned to multiples of their length on CLOCK_MONOTONIC and tile time; the first one begins when
     tracing does, the last one ends at :meth:`stop`. A collector that was held up yields one long window, marked by
     ``windows_spanned``.
+
+    :func:`live` describes the parameters and the errors; ``task_filter`` and ``tracing`` group some of them.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class LiveSource(Source):
                 return
 
     def _next(self) -> Window:
-        from schedtel.windows import memory  # noqa: PLC0415  (tracing has begun: see _TO_READ)
+        from schedtel.windows import memory  # noqa: PLC0415  (not before tracing has begun: see _TO_READ)
         from schedtel.windows.build import build  # noqa: PLC0415
 
         while time.monotonic_ns() < self._edge_ns and self._stop_ns is None:
@@ -116,15 +119,18 @@ class LiveSource(Source):
         )
 
     def _edge_after(self, moment_ns: int) -> int:
-        """The first edge of the grid far enough after a moment; not past the end of a limited duration."""
+        """The first grid edge more than ``_NEAREST_EDGE_NS`` after a moment.
+
+        If a limited duration ends before that edge, its end is the edge, provided that it is as far from the moment.
+        """
         edge = ((moment_ns + _NEAREST_EDGE_NS) // self.window_ns + 1) * self.window_ns
         return edge if self._end_ns is None or self._end_ns <= moment_ns + _NEAREST_EDGE_NS else min(edge, self._end_ns)
 
     def drain(self) -> None:
-        """Take in what has come since the last window; returns at once.
+        """Take the rows of tasks that have exited since the last window; returns at once.
 
-        For who iterates and is busy with a window for long: rows of tasks that exit wait in the ring, and those that
-        find it full are folded into ``other``. Not for another thread than the one that iterates.
+        For a caller that iterates and takes long over a window: rows of tasks that exit wait in the ring, and those
+        that find it full are folded into ``other``. Only the thread that iterates may call this.
         """
         self._backend.wait(0)
 
@@ -134,16 +140,17 @@ class LiveSource(Source):
         return min(1.0, 1 - (self._edge_ns - time.monotonic_ns()) / self.window_ns)
 
     def stop(self) -> None:
-        """End the open window now; iteration yields it and finishes. Safe in a signal handler and from a thread.
+        """End the open window now; iteration yields it and finishes. Safe in a signal handler and from any thread.
 
-        The first call counts: who stops with every window from some point on must not put the end off each time.
+        Only the first call counts: a caller may stop with every window from some point on, and the end must not move
+        each time.
         """
         if self._stop_ns is None:
             self._stop_ns = time.monotonic_ns()
         self._backend.wake()
 
     def program_runs(self) -> dict[str, tuple[int, int]]:
-        """Runs and nanoseconds of each BPF program; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
+        """Run count and run time in nanoseconds of each BPF program; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
         return self._backend.run_counts()
 
     def close(self) -> None:
@@ -151,10 +158,10 @@ class LiveSource(Source):
 
 
 def _import_meanwhile(modules: tuple[str, ...]) -> None:
-    """Have another thread import modules, and return at once.
+    """Import modules in another thread; returns at once.
 
-    While the kernel verifies the programs, Python would only wait. Who needs a module imports it as well: then that
-    waits until it is there, or tells what is wrong with it.
+    While the kernel verifies the programs, Python would only wait. Code that needs one of the modules imports it as
+    well: that import waits for this one, and raises the error that is suppressed here.
     """
 
     def attempt() -> None:
@@ -190,16 +197,18 @@ def live(
     :param duration: end after this time; the last window may be shorter.
     :param ring_bytes: size of the ring buffer, a power of two; it bounds how many exits may happen while the
         collector does not run (about 1,500 a megabyte) before their rows are folded into ``other``. The page for the
-        rows of a window's end takes as much memory again. Of core.
-    :param backend: ``core`` (CO-RE objects), ``bcc`` (compiled here, for kernels that core does not support) or
-        ``auto``: core if it works. The source's ``backend`` says which it is, ``not_core_because`` why auto fell back.
-    :param max_tasks: how many tasks may live at a time, with bcc; those beyond have no rows and are counted in
-        ``state_failed``.
-    :param preemptions: what the table of who preempted whom is told by, ``cgroup`` or ``comm``; or ``off``.
+        rows of a window's end takes as much memory again. Only core has a ring.
+    :param backend: ``core`` (CO-RE objects), ``bcc`` (compiled on this machine, for kernels that core does not
+        support) or ``auto``: core if it works, else bcc. The source's ``backend`` says which it is,
+        ``not_core_because`` why ``auto`` fell back.
+    :param max_tasks: how many tasks bcc can follow at a time; those beyond have no rows and are counted in
+        ``state_failed``. Core has no such limit.
+    :param preemptions: what the table ``preemptions`` groups tasks by, ``cgroup`` or ``comm``; or ``off``: no table.
 
     The other parameters are those of :class:`schedtel.Filter`.
 
-    Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
+    Raises :class:`UsageError` for a wrong value, and :class:`CapabilityError` where the kernel, the machine or the
+    user's privileges lack something that is needed.
     """
     task_filter = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
     return LiveSource(window, task_filter, Tracing(backend, ring_bytes, max_tasks, preemptions), count, duration)

@@ -1,1 +1,1 @@
-"""Who may reach what: URIs, tokens and certificates in; what is safe to use out, the rest refused."""
+"""Access to streams: URIs, tokens and certificates in; those that are safe to use out. The rest is refused."""

@@ -1,4 +1,4 @@
-"""Small files that a user names: a token, a certificate."""
+"""Paths that a user names in; the contents of these small files (a token, a certificate) out."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from schedtel.errors import UsageError
 
 
 def read_file(path: str, what: str) -> bytes:
+    """The file's content. Raises :class:`UsageError` where it cannot be read; ``what`` names it in the message."""
     try:
         return Path(path).read_bytes()
     except OSError as error:

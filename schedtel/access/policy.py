@@ -1,4 +1,4 @@
-"""What may be served, and asked for, where: an address, certificates and a token in; a refusal or nothing out."""
+"""Rules for serving and for asking: an address, certificates and a token in; an error out where they are not safe."""
 
 from schedtel.access.tls import Tls
 from schedtel.access.uri import Address
@@ -6,7 +6,11 @@ from schedtel.errors import UsageError
 
 
 def check_serving(address: Address, tls: Tls, token: str | None) -> None:
-    """Raises :class:`UsageError` for an address that would show this machine's tasks to a network unprotected."""
+    """Check what a server is about to serve.
+
+    Raises :class:`UsageError` where it would show this machine's tasks to a network without TLS and a token, and for
+    certificates that do not fit the address.
+    """
     if address.kind == "tls" and not tls.certificate:
         raise UsageError(f"cannot serve {address.uri}: TLS needs a certificate (give --tls-cert and --tls-key)")
     if address.kind != "tls" and (tls.certificate or tls.authority):
@@ -23,7 +27,10 @@ def check_serving(address: Address, tls: Tls, token: str | None) -> None:
 
 
 def check_asking(address: Address, tls: Tls, token: str | None) -> None:
-    """Raises :class:`UsageError` where a token would cross a network for anyone to read."""
+    """Check what a client is about to ask.
+
+    Raises :class:`UsageError` where the token would cross a network unencrypted, and for certificates without TLS.
+    """
     if token and address.kind == "tcp" and not address.is_loopback:
         raise UsageError(f"cannot send the token to {address.uri}: it is not encrypted (write grpc+tls://)")
     if (tls.certificate or tls.authority) and address.kind != "tls":

@@ -8,7 +8,7 @@ from schedtel.errors import UsageError
 
 @dataclass(frozen=True)
 class Tls:
-    """Certificates in PEM: one's own with its key, and the authority whose certificates the other side must show."""
+    """Contents of PEM files: this side's certificate with its key, and the authority that signs the other side's."""
 
     certificate: bytes = b""
     key: bytes = b""
@@ -16,7 +16,10 @@ class Tls:
 
 
 def read_tls(certificate: str | None, key: str | None, authority: str | None) -> Tls:
-    """Read the files. Raises :class:`UsageError` when one cannot be read, is not PEM, or lacks its other half."""
+    """Read the files; an empty or missing path gives empty bytes.
+
+    Raises :class:`UsageError` when a file cannot be read or is not PEM, and for a certificate or key without the other.
+    """
     if bool(certificate) != bool(key):
         raise UsageError(
             "cannot use half a pair: certificate and key belong together (give both --tls-cert and --tls-key)"

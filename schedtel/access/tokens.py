@@ -1,4 +1,4 @@
-"""Tokens: a file or the environment in; a token that can be used out."""
+"""Tokens: a file or the environment in; a usable token out."""
 
 import os
 import stat
@@ -12,9 +12,9 @@ _SHORTEST_TOKEN = 16
 
 
 def read_token(path: str | None) -> str | None:
-    """The token in a file, else in the environment variable ``SCHEDTEL_TOKEN``; None where there is neither.
+    """The token in a file, else in the environment variable ``SCHEDTEL_TOKEN``; None if neither is given.
 
-    Raises :class:`UsageError` for a file that every user can read, and for a token that can be guessed.
+    Raises :class:`UsageError` for a file that every user can read, and where :func:`check_token` refuses the token.
     """
     if path:
         content = read_file(path, "token").decode(errors="replace")
@@ -26,7 +26,7 @@ def read_token(path: str | None) -> str | None:
 
 
 def check_token(token: str) -> str:
-    """Raises :class:`UsageError` for a token that is too short, or cannot be sent in a header."""
+    """The token unchanged. Raises :class:`UsageError` if it is too short, or cannot be sent in a header."""
     if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise UsageError(
             f"cannot use this token: it must be at least {_SHORTEST_TOKEN} printable ASCII characters "

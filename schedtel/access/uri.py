@@ -1,7 +1,7 @@
-"""Where a stream is served, and who may have it: URIs, tokens and certificates in; what is safe out, the rest refused.
+"""URIs of streams in; parsed addresses out.
 
     grpc://127.0.0.1:8815           this machine only; without a token, all its users
-    grpc+unix:///run/schedtel/s     a Unix socket: whoever may enter its directory, which only its owner can
+    grpc+unix:///run/schedtel/s     a Unix socket: users who may enter its directory (made for its owner only)
     grpc+tls://host:8815            any network: with a certificate and a token
 
 Tokens come from a file or the environment, never from the command line, which all users of a machine can read.
@@ -34,6 +34,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
         if self.kind == "unix" or self.host == "localhost":
             return True
         try:
@@ -48,7 +49,7 @@ def is_uri(where: str | os.PathLike[str]) -> bool:
 
 
 def parse_address(uri: str) -> Address:
-    """Raises :class:`UsageError` for what is no address of a stream."""
+    """The parts of a stream's URI. Raises :class:`UsageError` for a text that is no such URI."""
     try:
         parts = urlsplit(uri)
         kind, host, port = _KINDS[parts.scheme], parts.hostname or "", parts.port
@@ -75,9 +76,3 @@ def _wrong(uri: str, cause: str) -> UsageError:
     return UsageError(
         f"cannot use {uri!r} as a stream: {cause} (write grpc://127.0.0.1:8815, grpc+unix:///path or grpc+tls://host:port)"
     )
-
-
-# ---- tokens and certificates ----
-
-
-# ---- Unix sockets ----

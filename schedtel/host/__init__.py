@@ -1,1 +1,1 @@
-"""The machine outside of BPF: files of /proc, /sys and cgroupfs in; CPUs, cgroups, threads and counters out."""
+"""The machine without BPF: files of /proc, /sys and cgroupfs in; CPUs, cgroups, threads and counters out."""

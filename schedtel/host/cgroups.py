@@ -1,4 +1,4 @@
-"""The cgroup hierarchies of this machine: where they are mounted, their directories, and the paths of cgroup ids."""
+"""Mounts of cgroup hierarchies in; their directories, and the path of each cgroup id, out."""
 
 import functools
 import os
@@ -12,13 +12,15 @@ from schedtel.host import procfs
 #: Inode of a kernfs root (fs/kernfs/dir.c), and so the id of the machine's root cgroup.
 _ROOT_CGROUP = 1
 
-
-#: What to do where only a part is to be seen.
+#: What a user can do where a container sees only its own part of the cgroups.
 SEE_ALL_CGROUPS = "run the container with --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro"
 
 
 def cgroup_root() -> Path:
-    """Where the cgroup v2 hierarchy is mounted, all of it if possible; raises :class:`CapabilityError` if nowhere."""
+    """Where the cgroup v2 hierarchy is mounted: a mount of all of it if there is one, else the first mount of a part.
+
+    Raises :class:`CapabilityError` if it is not mounted.
+    """
     mounts = [Path(mount.point) for mount in procfs.mounts() if mount.kind == "cgroup2"]
     if mounts:
         return next(filter(is_whole, mounts), mounts[0])
@@ -28,7 +30,7 @@ def cgroup_root() -> Path:
 
 
 def is_whole(root: Path) -> bool:
-    """Whether a cgroup v2 mount shows the machine's cgroups, and not only those of a container and below."""
+    """Whether a cgroup v2 mount shows all of the machine's cgroups, and not only those of one container."""
     try:
         return root.stat().st_ino == _ROOT_CGROUP
     except OSError:  # another mount hides it
@@ -36,7 +38,10 @@ def is_whole(root: Path) -> bool:
 
 
 def directories(root: str) -> Iterator[str]:
-    """A directory of cgroupfs and all below it. One without any below has two links (fs/kernfs): it is not listed."""
+    """A directory of cgroupfs and all directories below it.
+
+    A directory that has none below it has two links (fs/kernfs), and need not be listed.
+    """
     yield root
     try:
         if os.stat(root).st_nlink == 2:
@@ -51,7 +56,10 @@ def directories(root: str) -> Iterator[str]:
 
 @functools.cache
 def cpu_hierarchy() -> str | None:
-    """The hierarchy that has the cpu controller: a v1 mount with it, else v2. Looked up once, not in every window."""
+    """Mount point of the hierarchy with the cpu controller: of v1 if it has it, else of v2; None if neither is mounted.
+
+    Cached, so that it is not looked up in every window.
+    """
     for mount in procfs.mounts():
         if mount.kind == "cgroup" and "cpu" in mount.options:
             return mount.point
@@ -62,10 +70,10 @@ def cpu_hierarchy() -> str | None:
 
 
 class CgroupPaths:
-    """Looks up cgroup paths by id (the inode number of the directory) and remembers those that have gone.
+    """Looks up cgroup paths by id (the inode number of the directory), and remembers those of removed cgroups.
 
-    A container that sees only its own part of the cgroups would call that part ``/``, and the others nothing: there the
-    names are the ids, ``id:4711``, which are at least those of the machine.
+    In a container that sees only its own part of the cgroups, that part would be called ``/`` and all others would have
+    no path. There a cgroup's name is its id, such as ``id:4711``, which is the same on the whole machine.
     """
 
     def __init__(self) -> None:
@@ -73,13 +81,16 @@ class CgroupPaths:
             self.root: Path | None = cgroup_root()
         except CapabilityError:
             self.root = None
-        self._named = self.root is None or is_whole(self.root)
+        self._shows_paths = self.root is None or is_whole(self.root)
         self._paths: dict[int, str] = {}
         self._scanned = -1.0
 
     def path_of(self, identity: int) -> str | None:
-        """Path inside the hierarchy, ``/`` for its root; None when the cgroup was gone before it was ever seen."""
-        if not self._named:
+        """Path inside the hierarchy, ``/`` for its root; None if the cgroup was removed before a scan saw it.
+
+        Scans the hierarchy for unknown ids, once a second at most.
+        """
+        if not self._shows_paths:
             return f"id:{identity}"
         if identity not in self._paths and self._scanned != time.monotonic() // 1:
             self._scan()

@@ -1,4 +1,4 @@
-"""What the machine says outside of BPF: names, scheduler, steal, cgroup paths, our own cost."""
+"""Files of /proc, /sys and cgroupfs in; columns of the summary out: names, scheduler, steal, throttling, own cost."""
 
 import os
 import resource
@@ -39,7 +39,7 @@ def resident_bytes() -> int:
 
 @dataclass
 class HostCounters:
-    """Counters that belong in a summary, as differences from one window to the next."""
+    """The summary's counters of this machine and of this process, as differences from one window to the next."""
 
     is_eevdf: bool
     host: str = field(default_factory=socket.gethostname)
@@ -47,7 +47,7 @@ class HostCounters:
 
     def __post_init__(self) -> None:
         self._throttling = Throttling()
-        #: The cgroups with a bandwidth limit, as of the last :meth:`since_last`.
+        #: The cgroups that had a period of their bandwidth limit, as of the last :meth:`since_last`.
         self.throttled: list[Throttled] = []
         self._last = self._read()
 
@@ -55,7 +55,7 @@ class HostCounters:
         return {"steal_ns": steal_ns(), "collector_cpu_ns": time.process_time_ns()}
 
     def since_last(self) -> dict[str, object]:
-        """Columns of the summary: what has been counted since the last call, and what is true now."""
+        """Columns of the summary: counts since the last call, and the names, scheduler and memory as they are now."""
         before, self._last = self._last, self._read()
         self.throttled = self._throttling.since_last()
         counted = {name: max(0, value - before[name]) for name, value in self._last.items()}

@@ -1,4 +1,4 @@
-"""CPU numbers: what /sys says of the possible and the online ones."""
+"""CPU lists of /sys in; the numbers of the possible and the online CPUs out."""
 
 
 def possible_cpus() -> int:
@@ -8,6 +8,7 @@ def possible_cpus() -> int:
 
 
 def online_cpus() -> set[int]:
+    """Numbers of the CPUs that are online."""
     with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
         text = file.read().strip()
     cpus: set[int] = set()

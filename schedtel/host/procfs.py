@@ -1,4 +1,4 @@
-"""What /proc knows of threads older than tracing: for the bcc backend, which cannot walk tasks in the kernel."""
+"""Files of /proc in; threads and mounts out. The bcc backend needs the threads: it cannot walk tasks in the kernel."""
 
 import os
 import time
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PF_KTHREAD = 0x00200000
-#: Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h), whose numbers are the kernel's own.
-_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+#: Inode of the initial pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h). Its pids are the kernel's own.
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 _MOST_PIDS = 4 << 20
 _RUNNABLE = "R"
 _OVER = "ZXx"
@@ -16,7 +16,10 @@ _OVER = "ZXx"
 
 @dataclass(frozen=True)
 class Thread:
-    """One thread. ``arrival_ns`` is CLOCK_MONOTONIC and, like ``start_boottime_ns``, of the clock tick's resolution."""
+    """One thread, as its files in /proc describe it.
+
+    ``arrival_ns`` is the start on CLOCK_MONOTONIC, ``start_boottime_ns`` on CLOCK_BOOTTIME, both to the clock tick.
+    """
 
     tid: int
     tgid: int
@@ -34,17 +37,18 @@ class Thread:
 
     @property
     def runnable(self) -> bool:
+        """Whether it runs or waits for a CPU."""
         return self.state == _RUNNABLE
 
     @property
     def over(self) -> bool:
-        """It has exited, and nobody has waited for it yet."""
+        """Whether it has exited and only remains until its parent waits for it."""
         return self.state in _OVER
 
 
 @dataclass(frozen=True)
 class Mount:
-    """Where a filesystem is mounted, of what kind it is, and its own options."""
+    """A mount: its path, the type of its filesystem, and the filesystem's own options."""
 
     point: str
     kind: str
@@ -62,18 +66,18 @@ def mounts(mountinfo: str = "/proc/self/mountinfo") -> list[Mount]:
 
 
 def sees_all_pids() -> bool:
-    """Whether the numbers in our /proc are those of the kernel: not so in a container with a pid namespace."""
-    return os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+    """Whether this process's /proc has the kernel's own pids: not in a container with a pid namespace."""
+    return os.stat("/proc/self/ns/pid").st_ino == _INITIAL_PID_NAMESPACE
 
 
 def most_tids() -> int:
-    """One more than the highest tid there may be."""
+    """One more than the highest tid that the kernel may give."""
     with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
         return min(_MOST_PIDS, int(file.read())) + 1
 
 
 def thread_ids() -> Iterator[tuple[int, int]]:
-    """(tgid, tid) of every thread there is."""
+    """(tgid, tid) of every thread."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
@@ -84,7 +88,7 @@ def thread_ids() -> Iterator[tuple[int, int]]:
 
 
 def tgid_of(tid: int) -> int:
-    """The process of a thread; 0 when it has ended."""
+    """The tgid of a thread; 0 if the thread has ended."""
     try:
         lines = _read(f"/proc/{tid}/status").splitlines()
     except OSError:
@@ -93,7 +97,7 @@ def tgid_of(tid: int) -> int:
 
 
 def read_thread(tgid: int, tid: int) -> Thread | None:
-    """What /proc says of one thread; None when it has ended."""
+    """One thread as /proc describes it; None if it has ended."""
     root = f"/proc/{tgid}/task/{tid}"
     try:
         stat = _read(f"{root}/stat")
@@ -121,7 +125,7 @@ def read_thread(tgid: int, tid: int) -> Thread | None:
 
 
 def _cpu_ns(root: str, fields: list[bytes]) -> int:
-    """CPU time so far: to the nanosecond where the kernel has schedstat, else to the clock tick."""
+    """CPU time since the thread's start: to the nanosecond where the kernel has schedstat, else to the clock tick."""
     try:
         return int(_read(f"{root}/schedstat").split()[0])
     except (OSError, IndexError):

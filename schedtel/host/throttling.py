@@ -1,4 +1,4 @@
-"""Bandwidth limits: the cpu.stat files of cgroups in; which were throttled since the last look, and how long, out."""
+"""The cpu.stat files of cgroups in; the cgroups that a bandwidth limit has throttled since the last call, out."""
 
 import time
 from collections.abc import Iterator
@@ -10,27 +10,26 @@ from schedtel.records.throttled import Throttled
 #: thousand cgroups take 35 ms to visit.
 _SEARCH_EVERY_NS, _SEARCH_SHARE = 1_000_000_000, 1000
 
-
 _Counts = tuple[int, int, int]
 
 
 def _read(directory: str) -> _Counts:
-    """Time throttled in ns, periods, throttled periods; zeros for a cgroup that has never had a limit, or has gone."""
+    """Time throttled in ns, periods, throttled periods; zeros for a cgroup that never had a limit, or is removed."""
     try:
         with open(f"{directory}/cpu.stat", encoding="ascii") as file:
-            found = dict(line.split() for line in file)
-        in_v2 = int(found.get("throttled_usec", 0)) * 1000
-        throttled = int(found.get("throttled_time", in_v2))  # v1 counts nanoseconds
-        return throttled, int(found.get("nr_periods", 0)), int(found.get("nr_throttled", 0))
+            fields = dict(line.split() for line in file)
+        in_v2_ns = int(fields.get("throttled_usec", 0)) * 1000
+        throttled_ns = int(fields.get("throttled_time", in_v2_ns))  # v1 counts nanoseconds
+        return throttled_ns, int(fields.get("nr_periods", 0)), int(fields.get("nr_throttled", 0))
     except (OSError, ValueError):
         return 0, 0, 0
 
 
 class Throttling:
-    """What bandwidth limits did from one look to the next.
+    """Counts of bandwidth limits, as differences from one call to the next.
 
-    A cgroup without a limit counts no periods. So only those that have counted some are read every time, and one that
-    is found by a later search counted from zero: nothing of it is missed, though it may be told of a little late.
+    A cgroup without a limit counts no periods. So each call reads only the cgroups that have counted some. A cgroup
+    that a later search finds has counted from zero: nothing of it is missed, though it is reported a little late.
     """
 
     def __init__(self, root: str | None = None) -> None:
@@ -40,16 +39,16 @@ class Throttling:
         self.since_last()
 
     def since_last(self) -> list[Throttled]:
-        """The cgroups that had a period since the last call; those throttled longest first."""
+        """The cgroups that had a period since the last call, the one throttled longest first."""
         before = self._limited
         now = ((directory, _read(directory)) for directory in self._directories())
         self._limited = {directory: counts for directory, counts in now if counts[1]}
         changed = {d: _since(before.get(d, (0, 0, 0)), counts) for d, counts in self._limited.items()}
-        found = [Throttled(self._path(d), *counts) for d, counts in changed.items() if counts[1]]
-        return sorted(found, key=lambda throttled: -throttled.throttled_ns)
+        with_periods = [Throttled(self._path(d), *counts) for d, counts in changed.items() if counts[1]]
+        return sorted(with_periods, key=lambda throttled: -throttled.throttled_ns)
 
     def _directories(self) -> Iterator[str]:
-        """Those known to have a limit; now and then, all."""
+        """Directories of the cgroups known to have a limit; when a search is due, of all cgroups."""
         start = time.monotonic_ns()
         if start < self._search_ns or self._root is None:
             yield from self._limited
@@ -63,7 +62,7 @@ class Throttling:
 
 
 def _since(before: _Counts, now: _Counts) -> _Counts:
-    """What was counted; all of it where a cgroup of the same name was made anew and counts from zero."""
+    """The difference of two readings; all of the second where the cgroup was made anew and counts from zero."""
     if now[1] < before[1]:
         return now
     return now[0] - before[0], now[1] - before[1], now[2] - before[2]

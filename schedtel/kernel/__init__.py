@@ -1,1 +1,1 @@
-"""The kernel side: a filter in, raw windows out. It knows BPF, and neither Arrow nor windows."""
+"""The kernel side: a filter in, raw windows out. It knows BPF, but neither Arrow nor the tables of a window."""

@@ -1,7 +1,7 @@
-"""What every backend shares: the window protocol. Edges set, frozen banks read, the next window opened.
+"""The window protocol, which all backends share: mapped pages in; raw windows out.
 
-Knows the mapped pages of ``bpf/records.h`` and neither how they came into the kernel nor Arrow. The protocol is
-described in ``bpf/machine.h``.
+It sets edges, reads frozen banks and opens the next window, as ``bpf/machine.h`` describes. It knows the mapped pages
+of ``bpf/records.h``, but neither how a backend loads the programs behind them, nor Arrow.
 """
 
 import time
@@ -15,27 +15,27 @@ from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 from schedtel.records.raw_window import RawWindow
 
-#: How far ahead an edge is put that should come at once: setting it must be over when it passes.
+#: A window that should end at once ends this much later: the edge must be set before it passes.
 _SETTLE_NS = 1_000_000
-#: An edge nearer than this when its window is about to open is given up for a later one.
+#: If the edge is nearer than this when its window is about to open, a later edge replaces it.
 _LEAST_AHEAD_NS = 500_000
-#: How long the flush goes on asking for a task that is in the middle of a change.
+#: How long the flush keeps asking a task that is in the middle of a change.
 _PATIENCE_NS = 1_000_000_000
 
 
 class Backend:
-    """The kernel side, loaded, attached and seeded. A window runs from construction to the first :meth:`open_first`.
+    """The kernel side, loaded, attached and seeded. The warm-up window runs from construction to :meth:`open_first`.
 
-    A subclass maps ``_control`` (of ``layout.CONTROL``) and ``_cpu_states`` (of ``layout.CPU_STATE``, one a possible
-    CPU) and, unless it is off, ``_pairs`` (of ``layout.PREEMPTIONS``, likewise), fills ``_rows`` with task records, and
-    gives the methods that raise NotImplementedError here.
+    A subclass maps ``_control`` (of ``layout.CONTROL``), ``_cpu_states`` (of ``layout.CPU_STATE``, one for each
+    possible CPU) and, unless preemptions are off, ``_pairs`` (of ``layout.PREEMPTIONS``, one for each possible CPU). It
+    fills ``_rows`` with task records, and implements the methods that raise NotImplementedError here.
     """
 
     name: str
     is_eevdf: bool
-    #: Columns of ``tasks`` that it cannot tell.
+    #: Columns of ``tasks`` that this backend cannot know.
     unknown: tuple[str, ...] = ()
-    #: What who preempted whom is told by; nothing where it is off.
+    #: What the table ``preemptions`` groups tasks by, ``cgroup`` or ``comm``; empty where it is off.
     preempted_by: str = ""
     _cpus: int
     _control: np.void
@@ -47,7 +47,7 @@ class Backend:
     _bpf_ns: int
 
     def wait(self, deadline_ns: int) -> None:
-        """Sleep until the kernel side asks for something, or until the deadline."""
+        """Sleep until the deadline, or until the kernel side needs room for more records or tasks; then make room."""
         raise NotImplementedError
 
     def wake(self) -> None:
@@ -55,38 +55,39 @@ class Backend:
         raise NotImplementedError
 
     def run_counts(self) -> dict[str, tuple[int, int]]:
-        """Runs and nanoseconds of each program since load; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
+        """Run count and run time in ns of each program since load; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Detach and unload. What has been collected stays valid."""
+        """Detach and unload the programs. Windows that have been collected stay valid."""
         raise NotImplementedError
 
     def _flush(self) -> None:
-        """Have every task reported for the open window, whose end has passed."""
+        """Report every task for the open window, whose end has passed; a busy task is asked again, for a while."""
         raise NotImplementedError
 
     def _drain(self) -> None:
-        """Take what has been reported since."""
+        """Move the records that have been reported since the last call into ``_rows``."""
         raise NotImplementedError
 
     def _take(self, window: int) -> np.ndarray:
-        """The task records of a window that has been flushed, valid until more are taken in."""
+        """The task records of a window that has been flushed, valid until the next :meth:`_drain` or :meth:`_flush`."""
         return self._rows.take(window)
 
     def _skipped(self) -> int:
-        """Runs of programs that the kernel has skipped since load."""
+        """How many runs of programs the kernel has skipped since load."""
         raise NotImplementedError
 
     def _count_bpf_ns(self) -> int:
+        """Run time of all programs since load; 0 unless ``kernel.bpf_stats_enabled`` is 1."""
         raise NotImplementedError
 
     def _online(self) -> list[int]:
-        """The CPUs that have rows, in order."""
+        """The CPUs that get a row, in order: those online."""
         return [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus]
 
     def _tell_preemptions(self, by: str) -> dict[str, object]:
-        """The setting for ``preemptions``. Raises :class:`UsageError` for a word that is none."""
+        """Set ``preempted_by``; returns the field of ``struct settings``. Raises like :func:`preemptions_setting`."""
         self.preempted_by = preempted_by(by)
         return preemptions_setting(by)
 
@@ -102,10 +103,10 @@ class Backend:
         self._control["grid"]["epoch"] = number | (number - 1) << 32
 
     def open_first(self, edge_after: Callable[[int], int]) -> int:
-        """End the warm-up shortly from now and open the first real window, until edge_after(now); returns its start."""
+        """End the warm-up at once and open the first real window, which ends at edge_after(now); returns its start."""
         start = self.end_now()
         self._sleep_past(start)
-        self._flush()  # its records are dropped, but the CPU time of its tasks is part of their lives
+        self._flush()  # the warm-up's records are dropped, but the CPU time in them is part of the tasks' lives
         self._advance(edge_after)
         self._losses_since(1)
         return start
@@ -119,22 +120,23 @@ class Backend:
         """Move the open window's end to the nearest safe moment; returns it."""
         edges, index, planned = self._control["grid"]["edge_ns"], self.window & 3, self.edge_ns
         end = time.monotonic_ns() + _SETTLE_NS
-        if end >= planned:  # it is about to end by itself, or has
+        if end >= planned:  # it has ended, or is about to
             return planned
         edges[index] = end
         self._check_ahead(end)
         return end
 
     def collect(self, edge_after: Callable[[int], int]) -> RawWindow:
-        """Read the window whose end has passed and open the next one, until edge_after(now)."""
+        """Sleep past the open window's end, read that window, and open the next one, which ends at edge_after(now)."""
         number, grid = self.window, self._control["grid"]
         start, end = (int(grid["edge_ns"][n & 3]) for n in (number - 1, number))
         self._sleep_past(end)
         self._flush()
         cpu_numbers = np.array(self._online())
-        found = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
-        cpus, preemptions = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        self._drain()  # of lives that ended while the flush passed them over; their CPUs have been waited for
+        banks_and_pairs = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
+        cpus, preemptions = (np.concatenate(parts) for parts in zip(*banks_and_pairs, strict=True))
+        # The flush passes over a task whose exit has claimed its row; _cpu_at_edge() has waited until that row is sent.
+        self._drain()
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
         tasks = self._take(number)
@@ -161,8 +163,9 @@ class Backend:
     def _advance(self, edge_after: Callable[[int], int]) -> None:
         """Open the next window. Its end is written first: programs read it only once the number has changed.
 
-        An edge must be known before it passes. So the last question before the number is written, a single store, is
-        whether this process was held up meanwhile: nobody has seen the edge yet, and a later one can still be taken.
+        An edge must be set before it passes, and this process may be held up while it sets one. So the clock is read
+        again right before the number is written, which is a single store: until then no program has read the edge, and
+        a later one can still replace it.
         """
         grid, number = self._control["grid"], self.window + 1
         edges = grid["edge_ns"]
@@ -178,15 +181,17 @@ class Backend:
         return time.monotonic_ns() < moment_ns
 
     def _check_ahead(self, end_ns: int) -> None:
-        """Held up while setting an edge until it was past: tasks may disagree about it, and the window says so."""
+        """Count a loss if the edge passed while it was being set: then tasks may disagree about it."""
         if not self._is_ahead(end_ns):
             self._control["losses"]["state_failed"] += 1
 
     def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """One CPU's bank as it stood at the window's end, shape (1,), and who preempted whom there.
+        """One CPU's bank as it stood at the window's end, shape (1,), and its entries of ``preemptions``, shape (k,).
 
-        Once the CPU has rolled, and the program that was at work when the flush ended has ended (it may have folded the
-        row of a life into the bank), nobody writes there: a CPU that switches all the time is not waited for.
+        Both must be copied while no program writes them. Once the CPU has rolled, only an exit that began before the
+        flush ended may still fold a row into the bank; a changed sequence number says that it is done. So a CPU that
+        switches all the time is not waited for. Before the CPU has rolled, the sequence number must be even, and the
+        same before and after the copy.
         """
         state = self._cpu_states[cpu : cpu + 1]
         first = int(state["seqcount"]["seq"][0])
@@ -197,28 +202,28 @@ class Backend:
             if newest <= number:
                 bank["time_ns"][0, before["phase"][0]] += max(0, end - max(since, start))
             preemptions = self._preemptions_of(cpu, number)
-            busy, frozen = before["seq"][0] & 1, newest > number
-            if frozen and (not busy or before["seq"][0] != first):
+            writing, frozen = before["seq"][0] & 1, newest > number
+            if frozen and (not writing or before["seq"][0] != first):
                 break
-            if not busy and state["seqcount"][0] == before[0]:
+            if not writing and state["seqcount"][0] == before[0]:
                 break
             time.sleep(0)
-        # No switch and no running task was seen since attach: nothing has run there.
+        # Since attach, there was neither a switch nor a running task: the CPU was idle.
         bank["time_ns"][0, layout.CPU_IDLE] += bank["time_ns"][0, layout.CPU_UNKNOWN]
         return bank, preemptions
 
     def _preemptions_of(self, cpu: int, number: int) -> np.ndarray:
-        """One CPU's entries of a window: shape (k,) of ``layout.PREEMPTION``."""
+        """One CPU's entries of ``preemptions`` in a window: shape (k,) of ``layout.PREEMPTION``."""
         if not self.preempted_by:
             return np.zeros(0, layout.PREEMPTION)
         table = self._pairs[cpu]
         entries = np.append(table["pairs"][number & 1], table["folded"][number & 1])
         return entries[entries["window"] == number]
 
-    # ---- what was lost, and what looking cost ----
+    # ---- losses, and the cost of tracing ----
 
     def _count_losses(self) -> dict[str, int]:
-        """Since load; all but the rows dropped, which are known by window."""
+        """Losses since load, except dropped rows, which the programs count by window."""
         losses = self._control["losses"]
         counts = {name: int(losses[name]) for name in ("state_failed", "samples_discarded")}
         return counts | {"programs_skipped": self._skipped() + int(losses["events_missed"])}
@@ -226,10 +231,10 @@ class Backend:
     def _losses_since(self, number: int) -> dict[str, int]:
         before, self._losses = self._losses, self._count_losses()
         since = {name: count - before[name] for name, count in self._losses.items()}
-        # Only those of this window: an exit past its end may have had rows of the next one dropped already.
-        dropped, seen = int(self._control["losses"]["ring_dropped"][number & 1]), self._dropped
-        self._dropped = (seen[0], dropped) if number & 1 else (dropped, seen[1])
-        return {"ring_dropped": dropped - seen[number & 1], **since}
+        # Of this window only: a row of the next one may have been dropped already, by an exit past this one's end.
+        dropped, dropped_before = int(self._control["losses"]["ring_dropped"][number & 1]), self._dropped
+        self._dropped = (dropped_before[0], dropped) if number & 1 else (dropped, dropped_before[1])
+        return {"ring_dropped": dropped - dropped_before[number & 1], **since}
 
     def _bpf_ns_since(self) -> int | None:
         before, self._bpf_ns = self._bpf_ns, self._count_bpf_ns()
@@ -237,8 +242,10 @@ class Backend:
 
 
 def patiently() -> Iterator[None]:
-    """Turns to try something that another CPU holds up, for a second. By time and not by number: a virtual CPU that the
-    host has taken away in the middle of a program is away for as long as a thousand tries take.
+    """Turns in which to try something that another CPU holds up, for a second.
+
+    The limit is a time and not a number of tries: the host may take a virtual CPU away in the middle of a program, for
+    as long as a thousand tries take.
     """
     end = time.monotonic_ns() + _PATIENCE_NS
     while True:

@@ -1,4 +1,4 @@
-"""BTF, the kernel's type format: raw bytes in, struct layouts and function signatures out.
+"""BTF, the kernel's type format: raw bytes in; struct layouts out.
 
 Layout of the section: Documentation/bpf/btf.rst in the kernel tree. Only what the contract needs is read.
 """
@@ -18,7 +18,7 @@ _HEADER, _MAGIC = struct.Struct("<HBBIIIII"), b"\x9f\xeb"
 _INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _TYPEDEF = 1, 2, 3, 4, 5, 6, 8
 _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG = 9, 10, 11, 18
 _MODIFIERS = {_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG}
-#: Bytes after the 12-byte header, by kind: fixed, and per element of vlen.
+#: Kind → bytes after the 12-byte header: a fixed number, and a number for each of vlen elements.
 _TRAILERS = {
     1: (4, 0),
     3: (12, 0),
@@ -35,7 +35,7 @@ _TRAILERS = {
 
 @dataclass(frozen=True)
 class Member:
-    """One field of a struct: byte offset and size, and its element count when it is an array."""
+    """One member of a struct: its name, and its offset and size in bytes."""
 
     name: str
     offset: int
@@ -43,7 +43,7 @@ class Member:
 
 
 class ObjectTypes:
-    """The types of one BPF object, from its raw BTF."""
+    """The types of one BPF object, from its raw BTF. Raises :class:`CapabilityError` for bytes that are not BTF."""
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) < _HEADER.size or raw[:2] != _MAGIC:
@@ -78,12 +78,12 @@ class ObjectTypes:
 
     def structs(self) -> dict[str, list[Member]]:
         """Every named struct: its members in order, plus its size as a last member named ``(end)``."""
-        found = {}
+        members_of = {}
         for type_id in range(1, len(self._offsets)):
             name, kind, vlen, size = self._header(type_id)
             if kind == _STRUCT and name:
-                found[name] = [*self._members(type_id, vlen), Member("(end)", size, 0)]
-        return found
+                members_of[name] = [*self._members(type_id, vlen), Member("(end)", size, 0)]
+        return members_of
 
     def _members(self, type_id: int, vlen: int) -> list[Member]:
         position = self._offsets[type_id] + 12
@@ -101,7 +101,10 @@ def dtype_members(dtype: np.dtype) -> list[Member]:
 
 
 def check_contract(structs: dict[str, list[Member]], contract: dict[str, np.dtype]) -> None:
-    """Raise :class:`CapabilityError` where the object's structs differ from the dtypes Python would read them with."""
+    """Compare the object's structs with the dtypes that numpy reads them with.
+
+    Raises :class:`CapabilityError` for the first difference.
+    """
     for name, dtype in contract.items():
         expected, actual = dtype_members(dtype), structs.get(name)
         if actual != expected:

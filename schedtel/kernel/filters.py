@@ -1,4 +1,4 @@
-"""What to observe: a user's words in, the load-time constants of the BPF programs out."""
+"""A user's choice of tasks in; load-time constants of the BPF programs out."""
 
 import os
 import struct
@@ -16,9 +16,9 @@ _COMM_LENGTH = 16
 
 @dataclass(frozen=True)
 class Filter:
-    """Which tasks get rows of their own. All conditions must hold; what they leave out is folded into ``other``.
+    """Which tasks get rows of their own. All conditions must hold; all other tasks are folded into ``other``.
 
-    :param cgroup: a cgroup and everything below it: a path inside the cgroup v2 hierarchy, or of its directory.
+    :param cgroup: a cgroup and everything below it: its path inside the cgroup v2 hierarchy, or that of its directory.
     :param pid: a process (tgid) with its threads and all their descendants, those alive at attach included.
     :param tid: one thread.
     :param uid: a user id.
@@ -45,11 +45,14 @@ class Filter:
 
     @property
     def follows_exec(self) -> bool:
-        """Whether an exec may make of a task one that it selects, or one that it does not: by its name, user or tid."""
-        return any(asked is not None for asked in (self.comm, self.uid, self.tid)) or self.kernel_threads != "include"
+        """Whether an exec may change the filter's answer: by the task's name, user or tid, or as a kernel thread."""
+        return any(value is not None for value in (self.comm, self.uid, self.tid)) or self.kernel_threads != "include"
 
     def settings(self) -> dict[str, object]:
-        """Fields of ``struct settings``. Raises :class:`UsageError` for what names nothing on this machine."""
+        """Fields of ``struct settings``.
+
+        Raises :class:`UsageError` for a wrong value, and for one that names nothing on this machine.
+        """
         if self.all_tasks and self.min_activity is not None:
             raise UsageError(
                 "cannot use min_activity with all_tasks: one leaves out what the other asks for (drop one)"
@@ -80,7 +83,7 @@ def _uid(uid: int) -> int:
 
 
 def _existing(number: int, kind: str) -> int:
-    """The number, if it is that of a thread that exists, and for a process of its leader."""
+    """The number, if a thread has it; for a process, if its leader has it. Raises :class:`UsageError` for any other."""
     if not procfs.sees_all_pids():
         raise UsageError(
             f"cannot filter by {kind} {number}: in a pid namespace it is another's number (run the container with "
@@ -107,7 +110,7 @@ def _comm_settings(comm: str) -> dict[str, object]:
 
 def _cgroup_settings(cgroup: str) -> dict[str, object]:
     root = cgroup_root()
-    if not is_whole(root):  # and how deep below the machine's root it is, nobody says
+    if not is_whole(root):  # the filter needs the level below the machine's root, which is not known there
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: {root} is only a container's part ({SEE_ALL_CGROUPS})")
     given = Path(cgroup)
     path = given if given.is_relative_to(root) else root / cgroup.strip("/")

@@ -1,4 +1,4 @@
-"""The part of ``libbpf.so`` that is needed, typed for ctypes: object file in, file descriptors out."""
+"""An object file in; file descriptors of its maps, programs and iterators out, by way of ``libbpf.so`` and ctypes."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from typing import Any, Self
 from schedtel.errors import CapabilityError, CollectorError
 from schedtel.kernel.privileges import advice
 
-#: libbpf 1.x, else 0.5 or later (Ubuntu 22.04) in its strict mode, where calls report errors as 1.x does.
+#: libbpf 1.x, else 0.5 or later (Ubuntu 22.04) in its strict mode, in which calls report errors as those of 1.x do.
 _SONAMES = ("libbpf.so.1", "libbpf.so.0")
 _STRICT_ALL = 0xFFFFFFFF
 
@@ -45,7 +45,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "btf__name_by_offset": (c_char_p, [c_void_p, c_uint32]),
 }
 
-#: What functions were called before 0.6.
+#: The name that a function had before libbpf 0.6.
 _OLDER_NAMES = {"btf__raw_data": "btf__get_raw_data"}
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
@@ -91,7 +91,7 @@ class ProgInfo(ctypes.Structure):
 
 
 class Libbpf:
-    """The loaded library. Keeps what it complained of, for error messages."""
+    """The loaded library. It keeps libbpf's warnings for error messages."""
 
     def __init__(self) -> None:
         self._library, self.soname = _open_library()
@@ -111,26 +111,26 @@ class Libbpf:
         return 0
 
     def _function(self, name: str) -> Callable[..., Any]:
-        for known_as in (name, _OLDER_NAMES.get(name, name)):
-            if hasattr(self._library, known_as):
-                function = getattr(self._library, known_as)
+        for symbol in (name, _OLDER_NAMES.get(name, name)):
+            if hasattr(self._library, symbol):
+                function = getattr(self._library, symbol)
                 function.restype, function.argtypes = _SIGNATURES[name]
                 return function
         raise CapabilityError(f"cannot use {self.soname}: it has no {name}() (install libbpf 0.5 or later)")
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        """A function of the library: one whose signature is known."""
+        """A function of the library, if ``_SIGNATURES`` has it."""
         if name not in _SIGNATURES:
             raise AttributeError(f"no signature of {name}()")
         return self._functions[name]
 
     def forget_messages(self) -> None:
-        """What was complained of before is not the cause of what fails from now on."""
+        """Forget earlier warnings: they are not the cause of a failure from now on."""
         self._messages.clear()
 
     @property
     def first_message(self) -> str:
-        """The first thing it complained of: the cause; what follows are consequences."""
+        """The first warning, or ``""``: it names the cause, and the others are consequences."""
         return self._messages[0] if self._messages else ""
 
 
@@ -147,7 +147,7 @@ _loaded: list[Libbpf] = []
 
 
 def libbpf() -> Libbpf:
-    """The library, loaded on first use. Raises :class:`CapabilityError` where it is missing."""
+    """The library, loaded on first use. Raises :class:`CapabilityError` if it is missing or too old."""
     if not _loaded:
         _loaded.append(Libbpf())
     return _loaded[0]
@@ -158,7 +158,11 @@ def _errno_of(result: int) -> int:
 
 
 class BpfObject:
-    """One BPF object: opened, set up, loaded, attached, and closed again."""
+    """One BPF object, to be set up, loaded, attached and closed, in this order.
+
+    Methods raise :class:`CapabilityError` where libbpf or the kernel refuses, and :class:`CollectorError` where a
+    loaded program cannot be run.
+    """
 
     def __init__(self, image: bytes) -> None:
         self._lib = libbpf()
@@ -172,15 +176,16 @@ class BpfObject:
         self._iterators: dict[str, int] = {}
 
     def raw_btf(self) -> bytes:
+        """The object's own BTF; empty if it has none."""
         size = c_uint32()
         address = self._lib.btf__raw_data(self._lib.bpf_object__btf(self._object), byref(size))
         return ctypes.string_at(address, size.value) if address else b""
 
     def _map(self, name: str) -> int:
-        found = self._lib.bpf_object__find_map_by_name(self._object, name.encode())
-        if not found:
+        address = self._lib.bpf_object__find_map_by_name(self._object, name.encode())
+        if not address:
             raise CapabilityError(f"cannot use the BPF object: it has no map {name} (rebuild or reinstall schedtel)")
-        return int(found)
+        return int(address)
 
     def map_fd(self, name: str) -> int:
         return int(self._lib.bpf_map__fd(self._map(name)))
@@ -193,7 +198,7 @@ class BpfObject:
         self._check(self._lib.bpf_map__set_initial_value(self._map(name), buffer, len(value)), f"set {name}")
 
     def leave_out(self, name: str) -> None:
-        """Do not load this program."""
+        """Have :meth:`load` leave out this program."""
         self._check(self._lib.bpf_program__set_autoload(self._program(name), False), f"leave out {name}")
 
     def load(self) -> None:
@@ -227,7 +232,7 @@ class BpfObject:
         return fd
 
     def run(self, name: str) -> int:
-        """Run a program of type ``syscall`` once, in this thread; returns what it returns."""
+        """Run a program of type ``syscall`` once, in this thread; returns the program's own result."""
         options = _RunOptions(ctypes.sizeof(_RunOptions))
         result = int(self._lib.bpf_prog_test_run_opts(self.program_fd(name), byref(options)))
         if result < 0:
@@ -236,7 +241,7 @@ class BpfObject:
         return int(options.retval)
 
     def program_info(self, name: str) -> ProgInfo:
-        """Run time, run count and skipped runs of one program, as the kernel counts them."""
+        """The kernel's counts of one program: run time, runs and skipped runs."""
         info, size = ProgInfo(), c_uint32(ctypes.sizeof(ProgInfo))
         self._check(
             self._lib.bpf_obj_get_info_by_fd(self.program_fd(name), byref(info), byref(size)), "read program info"
@@ -260,7 +265,7 @@ class BpfObject:
 
 
 class KernelTypes:
-    """Questions to the running kernel's BTF. A context manager: the parsed BTF is several megabytes."""
+    """Look-ups in the running kernel's BTF. A context manager, since the parsed BTF takes several megabytes."""
 
     _STRUCT, _TYPEDEF, _FUNC = 4, 8, 12
 
@@ -290,7 +295,7 @@ class KernelTypes:
         return address, (info >> 24) & 0x1F, info & 0xFFFF, size
 
     def tracepoint_arguments(self, name: str) -> int | None:
-        """How many arguments a tracepoint passes to a BPF program; None where the kernel has no such tracepoint."""
+        """How many arguments a tracepoint passes to a BPF program; None if the kernel has no such tracepoint."""
         type_id = self._lib.btf__find_by_name_kind(self._btf, f"btf_trace_{name}".encode(), self._TYPEDEF)
         if type_id < 0:
             return None
@@ -299,11 +304,11 @@ class KernelTypes:
         return self._type(type_id)[2] - 1  # the first is the tracepoint's own data
 
     def has_function(self, name: str) -> bool:
-        """True when the kernel has a function of that name that BPF knows."""
+        """Whether the kernel's BTF has a function of that name."""
         return int(self._lib.btf__find_by_name_kind(self._btf, name.encode(), self._FUNC)) > 0
 
     def has_member(self, struct_name: str, member: str) -> bool:
-        """True when a struct of the kernel has that member at its top level or in an anonymous one inside it."""
+        """Whether a struct of the kernel has that member, at its top level or in an anonymous one inside it."""
         type_id = self._lib.btf__find_by_name_kind(self._btf, struct_name.encode(), self._STRUCT)
         return type_id > 0 and member in self._members(type_id)
 

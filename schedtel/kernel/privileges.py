@@ -1,4 +1,4 @@
-"""What this process may do, as far as BPF asks for it."""
+"""This process's capabilities, or an error number, in; what it lacks for BPF, or what to do about the error, out."""
 
 import errno
 from pathlib import Path
@@ -19,7 +19,7 @@ def missing_capabilities() -> list[str]:
 
 
 def require_capabilities() -> None:
-    """Raises :class:`CapabilityError` where :func:`missing_capabilities` finds any."""
+    """Raises :class:`CapabilityError` if :func:`missing_capabilities` finds any."""
     missing = missing_capabilities()
     if missing:
         raise CapabilityError(
@@ -35,7 +35,7 @@ _OLD_KERNEL = "this kernel lacks a program type, map type, helper or field that 
 def advice(number: int) -> str:
     """What to do about an error of bpf(2) or perf_event_open(2), for a user who has the privileges."""
     if number in {errno.EPERM, errno.EACCES}:
-        return f"{_who_forbids()}, though this user has the capabilities: ask whoever set it up"
+        return f"{_forbidden_by()}, though this user has the capabilities: ask the machine's administrator"
     if number in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT, errno.ESRCH}:
         return _OLD_KERNEL
     if number == errno.ENOMEM:
@@ -43,8 +43,8 @@ def advice(number: int) -> str:
     return "run `schedtel doctor`"
 
 
-def _who_forbids() -> str:
-    """Lockdown, where the kernel says so; else nobody tells."""
+def _forbidden_by() -> str:
+    """The likely cause of a refusal: lockdown if the kernel reports it, else a guess."""
     try:
         mode = _LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
     except OSError:

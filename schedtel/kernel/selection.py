@@ -1,4 +1,4 @@
-"""Which backend: a user's choice in; a backend that works, and why it is this one, out."""
+"""A user's choice of backend in; a backend that works, and why it is not core, out."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ BACKENDS = ("auto", "core", "bcc")
 def open_backend(
     task_filter: Filter, tracing: Tracing, while_verifying: Callable[[], object] = lambda: None
 ) -> tuple[Backend, str]:
-    """The backend asked for; with ``auto``, core if it works here, else bcc. With it, why it is not core, or ``""``.
+    """The backend that the user asks for; with ``auto``, core if it works on this machine, else bcc.
 
-    ``while_verifying`` is called before core waits for the kernel's verifier, once or more often.
+    Returns it and why ``auto`` fell back to bcc, or ``""``. ``while_verifying`` is called before core waits for the
+    kernel's verifier, once or more often.
 
-    Raises :class:`CapabilityError` where none works: of ``auto``, with both reasons.
+    Raises :class:`UsageError` for a wrong value, and :class:`CapabilityError` if the backend does not work; with
+    ``auto``, if neither does, for both reasons.
     """
     if tracing.backend not in BACKENDS:
         raise UsageError(f"cannot use backend {tracing.backend!r}: it is {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
@@ -33,20 +35,20 @@ def open_backend(
     try:
         return _core(programs.load(task_filter, tracing.ring_bytes, tracing.preemptions, while_verifying)), ""
     except CapabilityError as error:
-        # Without privileges, neither works, and there is one thing to do.
+        # Without privileges neither backend works, and the error of core says what to do.
         if tracing.backend == "core" or missing_capabilities():
             raise
         return _instead_of_core(str(error), task_filter, tracing)
 
 
 def _core(loaded: programs.Programs) -> Backend:
-    from schedtel.kernel.core.backend import CoreBackend  # noqa: PLC0415  (it needs numpy, and loading the programs does not)
+    from schedtel.kernel.core.backend import CoreBackend  # noqa: PLC0415  (numpy is not needed before)
 
     return CoreBackend(loaded)
 
 
 def _bcc(task_filter: Filter, tracing: Tracing) -> Backend:
-    from schedtel.kernel.bcc.backend import BccBackend  # noqa: PLC0415  (core need not wait for what only bcc needs)
+    from schedtel.kernel.bcc.backend import BccBackend  # noqa: PLC0415  (imports modules that core does without)
 
     return BccBackend(task_filter, tracing.max_tasks, tracing.preemptions)
 

@@ -1,4 +1,4 @@
-"""How to trace, apart from the filter: a user's choices and their defaults in; fields of ``struct settings`` out."""
+"""A user's choices of how to trace, apart from the filter, in; fields of ``struct settings`` out."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from schedtel.errors import UsageError
 DEFAULT_RING_BYTES = 4 << 20
 #: How many tasks bcc can follow at a time.
 DEFAULT_MAX_TASKS = 16_384
-#: What who preempted whom can be told by; the numbers are those of ``bpf/records.h``.
+#: What the table ``preemptions`` can group tasks by; the numbers are those of ``bpf/records.h``.
 PREEMPTIONS = {"cgroup": 1, "comm": 2, "off": 0}
 DEFAULT_PREEMPTIONS = "cgroup"
 
 
 @dataclass(frozen=True)
 class Tracing:
-    """How the kernel side is set up, apart from the filter. :func:`schedtel.live` says what each field means."""
+    """How to set up the kernel side, apart from the filter. :func:`schedtel.live` describes each field."""
 
     backend: str = "auto"
     ring_bytes: int = DEFAULT_RING_BYTES
@@ -23,12 +23,12 @@ class Tracing:
 
 
 def preemptions_setting(by: str) -> dict[str, object]:
-    """The field of ``struct settings``. Raises :class:`UsageError` for a word that is none of ``PREEMPTIONS``."""
+    """The field of ``struct settings``. Raises :class:`UsageError` for a word that is not in ``PREEMPTIONS``."""
     if by not in PREEMPTIONS:
         raise UsageError(f"cannot tell who preempted whom by {by!r}: it is {', '.join(PREEMPTIONS)}")
     return {"preemptions": PREEMPTIONS[by]}
 
 
 def preempted_by(by: str) -> str:
-    """What the table's groups are: nothing where it is off."""
+    """What the groups of the table ``preemptions`` are; empty where it is off."""
     return "" if by == "off" else by

@@ -1,36 +1,36 @@
-"""Where drained records wait for their window: parts of a ring or of a full page in, one array a window out."""
+"""Records drained from a ring or a full page in; one array of records for each window out."""
 
 import numpy as np
 
-_FEWEST = 1024
+_LEAST_CAPACITY = 1024
 
 
 class RecordBuffer:
     """A growing array of records whose memory is used again from window to window.
 
-    Memory that the kernel has just handed out costs a page fault every 4 KB, which is as much as copying the records.
+    Fresh memory costs a page fault every 4 KB, which takes as long as copying the records.
     """
 
     def __init__(self, record: np.dtype) -> None:
         self._record = record
-        self._memory = np.empty(_FEWEST, opaque(record))
+        self._memory = np.empty(_LEAST_CAPACITY, opaque(record))
         self._count = 0
         self._early = self._memory[:0].copy()
 
     def __len__(self) -> int:
-        """How many wait, of whatever window."""
+        """Number of records held, of all windows."""
         return self._count + len(self._early)
 
     def append(self, records: np.ndarray) -> int:
-        """Copy records of shape (n,); returns how many."""
+        """Copy records of shape (n,) into the buffer; returns n."""
         self._place_early()
-        into = self._room(len(records))
-        into[:] = records.view(into.dtype)
+        room = self._room(len(records))
+        room[:] = records.view(room.dtype)
         self._count += len(records)
         return len(records)
 
     def _place_early(self) -> None:
-        """Records that came before their window was open are its first ones."""
+        """Put the records that came before their window was open in front of all others."""
         if len(self._early):
             early, self._early = self._early, self._early[:0]
             self.append(early)
@@ -44,25 +44,28 @@ class RecordBuffer:
         return self._memory[self._count : needed]
 
     def take(self, window: int) -> np.ndarray:
-        """The records of one window, in any order, valid until the next :meth:`append`; later ones stay, earlier go."""
+        """The records of one window, in any order, valid until the next :meth:`append`.
+
+        Records of later windows stay, those of earlier windows are dropped.
+        """
         self._place_early()
         records = self._memory[: self._count]
         windows = records.view(self._record)["window"]
         self._early = records[windows > window]
         wanted = windows == window
         count = int(np.count_nonzero(wanted))
-        # In place: of a storm, copying all would take longer than anything else here, for the few that are not wanted.
+        # In place: after a storm of exits, a copy of all records would take longest here, to leave out only a few.
         records[:count][~wanted[:count]] = records[count:][wanted[count:]]
         self._shrink()
         self._count = 0
         return records[:count].view(self._record)
 
     def _shrink(self) -> None:
-        """A crowd that has gone gives its memory back, half of it a window."""
-        if max(_FEWEST, 4 * self._count) < len(self._memory):
+        """Give memory back after a storm of exits: half of it in each window, while less than a quarter is used."""
+        if max(_LEAST_CAPACITY, 4 * self._count) < len(self._memory):
             self._memory = np.empty(len(self._memory) // 2, self._memory.dtype)
 
 
 def opaque(record: np.dtype) -> np.dtype:
-    """Records of a dtype as plain bytes, which numpy copies whole: field by field it takes ten times as long."""
+    """A dtype of the same size without fields: copying a record field by field takes numpy ten times as long."""
     return np.dtype((np.void, record.itemsize))

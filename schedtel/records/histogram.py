@@ -2,8 +2,8 @@
 
 Durations are counted in units of 64 ns: 16 linear buckets below 1.024 µs, then 16 an octave up to 137 s
 (``bpf/records.h``). A percentile is read at its bucket's upper edge, so it is never low and at most 6.25 % high from
-1.024 µs on. A task's own histogram has 2 buckets an octave (at most 50 % high); eight fine buckets make one of it
-exactly. Histograms are merged by adding counts; percentiles are never averaged.
+1.024 µs on. A task's own histogram has 2 buckets an octave (at most 50 % high); each of them is exactly eight fine
+buckets. Histograms are merged by adding counts; percentiles are never averaged.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def edges_ns(buckets: int) -> np.ndarray:
 
 
 def fine_counts(samples_ns: np.ndarray) -> np.ndarray:
-    """Samples of shape (n,) as a fine histogram, shape (FINE_BUCKETS,); what is beyond its end is in the last."""
+    """Samples of shape (n,) as a fine histogram, shape (FINE_BUCKETS,); the last bucket has all longer ones."""
     buckets = np.clip(np.searchsorted(FINE_EDGES_NS, samples_ns, side="right") - 1, 0, FINE_BUCKETS - 1)
     return np.bincount(buckets, minlength=FINE_BUCKETS)
 
@@ -62,10 +62,11 @@ def percentiles_ns(counts: np.ndarray, quantile: float, max_ns: np.ndarray) -> n
 
 
 def add_spills(banks: np.ndarray, *histograms: np.ndarray) -> None:
-    """Add what the kernel's 16-bit buckets could not hold to histograms made from them.
+    """Add to histograms the counts that overflowed the kernel's 16-bit buckets, 65,536 samples each time.
 
     :param banks: shape (n,) of ``layout.BANK``.
-    :param histograms: wait and burst TAT, each of shape (n or more, TASK_BUCKETS), wider integers.
+    :param histograms: those of wait and of burst turnaround time, made from the banks: each of shape (n or more,
+        TASK_BUCKETS), of wider integers; changed in place.
     """
     spilled = np.flatnonzero(banks["spilled"])
     if not len(spilled):

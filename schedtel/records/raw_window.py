@@ -1,4 +1,4 @@
-"""What one window left behind in the kernel: records and counters."""
+"""The raw window: what a backend hands over for one window, as records and counters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,18 @@ from schedtel.records import layout
 
 @dataclass
 class RawWindow:
-    """What one window left behind in the kernel.
+    """One window as the kernel side recorded it: record arrays and counters.
 
-    ``tasks``: (n,) of ``layout.TASK_RECORD``, overwritten when the next window's are drained; ``folded``: (m,) of
-    ``layout.FOLDED``, to be summed into ``other``; ``cpus``: (online CPUs,) of ``layout.CPU_BANK`` with ``cpu_numbers``
-    beside it; ``losses``: counts of this window; ``unknown``: columns of ``tasks`` that this backend cannot tell;
-    ``unknown_rows``: those that it cannot tell of some tasks, which are true in an array of shape (n,).
-    ``preemptions``: (k,) of ``layout.PREEMPTION``, a pair once for each CPU; ``preempted_by``: what its groups are,
-    ``cgroup`` or ``comm``, or nothing where it is off.
+    - ``number``, ``start_ns``, ``end_ns``: which window this is; times in ns on the clock that stamps the events.
+    - ``tasks``: shape (n,) of ``layout.TASK_RECORD``; the next window's records overwrite it.
+    - ``folded``: shape (m,) of ``layout.FOLDED``, to be summed into ``other``.
+    - ``cpus``: shape (online CPUs,) of ``layout.CPU_BANK``; ``cpu_numbers`` has the CPU of each.
+    - ``losses``: counts of this window, by name.
+    - ``bpf_ns``: run time of the BPF programs; None where the kernel does not count it.
+    - ``unknown``: columns of ``tasks`` that this backend cannot know.
+    - ``preemptions``: shape (k,) of ``layout.PREEMPTION``; each CPU has an entry of its own for a pair.
+    - ``preempted_by``: what the groups of ``preemptions`` are, ``cgroup`` or ``comm``; empty where the table is off.
+    - ``unknown_rows``: column of ``tasks`` → booleans of shape (n,), true where the backend cannot know it.
     """
 
     number: int

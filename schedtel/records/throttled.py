@@ -1,14 +1,14 @@
-"""What a bandwidth limit did to a cgroup. Apart from the raw window, since reading it needs no numpy."""
+"""How much a bandwidth limit throttled a cgroup. Not in the module of the raw window, which imports numpy."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Throttled:
-    """One cgroup, by its path in the hierarchy that has the cpu controller, and what its limit did to it.
+    """How much one cgroup was throttled; ``cgroup`` is its path in the hierarchy that has the cpu controller.
 
-    ``throttled_ns`` is summed over its CPUs; ``periods`` are those in which it wanted a CPU, ``throttled_periods``
-    those of them in which it used up its quota.
+    ``throttled_ns`` is summed over the cgroup's CPUs; ``periods`` are those in which it wanted a CPU,
+    ``throttled_periods`` those of them in which it used up its quota.
     """
 
     cgroup: str

@@ -1,1 +1,1 @@
-"""The backend bcc: C source and this machine's tracepoints in; a :class:`~schedtel.kernel.backend.Backend` out."""
+"""The bcc backend: C source and this machine's tracepoints in; a :class:`~schedtel.kernel.backend.Backend` out."""

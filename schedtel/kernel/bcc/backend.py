@@ -1,7 +1,7 @@
 """The bcc backend: a filter in; task records, CPU banks and loss counters of one window at a time out.
 
-For kernels without BTF, task storage or task iterators. The state machine is the same (``bpf/machine.h``); a task's
-state lies in a slot of a mapped array (``bpf/slots.h``), which is read in place.
+It is for kernels without BTF, task storage or task iterators. The state machine is that of core (``bpf/machine.h``). A
+task's state lies in a slot of a mapped array (``bpf/slots.h``), which the collector reads in place.
 """
 
 import mmap
@@ -29,14 +29,18 @@ from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 
 _LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
-#: How often the collector looks whether a CPU runs short of slots, and while one does.
+#: How often the collector checks whether a CPU runs short of slots, and how often while one does.
 _LOOK_S, _LOOK_AGAIN_S = 0.1, 0.01
-#: How often, at most, missed events make it ask /proc who has come and gone.
+#: After missed events the collector compares its tasks with /proc, but no more often than this.
 _RECONCILE_NS = 5_000_000_000
 
 
 class BccBackend(Backend):
-    """The BPF side by bcc: tracepoints, compiled on this machine."""
+    """The kernel side by bcc: programs at plain tracepoints, compiled on this machine.
+
+    Raises :class:`UsageError` for a wrong value, and :class:`CapabilityError` where the kernel, the machine or the
+    user's privileges lack something that is needed.
+    """
 
     name = "bcc"
     unknown = ("iowait_ns", "exit_code")
@@ -86,7 +90,7 @@ class BccBackend(Backend):
         return np.frombuffer(pages, dtype, count=count)
 
     def _set_up(self, pages: np.ndarray, cpus: np.ndarray) -> None:
-        """Everything but what the kernel does: the grid, and free slots for every CPU."""
+        """Set up all that needs no kernel: the pool, the grid, and free slots for every CPU."""
         self._rows = RecordBuffer(layout.TASK_RECORD)
         self._pool = Pool(pages, cpus, self._online(), self._settings)
         self._seeder = Seeder(self._pool, self._entries, self._settings)
@@ -98,7 +102,7 @@ class BccBackend(Backend):
         self.window = 1
 
     def _begin(self) -> None:
-        """Attach, then find out what was there before."""
+        """Attach the programs, then seed the tasks that are older than that."""
         self._programs.attach()
         visit_cpus(self._online())
         if procfs.sees_all_pids():
@@ -111,13 +115,13 @@ class BccBackend(Backend):
 
     def open_first(self, edge_after: Callable[[int], int]) -> int:
         start = super().open_first(edge_after)
-        self._losses["state_failed"] -= self._seeder.failed  # older tasks that did not fit: the first window says so
+        self._losses["state_failed"] -= self._seeder.failed  # the first window counts older tasks without a slot
         return start
 
     # ---- reading ----
 
     def wait(self, deadline_ns: int) -> None:
-        """Sleep for a while, at most until the deadline; then see that no CPU runs short of slots."""
+        """Sleep for a while, until the deadline at most; then refill free slots if a CPU runs short of them."""
         remaining = max(0, deadline_ns - time.monotonic_ns()) / 1e9
         select.select([self._wake_fd], [], [], min(remaining, _LOOK_AGAIN_S if self._short else _LOOK_S))
         self._short = self._pool.short_of_slots()
@@ -144,16 +148,17 @@ class BccBackend(Backend):
         self._keep_up()
 
     def _keep_up(self) -> None:
-        """Between two windows: who is new, who was missed, who is selected, and free slots."""
+        """Between two windows, identify new tasks, reconcile with /proc, apply the filter and refill free slots."""
         self._seeder.drop_overruled()
         if procfs.sees_all_pids():
             self._seeder.identify()
             self._reconcile()
-        self._pool.cpu_numbers = self._online()  # one may have come
+        self._pool.cpu_numbers = self._online()  # a CPU may have come online
         self._pool.select()
         self._pool.refill()
 
     def _reconcile(self) -> None:
+        """Compare the slots with /proc if events have been missed, and count the ends of lives among them."""
         missed, now = int(self._control["losses"]["events_missed"]), time.monotonic_ns()
         if missed != self._missed and now - self._reconciled_ns > _RECONCILE_NS:
             self._control["losses"]["events_missed"] += self._seeder.reconcile()
@@ -162,7 +167,7 @@ class BccBackend(Backend):
     def _drain(self) -> None:
         self._pool.drain(self._rows)
 
-    # ---- what was lost, and what looking cost ----
+    # ---- losses, and the cost of tracing ----
 
     def _skipped(self) -> int:
         return sum(counts["recursion_misses"] for counts in self._programs.counts().values())
@@ -179,7 +184,7 @@ class BccBackend(Backend):
 
 
 def settings_record(values: dict[str, object]) -> np.ndarray:
-    """A record of ``layout.SETTINGS``, shape ()."""
+    """Fields of ``struct settings`` as a record of ``layout.SETTINGS``, shape ()."""
     settings = np.zeros((), layout.SETTINGS)
     for name, value in values.items():
         settings[name] = value
@@ -187,7 +192,7 @@ def settings_record(values: dict[str, object]) -> np.ndarray:
 
 
 def _is_eevdf() -> bool:
-    """Whether the fair class is EEVDF: by the kernel's BTF, else by what its debug files are called (6.6)."""
+    """Whether the fair class is EEVDF: by the kernel's BTF, else by the names of its debug files (6.6)."""
     try:
         with KernelTypes() as kernel:
             return kernel.has_member("sched_entity", "vlag")

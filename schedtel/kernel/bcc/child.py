@@ -1,10 +1,11 @@
-"""The process that holds bcc: a source text in, file descriptors of maps and attached programs out; then it ends.
+"""The process that holds bcc: a source text in; file descriptors of maps and attached programs out. Then it ends.
 
-It runs apart, as a script without this package, for what bcc brings along: a compiler, 135 MB of memory, complaints
-written to stderr by C++, an environment variable it must have, and a module of the distribution's Python. The
-descriptors go to the parent over a Unix socket; with them, maps and programs live on without this process.
+It is a process of its own, running this file as a script without the package, because of what bcc brings along: a
+compiler, 135 MB of memory, complaints that C++ writes to stderr, an environment variable that bcc must have, and a
+module of the distribution's Python. It sends the descriptors to the parent over a Unix socket; with them, maps and
+programs live on without this process.
 
-One message a step, both ways: a length, JSON, and descriptors beside it.
+Each step is one message in each direction: a length, JSON, and descriptors beside it.
 """
 
 import array
@@ -33,7 +34,7 @@ def _send(channel: socket.socket, message: dict[str, Any], fds: list[int]) -> No
 
 
 class _StepError(Exception):
-    """What failed, and the error number if there is one."""
+    """Its arguments are what failed, and the error number, or 0."""
 
 
 def _step(what: str, call: Callable[[], Any]) -> Any:
@@ -46,20 +47,21 @@ def _step(what: str, call: Callable[[], Any]) -> Any:
 
 
 def _serve(channel: socket.socket) -> None:
-    wanted = _receive(channel)
-    sys.path.append(wanted["module_directory"])
-    import bcc  # noqa: PLC0415  (only now is it known where it is)
+    """Compile and load the programs that the parent requests; attach them when its second message comes."""
+    request = _receive(channel)
+    sys.path.append(request["module_directory"])
+    import bcc  # noqa: PLC0415  (the request says where it is)
 
-    module = _step("compile the BPF programs", lambda: bcc.BPF(text=wanted["text"], cflags=wanted["flags"]))
+    module = _step("compile the BPF programs", lambda: bcc.BPF(text=request["text"], cflags=request["flags"]))
     programs = [
         _step(f"load BPF program {name}", partial(module.load_func, name.encode(), bcc.BPF.TRACEPOINT)).fd
-        for name in wanted["programs"]
+        for name in request["programs"]
     ]
-    maps = [bcc.libbcc.lib.bpf_table_fd(module.module, name.encode()) for name in wanted["maps"]]
+    maps = [bcc.libbcc.lib.bpf_table_fd(module.module, name.encode()) for name in request["maps"]]
     _send(channel, {"ready": True}, maps + programs)
     if not _receive(channel):  # the parent has given up
         return
-    for name, tracepoint in wanted["programs"].items():
+    for name, tracepoint in request["programs"].items():
         _step(f"attach BPF program {name}", partial(module.attach_tracepoint, tp=tracepoint, fn_name=name))
     _send(channel, {"attached": True}, list(module.tracepoint_fds.values()))
 
@@ -73,7 +75,7 @@ def _main() -> None:
         except (ImportError, OSError, AttributeError) as error:
             _send(channel, {"failed": "use bcc", "reason": f"{type(error).__name__}: {error}"}, [])
         channel.shutdown(socket.SHUT_WR)
-    os._exit(0)  # bcc would detach at exit what now belongs to the parent
+    os._exit(0)  # at a normal exit, bcc would detach the programs, which belong to the parent now
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Kernel headers for bcc: what is installed in, a tree that bcc can use out.
+"""Installed kernel headers in; a tree of headers that bcc can use out.
 
-bcc takes the tree that ``BCC_KERNEL_SOURCE`` names, else the running kernel's under ``/lib/modules``, else the one the
-kernel carries in itself (CONFIG_IKHEADERS). Our programs read nothing but tracepoint fields, so where the running
-kernel has no headers, any other's serve.
+bcc takes the tree that ``BCC_KERNEL_SOURCE`` names, else the running kernel's under ``/lib/modules``, else the one that
+the kernel carries in itself (CONFIG_IKHEADERS). The programs read nothing but tracepoint fields, so if the running
+kernel has no headers, those of any other version will do.
 """
 
 import os
@@ -16,14 +16,14 @@ from schedtel.errors import CapabilityError
 _INSTALLED = Path("/usr/src")
 _KERNELS_OWN = Path("/sys/kernel/kheaders.tar.xz")
 _VARIABLE = "BCC_KERNEL_SOURCE"
-#: In every usable tree: a header that is written by hand, and one that the configuration makes.
+#: Files of every usable tree: a header written by hand, and one that the kernel's configuration generates.
 _TOUCHSTONES = ("include/linux/types.h", "include/generated/autoconf.h")
 
 
 def find_headers() -> tuple[str, Path | None]:
-    """Where the headers come from, in words, and what ``BCC_KERNEL_SOURCE`` must be; None: bcc finds them by itself.
+    """Where the headers come from, in words, and the tree that ``BCC_KERNEL_SOURCE`` must name.
 
-    Raises :class:`CapabilityError` where there are none.
+    The tree is None if bcc finds the headers by itself. Raises :class:`CapabilityError` if there are no headers.
     """
     given = os.environ.get(_VARIABLE)
     if given:
@@ -52,7 +52,7 @@ def _given(tree: Path) -> tuple[str, Path]:
 
 
 def _complete(tree: Path) -> Path | None:
-    """The tree if it is whole; where the distribution splits it in two, the two merged; None for anything else."""
+    """The tree if it is whole; if the distribution splits it in two, both merged; None for any other."""
     if all((tree / name).is_file() for name in _TOUCHSTONES):
         return tree
     common = _common_part(tree)
@@ -60,27 +60,30 @@ def _complete(tree: Path) -> Path | None:
 
 
 def _common_part(tree: Path) -> Path | None:
-    """Debian's architecture tree includes the Makefile of the common one, and that is all that names it."""
+    """The common tree that belongs to Debian's architecture tree, whose Makefile includes that of the common tree."""
     try:
-        found = re.match(r"include (/\S+)/Makefile", (tree / "Makefile").read_text())
+        included = re.match(r"include (/\S+)/Makefile", (tree / "Makefile").read_text())
     except OSError:
         return None
-    common = Path(found[1]) if found else None
+    common = Path(included[1]) if included else None
     return common if common and (common / _TOUCHSTONES[0]).is_file() else None
 
 
 def _merged(common: Path, tree: Path) -> Path:
-    """A tree of links in the user's cache: common, and the architecture's on top. Made whole elsewhere, then moved."""
+    """A tree of links in the user's cache, to the common tree and over it to the architecture's.
+
+    It is built under a temporary name and renamed when it is whole.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "schedtel"
     target = cache / tree.name
     if all((target / name).is_file() for name in _TOUCHSTONES):
         return target
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=cache))
-        _link(common, tree, made)
+        unfinished = Path(tempfile.mkdtemp(dir=cache))
+        _link(common, tree, unfinished)
         shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
+        unfinished.rename(target)
     except OSError as error:
         raise CapabilityError(
             f"cannot merge the kernel headers into {target}: {error.strerror} (set XDG_CACHE_HOME to a writable place)"
@@ -89,7 +92,7 @@ def _merged(common: Path, tree: Path) -> Path:
 
 
 def _link(below: Path, above: Path, target: Path) -> None:
-    """Link what either directory has; descend where both have a directory of their own."""
+    """Link to every entry of either directory, with ``above`` over ``below``; descend where both have a directory."""
     for name in {entry.name for directory in (below, above) for entry in directory.iterdir()}:
         lower, upper = below / name, above / name
         if upper.is_dir() and lower.is_dir() and not upper.is_symlink():

@@ -1,8 +1,8 @@
-"""Tasks older than tracing, for the bcc backend: what /proc says of them in, slots that know them out.
+"""Threads in /proc in; seeded slots of the tasks that are older than tracing, for the bcc backend, out.
 
 The programs are attached already, and what they see is newer than what /proc said a moment ago. So the collector never
-writes an entry that the programs write: it offers a slot (``seeded``), and they take it at the task's next event unless
-they have taken one of their own.
+writes a field that the programs write: it offers a slot in the tid's entry (``seeded``), and the programs take it at
+the task's next event, unless they have taken another slot for the task.
 """
 
 import os
@@ -18,13 +18,13 @@ from schedtel.kernel.bcc import slots
 from schedtel.kernel.bcc.pool import Pool
 from schedtel.records import layout
 
-#: How long a CPU may take to let a thread of ours in.
+#: How long to wait for a CPU to run a thread of this process.
 _PATIENCE_S = 0.5
 _TINY_S = 0.000_05
 
 
 def visit_cpus(cpus: Iterable[int]) -> None:
-    """Have every CPU switch at least once: what runs there is seen when it leaves."""
+    """Have every CPU switch at least once, so that the programs see the task that runs there leave."""
     for cpu in cpus:
         visitor = threading.Thread(target=_visit, args=(cpu,), daemon=True)
         visitor.start()
@@ -34,15 +34,16 @@ def visit_cpus(cpus: Iterable[int]) -> None:
 def _visit(cpu: int) -> None:
     try:
         os.sched_setaffinity(0, {cpu})  # of this thread alone
-    except OSError:  # not ours to use, or offline by now: it tells with its next switch
+    except OSError:  # not allowed for this process, or offline by now: its next switch will tell
         return
     time.sleep(_TINY_S)
 
 
 class Seeder:
-    """Fills slots with what /proc knows: of threads without one, and of those that an event has brought up.
+    """Fills slots from /proc: for threads that have none, and for those whose slot a program has begun.
 
-    :param entries: of ``slots.TID_ENTRY``, one a tid.
+    :param entries: shape (tids,) of ``slots.TID_ENTRY``.
+    :param settings: a record of ``layout.SETTINGS``.
     """
 
     def __init__(self, pool: Pool, entries: np.ndarray, settings: np.ndarray) -> None:
@@ -51,19 +52,21 @@ class Seeder:
         self._tgid = int(settings["tgid"]) if settings["by_process"] else 0
         self.failed = 0  # threads for which there was no slot
 
-    def seed(self, found: dict[int, int]) -> None:
+    def seed(self, threads: dict[int, int]) -> None:
         """Offer a slot for each of these threads (tid → tgid) that is asleep or waits, and has had no event yet."""
-        family, offered = self._family(found), []
-        for tid, tgid in found.items():
+        family, offered = self._family(threads), []
+        for tid, tgid in threads.items():
             if tid < len(self._entries) and not self._known(tid):
                 offered.append(self._offer(tgid, tid, tgid in family))
         self._offered = np.concatenate([self._offered, np.array([i for i in offered if i], np.int64)])
 
     def _known(self, tid: int) -> bool:
+        """Whether a thread has a slot, taken or offered."""
         entry = self._entries[tid]
         return any(index and self._pool.slots["tid"][index] == tid for index in (entry["slot"], entry["seeded"]))
 
     def _offer(self, tgid: int, tid: int, in_process: bool) -> int:
+        """Offer a slot for a thread; returns its index, or 0 if the thread has ended or no slot is free."""
         thread = procfs.read_thread(tgid, tid)
         if thread is None or thread.over:
             return 0
@@ -76,14 +79,14 @@ class Seeder:
         state = slot["state"]
         state["since_ns"] = state["alive_since_ns"] = time.monotonic_ns()
         state["first_cpu_ns"] = state["left_censored"] = 1
-        # Every CPU has switched since the programs were attached: a thread without an event does not run.
+        # Every CPU has switched since the programs were attached, so a thread without an event does not run.
         state["seqcount"]["phase"] = layout.PREEMPT_WAIT if thread.runnable else layout.BLOCKED
         slot["tid"] = tid
         self._entries["seeded"][tid] = index
         return index
 
     def _describe(self, slot: np.void, thread: procfs.Thread, in_process: bool) -> None:
-        """What no event tells. CPU time that the slot has counted already is part of what /proc says."""
+        """Fill in what no event says. The CPU time in /proc includes what the slot has counted already."""
         state = slot["state"]
         counted = int(state["bank"]["time_ns"][:, layout.RUNNING].sum())
         state["total_cpu_ns"] = max(0, thread.cpu_ns - counted)
@@ -94,7 +97,7 @@ class Seeder:
         slot["cgroup_id"], slot["in_cgroup"] = self._cgroup_of(thread)
 
     def _cgroup_of(self, thread: procfs.Thread) -> tuple[int, bool]:
-        """Id, and whether it is the filter's or below it."""
+        """The id of its cgroup, and whether that is the filter's cgroup or below it; 0 and False if it is not known."""
         if thread.cgroup is None:
             return 0, False
         root = cgroup_root()
@@ -107,7 +110,7 @@ class Seeder:
         return ids[0], int(self._settings["cgroup_id"]) in ids
 
     def identify(self) -> None:
-        """Ask /proc about tasks that began with an event, and are older than it."""
+        """Ask /proc about tasks whose slot began with an event, and which are older than that event."""
         used = self._pool.in_use()
         anonymous = used[self._pool.slots["anonymous"][used] != 0]
         for index in anonymous:
@@ -121,36 +124,38 @@ class Seeder:
             self._adopt()
 
     def _adopt(self) -> None:
-        """What they forked before they were asked about did not learn that it is in the process."""
+        """Mark children in the ``--pid`` process whose parent was not known to be in it when they were forked."""
         used = self._pool.in_use()
         state = self._pool.slots["state"]
-        strangers = used[(state["fork_ns"][used] != 0) & (state["in_process"][used] == 0)]
-        tgids = self._pool.slots["tgid"][strangers]
+        unmarked = used[(state["fork_ns"][used] != 0) & (state["in_process"][used] == 0)]
+        tgids = self._pool.slots["tgid"][unmarked]
         family = self._family(dict(enumerate(tgids.tolist())))
-        state["in_process"][strangers[np.isin(tgids, list(family))]] = 1
+        state["in_process"][unmarked[np.isin(tgids, list(family))]] = 1
 
-    def _family(self, found: dict[int, int]) -> set[int]:
-        """Of these threads' processes, the ``--pid`` process and its descendants."""
+    def _family(self, threads: dict[int, int]) -> set[int]:
+        """Of the tgids of these threads (tid → tgid), those of the ``--pid`` process and its descendants."""
         if not self._tgid:
             return set()
         parents: dict[int, int] = {}
-        for tgid in set(found.values()):
+        for tgid in set(threads.values()):
             self._climb(tgid, parents)
-        return {tgid for tgid in found.values() if self._descends(tgid, parents)}
+        return {tgid for tgid in threads.values() if self._descends(tgid, parents)}
 
     def _climb(self, tgid: int, parents: dict[int, int]) -> None:
+        """Add a process and all its ancestors to ``parents`` (tgid → parent's tgid, 0 for none)."""
         while tgid and tgid not in parents:
             thread = procfs.read_thread(tgid, tgid)
             parents[tgid] = thread.parent if thread else 0
             tgid = parents[tgid]
 
     def _descends(self, tgid: int, parents: dict[int, int]) -> bool:
+        """Whether a process is the ``--pid`` process or descends from it."""
         while tgid and tgid != self._tgid:
             tgid = parents.get(tgid, 0)
         return bool(tgid)
 
     def drop_overruled(self) -> None:
-        """Give back slots that were offered too late, and forget about those that were taken."""
+        """Give back offered slots whose task has another slot by now, and forget those that the programs have taken."""
         self._offered = self._offered[self._pool.slots["tid"][self._offered] != 0]
         late = self._pool.overruled(self._offered, lambda tids: self._entries["slot"][tids])
         self._entries["seeded"][self._pool.slots["tid"][late]] = 0
@@ -159,19 +164,19 @@ class Seeder:
         self._offered = self._offered[waiting & ~np.isin(self._offered, late)]
 
     def reconcile(self) -> int:
-        """After events were missed: let go of tasks that are no more, take up those that nobody told of.
+        """After missed events, compare the slots with /proc: let go of ended tasks, and seed threads without a slot.
 
         Returns how many ends were missed.
         """
-        before = self._pool.in_use()
-        tids = self._pool.slots["tid"][before]
-        found = {tid: tgid for tgid, tid in procfs.thread_ids()}
+        used = self._pool.in_use()
+        tids = self._pool.slots["tid"][used]
+        threads = {tid: tgid for tgid, tid in procfs.thread_ids()}
         state = self._pool.slots["state"]
-        gone = before[~np.isin(tids, list(found))]
-        # A listing of a directory of threads may pass one over when its neighbour ends.
+        gone = used[~np.isin(tids, list(threads))]
+        # The listing of a directory of threads may pass over a thread whose neighbour ends meanwhile.
         gone = gone[[not os.path.exists(f"/proc/{tid}") for tid in self._pool.slots["tid"][gone]]]
         flags = state["seqcount"]["flags"][gone] & (slots.COMPLETED | slots.HIDDEN)
         gone = gone[(flags == 0) & (state["completion_ns"][gone] == 0)]
         self._pool.let_go(gone)
-        self.seed(found)
+        self.seed(threads)
         return len(gone)

@@ -1,8 +1,8 @@
-"""What a tracepoint prints, read from tracefs: the values of ``prev_state`` that say runnable and dead.
+"""Formats of tracepoints in tracefs in; the bits of ``prev_state`` that say runnable and dead, out.
 
 The value for "preempted" is not a constant of the kernel's interface: it is one above the states that can be reported,
 and they have changed (include/linux/sched.h: TASK_REPORT_MAX). But the tracepoint's own format says which bit it prints
-as ``+``, and which as ``X`` and ``Z``; so nobody has to ask for a version.
+as ``+``, and which as ``X`` and ``Z``, so the kernel's version does not matter.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from schedtel.errors import CapabilityError
 
 _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
-#: Every tracepoint that the programs are attached to, by program.
+#: Program → the tracepoint that it is attached to.
 TRACEPOINTS = {
     "on_exit": "sched:sched_process_exit",
     "on_newtask": "task:task_newtask",
@@ -24,7 +24,7 @@ _DEAD = "XZ"
 
 
 def tracefs() -> Path:
-    """Where tracefs is mounted. Raises :class:`CapabilityError` where it is not, or may not be read."""
+    """Where tracefs is mounted. Raises :class:`CapabilityError` if it is not, or may not be read."""
     for root in _TRACEFS:
         try:
             if (root / "events").is_dir():
@@ -39,31 +39,40 @@ def tracefs() -> Path:
 
 
 def formats() -> dict[str, str]:
-    """Program → the format of its tracepoint. Raises :class:`CapabilityError` for a tracepoint that is missing."""
+    """Program → the format of its tracepoint.
+
+    Raises :class:`CapabilityError` for a tracepoint that is missing or may not be read.
+    """
     root = tracefs()
-    found, missing = {}, []
+    formats_of, missing = {}, []
     for program, tracepoint in TRACEPOINTS.items():
         try:
-            found[program] = (root / "events" / tracepoint.replace(":", "/") / "format").read_text()
+            formats_of[program] = (root / "events" / tracepoint.replace(":", "/") / "format").read_text()
         except FileNotFoundError:
             missing.append(tracepoint)
         except PermissionError as error:
             raise CapabilityError(f"cannot read the format of {tracepoint}: {error.strerror} (run as root)") from error
     if missing:
         raise CapabilityError(f"cannot find tracepoints {', '.join(missing)} in {root} (use another kernel)")
-    return found
+    return formats_of
 
 
 def runnable_states(switch_format: str) -> int:
-    """Bits of ``prev_state`` that mean "preempted while runnable", from the format of sched_switch."""
-    found = re.search(r"REC->prev_state & (\([^?{}\"]*\)) \? \"\+\"", switch_format)
-    if found is None:
+    """Bits of ``prev_state`` that mean "preempted while runnable", from the format of sched_switch.
+
+    Raises :class:`CapabilityError` if the format does not say.
+    """
+    printed_as_plus = re.search(r"REC->prev_state & (\([^?{}\"]*\)) \? \"\+\"", switch_format)
+    if printed_as_plus is None:
         raise CapabilityError("cannot tell a preempted task from a sleeping one: sched_switch prints no + (use core)")
-    return _value(found[1])
+    return _value(printed_as_plus[1])
 
 
 def dead_states(switch_format: str) -> int:
-    """Bits of ``prev_state`` that mean that the task will never run again, from the format of sched_switch."""
+    """Bits of ``prev_state`` that mean that the task will never run again, from the format of sched_switch.
+
+    Raises :class:`CapabilityError` if the format does not say.
+    """
     named = re.findall(r"\{ (0x[0-9a-fA-F]+|\d+), \"([A-Za-z])\" \}", switch_format)
     bits = sum(int(value, 0) for value, name in named if name in _DEAD)
     if not bits:
@@ -72,7 +81,7 @@ def dead_states(switch_format: str) -> int:
 
 
 def _value(expression: str) -> int:
-    """A constant expression of C that has numbers, ``| + - <<`` and parentheses only."""
+    """The value of a constant expression of C that has only numbers, ``| + - <<`` and parentheses."""
     if not re.fullmatch(r"[0-9a-fA-FxX|+\-<() ]+", expression):
         raise CapabilityError(f"cannot understand {expression!r} in the format of sched_switch (use core)")
     return int(eval(expression, {"__builtins__": {}}))  # numbers and operators, checked above

@@ -1,1 +1,1 @@
-"""The backend core: compiled CO-RE objects in; a :class:`~schedtel.kernel.backend.Backend` out."""
+"""The core backend: compiled CO-RE objects in; a :class:`~schedtel.kernel.backend.Backend` out."""

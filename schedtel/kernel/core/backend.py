@@ -1,6 +1,7 @@
 """The core backend: loaded programs in; task records, CPU banks and loss counters of one window at a time out.
 
-Knows the BPF object and nothing of Arrow. Windows, edges and CPUs are :class:`schedtel.backend.Backend`'s.
+It knows the BPF object and nothing of Arrow. Its base, :class:`schedtel.kernel.backend.Backend`, handles windows, edges
+and CPUs.
 """
 
 import mmap
@@ -20,16 +21,16 @@ from schedtel.records.buffer import RecordBuffer, opaque
 
 ITERATORS = ("seed", "flush")
 _MOST_PASSES = 200
-#: Rows of the page that are mapped at first.
+#: At least this many rows of the page are mapped.
 _FEWEST_MAPPED = 512
 _NOTHING_FOLDED = np.zeros((), layout.FOLDED)
 
 
 class CoreBackend(Backend):
-    """The BPF side by CO-RE objects, task storage and a walk over all tasks. The programs are its own from now on."""
+    """The kernel side by CO-RE objects, task storage and a walk over all tasks. It owns, and closes, the programs."""
 
     name = "core"
-    #: Those that are loaded.
+    #: Names of the programs that are loaded.
     _programs: tuple[str, ...] = PROGRAMS
 
     def __init__(self, programs: Programs) -> None:
@@ -75,7 +76,10 @@ class CoreBackend(Backend):
             self._object.attach(program)
 
     def _seed(self) -> None:
-        """Read the seeding iterator until every task has a known state."""
+        """Visit all tasks until the state of each is known.
+
+        Raises :class:`CapabilityError` if the last pass still leaves as many tasks unknown as the first.
+        """
         for passes in range(_MOST_PASSES):
             self._control["tasks_unknown"] = 0
             self._run_iterator("seed")
@@ -83,9 +87,9 @@ class CoreBackend(Backend):
             if not unknown:
                 break
             if not passes:
-                at_first = unknown
+                unknown_at_first = unknown
         else:
-            if unknown >= at_first:
+            if unknown >= unknown_at_first:
                 raise CapabilityError(
                     "cannot follow any task: the kernel gives BPF programs no memory for task storage "
                     "(on recent kernels it needs a CPU with cmpxchg16b: see `grep cx16 /proc/cpuinfo`)"
@@ -97,7 +101,7 @@ class CoreBackend(Backend):
     # ---- reading ----
 
     def wait(self, deadline_ns: int) -> None:
-        """Sleep until the ring asks to be drained, or until the deadline; then drain."""
+        """Sleep until the ring needs draining, or until the deadline; then drain it."""
         remaining = max(0, deadline_ns - time.monotonic_ns())
         self._epoll.poll(min(remaining / 1e9, 3600.0))
         self._drain()
@@ -106,18 +110,18 @@ class CoreBackend(Backend):
         os.eventfd_write(self._wake_fd, 1)
 
     def _flush(self) -> None:
-        """Have every task reported for the open window; a task caught in the middle of a change is asked again."""
+        """Report every task for the open window; the flush asks a task in the middle of a change again."""
         self._control["other"], self._control["rows"] = _NOTHING_FOLDED, 0
         for _ in patiently():
             self._control["tasks_busy"] = 0
             self._run_iterator("flush")
             if not self._control["tasks_busy"]:
                 return
-            self._drain()  # exits go on while a task is waited for
+            self._drain()  # tasks exit while the flush waits for a busy one
         self._control["losses"]["state_failed"] += self._control["tasks_busy"]
 
     def _run_iterator(self, name: str) -> None:
-        """Visit every task once, making room whenever the program asks for it."""
+        """Visit every task once; make room whenever the program asks for it."""
         if self._walks:
             self._walk(name)
         else:
@@ -136,16 +140,20 @@ class CoreBackend(Backend):
             os.close(fd)
 
     def _make_room(self) -> None:
-        """Take what the flush has written so far, and the exits that came meanwhile."""
+        """Move into ``_rows`` what the flush has written so far, and the exits that the ring holds."""
         self._rows.append(self._flushed())
         self._control["rows"] = 0
         self._drain()
 
     def _flushed(self) -> np.ndarray:
+        """The rows that the flush has written since the page was last emptied."""
         return self._rows_of_page(int(self._control["rows"]))
 
     def _rows_of_page(self, count: int) -> np.ndarray:
-        """The page's first rows. What is mapped counts as resident, used or not: no more than was ever needed."""
+        """The page's first ``count`` rows, of ``layout.TASK_RECORD``; maps more of the page if necessary.
+
+        Mapped rows count as resident memory whether used or not, so they are mapped only as windows need them.
+        """
         if count > len(self._page):
             rows = min(self._page_rows, max(_FEWEST_MAPPED, 2 * count))
             page_map = mmap.mmap(self._object.map_fd("page"), rows * layout.TASK_RECORD.itemsize, mmap.MAP_SHARED)
@@ -153,21 +161,22 @@ class CoreBackend(Backend):
         return self._page[:count]
 
     def _take(self, window: int) -> np.ndarray:
-        # The fewer of them move: exits, as in most windows, or in a storm of them what the flush has written.
+        # The fewer rows move: in most windows those of exits; in a storm of exits, or where the page has no room for
+        # them, those that the flush has written.
         flushed = self._flushed()
         if len(self._rows) > min(len(flushed), self._page_rows - len(flushed)):
             self._rows.append(flushed)
             return super()._take(window)
-        whole, others = opaque(layout.TASK_RECORD), super()._take(window)
-        together = self._rows_of_page(len(flushed) + len(others))
-        together[len(flushed) :].view(whole)[:] = others.view(whole)
-        return together
+        whole, exits = opaque(layout.TASK_RECORD), super()._take(window)
+        rows = self._rows_of_page(len(flushed) + len(exits))
+        rows[len(flushed) :].view(whole)[:] = exits.view(whole)
+        return rows
 
     def _drain(self) -> None:
-        """Take what is in the ring."""
+        """Move the records in the ring into ``_rows``."""
         self._ring.drain(self._rows)
 
-    # ---- what was lost, and what looking cost ----
+    # ---- losses, and the cost of tracing ----
 
     def _skipped(self) -> int:
         return sum(self._object.program_info(name).recursion_misses for name in self._programs)
@@ -186,7 +195,7 @@ class CoreBackend(Backend):
 
 
 def _read_byte(fd: int, name: str) -> bool:
-    """Run an iterator on; True when it asks for room, False at its end."""
+    """Let an iterator run on; True when it asks for room, False at its end."""
     while True:
         try:
             return bool(os.read(fd, 1))

@@ -1,6 +1,7 @@
-"""The BPF programs of core: a filter in; an object that the kernel has verified, and nobody has attached yet, out.
+"""A filter in; the BPF programs of core, which the kernel has verified and which are not attached yet, out.
 
-Nothing here needs numpy. That, and pyarrow, can be imported while the kernel verifies (:mod:`schedtel.live`).
+This module does without numpy and pyarrow, so that both can be imported while the kernel verifies
+(:mod:`schedtel.live`).
 """
 
 import mmap
@@ -17,13 +18,14 @@ from schedtel.kernel.libbpf import BpfObject, KernelTypes
 from schedtel.kernel.privileges import require_capabilities
 from schedtel.kernel.settings import DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES, preempted_by, preemptions_setting
 
-#: The programs, in the order in which they are attached: those that close lives before those that open them.
+#: The programs in the order in which they are attached. Those that end lives come before those that begin them, so that
+#: no life can begin whose end no program would see.
 PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_switch")
 
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """What is asked of the programs: fields of ``struct settings``, which programs, sizes of their maps."""
+    """What to load: fields of ``struct settings``, names of the programs, and values that set the sizes of maps."""
 
     settings: dict[str, object]
     names: tuple[str, ...]
@@ -34,7 +36,7 @@ class LoadPlan:
 
 @dataclass(frozen=True)
 class Programs:
-    """The loaded object, and the layout of its structs. ``walks``: it visits all tasks by itself, without iterators."""
+    """The loaded object, and the layout of its structs. ``walks``: its programs visit all tasks without iterators."""
 
     plan: LoadPlan
     object: BpfObject
@@ -53,9 +55,13 @@ def load(
     preemptions: str = DEFAULT_PREEMPTIONS,
     while_verifying: Callable[[], object] = lambda: None,
 ) -> Programs:
-    """Load the object that fits the kernel best. ``while_verifying`` is called right before this thread waits for that.
+    """Load the object that fits the kernel best.
 
-    Raises :class:`UsageError` for a wrong value and :class:`CapabilityError` for what the machine or user lacks.
+    ``while_verifying`` is called right before this thread waits for the kernel to verify an object, once for each
+    object that is tried.
+
+    Raises :class:`UsageError` for a wrong value, and :class:`CapabilityError` where the kernel, the machine or the
+    user's privileges lack something that is needed.
     """
     if ring_bytes < mmap.PAGESIZE or ring_bytes & (ring_bytes - 1):
         raise UsageError(
@@ -80,7 +86,7 @@ def object_image(name: str = "core") -> bytes:
 
 
 def page_rows(ring_bytes: int, row_bytes: int) -> int:
-    """The flush's page: as much memory as the ring has for exits."""
+    """How many rows the flush's page holds: it has as much memory as the ring has for exits."""
     return ring_bytes // row_bytes
 
 
@@ -89,9 +95,9 @@ def _row_bytes(structs: dict[str, list[Member]]) -> int:
 
 
 def _fitting(plan: LoadPlan, while_verifying: Callable[[], object]) -> Programs:
-    """What the kernel has is asked where a load fails: reading BTF is slow."""
-    # The guard against preemption is tried first. Verifiers that refuse it (they allow no global function in it)
-    # are of kernels that do not need it.
+    """The first object that loads. The kernel's BTF is read only after a load has failed, since that is slow."""
+    # The guard against preemption is tried first. Kernels whose verifier refuses it, since it allows no global function
+    # there, do not need it.
     loaded = _try("core_walk", plan, while_verifying, disable_preemption=1)
     if loaded:
         return loaded
@@ -147,7 +153,10 @@ def _set_up(opened: BpfObject, plan: LoadPlan, structs: dict[str, list[Member]],
 
 
 def packed(members: list[Member], values: dict[str, object]) -> bytes:
-    """A struct of unsigned integers, and of tuples of them, as the object lays it out. What has no value is 0."""
+    """A struct of unsigned integers, and of tuples of them, as the object lays it out; fields without a value are 0.
+
+    Raises :class:`CapabilityError` for a value that no field has.
+    """
     *fields, end = members
     unknown = values.keys() - {field.name for field in fields}
     if unknown:

@@ -1,10 +1,10 @@
-"""The BPF ring buffer, mapped: its file descriptor in, whole records out.
+"""The file descriptor of a BPF ring buffer in; whole records out of its mapped memory.
 
 Layout: kernel/bpf/ringbuf.c. One writable page with the consumer's position, one read-only page with the producers',
-then the data. Every record is preceded by a 4-byte length, whose uppermost bit says busy, and a 4-byte page offset.
-(The next bit says discarded; our programs discard none.) All records here have one size, so what is readable is an
-array with a fixed stride, but for the one record that goes on at the beginning. The kernel offers the data twice in a
-row to avoid that; it would count twice as memory.
+then the data. A 4-byte length, whose uppermost bit says busy, and a 4-byte page offset precede every record. (The next
+bit says discarded; schedtel's programs discard none.) All records have one size, so the readable part is an array with
+a fixed stride, except for the one record that begins at the memory's end and goes on at its beginning. The kernel
+offers the data twice in a row to avoid that split, but the second mapping would count as resident memory once more.
 """
 
 import mmap
@@ -43,7 +43,7 @@ class Ring:
         return moved
 
     def _in_one_piece(self, position: int, end: int) -> np.ndarray:
-        """The slots from a position on up to the end of the memory, or the one that lies across it; shape (n,)."""
+        """The slots from a position up to the end of the memory, or the one slot that lies across it; shape (n,)."""
         start, size = position & (len(self._memory) - 1), self._slot.itemsize
         count = min(end - position, len(self._memory) - start) // size
         if count:
