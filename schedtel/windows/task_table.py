@@ -191,7 +191,7 @@ def tasks_batch(
     :param folded: shape (m,) of ``layout.FOLDED``.
     :param path_of: cgroup id to path; None where the path is not known.
     :param unknown: columns that the backend cannot tell: null.
-    :param memory: lends most of what the table needs.
+    :param memory: lends most of the memory that the table needs.
     :param unknown_rows: column → booleans of shape (n,), true for the records of which the backend cannot tell it:
         null there.
     """
