@@ -45,7 +45,7 @@ class Memory:
         needed = max(1, math.ceil(size / _STEP_BYTES)) * _STEP_BYTES
         # Each step is atomic: a thread that drops a window may give its block back at any moment.
         free = [self._free.pop() for _ in range(len(self._free))]
-        # A block from a window with far more tasks would waste memory on the few tasks of now, and is freed.
+        # A block from a window with far more tasks would waste memory now that there are few, and is freed.
         near = [block for block in free if needed <= _FACTOR * len(block) and len(block) <= _FACTOR * needed]
         best = min((block for block in near if len(block) >= needed), key=len, default=None)
         self._free.extend(block for block in near if block is not best)
