@@ -75,8 +75,8 @@ def _of_one_host(windows: Iterable[Window], host: str | None, place: str) -> Ite
             yield window
         elif host is None:
             raise UsageError(
-                f"cannot tell of {place} as a whole: it has windows of {only} and {current}, whose clocks have nothing "
-                f"in common (choose one: --host {only})"
+                f"cannot summarise {place}: it has windows of {only} and {current}, whose clocks cannot be compared "
+                f"(choose one: --host {only})"
             )
 
 

@@ -92,7 +92,7 @@ def _remarks(source: ImportedTrace) -> Iterator[str]:
     if source.out_of_order:
         yield f"{source.out_of_order} events came more than a second late"
     if not source.wakeups:
-        yield "no wakeup was traced: what a task waited after one is in its blocked time (trace sched:sched_wakeup)"
+        yield "no wakeup was traced: waits after a wakeup are in the blocked time (trace sched:sched_wakeup)"
 
 
 def _with_progress(windows: Iterable[Window], source: ImportedTrace, *, quiet: bool) -> Iterator[Window]:
