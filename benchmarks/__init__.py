@@ -16,9 +16,10 @@ The modules, in the order in which data flows through them:
     recorders     perf sched record, ftrace    → peers that write down every event, and the proof that they did
     peers         installed tools              → peers that are proved to watch, or the reason why not
     rungs         the ladder                   → peers, each of which does one thing more than the one before
-    rounds        subjects, a way to sample one    → samples of all, taken in turns
+    rounds        subjects, a sampling function → samples of all, taken in turns
+    loads         loads and watchers           → times of each load under each watcher and alone
     watched       schedtel's own backend        → windows that end on demand, and the cost of each
-    programs, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control
+    programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control
                                                → rows, one module for each part
     measures      samples                      → medians, spreads, ratios, targets, points of curves
     report        rows                         → Parquet for each part, one Markdown document
