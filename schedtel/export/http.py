@@ -15,7 +15,7 @@ from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from schedtel.access.tokens import check_token
-from schedtel.access.uri import Address, parse_address
+from schedtel.access.uri import host_and_port, is_loopback
 from schedtel.errors import StreamError, UsageError
 
 DEFAULT_LISTEN = "127.0.0.1:9435"
@@ -46,12 +46,13 @@ class Endpoint:
         tls_key: str | None = None,
         client_ca: str | None = None,
     ) -> None:
-        address, tls = _address(listen), _tls_context(tls_cert, tls_key, client_ca)
-        _check(address, listen, tls is not None, token)
-        self._server = _bound(address, listen, tls)
+        host, port = _host_and_port(listen)
+        tls = _tls_context(tls_cert, tls_key, client_ca)
+        _check(host, listen, tls is not None, token)
+        self._server = _bound(host, port, listen, tls)
         self._server.set_app(_only_metrics(application if token is None else _with_token(application, token)))
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        self.url = f"{'https' if tls else 'http'}://{host}:{self._server.server_address[1]}{_PATH}"
+        shown_host = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{shown_host}:{self._server.server_address[1]}{_PATH}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="schedtel-export", daemon=True)
         self._thread.start()
 
@@ -68,19 +69,19 @@ class Endpoint:
         self.close()
 
 
-def _address(listen: str) -> Address:
+def _host_and_port(listen: str) -> tuple[str, int]:
     try:
-        return parse_address(f"grpc://{listen}")
-    except UsageError as error:
+        return host_and_port(listen)
+    except ValueError as error:
         raise UsageError(
             f"cannot listen on {listen!r}: it is no address (write HOST:PORT, {DEFAULT_LISTEN})"
         ) from error
 
 
-def _check(address: Address, listen: str, encrypted: bool, token: str | None) -> None:
+def _check(host: str, listen: str, encrypted: bool, token: str | None) -> None:
     if token is not None:
         check_token(token)
-    if address.is_loopback:
+    if is_loopback(host):
         return
     if not encrypted:
         raise UsageError(
@@ -107,9 +108,9 @@ def _tls_context(certificate: str | None, key: str | None, authority: str | None
     return context
 
 
-def _bound(address: Address, listen: str, tls: ssl.SSLContext | None) -> _Server:
+def _bound(host: str, port: int, listen: str, tls: ssl.SSLContext | None) -> _Server:
     try:
-        family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return _Server(family, where, tls)
     except OSError as error:
         raise StreamError(f"cannot listen on {listen}: {error.strerror or error} (choose another address)") from error

@@ -21,7 +21,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from schedtel import __version__
-from schedtel.access.uri import Address
+from schedtel.access.uri import is_loopback
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
@@ -193,7 +193,7 @@ def _checked(endpoint: str, token: str | None, *, certificates: bool) -> str:
         usable = None
     if not usable or parts.username or parts.query or parts.fragment:
         raise UsageError(f"cannot push to {endpoint!r}: it is no URL of a collector (write http://127.0.0.1:4318)")
-    if token and parts.scheme == "http" and not Address(endpoint, "tcp", parts.hostname or "").is_loopback:
+    if token and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise UsageError(f"cannot send the token to {endpoint}: it is not encrypted (write https://)")
     if certificates and parts.scheme == "http":
         raise UsageError(f"cannot use certificates with {endpoint}: it is not TLS (write https://)")
