@@ -1,4 +1,4 @@
-"""Rows of ``preemptions`` in; sums for each pair of victim and preemptor out. Pairs beyond a maximum are summed as one pair."""
+"""Rows of ``preemptions`` in; sums for each victim and preemptor out. Pairs beyond a maximum are summed as one pair."""
 
 from __future__ import annotations
 
