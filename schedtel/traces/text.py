@@ -21,8 +21,8 @@ from schedtel.traces.events import EVENT, Kind, PrevState
 _REST = rb" +\[(\d{1,5})\] +(?:[^\s\d]\S* +)?(\d{1,11})\.(\d{1,9}): +(?:\d+ +)?(?:[\w-]+:)?(\w{1,64}): *(.*)"
 #: Format → pattern of a line. A comm may contain any bytes, up to 15 (16 if perf or ftrace made it up), so the pattern
 #: takes as much of the line's beginning as it can for the comm. After the comm, perf prints tid or pid/tid, and ftrace
-#: tid and perhaps (tgid). What may belong to the comm or to its padding is bounded: otherwise the time for a long line of
-#: blanks would grow with the square of its length.
+#: tid and perhaps (tgid). What may belong to the comm or to its padding is bounded: otherwise the time for a long line
+#: of blanks would grow with the square of its length.
 _LINES = {
     "perf": re.compile(
         rb"^ {0,32}(?:.{0,16}) {1,32}(-1|\d{1,7})(?:/(-1|\d{1,7}))?" + _REST + rb"$|^(.*)$",
