@@ -1,0 +1,12 @@
+"""Which backend a user may ask for."""
+
+import pytest
+
+from schedtel.errors import UsageError
+from schedtel.kernel import selection as backends
+from schedtel.kernel.filters import Filter
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(UsageError, match="auto, core or bcc"):
+        backends.open_backend("bpftrace", Filter())
