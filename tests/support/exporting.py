@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from samples import replaced
 from serving import unused_port
 from waiting import PATIENCE_S, eventually
 
@@ -26,15 +27,6 @@ from schedtel.windows.window import Window
 ROOT = Path(__file__).parent.parent.parent
 #: Where scripts/system-packages puts Debian's binaries, without installing the package.
 FETCHED = ROOT / "build" / "prometheus" / "usr" / "bin"
-
-
-def replaced(batch, **columns):
-    """A batch with other values in some columns; None is null."""
-    for name, values in columns.items():
-        field = batch.schema.field(name)
-        array = values if isinstance(values, pa.Array) else pa.array(values, field.type)
-        batch = batch.set_column(batch.schema.get_field_index(name), field, array)
-    return batch
 
 
 def in_cgroups(window, paths):
@@ -56,11 +48,6 @@ def preempted(window, *pairs):
     arrays |= {"max_wait_ns": arrays["wait_ns"], "window_id": pa.array([window.window_id] * len(pairs))}
     columns = [arrays[f.name] if f.name in arrays else pa.nulls(len(pairs), f.type) for f in schema]
     return dataclasses.replace(window, preemptions=pa.RecordBatch.from_arrays(columns, schema=schema))
-
-
-def on_host(window, name):
-    """The window, as another host would have had it."""
-    return dataclasses.replace(window, summary=replaced(window.summary, host=[name]))
 
 
 def with_waits(window, random):

@@ -1,20 +1,6 @@
 """Windows of many hosts, and what datasets of them must hold."""
 
-from dataclasses import replace
-
-import pyarrow as pa
-
-from schedtel.windows.arrow import from_list
-
-
-def changed(window, **columns):
-    """A window with other values in its summary."""
-    summary = window.summary
-    arrays = [
-        from_list([columns[field.name]], field.type) if field.name in columns else summary.column(field.name)
-        for field in summary.schema
-    ]
-    return replace(window, summary=pa.RecordBatch.from_arrays(arrays, schema=summary.schema))
+from samples import changed
 
 
 def hosts(windows, *names):
@@ -22,7 +8,8 @@ def hosts(windows, *names):
     return [changed(window, host=name) for window in windows for name in names]
 
 
-def rows(windows, table):
+def rows_in(windows, table):
+    """How many rows a table has, over all windows."""
     return sum(getattr(window, table).num_rows for window in windows)
 
 

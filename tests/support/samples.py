@@ -77,6 +77,25 @@ def windows(library) -> list[Window]:
     return [build(raw, number) for number, raw in enumerate(raw_windows(library), 1)]
 
 
+def replaced(batch, **columns):
+    """A batch with other values in some columns; None is null."""
+    for name, values in columns.items():
+        field = batch.schema.field(name)
+        array = values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        batch = batch.set_column(batch.schema.get_field_index(name), field, array)
+    return batch
+
+
+def changed(window: Window, **columns: object) -> Window:
+    """The window with other values in its summary."""
+    return replace(window, summary=replaced(window.summary, **{name: [value] for name, value in columns.items()}))
+
+
+def on_host(window: Window, name: str) -> Window:
+    """The window, as another host would have had it."""
+    return changed(window, host=name)
+
+
 def renamed(window: Window, name: str) -> Window:
     """The window, with every task's command and cgroup under another name, and whoever took its CPU."""
     tasks = window.tasks

@@ -4,22 +4,12 @@ import datetime as dt
 import logging
 import re
 
-import pyarrow as pa
 import pytest
+from samples import changed
 
-import schedtel
 from schedtel.analysis.health_log import HealthLog
 
 SECOND_NS = 1_000_000_000
-
-
-def changed(window, **columns):
-    """The window with other values in its summary."""
-    summary = window.summary
-    for name, value in columns.items():
-        place, field = summary.schema.get_field_index(name), summary.schema.field(name)
-        summary = summary.set_column(place, field, pa.array([value], field.type))
-    return schedtel.Window(summary, window.tasks, window.cpus)
 
 
 @pytest.fixture

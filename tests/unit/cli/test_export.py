@@ -8,7 +8,8 @@ import sys
 import threading
 
 import pytest
-from exporting import OtlpServer, get, metrics_of, on_host, samples, scrape, totals_of
+from exporting import OtlpServer, get, metrics_of, samples, scrape, totals_of
+from samples import on_host
 from serving import Fed, unused_port
 from waiting import PATIENCE_S, eventually
 

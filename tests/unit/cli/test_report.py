@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from exporting import on_host
+from samples import on_host
 
 import schedtel
 from schedtel.recordings.dataset import Dataset

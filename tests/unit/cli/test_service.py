@@ -18,6 +18,12 @@ import schedtel
 COMMAND = [sys.executable, "-m", "schedtel.cli"]
 
 
+@pytest.fixture(autouse=True)
+def listening(caplog):
+    """Events are told, whatever a command that ran in this process has left behind."""
+    caplog.set_level(logging.INFO, logger="schedtel")
+
+
 # ---- what is worth a line ----
 
 

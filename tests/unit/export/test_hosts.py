@@ -1,14 +1,8 @@
 """Series of several hosts: those of each alone."""
 
 import pytest
-from exporting import (
-    GROUPS,
-    in_cgroups,
-    named,
-    on_host,
-    read,
-    totals_of,
-)
+from exporting import GROUPS, in_cgroups, named, read, totals_of
+from samples import on_host
 
 from schedtel.export import definitions
 from schedtel.export.hosts import Totals

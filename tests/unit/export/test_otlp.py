@@ -12,12 +12,11 @@ from exporting import (
     in_cgroups,
     metrics_by_host,
     metrics_of,
-    on_host,
     scrape,
     totals_of,
     with_waits,
 )
-from samples import MS
+from samples import MS, on_host
 from serving import TOKEN, unused_port
 from waiting import eventually
 

@@ -6,7 +6,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from exporting import ROOT, binary, get, in_cgroups, preempted, prometheus, replaced, samples, with_waits
+from exporting import ROOT, binary, get, in_cgroups, preempted, prometheus, samples, with_waits
+from samples import replaced
 from serving import TOKEN
 from waiting import eventually
 

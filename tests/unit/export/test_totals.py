@@ -1,14 +1,8 @@
 """Exported sums against arithmetic on paper and against each other."""
 
 import pytest
-from exporting import (
-    GROUPS,
-    in_cgroups,
-    named,
-    read,
-    replaced,
-    totals_of,
-)
+from exporting import GROUPS, in_cgroups, named, read, totals_of
+from samples import replaced
 
 import schedtel
 from schedtel.export import definitions

@@ -6,7 +6,8 @@ import time
 
 import duckdb
 import pytest
-from fleets import changed, hosts
+from fleets import hosts
+from samples import changed
 from serving import TOKEN, Fed, assert_bit_identical, served, unused_port
 from waiting import PATIENCE_S, eventually
 
@@ -24,7 +25,7 @@ def subscribe(uri, request):
     return Subscription(uri, TOKEN, Tls(), request)
 
 
-class Collected:
+class CollectionReader:
     """A collection that is read in a thread."""
 
     def __init__(self, *uris, connect=subscribe):
@@ -69,7 +70,7 @@ def test_a_lost_connection_takes_up_where_it_was_and_nothing_is_missing(windows)
     from schedtel.flight import sockets  # noqa: PLC0415
 
     with served(token=TOKEN) as server:
-        collected = Collected(server.uri)
+        collected = CollectionReader(server.uri)
         port = int(server.uri.rpartition(":")[2])
         for count, window in enumerate(windows, 1):
             server.source.feed(window)
@@ -93,7 +94,7 @@ def test_windows_that_were_forgotten_meanwhile_are_a_gap(windows):
         return subscribe(uri, request)
 
     with served(token=TOKEN, history=1) as server:
-        collected = Collected(server.uri, connect=connect)
+        collected = CollectionReader(server.uri, connect=connect)
         server.source.feed(windows[0])
         eventually(lambda: collected.arrivals)
         may_connect.clear()
@@ -112,7 +113,7 @@ def test_windows_that_were_forgotten_meanwhile_are_a_gap(windows):
 def test_a_server_that_starts_again_is_another_run_and_a_gap_of_unknown_size(windows, tmp_path):
     with unused_port() as port:
         uri = f"grpc://127.0.0.1:{port}"
-        collected = Collected(uri)
+        collected = CollectionReader(uri)
         for count in (1, 2):
             with served(uri, token=TOKEN) as server:
                 server.source.feed(changed(windows[0], wall_start=1_700_000_000_000_000 + count * 60_000_000))
@@ -179,7 +180,7 @@ def test_tries_become_rarer_and_are_not_all_at_once(monkeypatch):
 def test_leaving_does_not_wait_for_servers_that_are_silent(windows, monkeypatch):
     monkeypatch.setattr(feeds, "HEARTBEAT_S", 3600)
     with served(token=TOKEN) as server:
-        collected = Collected(server.uri)
+        collected = CollectionReader(server.uri)
         server.source.feed(windows[0])
         eventually(lambda: collected.arrivals)
         begin = time.monotonic()

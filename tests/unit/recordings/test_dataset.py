@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from fleets import assert_same_numbers, changed, hosts, rows
+from fleets import assert_same_numbers, hosts, rows_in
+from samples import changed
 from serving import TABLES
 
 import schedtel
@@ -35,7 +36,7 @@ def fleet(windows, tmp_path):
 
 @pytest.mark.parametrize("table", TABLES)
 def test_other_readers_see_one_table_with_a_host_column(fleet, windows, table):
-    expected = {"web1": rows(windows, table), "web2": rows(windows, table)}
+    expected = {"web1": rows_in(windows, table), "web2": rows_in(windows, table)}
     found = duckdb.sql(
         f"select host, count(*) from read_parquet('{fleet}/{table}/**/*.parquet', hive_partitioning=true) "
         "group by host order by host"

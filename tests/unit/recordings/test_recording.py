@@ -14,8 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from exporting import replaced
-from samples import MS
+from samples import MS, replaced
 
 import schedtel
 from schedtel import Recorder, RecordingError, UsageError, read

@@ -2,8 +2,7 @@
 
 import pytest
 import traces
-from fleets import rows
-from small_traces import IDLE, IDLE1, MS, START, A, B, C, at, born, only, summary, switch, windows, woken
+from small_traces import IDLE, IDLE1, MS, START, A, B, C, at, born, only, rows, summary, switch, windows, woken
 from traces import FTRACE, PERF, PLUGIN
 
 pytestmark = pytest.mark.usefixtures("compiler")
