@@ -1,4 +1,4 @@
-"""What helps the tests lies in tests/support; where it asserts, pytest says as much of it as of a test."""
+"""Asserts in tests/support get the messages that pytest gives to asserts in tests."""
 
 import pytest
 

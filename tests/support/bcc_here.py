@@ -1,4 +1,4 @@
-"""What the bcc backend needs, made or found to be missing: for the tests that use it."""
+"""What the bcc backend needs: tests mount it for a moment, or are skipped where it is missing."""
 
 import subprocess
 from contextlib import contextmanager
@@ -8,15 +8,14 @@ import pytest
 from waiting import PATIENCE_S
 
 from schedtel.errors import CapabilityError
-from schedtel.kernel.bcc import compiler as bcc_compiler
-from schedtel.kernel.bcc import headers, tracepoints
+from schedtel.kernel.bcc import compiler, headers, tracepoints
 
 _TRACEFS = Path("/sys/kernel/tracing")
 
 
 @contextmanager
 def mounted_tracefs():
-    """tracefs, mounted for the moment where it is not; skips where something else is missing."""
+    """Mount tracefs for the moment where it is not mounted; skip where something else is missing."""
     mounted = False
     try:
         tracepoints.tracefs()
@@ -36,7 +35,7 @@ def mounted_tracefs():
 
 
 def _require():
-    for find in (bcc_compiler.module_directory, headers.find_headers, tracepoints.formats):
+    for find in (compiler.module_directory, headers.find_headers, tracepoints.formats):
         try:
             find()
         except CapabilityError as error:
@@ -44,6 +43,6 @@ def _require():
 
 
 def in_private_mounts(script, **options):
-    """Run a shell script in a mount namespace of its own: what it mounts is seen by nobody else."""
+    """Run a shell script in a mount namespace of its own: no other process sees what it mounts."""
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S, **options)

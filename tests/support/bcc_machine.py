@@ -74,7 +74,7 @@ class HostBccBackend(Player, BccBackend):
     def _deliver(self, event: Event) -> None:
         match event:
             case Fork(now, task):
-                # The parent is not modelled; it is one that has the child's uid, which it inherits.
+                # The parent is not modelled: it is a task with the uid that the child inherits.
                 self.library.bcc_fork(now, 0, FIRST_TID + task, FIRST_TID + task, 0)
             case Arrive(now, task):
                 self.library.bcc_arrive(now, 0, FIRST_TID + task)
@@ -86,12 +86,12 @@ class HostBccBackend(Player, BccBackend):
                 tids = (0 if task is None else FIRST_TID + task for task in (prev, following))
                 self.library.bcc_switch(now, cpu, *tids, _printed(event))
             case Release():
-                pass  # nothing of it is looked at
+                pass  # the bcc programs do not see it
 
     # ---- the collector ----
 
     def look(self) -> None:
-        """What the collector does while it waits: rows of lives that are over, and their slots back."""
+        """What the collector does while it waits: it reports the lives that are over, and frees their slots."""
         self._pool.report_completed(self._edges())
         self._pool.refill()
 
@@ -102,7 +102,7 @@ class HostBccBackend(Player, BccBackend):
 
 
 def _printed(event: Switch) -> int:
-    """``prev_state`` as the tracepoint has it (__trace_sched_switch_state(), include/trace/events/sched.h)."""
+    """``prev_state`` as the tracepoint prints it (__trace_sched_switch_state(), include/trace/events/sched.h)."""
     if event.preempt:
         return RUNNABLE
     return DEAD if event.prev_state == TASK_DEAD else event.prev_state

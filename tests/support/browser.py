@@ -28,7 +28,7 @@ _FLAGS = (
 )
 
 
-#: The browser reads commands from descriptor 3 and writes answers to 4, whatever their numbers are here.
+#: The browser reads commands from its descriptor 3 and writes answers to its descriptor 4.
 _LAUNCHER = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
@@ -44,7 +44,7 @@ def _high_pipe():
 
 
 def found() -> str | None:
-    """The browser's path, if there is one."""
+    """The path of the browser; None where there is none."""
     return next(filter(None, map(shutil.which, BINARIES)), None)
 
 
@@ -62,7 +62,7 @@ class Browser:
             pass_fds=(read_commands, write_answers),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"TMPDIR": str(profile)},  # it leaves something there
+            env=os.environ | {"TMPDIR": str(profile)},  # the browser leaves files there
         )
         os.close(read_commands)
         os.close(write_answers)
@@ -124,7 +124,7 @@ class Browser:
         self.settle()
 
     def settle(self) -> None:
-        """Wait for two frames: sizes are observed in the first, drawn in the second."""
+        """Wait for two frames: the page observes sizes in the first and draws in the second."""
         self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def evaluate(self, expression):

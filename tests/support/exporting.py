@@ -30,7 +30,7 @@ FETCHED = ROOT / "build" / "prometheus" / "usr" / "bin"
 
 
 def in_cgroups(window, paths):
-    """The window, with its tasks in these cgroups, one after the other and again from the first; null for the other."""
+    """The window, with its tasks in these cgroups in turn; the row `other` has none."""
     own = [tid != 0 for tid in window.tasks["tid"].to_pylist()]
     names = [paths[number % len(paths)] if mine else None for number, mine in enumerate(own)]
     labels = pa.array(names, pa.string()).dictionary_encode()
@@ -38,7 +38,7 @@ def in_cgroups(window, paths):
 
 
 def preempted(window, *pairs):
-    """The window, with these victims, preemptors, counts and waits in ns; None is a cgroup that has gone."""
+    """The window, with these (victim, preemptor, count, wait in ns); None is a cgroup that has gone."""
     schema = window.preemptions.schema
     names = ("victim", "preemptor", "count", "wait_ns")
     given = dict(zip(names, zip(*pairs, strict=True), strict=True))
@@ -71,7 +71,7 @@ def samples(text):
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
-#: Of five tasks, two share one.
+#: The cgroups of five tasks, of which two share one.
 GROUPS = ["/a", "/b", "/a", "/c", "/d"]
 
 
@@ -99,7 +99,7 @@ def scrape(totals):
 
 
 def get(url, **headers):
-    """A GET: status and body."""
+    """Status and body of the answer to a GET."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
@@ -203,7 +203,7 @@ class Prometheus:
             self.process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
     def query(self, promql, **parameters):
-        """What a PromQL expression gives now: labels → value. Fails with Prometheus's own words if it is refused."""
+        """What a PromQL expression gives now: labels → value. Fails with the words of Prometheus if that refuses it."""
         fields = urllib.parse.urlencode({"query": promql, **parameters})
         status, body = get(f"{self.url}/api/v1/query?{fields}")
         answer = json.loads(body)
@@ -223,7 +223,7 @@ class Prometheus:
         assert self.process.poll() is None, "Prometheus has ended"
         try:
             return get(f"{self.url}/-/ready")[0] == 200
-        except urllib.error.URLError:  # it does not listen yet
+        except urllib.error.URLError:  # Prometheus does not listen yet
             return False
 
     def close(self):

@@ -4,7 +4,7 @@ from samples import changed
 
 
 def hosts(windows, *names):
-    """The windows once for each host, in turn."""
+    """Each window once for each of these hosts."""
     return [changed(window, host=name) for window in windows for name in names]
 
 

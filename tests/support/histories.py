@@ -1,7 +1,7 @@
-"""Valid scheduler histories for hypothesis: whatever is drawn, what comes out could have happened on a machine.
+"""Scheduler histories for hypothesis: each of them could have happened on a machine.
 
-A history is a list of events in the order of their times, with collections of windows among them. A collection comes
-when its window's edge has passed, at once or many events later, and sets the next edge.
+A history is a list of events in the order of their times, and of collections of windows. A collection comes after its
+window's edge, at once or many events later, and sets the next edge.
 """
 
 import itertools
@@ -41,7 +41,7 @@ class History:
         return [(first.edge, second.edge) for first, second in itertools.pairwise(collects)]
 
 
-#: Short ones make events meet on one moment and on an edge; long ones let tasks sleep across many windows.
+#: Short gaps make events meet on one moment and on an edge; long gaps let tasks sleep across many windows.
 TO_THE_EDGE = -1
 _gaps = st.one_of(
     st.just(TO_THE_EDGE),
@@ -77,7 +77,7 @@ printed_histories = histories().map(without_iowait)
 
 
 class _World:
-    """A machine on which only the possible happens; a step that is not possible is left out."""
+    """A machine that takes only steps that are possible, and leaves out the others."""
 
     def __init__(self, cpus: int, first_edge: int):
         self.now, self.first_edge, self.edge = START, first_edge, first_edge
@@ -105,7 +105,7 @@ class _World:
             self.runnable.append(task)
 
     def wake(self, choice: int, how: int, length: int) -> None:
-        """Mostly of a blocked task; also of one that runs or waits, which must change nothing."""
+        """Wake a blocked task; sometimes a task that runs or waits, which must change nothing."""
         awake = [task for task in (*self.running, *self.runnable) if task is not None]
         if awake and (how % 4 == 0 or not self.blocked):
             self.steps.append(Wake(self.now, awake[choice % len(awake)]))
@@ -140,13 +140,13 @@ class _World:
         self.steps.append(Switch(self.now, cpu, prev, following, preempt, state, iowait))
 
     def _leave(self, prev: int | None, how: int) -> tuple[bool, int, bool]:
-        """Why the CPU is left: preempt, prev_state and iowait as the tracepoint gives them."""
+        """Why ``prev`` leaves its CPU: preempt, prev_state and iowait as the tracepoint gives them."""
         if prev is None:
             return False, 0, False
         if prev in self.exiting:
             preempt, state, iowait = (True, 0, False) if how % 2 else (False, TASK_DEAD, False)
         else:
-            # The third is preempted on its way to sleep: its state says asleep, and it stays runnable.
+            # The third way is a preemption on the way to sleep: the state says asleep, and the task stays runnable.
             ways = [(False, SLEEPING, False), (False, SLEEPING, True), (True, SLEEPING, False), (True, 0, False)]
             preempt, state, iowait = [*ways, (False, 0, False)][how % 5]
         if preempt or state == 0:
@@ -163,13 +163,13 @@ class _World:
         self.edge = following
 
     def finish(self, length: int) -> None:
-        """Two more windows, so that something is reported and every frozen bank is read."""
+        """Collect two more windows, so that the history has a window to report and every frozen bank is read."""
         for _ in range(2):
             self.now = max(self.now, self.edge + 1)
             self.collect(0, 0, length)
 
 
-# ---- histories that have found something once: the warm-up ends at 1000, the windows at 2000 and 3000 ----
+# ---- histories that have found a defect: the warm-up ends at 1000 ns, the windows at 2000 and 3000 ns ----
 
 
 def _history(*events: Event) -> History:

@@ -12,6 +12,7 @@ import numpy as np
 import player
 from model import FIRST_TID, Arrive, Event, Exit, Fork, Release, Switch, Wake
 from player import Player, view
+from waiting import PATIENCE_S
 
 from schedtel.kernel import backend
 from schedtel.kernel.core.backend import CoreBackend
@@ -21,7 +22,6 @@ from schedtel.records.raw_window import RawWindow
 
 IDLE = -1
 _MOST_RECORDS = 4096
-_PATIENCE_S = 60
 _MEANWHILE = ctypes.CFUNCTYPE(None)
 
 _SIGNATURES = {
@@ -89,8 +89,8 @@ class HostBackend(Player, CoreBackend):
         self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
         self._pairs = view(library.host_preemptions(), layout.PREEMPTIONS, cpus)
         chosen = view(library.host_settings(), layout.SETTINGS, 1)
-        usual = {"min_activity_ns": 1, "page_rows": ring_records}
-        for name, value in (usual | self._tell_preemptions(preemptions) | settings).items():
+        defaults = {"min_activity_ns": 1, "page_rows": ring_records}
+        for name, value in (defaults | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
         self._page, self._page_rows = view(library.host_page(), layout.TASK_RECORD, ring_records), ring_records
@@ -108,7 +108,7 @@ class HostBackend(Player, CoreBackend):
         self.library.host_task(task, tid, tid, start_time, uid, (comm or f"task-{task}").encode())
 
     def standing(self, task: int, on_cpu=0, cpu=0, on_rq=0, state=0, in_iowait=0, cpu_ns=0) -> None:
-        """What a task older than tracing is doing."""
+        """Set what a task older than tracing is doing."""
         self.library.host_standing(task, on_cpu, cpu, on_rq, state, in_iowait, cpu_ns)
 
     def _deliver(self, event: Event) -> None:
@@ -128,20 +128,20 @@ class HostBackend(Player, CoreBackend):
         assert not self.library.host_unfinished(), f"after {event}, something is still being written to"
 
     def slice_ns(self, task: int, ns: int) -> None:
-        """How long the kernel's own books say that the task has been on its CPU this time."""
+        """Set how long the task has been on its CPU this time by the kernel's own accounting."""
         self.library.host_slice(task, ns)
 
     def happen_during_flush(self, event: Switch | Exit) -> None:
-        """Let an event happen on another CPU at the moment the flush has looked at a task and not yet reported it."""
+        """Let an event happen on another CPU after the flush has read a task and before it reports it."""
         self._meanwhile(lambda: self.happen(event))
 
     def collect_while_exiting(self, event: Exit, now: int, next_edge: int) -> RawWindow:
-        """Collect while another CPU exits: it has claimed its row, and sends it once the collector waits for it."""
+        """Collect while a task exits on another CPU: it has claimed its row, and sends it once the collector waits."""
         reached, go_on = threading.Event(), threading.Event()
 
         def hold() -> None:
             reached.set()
-            go_on.wait(_PATIENCE_S)
+            go_on.wait(PATIENCE_S)
 
         def finish(_: float) -> None:
             go_on.set()
@@ -150,7 +150,7 @@ class HostBackend(Player, CoreBackend):
         self._meanwhile(hold)
         exiting = threading.Thread(target=self.happen, args=(event,))
         exiting.start()
-        assert reached.wait(_PATIENCE_S), "the exit asked the ring for nothing"
+        assert reached.wait(PATIENCE_S), "the exit asked the ring for nothing"
         with mock.patch.object(backend, "time", SimpleNamespace(sleep=finish, monotonic_ns=time.monotonic_ns)):
             window = self.collect_at(now, next_edge)
         waited = go_on.is_set()

@@ -1,7 +1,7 @@
-"""What a scheduler history means, from the definitions alone: events in, exact books per task and window out.
+"""What a scheduler history means, from the definitions alone: events in, exact figures per task and window out.
 
-Nothing here is incremental. A life is written down in full, as stretches of time and as moments, and a window is what
-of it falls between two edges: [start, end). It is slow, plain, and knows nothing of banks, rolls or sequence numbers.
+Nothing here is incremental. The model writes down each life in full, as stretches of time and as moments; a window is
+the part of it in [start, end). The model is slow and plain, and has no banks, rolls or sequence numbers.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ class Arrive:
 
 @dataclass(frozen=True)
 class Wake:
-    """sched_wakeup, of whatever task: the kernel reports wakeups of running tasks too."""
+    """sched_wakeup. The kernel reports wakeups of running tasks too."""
 
     now: int
     task: int
@@ -65,7 +65,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class Release:
-    """The task is reaped and unhashed: it is on no list any more, though its last switch may be still to come."""
+    """The task is reaped and unhashed: it is on no list any more, though its last switch may still come."""
 
     now: int
     task: int
@@ -90,7 +90,7 @@ class Sample:
 
 @dataclass
 class Life:
-    """One task, from fork to completion; what it still runs after that is its CPU's."""
+    """One task, from fork to completion; what it still runs after that is teardown of its CPU."""
 
     fork: int
     arrival: int | None = None
@@ -113,7 +113,7 @@ class Life:
         self.samples.append(Sample(kind, now))
 
     def end(self, kinds: tuple[str, ...], now: int, cpu: int) -> None:
-        """Whatever of these kinds goes on, ends now and here."""
+        """End the open samples of these kinds, now and on this CPU."""
         self.samples = [replace(s, end=now, cpu=cpu) if s.end is None and s.kind in kinds else s for s in self.samples]
 
 
@@ -122,7 +122,7 @@ COUNTERS = ("voluntary_switches", "involuntary_switches", "wakeups", "migrations
 
 
 def lives(events: list[Event]) -> dict[int, Life]:
-    """Every task's life, in the words of the design."""
+    """Every task's life: task → life."""
     found: dict[int, Life] = {}
     for event in events:
         if isinstance(event, Fork):
@@ -186,7 +186,7 @@ def _comes_in(life: Life, event: Switch) -> None:
 
 
 def times(life: Life, start: int, end: int) -> Counter[str]:
-    """How long the task did what between two moments."""
+    """How long the task did each thing between two moments: what it does → ns."""
     spent: Counter[str] = Counter()
     ends = [moment for moment, _ in life.doing[1:]] + [end]
     for (begin, what), finish in zip(life.doing, ends, strict=True):
@@ -202,7 +202,7 @@ def alive_ns(life: Life, start: int, end: int) -> int:
 
 
 def bucket(edges: list[int], ns: int) -> int:
-    """The bucket that a duration falls into, counted off the edges."""
+    """The bucket of a duration: the last one whose lower edge is not above it."""
     return max(i for i, edge in enumerate(edges[:-1]) if edge <= ns)
 
 
@@ -212,7 +212,7 @@ def histogram(edges, durations: list[int]) -> list[int]:
 
 
 def row(life: Life, start: int, end: int) -> dict[str, object]:
-    """What the task's row says about the window [start, end).
+    """The task's row of the window [start, end).
 
     A life that ends on the edge has no part in the next window: its completion belongs to the one it ends with.
     """
@@ -247,12 +247,12 @@ def row(life: Life, start: int, end: int) -> dict[str, object]:
 
 
 def demand_ns(numbers: dict[str, object]) -> int:
-    """What the task asked for: time running and waiting."""
+    """Time for which the task asked for a CPU: running and waiting."""
     return numbers["running"] + numbers["wakeup_wait"] + numbers["preempt_wait"]
 
 
 def cpu_row(events: list[Event], cpu: int, start: int, end: int) -> dict[str, int]:
-    """What one CPU did, by what it was given to run; idle until its first switch."""
+    """What one CPU did, by the tasks that switched in; it is idle until its first switch."""
     doing, completed, switches = [(0, "idle_ns")], set(), 0
     for event in events:
         if isinstance(event, Exit):

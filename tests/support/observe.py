@@ -1,4 +1,4 @@
-"""A collector beside something that happens: windows while the body runs, and questions about them afterwards."""
+"""Windows that are collected while a test does something, and questions about them afterwards."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ from schedtel.windows import tables
 
 
 class Collected:
-    """Windows that were collected while something happened, and questions about them."""
+    """Collected windows, and questions about them."""
 
     def __init__(self):
         self.windows = []
@@ -46,8 +46,8 @@ class Collected:
     def losses(self):
         """The loss counters over all windows.
 
-        Some kernels deliver no events in the context of a process that they protect from tracing; what schedtel then
-        sees are gaps, which it counts. Only where such tasks ran, gaps are no defect of ours.
+        Some kernels deliver no events in the context of a process that they protect from tracing. schedtel counts the
+        gaps that it then sees. They are no defect of schedtel, but only where such tasks have run.
         """
         lost = {name: sum(w.losses[name] for w in self.windows) for name in self.windows[0].losses}
         if any(w.summary["untracked_ns"][0].as_py() for w in self.windows):
@@ -57,7 +57,7 @@ class Collected:
 
 @contextmanager
 def collecting(window="200ms", **options):
-    """Collect in a thread while the body runs; the windows are there afterwards."""
+    """Collect in a thread while the body runs. Yields the :class:`Collected` windows, complete after the body."""
     collected, failed = Collected(), []
     with schedtel.live(window, **options) as source:
 
@@ -79,20 +79,21 @@ def collecting(window="200ms", **options):
         raise failed[0]
 
 
-#: Runs in which schedtel itself lost something.
+#: How many runs may have losses of schedtel itself.
 _MOST_FORGIVEN = 2
 
 
 def judge(observe, verdict, tries=8, *, stamps=False):
-    """Observe and judge; a verdict against a run that says itself that it is not exact is none, and is tried again.
+    """Observe, and judge what was observed. A failure is tried again only if the run has counted losses.
 
-    On a kernel that hides a process from tracing, switches from it to our tasks are not delivered. Such a gap is
-    counted in programs_skipped; a comparison to the microsecond means nothing across it. On a machine that is too busy
-    for the collector to run, there are other losses, which are counted as well; they are forgiven twice and no more, or
-    a defect that loses something now and then would pass. Without any, the first failure stands.
+    A kernel that hides a process from tracing does not deliver the switches from that process to our tasks. schedtel
+    counts such a gap in programs_skipped; a comparison to the microsecond means nothing across it. Where the machine is
+    too busy for the collector to run, schedtel counts other losses. Those are forgiven twice and no more: otherwise a
+    defect that loses something now and then would pass. Without losses, the first failure stands.
 
-    ``stamps``: the verdict compares our stamps with another observer's. Where a hypervisor takes CPUs away, what it
-    took between the two of an event is in one's figures and not in the other's: tried again as well.
+    ``stamps``: the verdict compares the time stamps of schedtel with those of another observer. A hypervisor may take
+    the CPU away between the two stamps of an event, which one of them counts and the other does not. Such a failure is
+    tried again as well.
     """
     stolen, forgiven = stamps and steal_ns() > 0, 0
     for left in reversed(range(tries)):
@@ -108,9 +109,9 @@ def judge(observe, verdict, tries=8, *, stamps=False):
 
 
 def await_edges(one, other):
-    """Wait for an edge that both have: what they have in common begins before what follows, or ends after it.
+    """Wait for a new edge that both collectors have, so that their common span begins or ends at this moment.
 
-    Not any edge of each: one that was held up passes edges over, and the other one's may be among these.
+    Any new edge of each is not enough: a collector that is held up skips edges that the other one has.
     """
     began_ns = time.monotonic_ns()
     eventually(lambda: max(_common_edges(one, other), default=0) > began_ns)
@@ -124,7 +125,7 @@ def _common_edges(one, other):
 def common_span(one, other):
     """The windows of each between the first and the last edge that two collectors have in common.
 
-    One that was held up has longer windows than the other; over the span, they add up to the same time.
+    A collector that is held up has longer windows than the other; over the span, both add up to the same time.
     """
     common = _common_edges(one, other)
     assert len(common) > 1, "no span in common"
@@ -133,7 +134,7 @@ def common_span(one, other):
 
 
 def wait_stopped(process):
-    """Wait until a child has stopped itself; its books do not change from then on."""
+    """Wait until a child has stopped itself; its accounting does not change from then on."""
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
 
 

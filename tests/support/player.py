@@ -47,7 +47,7 @@ class Player:
     # ---- events ----
 
     def happen(self, event: Event) -> None:
-        """Let one event happen; time may also go back, as it does for a writer that was held up."""
+        """Let one event happen. Its time may lie before the last one's, as it does for a writer that is held up."""
         self.now = max(self.now, event.now)
         self._deliver(event)
 
@@ -80,7 +80,7 @@ class Player:
     def collect_at(self, now: int, next_edge: int, held_up: Sequence[Event] = ()) -> RawWindow:
         """Collect the open window at a moment past its end, and open the next one until ``next_edge``.
 
-        ``held_up`` are events whose programs took their timestamp before the end and go on only now: after the flush.
+        ``held_up``: events whose programs took their time stamp before the end, and go on only after the flush.
         """
 
         def edge_after(_: int) -> int:
@@ -114,7 +114,7 @@ class Player:
 def play(make, library: ctypes.CDLL, history: History, uids=None, looks=0, **settings) -> list[RawWindow]:
     """Run a history through the programs and the backend that ``make`` constructs, one of the two machines.
 
-    ``uids``: the user of each task. ``looks``: the bcc backend looks for ended lives once in so many steps.
+    ``uids``: the user of each task. ``looks``: the bcc backend reports ended lives once in so many steps; 0 is never.
     """
     backend = make(library, history.cpus, history.first_edge, **settings)
     windows = []

@@ -1,6 +1,6 @@
-"""Run in place of a service, as ``probe.py CGROUPS [DEVICE ADDRESS]``: does what no service needs; JSON on stdout.
+"""Run in place of a service, as ``probe.py CGROUPS [DEVICE ADDRESS]``: tries what no service needs; JSON on stdout.
 
-Says who it is, and for each attempt why it was refused; null where it was not.
+The JSON says who the process is, and why the kernel refused each attempt; null where it did not.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Raw windows in the words of the model: rows, sums, CPUs, and what both must agree on."""
+"""Raw windows in the words of the model: their rows, sums and CPUs, and assertions that they equal the model's."""
 
 import model
 import numpy as np
@@ -43,7 +43,7 @@ def rows_of(window: RawWindow) -> dict[int, dict[str, object]]:
 
 
 def total_of(window: RawWindow) -> dict[str, object]:
-    """Sums over all rows and everything folded."""
+    """Sums over all rows and all that was folded."""
     banks = [*window.tasks["bank"], *window.folded["bank"]]
     alive = int(window.tasks["alive_ns"].sum() + window.folded["alive_ns"].sum())
     return {

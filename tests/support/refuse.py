@@ -1,6 +1,6 @@
-"""Run a command under a seccomp filter: ``refuse.py ERRNO COMMAND...`` lets no bpf(BPF_PROG_LOAD) pass.
+"""Run a command under a seccomp filter: ``refuse.py ERRNO COMMAND...`` refuses bpf(BPF_PROG_LOAD).
 
-What a security module, a lockdown or an old kernel would say, said by the kernel itself.
+The kernel itself then answers as it does under a security module, a lockdown, or where it is too old.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ _ERRNO, _ALLOW = 0x00050000, 0x7FFF0000
 
 
 def _program(number: int) -> bytes:
-    """Allow all but bpf(2) with BPF_PROG_LOAD (struct seccomp_data: the call at 0, its first argument at 16)."""
+    """A filter of all bpf(2) with BPF_PROG_LOAD (struct seccomp_data: the call at 0, its first argument at 16)."""
     lines = [
         (_LOAD, 0, 0, 0),
         (_JUMP_IF_EQUAL, 0, 3, _BPF),

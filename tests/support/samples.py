@@ -27,7 +27,7 @@ HOST = {
     "collector_rss_bytes": 50 << 20,
 }
 
-#: A cgroup under a limit, as it was in each of the windows.
+#: A cgroup under a limit, in each of the windows.
 THROTTLED = (Throttled("/batch.slice", 20_000_000, 2, 1),)
 
 #: (task, command name, uid)
@@ -78,7 +78,7 @@ def windows(library) -> list[Window]:
 
 
 def replaced(batch, **columns):
-    """A batch with other values in some columns; None is null."""
+    """The batch with other values in some columns; None is null."""
     for name, values in columns.items():
         field = batch.schema.field(name)
         array = values if isinstance(values, pa.Array) else pa.array(values, field.type)
@@ -97,7 +97,7 @@ def on_host(window: Window, name: str) -> Window:
 
 
 def renamed(window: Window, name: str) -> Window:
-    """The window, with every task's command and cgroup under another name, and whoever took its CPU."""
+    """The window, in which all commands, cgroups, victims and preemptors have this name."""
     tasks = window.tasks
     names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
     columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]

@@ -1,10 +1,10 @@
-"""A unit file in, its ExecStart under the restrictions that it asks for out: what a service may do, without systemd.
+"""A unit file in, a command under the restrictions of that unit out: what a service may do, without systemd.
 
 Run by root as ``python sandbox.py UNIT STAGING WRITABLE -- COMMAND…``, in a mount namespace of its own. It takes from
 the unit: capabilities, user, no new privileges, a read-only tree but for one directory, hidden homes and processes,
-system calls and address families (by libseccomp), and no memory that is writable and executable. The private network is
-the caller's (unshare -n). It leaves out: limits of memory, devices, addresses and namespaces, which are systemd's own
-cgroups and filters.
+system calls and address families (by libseccomp), and no memory that is writable and executable. The caller
+makes the private network (unshare -n). It leaves out limits of memory, devices, addresses and namespaces: systemd applies those
+by cgroups and filters of its own.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: Of the range from which systemd takes dynamic users (systemd.exec(5)).
+#: A user of the range from which systemd takes dynamic users (systemd.exec(5)).
 DYNAMIC_USER = 61200
 HOMES = ("/root", "/home", "/run/user")
 _ALLOW, _ERRNO, _EQUAL = 0x7FFF0000, 0x00050000, 4  # seccomp.h: SCMP_ACT_ALLOW, SCMP_ACT_ERRNO(x), SCMP_CMP_EQ
@@ -36,7 +36,7 @@ def settings(unit):
 
 
 def command(unit):
-    """ExecStart, as words."""
+    """The words of ExecStart."""
     return shlex.split(settings(unit)["ExecStart"][-1])
 
 
@@ -79,7 +79,7 @@ def _filter_syscalls(unit):
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ERRNO | errno.EPERM)))
     for name in sorted(syscalls(unit) - {"socket"}):
         number = library.seccomp_syscall_resolve_name(name.encode())
-        if number >= 0:  # else it is another architecture's
+        if number >= 0:  # a name without a number belongs to another architecture
             _check(library.seccomp_rule_add(context, ctypes.c_uint32(_ALLOW), number, 0))
     number = library.seccomp_syscall_resolve_name(b"socket")
     for family in settings(unit)["RestrictAddressFamilies"][-1].split():
@@ -101,7 +101,7 @@ def _mount(*words):
 
 
 def _hide_homes(staging, kept):
-    """Empty homes, but for what the interpreter and this checkout need of them."""
+    """Empty the home directories, but for what the interpreter and this checkout need of them."""
     for number, home in enumerate(home for home in HOMES if os.path.isdir(home)):
         held = []
         for path in (path for path in kept if Path(path).is_relative_to(home)):

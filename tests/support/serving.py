@@ -1,4 +1,4 @@
-"""What the tests of streams share: sources fed by hand, certificates made on the spot, counts of what is held."""
+"""What the tests of streams share: sources fed by hand, readers, certificates, counts of descriptors and threads."""
 
 import datetime as dt
 import ipaddress
@@ -18,7 +18,7 @@ TABLES = tuple(ARROW)
 
 
 class Fed(schedtel.Source):
-    """A live source without a kernel: windows come when the test says so, and never end before it does."""
+    """A live source without a kernel: the test feeds its windows, and ends it."""
 
     metadata = {"host": "testhost", "window": "100ms", "filter": "uid=0", "preemptions": "comm"}  # noqa: RUF012
 
@@ -37,7 +37,7 @@ class Fed(schedtel.Source):
 
 
 class Reader:
-    """A subscription read in a thread, as fast as it comes."""
+    """A thread that reads a subscription as fast as windows come."""
 
     def __init__(self, subscription):
         self.subscription, self.windows, self.gaps, self.error = subscription, [], [], None
@@ -60,7 +60,7 @@ class Reader:
 
 @contextmanager
 def served(uri="grpc://127.0.0.1:0", **terms):
-    """A server with a source fed by hand."""
+    """A server whose source the test feeds."""
     source = Fed()
     with schedtel.serve(source, uri, **terms) as server:
         pump = threading.Thread(target=server.run, daemon=True)
@@ -74,9 +74,10 @@ def served(uri="grpc://127.0.0.1:0", **terms):
 
 @contextmanager
 def unused_port():
-    """A port of 127.0.0.1 where nobody listens, and that nobody else is given; a server of ours may listen on it.
+    """A port of 127.0.0.1 on which no process listens, and which the kernel gives to no other program.
 
-    Bound and not listening: who connects is refused, and both ends may have SO_REUSEADDR, as servers do.
+    A socket is bound to it and does not listen: the kernel refuses connections, and a server of the test may bind it
+    with SO_REUSEADDR.
     """
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -89,7 +90,7 @@ def subscribers(server):
 
 
 def assert_bit_identical(found, expected):
-    """The same numbers, the same nulls, the same dictionaries, the same metadata."""
+    """Both have the same numbers, nulls, dictionaries and metadata."""
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         for table in TABLES:
@@ -109,7 +110,7 @@ def threads():
 
 
 def certificate(folder, name, authority=None, days=1, host="127.0.0.1"):
-    """Write NAME.pem and NAME.key, signed by the authority's or their own key; returns certificate and key."""
+    """Write NAME.pem and NAME.key, signed by the authority's key or its own. Returns certificate and key."""
     from cryptography import x509  # noqa: PLC0415  (a skip where it is missing, and not an error)
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""One small trace a question: lines of perf with times in ms, and the windows that they make."""
+"""Small traces: lines of perf with times in ms, and the windows that an import makes of them."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What tests need around them and must leave nothing of: cgroups, and commands that serve."""
+"""Cgroups and commands that serve, of which nothing is left after the test."""
 
 import subprocess
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from waiting import eventually
 
 @contextmanager
 def made_cgroup(path: Path):
-    """A cgroup of our own, removed afterwards, when those in it have gone."""
+    """Make a cgroup; it is removed afterwards, when its last process has gone."""
     try:
         path.mkdir()
     except OSError as error:
@@ -24,14 +24,14 @@ def made_cgroup(path: Path):
 def _removed(cgroup: Path) -> bool:
     try:
         cgroup.rmdir()
-    except OSError:  # somebody who was in it is still about to end
+    except OSError:  # a process in it is still about to end
         return False
     return True
 
 
 @contextmanager
 def announced(beginning: str):
-    """Starts commands whose first line on stderr begins so and ends with an address; kills what is left of them.
+    """Start commands whose first line on stderr has this beginning, and an address at its end; kill them afterwards.
 
     Yields a function: command → the process, and the address.
     """

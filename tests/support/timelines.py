@@ -1,4 +1,4 @@
-"""Timelines made of numbers instead of events: what the statistics are tested with."""
+"""Timelines made of numbers instead of events, for the tests of the statistics."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ EDGES = {s.name: FINE_EDGES_NS if s.buckets == len(FINE_EDGES_NS) - 1 else TASK_
 
 
 def counted(name: str, samples_ns) -> np.ndarray:
-    """Samples as a histogram of that kind."""
+    """Samples in ns as the histogram of that name."""
     return np.histogram(samples_ns, bins=EDGES[name])[0].astype(np.int64)
 
 
 def make_bin(number: int, figures: dict[str, float], samples: dict[str, object], **changed) -> Bin:
-    """One window of a second. Figures that are not given have no value; samples that are not given, no sample."""
+    """One window of a second. A figure that is not given has no value; a kind of sample that is not given has none."""
     values = np.array([figures.get(figure.name, np.nan) for figure in FIGURES])
     facts = {
         "start_ns": number * SECOND,
@@ -52,7 +52,7 @@ def of_samples(name: str, windows) -> Timeline:
 
 
 def autoregressive(random: np.random.Generator, n: int, correlation: float) -> np.ndarray:
-    """n values with mean 0 and variance 1, each correlated so with the one before."""
+    """n values with mean 0 and variance 1; ``correlation`` is that of each value with the one before."""
     noise = random.standard_normal(n + 50) * np.sqrt(1 - correlation**2)
     values = np.zeros(n + 50)
     for i in range(1, n + 50):

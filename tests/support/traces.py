@@ -7,7 +7,7 @@ STYLES = (PERF, FTRACE, PLUGIN)
 
 
 def line(style: str, now: int, cpu: int, event: str, says: str, comm: str = "a b", tid: int = 7) -> str:
-    """One line, of an event that happened while a task was on a CPU."""
+    """The line of an event that happened while a task was on a CPU."""
     time = f"{now // 10**9}.{now % 10**9:09d}"
     if style == PERF:
         return f"{comm:>16} {tid:5} [{cpu:03}] {time}: {'sched:' + event:>24}: {says}"
@@ -44,12 +44,12 @@ def exited(style, now, cpu, task) -> str:
 
 
 def who(task: int | None, cpu: int = 0) -> tuple[str, int]:
-    """Comm and tid of a task of a history; names are of the kind that parsers stumble over."""
+    """Comm and tid of a task of a history; the names have characters that mislead parsers."""
     return (f"swapper/{cpu}", 0) if task is None else (f"a-{task} [x]=:", FIRST_TID + task)
 
 
 def text_of(style: str, event: Event) -> str:
-    """An event of a history; nothing for what no tracer prints."""
+    """The line of an event of a history; empty for an event that no tracer prints."""
     match event:
         case Fork(now, task):
             return forked(style, now, 0, ("parent", 7), who(task))
@@ -66,7 +66,7 @@ def text_of(style: str, event: Event) -> str:
 
 def _letters(style: str, event: Switch) -> str:
     if event.preempt:
-        return "R" if style == PLUGIN else "R+"  # libtraceevent's plugin has no +
+        return "R" if style == PLUGIN else "R+"  # libtraceevent's plugin prints no +
     if event.prev_state == TASK_DEAD:
         return "X"
     return "S" if event.prev_state else "R"

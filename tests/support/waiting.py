@@ -2,7 +2,7 @@
 
 import time
 
-#: How long to wait for what a machine that is not hung will do; no test is faster for a shorter one.
+#: A machine that is not hung does sooner what a test waits for; a shorter time makes no test faster.
 PATIENCE_S = 60
 
 

@@ -10,7 +10,7 @@ from edges import started
 from host_builds import compiled
 from hypothesis import HealthCheck, Phase, settings
 
-# Deadlines measure the machine, not the code; the same examples on every run make a failure someone else's too.
+# Deadlines measure the machine, not the code. The examples are the same on every run, so a failure can be repeated.
 settings.register_profile(
     "unit",
     deadline=None,

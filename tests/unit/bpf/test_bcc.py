@@ -1,4 +1,4 @@
-"""The bcc front end against the same model, and beside the core front end: any history, to the nanosecond."""
+"""The bcc backend's programs against the model, and beside the core backend's: any history, to the nanosecond."""
 
 import model
 import numpy as np
@@ -53,7 +53,7 @@ def test_both_front_ends_agree_under_a_filter(library, bcc_library, history, uid
 
 @given(history=printed_histories, room=st.integers(1, 6))
 def test_tasks_without_a_slot_are_counted_and_their_time_is_untracked(bcc_library, history, room):
-    """Law 2 holds with them: what the CPUs ran is in rows, torn down, idle, or untracked."""
+    """Law 2 holds: what the CPUs ran is in rows, or is teardown, idle or untracked time."""
     windows = play(HostBccBackend, bcc_library, history, most_tasks=room)
     for window in windows:
         time = window.cpus["time_ns"].sum(axis=0)
@@ -64,12 +64,12 @@ def test_tasks_without_a_slot_are_counted_and_their_time_is_untracked(bcc_librar
     assert len(followed) <= len(arrived)
 
 
-# ---- what only this front end has to get right ----
+# ---- what only the bcc programs must get right ----
 
 
 @pytest.fixture
 def backend(bcc_library):
-    """One CPU in window 2, from 1000 to 2000; the warm-up is over."""
+    """The bcc backend on two CPUs, in its window from 1000 to 2000 ns; every task has a row."""
     machine = HostBccBackend(bcc_library, 2, 1_000, min_activity_ns=0)
     machine.open_first_at(1_001, 2_000)
     return machine
@@ -82,13 +82,13 @@ def live_and_exit(backend, task, begin, cpu=0):
 
 
 def test_a_tid_used_again_at_once_is_another_task(backend):
-    """The first one has reaped itself and still runs when its tid gets a new owner; nothing of the two mixes."""
+    """The first task has reaped itself and still runs when a new task gets its tid; their figures do not mix."""
     backend.task(0)
     live_and_exit(backend, 0, 1_100)
     backend.happen(Fork(1_160, 0))
     backend.happen(Arrive(1_160, 0))
     backend.happen(Switch(1_180, 1, None, 0))
-    backend.happen(Switch(1_200, 0, 0, None, prev_state=model.TASK_DEAD))  # the first one's last
+    backend.happen(Switch(1_200, 0, 0, None, prev_state=model.TASK_DEAD))  # the last of the first task
     backend.happen(Switch(1_300, 1, 0, None, prev_state=model.SLEEPING))
     window = backend.collect_at(2_001, 3_000)
     rows = sorted(window.tasks, key=lambda row: int(row["arrival_ns"]))
@@ -123,7 +123,7 @@ def test_a_life_whose_end_was_not_delivered_ends_with_its_last_switch(backend):
 
 
 def test_an_exec_by_another_thread_takes_over_the_leaders_tid(bcc_library, backend):
-    """Between the exchange of tids and the event, the thread sleeps under its new tid, and the leader dies."""
+    """The thread sleeps under its new tid, and the leader dies, before the exec event tells of the exchange of tids."""
     backend.task(0)
     backend.task(1, tgid=FIRST_TID)
     leader, thread = FIRST_TID, FIRST_TID + 1
@@ -133,9 +133,9 @@ def test_an_exec_by_another_thread_takes_over_the_leaders_tid(bcc_library, backe
     backend.happen(Arrive(1_030, 1))
     backend.happen(Switch(1_040, 1, None, 1))
     backend.happen(Exit(1_100, 0, 0))
-    bcc_library.bcc_task(thread, leader, 0, b"task-0")  # the tids change hands
+    bcc_library.bcc_task(thread, leader, 0, b"task-0")  # the two exchange their tids
     bcc_library.bcc_switch(1_150, 1, leader, 0, 1)  # the thread leaves under the leader's tid
-    bcc_library.bcc_switch(1_160, 0, thread, 0, DEAD)  # and the leader for good under the thread's
+    bcc_library.bcc_switch(1_160, 0, thread, 0, DEAD)  # the leader leaves for good under the thread's
     backend.happen(Wake(1_200, 0))
     bcc_library.bcc_switch(1_210, 1, 0, leader, 0)
     bcc_library.bcc_task(leader, leader, 0, b"new-name")
@@ -150,7 +150,7 @@ def test_an_exec_by_another_thread_takes_over_the_leaders_tid(bcc_library, backe
 
 
 def test_a_task_that_nobody_told_of_is_left_censored(backend):
-    """Older than tracing, not in /proc any more: its books begin with its first event."""
+    """The task is older than tracing, and not in /proc any more: its accounting begins with its first event."""
     backend.task(0)
     backend.happen(Wake(1_200, 0))
     backend.happen(Switch(1_250, 0, None, 0))
@@ -161,7 +161,7 @@ def test_a_task_that_nobody_told_of_is_left_censored(backend):
 
 
 def test_a_task_that_leaves_unseen_gives_its_cpu_back(backend):
-    """The kernel withheld its switch-out: what the CPU did after its switch-in is nobody's."""
+    """The kernel withholds its switch-out: what the CPU does after its switch-in is untracked."""
     backend.task(0)
     for event in (Fork(1_100, 0), Arrive(1_100, 0), Switch(1_200, 0, None, 0)):
         backend.happen(event)
@@ -177,7 +177,7 @@ def test_a_task_that_leaves_unseen_gives_its_cpu_back(backend):
 
 
 def test_slots_are_used_again_and_again(backend):
-    """Many more lives than slots, with the collector looking in between."""
+    """There are many more lives than slots, and the collector reports ended lives in between."""
     for life in range(5 * SLOTS):
         now = 1_010 + life
         backend.task(life % 300)
@@ -186,7 +186,7 @@ def test_slots_are_used_again_and_again(backend):
         backend.happen(Exit(now, life % 300, 0))
         backend.happen(Switch(now, 0, life % 300, None, prev_state=model.TASK_DEAD))
         if life % 16 == 15:
-            backend._pool._reported_ns[backend._pool._reported_ns > 0] = 1  # as if they had rested
+            backend._pool._reported_ns[backend._pool._reported_ns > 0] = 1  # as if the slots had rested long enough
             backend.look()
     window = backend.collect_at(2_001, 3_000)
     assert window.losses["state_failed"] == 0

@@ -29,7 +29,7 @@ def test_a_switch_in_the_middle_of_the_flush_is_reported_once_and_exactly(backen
 def test_a_death_in_the_middle_of_the_flush_is_reported_once(backend, rolled):
     """The flush copies the running task's row; before the row is claimed, the task exits and reports both windows."""
     backend.play(*born_and_running())
-    if rolled:  # its bank is frozen: the flush has no sequence number to look at again, only the claim
+    if rolled:  # its bank is frozen: the flush checks no sequence number again, only the claim
         backend.play(Switch(EDGE + 1, 0, 0, None), Switch(EDGE + 1, 0, None, 0))
     backend.happen_during_flush(Exit(EDGE + 4, 0, 0))
     first, second = collect(backend, EDGE + 3), collect(backend, NEXT_EDGE + 1, 4_000)
@@ -44,7 +44,7 @@ def test_a_death_in_the_middle_of_the_flush_is_reported_once(backend, rolled):
 @pytest.mark.parametrize("exits_at", [EDGE, EDGE + 4])
 @pytest.mark.parametrize("room", [8, 0])
 def test_an_exit_that_the_flush_overtakes_keeps_the_row_it_has_claimed(library, exits_at, room):
-    """It has completed, so the flush passes it over; its row is in the ring, or folded, only after the flush."""
+    """The task has completed, so the flush passes it over; its row is in the ring, or folded, only after the flush."""
     backend = started(library, ring_records=room)
     backend.play(*born_and_running())
     first = backend.collect_while_exiting(Exit(exits_at, 0, 0), EDGE + 5, NEXT_EDGE)
@@ -52,7 +52,7 @@ def test_an_exit_that_the_flush_overtakes_keeps_the_row_it_has_claimed(library, 
     second = collect(backend, NEXT_EDGE + 1, 4_000)
     assert [total_of(window)["running"] for window in (first, second)] == [900, exits_at - EDGE]
     assert [len(window.tasks) for window in (first, second)] == ([1, int(exits_at > EDGE)] if room else [0, 0])
-    # Each window says of its own row that it was dropped.
+    # Each window counts the drop of its own row.
     dropped = [window.losses["ring_dropped"] for window in (first, second)]
     assert dropped == ([0, 0] if room else [1, int(exits_at > EDGE)])
     assert_law_2(first)

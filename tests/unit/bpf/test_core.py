@@ -1,4 +1,4 @@
-"""The state machine against the model: every number of every row, of any history, to the nanosecond."""
+"""The core backend's programs against the model: every number of every row, of any history, to the nanosecond."""
 
 import itertools
 from dataclasses import replace
@@ -95,7 +95,7 @@ def test_law_5_windows_tile_and_sum_to_one_long_window(library, history):
         assert earlier.end_ns == later.start_ns
     collects = [step for step in history.steps if isinstance(step, Collect)]
     last = collects[-1]
-    # The same history, looked at through the same two edges and no other.
+    # The same history, collected at its first and its last edge only.
     steps = [step for step in history.steps if not isinstance(step, Collect)]
     first = replace(collects[0], next_edge=last.edge)
     position = history.steps.index(collects[0])
@@ -118,13 +118,13 @@ def test_law_6_a_filter_changes_no_total(library, history, uids):
 
 
 def _samples(window: RawWindow) -> list[list[int]]:
-    """Samples by kind, selected or not."""
+    """Histograms of samples by kind, of selected tasks and of the others together."""
     return window.cpus["samples"]["histogram"].sum(axis=(0, 1)).tolist()
 
 
 @given(history=histories(), room=st.integers(1, 3))
 def test_law_7_a_full_ring_loses_no_time_and_is_counted(library, history, room):
-    """The flush has its page emptied as it goes; only the exits between two drains can find the ring full."""
+    """The collector empties the page during the flush; only exits between two drains can find the ring full."""
     for full, window in zip(
         play(HostBackend, library, history), play(HostBackend, library, history, ring_records=room), strict=True
     ):

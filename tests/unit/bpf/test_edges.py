@@ -1,4 +1,4 @@
-"""What happens around a window's edge and at the ends of a life, worked on paper: a window from 1000 ns to 2000 ns."""
+"""Events around a window's edge and at the ends of a life, worked on paper: a window from 1000 ns to 2000 ns."""
 
 import model
 import pytest
@@ -20,7 +20,7 @@ from schedtel.records import layout
 
 
 def test_a_task_preempted_on_its_way_to_sleep_keeps_waiting(backend):
-    """Its state says asleep, but it is on the run queue: tools that look at the state alone miss this wait."""
+    """Its state says asleep, but it is on the run queue: a tool that reads only the state misses this wait."""
     backend.play(*born_and_running(), Fork(1_100, 1), Arrive(1_100, 1))
     backend.play(Switch(1_300, 0, 0, 1, preempt=True, prev_state=SLEEPING))
     backend.play(Switch(1_450, 0, 1, 0, prev_state=SLEEPING))
@@ -50,7 +50,7 @@ def test_a_life_that_ends_on_the_edge_completes_in_the_window_it_ends_with(backe
     first, second = collect(backend, EDGE + 9), collect(backend, NEXT_EDGE + 1, 4_000)
     row = rows_of(first)[0]
     assert (row["running"], row["alive_ns"], row["completion_ns"]) == (900, 900, EDGE)
-    # It lived no nanosecond of the second window, which has 5 ns of its tear-down.
+    # It lived no nanosecond of the second window, which has 5 ns of its teardown.
     assert (rows_of(second), int(second.folded["tasks"].sum())) == ({}, 0)
     assert [cpu_times(window)["teardown_ns"] for window in (first, second)] == [0, 5]
     assert_law_2(first)
@@ -70,7 +70,7 @@ def test_a_response_time_that_ends_on_the_edge_is_counted_once(backend):
 
 
 def test_a_life_that_ends_before_a_late_flush_has_its_end_in_the_later_window_only(backend):
-    """Past the edge it runs 50 ns, then exits; the flush comes after. The window before is still owed."""
+    """The task exits 50 ns past the edge and before the flush, which still has to report the first window."""
     end = Switch(EDGE + 60, 0, 0, None, prev_state=TASK_DEAD)
     backend.play(*born_and_running(), Exit(EDGE + 50, 0, 0), end)
     first, second = (rows_of(w)[0] for w in (collect(backend, EDGE + 100), collect(backend, NEXT_EDGE + 1, 4_000)))
@@ -80,7 +80,7 @@ def test_a_life_that_ends_before_a_late_flush_has_its_end_in_the_later_window_on
 
 @pytest.mark.parametrize("exits_at", [1_900, EDGE - 1, EDGE, EDGE + 1, EDGE + 50])
 def test_a_thread_unhashed_before_its_last_switch_keeps_its_row(backend, exits_at):
-    """It reaps itself after completion; the edge and the flush pass; only then it leaves its CPU."""
+    """The thread reaps itself after completion; it leaves its CPU only after the edge and the flush."""
     backend.play(*born_and_running(), Exit(exits_at, 0, 0), Release(exits_at, 0))
     first = collect(backend, EDGE + 100)
     backend.play(Switch(EDGE + 300, 0, 0, None, prev_state=TASK_DEAD))
@@ -170,14 +170,14 @@ def test_every_arrival_first_cpu_and_completion_is_counted_in_one_window(library
     windows = [samples.build(raw, 1) for raw in play(HostBackend, library, history, min_activity_ns=0)]
     summaries = [window.summary.to_pylist()[0] for window in windows]
     (start, _), (_, end) = history.windows[0], history.windows[-1]
-    # Who came and went in the same nanosecond lived in no window.
+    # A task that arrived and completed in the same nanosecond lived in no window.
     lives = [
         life
         for life in model.lives(history.events).values()
         if life.arrival is not None and life.completion != life.arrival
     ]
     arrived = sum(start <= life.arrival < end for life in lives)
-    # A first CPU on an edge is of the window that begins there, unless the life ends with it.
+    # A first CPU on an edge belongs to the window that begins there, unless the life ends in the same nanosecond.
     started = sum(
         life.first_cpu is not None
         and (start < life.first_cpu <= end if life.first_cpu == life.completion else start <= life.first_cpu < end)

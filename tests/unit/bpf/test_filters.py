@@ -11,7 +11,7 @@ from schedtel.records import layout
 
 
 def two_tasks_run(backend: HostBackend) -> None:
-    """Task 0 runs from 1100 to 1300, task 1 from 1300 on; each forked as described before."""
+    """Task 0 runs from 1100 to 1300, task 1 from 1300 on. The test has announced both, with their users."""
     for event in (*born_and_running(), Fork(1_100, 1), Arrive(1_100, 1), Switch(1_300, 0, 0, 1, prev_state=SLEEPING)):
         backend.happen(event)
 

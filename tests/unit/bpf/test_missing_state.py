@@ -10,7 +10,7 @@ MEMORY_IS_SHORT = 1_000
 
 @pytest.mark.parametrize("refused", [1, 2, 3])
 def test_memory_short_for_a_moment_at_a_fork_costs_nothing(backend, refused):
-    """Each failed attempt calls for a refill: the life is whole, whichever of the next attempts finds it done."""
+    """Each failed attempt makes the kernel refill its cache: the life is whole, whichever attempt finds memory."""
     backend.library.host_refuse_allocations(refused)
     backend.play(*born_and_running())
     window = collect(backend)
@@ -26,7 +26,7 @@ def test_a_task_without_memory_for_its_state_is_counted_and_followed_once_it_lea
     backend.standing(0, on_cpu=1, on_rq=1)
     first, second = collect(backend), collect(backend, NEXT_EDGE + 1, 4_000)
     assert (first.losses["state_failed"], second.losses["state_failed"]) == (1, 0)
-    # What the CPU runs is booked as untracked already, so the task is not followed before it has left it.
+    # The CPU counts its time as untracked already, so the programs follow the task only once it has left the CPU.
     assert [cpu_times(window)["untracked_ns"] for window in (first, second)] == [900, 1_000]
     assert (len(first.tasks), len(second.tasks)) == (0, 0)
     backend.play(Switch(3_100, 0, 0, None, prev_state=SLEEPING), Wake(3_200, 0), Switch(3_300, 0, None, 0))

@@ -28,7 +28,7 @@ def test_tasks_alive_before_tracing_are_adopted_as_they_stand(library):
 
 @pytest.mark.parametrize("exits_later", [False, True])
 def test_a_task_exiting_before_tracing_has_no_life_to_report(library, exits_later):
-    """Its sched_process_exit is past, or about to come: it has been adopted as completed in both cases."""
+    """Its sched_process_exit is past, or about to come: the seed adopts it as completed in both cases."""
     backend = HostBackend(library, 1, FIRST_EDGE, min_activity_ns=0)
     for task in (0, 1):
         backend.task(task)

@@ -1,4 +1,4 @@
-"""Who preempted whom: both front ends against the model, and against the samples of the waits themselves."""
+"""Who preempted whom: both backends' programs against the model, and against the samples of the waits."""
 
 import itertools
 from dataclasses import replace
@@ -52,7 +52,7 @@ def total_of(window: RawWindow) -> tuple[int, int, int]:
 
 
 def samples_of(window: RawWindow) -> tuple[int, int, int]:
-    """The same of the samples of preempt wait, selected or not."""
+    """Number, sum and longest of the samples of preempt wait, of selected tasks and of the others together."""
     samples = window.cpus["samples"][:, :, layout.SAMPLE_KINDS.index("preempt_wait")]
     return tuple(int(n) for n in (samples["histogram"].sum(), samples["sum_ns"].sum(), samples["max_ns"].max()))
 
@@ -85,7 +85,7 @@ def test_by_cgroup_the_totals_are_the_same_and_off_tells_nothing(machines, histo
 
 
 def test_a_pair_is_told_once_for_all_cpus(make):
-    """Two tasks change places on one CPU, then on the other: 100 and 300 ns of waiting for task-0, 200 for task-1."""
+    """Two tasks preempt each other on CPU 0, and the idle task takes it once; two of the three waits end on CPU 1."""
     backend = make(2)
     for task in (0, 1):
         backend.task(task)
@@ -114,7 +114,7 @@ def test_a_pair_is_told_once_for_all_cpus(make):
 
 @pytest.mark.parametrize("by", ["comm", "cgroup"])
 def test_who_is_older_than_tracing_and_unknown_yet_is_other(bcc_library, by):
-    """Task 1 has begun before tracing; the event that brings it to its CPU tells neither its name nor its cgroup."""
+    """Task 1 is older than tracing; the switch that gives it the CPU tells neither its name nor its cgroup."""
     backend = HostBccBackend(bcc_library, 1, 1_000, preemptions=by)
     started(backend)
     backend.task(0)
@@ -136,7 +136,7 @@ def started(backend):
     return backend
 
 
-#: As many as both machines hold, and their pairs are more than a CPU's table has room for.
+#: As many tasks as both machines hold; they make more pairs than a CPU's table has room for.
 CROWD = 60
 
 
@@ -159,7 +159,7 @@ def test_a_full_table_folds_what_it_has_no_room_for_and_loses_nothing(make):
     assert layout.PREEMPTION_PAIRS / 2 < len(found) <= layout.PREEMPTION_PAIRS
     told = {(model.name_of(prev), model.name_of(task)) for prev, task in took}
     assert set(found) <= told
-    # The next window has the table to itself again.
+    # The table is empty again in the next window.
     backend.happen(Switch(2_100, 0, order[-1], order[0], preempt=True))
     backend.happen(Switch(2_150, 0, order[0], order[-1], preempt=True))
     assert (tables.OTHER_COMM, tables.OTHER_COMM) not in pairs_of(backend.collect_at(3_001, 4_000))
@@ -172,7 +172,7 @@ def test_the_table_has_what_the_samples_have_though_time_is_out_of_order(library
 
 
 def moved(history: History, moves) -> History:
-    """The history with the clocks of some events put back."""
+    """The history with some events moved back in time."""
     steps = list(history.steps)
     for index, back in moves:
         if index < len(steps) and isinstance(steps[index], model.Event):

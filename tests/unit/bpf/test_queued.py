@@ -1,4 +1,4 @@
-"""When a task woke, by the stamp of its run queue: what the programs make of that clock, against one made up here."""
+"""When a task woke, by the stamp of its run queue: the programs measure that clock, which is made up here."""
 
 import itertools
 
@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from model import Switch
 from readings import rows_of
 
-AHEAD = 5_000_000_000  #: of the run queue's clock: it does not stand still while nobody is told the time
+#: How far the run queue's clock is ahead of CLOCK_MONOTONIC.
+AHEAD = 5_000_000_000
 MEASURED_EVERY, ROUND = 131_072, 16
 TASK = 0
 
 
 class RunQueue:
-    """One CPU that queues a task now and then; its clock is ``AHEAD`` at first, and may be steered."""
+    """One CPU that queues a task; its clock is ``AHEAD`` at first, and its rate may differ by ``steering_ppm``."""
 
     def __init__(self, backend, steering_ppm: float = 0):
         self.library, self.steering = backend.library, steering_ppm / 1e6
@@ -25,7 +26,7 @@ class RunQueue:
         return moment + AHEAD - int(moment * self.steering)
 
     def wake(self, after: int, delay: int, cpu: int = 0, since: int = 0) -> int:
-        """Queue the task ``after`` the last time, and tell of it ``delay`` later. How far off the truth is its time?"""
+        """Queue the task ``after`` ns later, and run the program after ``delay`` ns more. Returns its error in ns."""
         self.now += after
         self.library.host_queue(TASK, 0, self.stamp(self.now))
         return self.library.host_woken_at(self.now + delay, cpu, TASK, since) - self.now
@@ -41,13 +42,8 @@ def queue(backend):
     return RunQueue(backend)
 
 
-@pytest.fixture
-def backend(library):
-    return started(library)
-
-
 def test_where_wakeups_are_rare_each_asks_for_the_time(queue):
-    """As it is 0.3 ms apart, or before two rounds have been measured: late by just what the kernel took to tell."""
+    """0.3 ms apart, no round of measurements agrees: each time is late by the delay of its program."""
     assert [queue.wake(300_000, delay) for delay in range(100, 4_000, 50)] == list(range(100, 4_000, 50))
 
 
@@ -60,7 +56,7 @@ def test_the_stamp_is_as_good_as_the_least_delay(queue):
 
 def test_a_smaller_delay_counts_at_once(queue):
     queue.settle(delay=400)
-    assert queue.wake(1_000, 90) == 400, "within the reach of the last measurement, nobody asks"
+    assert queue.wake(1_000, 90) == 400, "the last measurement is still good: the program does not ask for the time"
     assert queue.wake(MEASURED_EVERY, 90) == 90
     assert queue.wake(1_000, 400) == 90
 
@@ -86,7 +82,7 @@ def test_while_a_clock_is_slewed_each_wakeup_asks_for_the_time(backend, ppm):
     wakeups=st.lists(st.tuples(st.integers(1_000, 200_000), st.integers(100, 3_000)), min_size=200, max_size=400),
 )
 def test_no_time_is_further_off_than_the_delay_and_the_steering(library, ppm, wakeups):
-    """Earlier than the truth by what was steered in two rounds, later by no more than two rounds may differ by."""
+    """A time is early by at most what is steered in two rounds, and late by at most the delay and that steering."""
     queue = RunQueue(started(library), ppm)
     steered = abs(ppm) * 2 * ROUND * 2 * MEASURED_EVERY // 1_000_000 + 1
     for after, delay in wakeups:
@@ -94,7 +90,7 @@ def test_no_time_is_further_off_than_the_delay_and_the_steering(library, ppm, wa
 
 
 def test_the_stamp_of_another_cpu_is_not_used(queue):
-    """What is woken over there is told of here: two clocks, and two writers, would meet."""
+    """The program runs on CPU 1, and the stamp is of CPU 0: two clocks, and two writers, would meet."""
     queue.settle()
     assert queue.wake(1_000, 5_000, cpu=1) == 5_000
     assert queue.wake(1_000, 5_000) == 200
@@ -112,7 +108,7 @@ def test_no_task_wakes_before_it_slept(queue):
 
 
 def test_waits_begin_at_the_stamp(backend):
-    """Of a whole wakeup: it is told of 700 ns late, and the wait is as long as it was."""
+    """The wakeup's program runs 700 ns late, and the wait has its full length."""
     queue = RunQueue(backend)
     queue.settle(delay=0)
     start = queue.now

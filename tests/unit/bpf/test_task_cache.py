@@ -1,9 +1,8 @@
-"""Where the core backend's programs keep a task's state, and that an event finds its books in order at first sight."""
+"""Where the core backend's programs keep a task's state, and when an event may take the fast path."""
 
 from itertools import combinations
 
-import pytest
-from edges import EDGE, NEXT_EDGE, born_and_running, collect, started
+from edges import EDGE, NEXT_EDGE, born_and_running, collect
 from machine import HostBackend
 from model import TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 from readings import cpu_times, rows_of
@@ -12,15 +11,10 @@ COMPLETED_FOR_NS = 10_000_000_000
 TASKS = 12
 
 
-@pytest.fixture
-def backend(library):
-    return started(library)
-
-
 def neighbours(backend, count: int) -> list[int]:
-    """Tasks that have one home, and are not there yet."""
-    homes = [backend.library.host_cache_slot(task) for task in range(TASKS)]
-    return next(list(few) for few in combinations(range(TASKS), count) if len({homes[task] for task in few}) == 1)
+    """Tasks that share one slot of the task cache, none of which is in it yet."""
+    slots = [backend.library.host_cache_slot(task) for task in range(TASKS)]
+    return next(list(few) for few in combinations(range(TASKS), count) if len({slots[task] for task in few}) == 1)
 
 
 def live_and_die(task: int, begin: int, end: int):
@@ -52,7 +46,7 @@ def test_a_home_is_kept_until_the_last_switch(backend):
 
 
 def test_a_task_that_is_torn_down_for_long_has_one_row_though_its_home_is_anothers(backend):
-    """Its memory is large, say, and its last switch comes when its home has been taken over."""
+    """Its last switch comes when another task owns its slot; a teardown is long where a lot of memory is freed."""
     dead, other = neighbours(backend, 2)
     backend.play(*born_and_running(dead), Exit(1_300, dead, 0), Switch(1_310, 0, dead, None, preempt=True))
     assert rows_of(collect(backend))[dead]["completion_ns"] == 1_300
@@ -88,7 +82,7 @@ def test_a_task_whose_birth_was_withheld_is_followed_though_a_dead_one_was_at_it
 
 
 def test_a_task_at_the_place_of_one_that_just_died_moves_in_at_once(backend):
-    """The kernel uses the memory of a dead task again as soon as nobody can look at it."""
+    """The kernel reuses the memory of a dead task only once no CPU can look at it any more."""
     backend.play(*live_and_die(0, 1_100, 1_300), *born_and_running(0, 1_400))
     assert backend.library.host_is_cached(0)
     first, second = sorted(collect(backend).tasks, key=lambda record: int(record["arrival_ns"]))
@@ -98,7 +92,7 @@ def test_a_task_at_the_place_of_one_that_just_died_moves_in_at_once(backend):
 
 
 def test_who_is_up_to_date_has_nothing_to_roll(backend):
-    """What the fast comparison is for: were it never true, everything would be as right, and slow."""
+    """Figures alone do not show this: were the comparison never true, all would be right, and slow."""
 
     def are_open(now: int) -> tuple[int, int]:
         return backend.library.host_task_is_open(now, 0), backend.library.host_cpu_is_open(now, 0)
@@ -110,31 +104,31 @@ def test_who_is_up_to_date_has_nothing_to_roll(backend):
     backend.play(Switch(EDGE + 2, 0, 0, None), Switch(EDGE + 3, 0, None, 0))
     assert [are_open(now) for now in (EDGE + 4, NEXT_EDGE - 1, NEXT_EDGE)] == [(1, 1), (1, 1), (0, 0)]
     backend.library.host_iterate(1, NEXT_EDGE + 1, 0)
-    assert backend.library.host_task_is_open(NEXT_EDGE - 1, 0) == 0, "it has been flushed: nothing may be added"
+    assert backend.library.host_task_is_open(NEXT_EDGE - 1, 0) == 0, "the flush has reported it: nothing may be added"
 
 
 def test_what_is_usual_is_taken_for_it_and_nothing_else(backend):
-    """Likewise: with everything unusual, all would be right. And on the usual way nobody asks twice."""
+    """Figures alone do not show this either: the slow path is right for every event."""
     neither, leaves, takes, wakes = 0, 1, 2, 4
 
-    def usual_after(event, after: int = 1) -> int:
+    def fast_paths_after(event, after: int = 1) -> int:
         backend.play(event)
         return backend.library.host_fast_paths(event.now + after, 0)
 
-    assert usual_after(Fork(1_100, 0)) == neither
-    assert usual_after(Arrive(1_100, 0)) == takes
-    assert usual_after(Switch(1_101, 0, None, 0)) == leaves
-    assert usual_after(Switch(1_200, 0, 0, None, preempt=True)) == takes
-    assert usual_after(Switch(1_300, 0, None, 0)) == leaves
-    assert usual_after(Switch(1_400, 0, 0, None, prev_state=1)) == wakes
-    assert usual_after(Wake(1_500, 0), after=-1) == neither, "time goes back"
-    assert usual_after(Switch(1_600, 0, None, 0), after=EDGE - 1_600) == neither, "the window is over"
+    assert fast_paths_after(Fork(1_100, 0)) == neither
+    assert fast_paths_after(Arrive(1_100, 0)) == takes
+    assert fast_paths_after(Switch(1_101, 0, None, 0)) == leaves
+    assert fast_paths_after(Switch(1_200, 0, 0, None, preempt=True)) == takes
+    assert fast_paths_after(Switch(1_300, 0, None, 0)) == leaves
+    assert fast_paths_after(Switch(1_400, 0, 0, None, prev_state=1)) == wakes
+    assert fast_paths_after(Wake(1_500, 0), after=-1) == neither, "time goes back"
+    assert fast_paths_after(Switch(1_600, 0, None, 0), after=EDGE - 1_600) == neither, "the window is over"
     collect(backend)
-    assert backend.library.host_fast_paths(EDGE + 1, 0) == neither, "its books are still those of the last window"
-    assert usual_after(Switch(EDGE + 2, 0, 0, None, prev_state=2, iowait=True)) == wakes
-    assert usual_after(Wake(EDGE + 3, 0)) == takes
-    assert usual_after(Switch(EDGE + 4, 0, None, 0)) == leaves
-    assert usual_after(Exit(EDGE + 5, 0, 0)) == neither
+    assert backend.library.host_fast_paths(EDGE + 1, 0) == neither, "its accounting is still that of the last window"
+    assert fast_paths_after(Switch(EDGE + 2, 0, 0, None, prev_state=2, iowait=True)) == wakes
+    assert fast_paths_after(Wake(EDGE + 3, 0)) == takes
+    assert fast_paths_after(Switch(EDGE + 4, 0, None, 0)) == leaves
+    assert fast_paths_after(Exit(EDGE + 5, 0, 0)) == neither
 
 
 def test_a_task_that_waited_before_tracing_is_not_usual(library):
@@ -146,7 +140,7 @@ def test_a_task_that_waited_before_tracing_is_not_usual(library):
 
 
 def test_a_task_that_was_hidden_begins_anew_when_it_is_found(backend, monkeypatch):
-    """The flush passes it over, and it sleeps through an edge and a whole window: what it did then is nobody's."""
+    """The flush does not reach task 1, which waits through an edge and a whole window: that time is in no window."""
     backend.play(*born_and_running(), Fork(1_100, 1), Arrive(1_100, 1), Switch(1_200, 0, 0, 1))
     monkeypatch.setattr(type(backend), "_run_iterator", lambda *_: None)
     collect(backend)

@@ -35,7 +35,7 @@ def test_an_exit_nobody_told_of_is_made_up_for_at_the_last_switch(backend):
 
 
 def test_a_switch_nobody_told_of_is_dated_by_the_kernels_books(backend):
-    """Task 1 waits since 1200 and is seen leaving at 1700; the kernel says that it had been on the CPU for 100 ns."""
+    """Task 1 waits from 1200 on and leaves its CPU at 1700; the kernel's accounting says that it ran for 100 ns."""
     backend.play(*born_and_running(), Fork(1_200, 1), Arrive(1_200, 1), Switch(1_300, 0, 0, None, prev_state=SLEEPING))
     backend.slice_ns(1, 100)
     backend.play(Switch(1_700, 0, 1, None, prev_state=SLEEPING))
@@ -62,7 +62,7 @@ def test_an_exit_after_a_switch_nobody_told_of_is_dated_by_the_kernels_books(bac
 @pytest.mark.parametrize(
     ("arrival", "slice_ns", "since"),
     [
-        (1_200, 1_000, 1_300),  # the CPU was another's until then
+        (1_200, 1_000, 1_300),  # another task had the CPU until then
         (1_200, 401, 1_300),
         (1_200, 399, 1_301),
         (1_200, 0, 1_700),
@@ -85,7 +85,7 @@ def test_a_switch_nobody_told_of_cannot_be_older_than_what_is_known(backend, lea
 
 
 def test_a_life_that_ends_without_any_time_on_a_cpu_that_was_told_of_keeps_its_row(library):
-    """A sleeper's wakeup and switch are withheld, the kernel's books are a tick old: its completion still counts."""
+    """The kernel withholds a sleeper's wakeup and switch, and its accounting is a tick old: the completion counts."""
     backend = started(library, min_activity_ns=1)
     backend.play(*born_and_running(), Switch(1_200, 0, 0, None, prev_state=SLEEPING))
     collect(backend)

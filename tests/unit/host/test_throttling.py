@@ -45,7 +45,7 @@ def test_what_was_throttled_since_the_last_look(hierarchy, write, unit):
 def test_a_limit_that_is_new_is_found_by_the_next_search_with_all_it_did(hierarchy, monkeypatch):
     limits = Throttling(str(hierarchy))
     v1(hierarchy / "batch", 3, 2, 9_000)
-    assert limits.since_last() == [], "searched again at once, which is dear with a thousand cgroups"
+    assert limits.since_last() == [], "it searched again at once, which costs too much with a thousand cgroups"
     later = throttling.time.monotonic_ns() + 3_600_000_000_000
     monkeypatch.setattr(throttling.time, "monotonic_ns", lambda: later)
     assert limits.since_last() == [Throttled("/batch", 9_000, 3, 2)]

@@ -15,7 +15,7 @@ from schedtel.records import layout
 
 
 def test_ending_a_window_whose_edge_has_passed_moves_nothing_and_loses_nothing(backend):
-    """By the real clock the edge is long past: a stop that comes together with it must not look like a late edge."""
+    """By the real clock the edge is long past: a stop at that moment must not count as a late edge."""
     backend._is_ahead = partial(CoreBackend._is_ahead, backend)
     backend._check_ahead = partial(CoreBackend._check_ahead, backend)
     assert CoreBackend.end_now(backend) == backend.edge_ns == EDGE
@@ -23,7 +23,7 @@ def test_ending_a_window_whose_edge_has_passed_moves_nothing_and_loses_nothing(b
 
 
 def test_an_edge_that_came_too_near_before_its_window_was_open_is_given_up(backend):
-    """The collector is held up twice while it opens the next window; nobody saw the edges that passed meanwhile."""
+    """The collector is held up twice while it opens the next window; no program has seen the edges that passed."""
     answers, edges = iter([False, False, True]), iter([3_000, 4_000, 5_000])
     backend._is_ahead = lambda _: next(answers, True)
     backend.play(*born_and_running())
@@ -36,7 +36,7 @@ def test_an_edge_that_came_too_near_before_its_window_was_open_is_given_up(backe
 
 
 def held_up(backend: HostBackend, tries: int) -> None:
-    """A task is in the middle of a change for so many looks of the flush."""
+    """The flush finds a task in the middle of a change, ``tries`` times in a row."""
     left, real = iter(range(tries)), backend._run_iterator
 
     def run(name: str) -> None:
@@ -61,7 +61,7 @@ def test_a_task_that_is_busy_for_ever_is_given_up_and_counted(backend, monkeypat
 
 
 def test_exits_while_a_task_is_waited_for_find_room(library):
-    """Three lives end, each after another look of the flush, and the ring has room for one."""
+    """Three lives end, each after another round of the flush, and the ring has room for one."""
     backend = started(library, cpus=3, ring_records=1)
     for cpu in range(3):
         backend.play(*born_and_running(cpu, cpu=cpu))
@@ -82,7 +82,7 @@ def test_exits_while_a_task_is_waited_for_find_room(library):
 
 
 def _switching(backend: HostBackend, step: int):
-    """Makes CPU 0 of a backend go on by ``step`` of its sequence number whenever it is looked at, 100 times at most."""
+    """Adds ``step`` to the sequence number of CPU 0 whenever the collector reads it, 100 times at most."""
     looks = iter(range(100))
 
     def look(*_):
@@ -105,5 +105,5 @@ def test_a_program_at_work_when_the_flush_ended_is_waited_for_though_the_cpu_has
     backend._cpu_states["seqcount"]["seq"][0] += 1
     with _switching(backend, 0), pytest.raises(StopIteration):
         backend._cpu_at_edge(0, backend.window, FIRST_EDGE, EDGE)
-    with _switching(backend, 2):  # another program at every look: the first has ended
+    with _switching(backend, 2):  # another program at every reading: the first one has ended
         backend._cpu_at_edge(0, backend.window, FIRST_EDGE, EDGE)

@@ -1,4 +1,4 @@
-"""The contract between the compiled object and this Python."""
+"""The contract between the compiled objects and the Python that reads their records."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_layout_that_differs_is_refused_by_name(raw_btf, name, how):
 
 
 def test_settings_are_packed_as_numpy_would(raw_btf):
-    """Each field gets a value of its own, so that one in another's place, or of another's size, is seen."""
+    """Each field gets a value of its own: a field in the place of another, or of another's size, shows."""
     record, values = np.zeros(1, layout.SETTINGS), {}
     for number, name in enumerate(layout.SETTINGS.names, 1):
         shape, size = layout.SETTINGS[name].shape, layout.SETTINGS[name].base.itemsize

@@ -1,4 +1,4 @@
-"""Filters: a user's words become the programs' constants, and what cannot be meant is refused in one line."""
+"""Filters: a user's words become the programs' constants, or are refused in one line."""
 
 import os
 import threading
@@ -74,7 +74,7 @@ def test_a_wrong_value_is_refused_in_one_line(wrong, says):
 
 
 def test_a_thread_is_no_process():
-    """Its tid has a directory in /proc too, though none that a listing shows."""
+    """A tid has a directory in /proc too, which a listing does not show."""
     tids, done = [], threading.Event()
     thread = threading.Thread(target=lambda: (tids.append(threading.get_native_id()), done.wait()))
     thread.start()

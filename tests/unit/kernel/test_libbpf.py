@@ -1,4 +1,4 @@
-"""Libraries older than ours: what they call by another name, lack, or cannot read."""
+"""Older versions of libbpf: functions under another name, functions that are missing, BTF that they cannot read."""
 
 import ctypes
 import subprocess
@@ -13,7 +13,7 @@ _SETTINGS = ("libbpf_set_print", "libbpf_set_strict_mode")
 
 @pytest.fixture
 def an_old_one(tmp_path, monkeypatch):
-    """A library in which every function does nothing and returns 0, under other names where told."""
+    """Makes a library in which every function returns 0; ``renamed`` gives some of them other names."""
 
     def make(**renamed):
         names = [renamed.get(name, name) for name in (*libbpf._SIGNATURES, *_SETTINGS)]
@@ -32,7 +32,7 @@ def test_a_function_that_had_another_name_is_found(an_old_one):
 
 
 def test_a_function_without_a_signature_is_not_called(an_old_one):
-    """ctypes would take its pointers for integers of 32 bits."""
+    """Without one, ctypes would take its pointers for integers of 32 bits."""
     an_old_one()
     with pytest.raises(AttributeError, match="libbpf_set_print"):
         _ = libbpf.libbpf().libbpf_set_print

@@ -3,10 +3,10 @@
 import pytest
 
 from schedtel.errors import UsageError
-from schedtel.kernel import selection as backends
+from schedtel.kernel import selection
 from schedtel.kernel.filters import Filter
 
 
 def test_an_unknown_backend_is_refused():
     with pytest.raises(UsageError, match="auto, core or bcc"):
-        backends.open_backend("bpftrace", Filter())
+        selection.open_backend("bpftrace", Filter())

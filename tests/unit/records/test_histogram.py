@@ -1,4 +1,4 @@
-"""Histograms: the buckets of the kernel side are the edges of this side, and percentiles keep their promise."""
+"""Histograms: the programs' buckets have the edges of the Python side, and percentiles err only as documented."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ counts = st.one_of(st.integers(0, 10), st.integers(65_530, 65_540), st.integers(
 
 
 def counted(library, samples: dict[tuple[int, int], int]) -> np.ndarray:
-    """A bank, shape (1,), that the kernel side has put so many samples into: (histogram, bucket) to number."""
+    """A bank, shape (1,), into which the C side has put ``samples``: (histogram, bucket) → number."""
     bank = np.zeros(1, layout.BANK)
     for (kind, bucket), number in samples.items():
         library.host_count(bank.ctypes.data, kind, bucket, number)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from schedtel.errors import CapabilityError
-from schedtel.kernel.bcc import compiler as bcc_compiler
-from schedtel.kernel.bcc import slots, tracepoints
+from schedtel.kernel.bcc import compiler, slots, tracepoints
 from schedtel.kernel.bcc.backend import settings_record
 from schedtel.kernel.filters import Filter
 
@@ -19,7 +18,7 @@ BPF = Path(__file__).parents[4] / "bpf"
 
 
 def test_the_programs_look_into_no_struct_of_the_kernel():
-    """Only tracepoint fields: that is why headers of any version will do."""
+    """They read only tracepoint fields: that is why headers of any version will do."""
     source = "".join((BPF / name).read_text() for name in ("bcc.c", "slots.h", "machine.h", "records.h"))
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", source, flags=re.DOTALL)
     clears = "bpf_probe_read_kernel(memory, size, 0)"  # it reads nothing, and leaves zeros
@@ -36,14 +35,14 @@ def test_the_programs_look_into_no_struct_of_the_kernel():
 
 
 def test_what_bcc_needs_ships_with_the_package():
-    directory = bcc_compiler.source_directory()
+    directory = compiler.source_directory()
     for name in ("bcc.c", "slots.h", "machine.h", "records.h"):
         assert (directory / name).read_text() == (BPF / name).read_text(), "make build"
 
 
 def test_the_settings_become_constants():
     settings = settings_record(Filter(uid=65534, comm="sh").settings())
-    text = bcc_compiler.source_text(settings, {"SLOTS": 65})
+    text = compiler.source_text(settings, {"SLOTS": 65})
     assert "#define SLOTS 65ULL" in text
     assert ".uid = 65534ULL" in text
     assert f".comm_value = {{ {int.from_bytes(b'sh', sys.byteorder)}ULL, 0ULL }}" in text
@@ -58,17 +57,17 @@ def test_the_package_about_lattices_is_named(tmp_path, monkeypatch):
     (tmp_path / "bcc").mkdir()
     (tmp_path / "bcc" / "__init__.py").write_text("raise ImportError('nobody imports this')")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(bcc_compiler, "_MODULE_DIRECTORIES", ())
+    monkeypatch.setattr(compiler, "_MODULE_DIRECTORIES", ())
     with pytest.raises(CapabilityError, match=f"{tmp_path}/bcc is another, about lattices.*python3-bpfcc"):
-        bcc_compiler.module_directory()
+        compiler.module_directory()
 
 
 def test_bcc_is_found_in_the_systems_python(tmp_path, monkeypatch):
     directory = tmp_path / "python3.11" / "site-packages"
     (directory / "bcc").mkdir(parents=True)
     (directory / "bcc" / "libbcc.py").touch()
-    monkeypatch.setattr(bcc_compiler, "_MODULE_DIRECTORIES", (f"{tmp_path}/python3.*/site-packages",))
-    assert bcc_compiler.module_directory() == directory
+    monkeypatch.setattr(compiler, "_MODULE_DIRECTORIES", (f"{tmp_path}/python3.*/site-packages",))
+    assert compiler.module_directory() == directory
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_bcc_is_found_in_the_systems_python(tmp_path, monkeypatch):
     ],
 )
 def test_a_failure_of_bcc_is_one_line(answer, complaints, words):
-    message = str(bcc_compiler.failure(answer, complaints))
+    message = str(compiler.failure(answer, complaints))
     assert "\n" not in message
     assert message.startswith("cannot ")
     assert message.endswith(")")

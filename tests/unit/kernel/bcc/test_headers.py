@@ -8,7 +8,7 @@ from schedtel.kernel.bcc import headers
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """/usr/src, with nothing in it."""
+    """An empty /usr/src, on a kernel without headers of its own."""
     source = tmp_path / "src"
     source.mkdir()
     monkeypatch.setattr(headers, "_INSTALLED", source)
@@ -53,8 +53,8 @@ def test_a_split_tree_is_merged_into_the_cache_and_nowhere_else(installed, tmp_p
             assert (tree / name).read_text() == (part / name).read_text()
     assert (tree / "arch/x86/include/generated/b.h").is_file()
     assert sorted(installed.rglob("*")) == before
-    assert headers.find_headers()[1] == tree, "made once"
-    assert [path.name for path in tree.parent.iterdir()] == [own.name], "and nothing half made is left"
+    assert headers.find_headers()[1] == tree, "the tree is made once"
+    assert [path.name for path in tree.parent.iterdir()] == [own.name], "no half-made tree is left"
 
 
 def test_headers_asked_for_are_taken_or_refused(installed, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Slots as events left them in, slots that know what /proc knows of their tasks out: here, of processes of our own."""
+"""Slots as the programs leave them in, slots with what /proc tells of their tasks out."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def child() -> Iterator[int]:
 
 
 def taken(pool: Pool, tid: int, **said: int) -> np.void:
-    """A slot that a program has taken for a task."""
+    """A slot as a program leaves it that has taken it for a task."""
     slot = pool.slots[pool.take()]
     slot["tid"] = slot["tgid"] = tid
     for name, value in said.items():

@@ -1,4 +1,4 @@
-"""What the bcc backend reads in the formats of the tracepoints."""
+"""The formats of the tracepoints: which states mean preempted and dead, and what is missing."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The compiled objects that ship."""
+"""The compiled objects that ship: which atomic instructions they hold."""
 
 import struct
 
@@ -20,7 +20,7 @@ def instructions(image: bytes):
 
 @pytest.mark.parametrize("name", ["core", "core_walk"])
 def test_a_barrier_for_weak_memory_is_an_atomic_with_a_result(name):
-    """BPF orders nothing by an atomic without one, and a compiler that sees the result unused leaves it out."""
+    """In BPF an atomic without a result orders nothing, and a compiler leaves out a result that it sees unused."""
     atomics = [immediate for code, immediate in instructions(object_image(name)) if code == 0xDB]
     assert set(atomics) <= {0x00, 0x01, 0xF1}, "only additions without and with a result, and compare-and-swap"
     assert atomics.count(0x01) > 20

@@ -15,12 +15,12 @@ from schedtel.records.buffer import RecordBuffer
 
 BUSY = 1 << 31
 RING_BYTES = 2 * mmap.PAGESIZE
-#: 264 bytes with its header: 31 fit into the ring, and none ends at its end.
+#: 264 bytes with its header: 31 records fit into the ring, and none ends where the ring ends.
 RECORD = np.dtype([("number", "<u8"), ("rest", "<u8", (31,))])
 
 
 class Producer:
-    """The kernel's side: a page each for the two positions, then the data, which is mapped twice in a row."""
+    """The kernel's side of a ring: one page for each of the two positions, then the data, mapped twice in a row."""
 
     def __init__(self, record: np.dtype = RECORD, size: int = RING_BYTES):
         self.record, self.size, self.position = record, size, 0
@@ -77,7 +77,7 @@ def submit(producer: Producer, number: int) -> None:
 
 
 class Numbers(RecordBuffer):
-    """Rows that are known by their first field."""
+    """A record buffer that tells records by their first field."""
 
     def drained(self, ring: Ring) -> list[int]:
         moved = ring.drain(self)
