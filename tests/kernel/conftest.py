@@ -9,7 +9,7 @@ import pytest
 
 from schedtel.kernel.privileges import missing_capabilities
 
-SOURCE = Path(__file__).parent / "workloads.c"
+SOURCE = Path(__file__).parents[1] / "support" / "workloads.c"
 
 
 def pytest_collection_modifyitems(items):

@@ -9,17 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bcc_here import mounted_tracefs
-from observe import (
-    PATIENCE_S,
-    assert_buckets_outgrow_16_bits,
-    await_edges,
-    collecting,
-    common_span,
-    eventually,
-    judge,
-    wait_for_state,
-)
+from observe import assert_buckets_outgrow_16_bits, await_edges, collecting, common_span, judge, wait_for_state
 from surroundings import made_cgroup
+from waiting import PATIENCE_S, eventually
 
 from schedtel.errors import UsageError
 from schedtel.host import procfs

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from bcc_here import in_private_mounts, mounted_tracefs
-from observe import PATIENCE_S
+from waiting import PATIENCE_S
 
 from schedtel.kernel.privileges import missing_capabilities
 
 SCHEDTEL = [sys.executable, "-m", "schedtel.cli", "live", "-n", "1", "-w", "50ms", "--format", "ndjson"]
-REFUSE = Path(__file__).parent / "refuse.py"
+REFUSE = Path(__file__).parents[1] / "support" / "refuse.py"
 BTF = Path("/sys/kernel/btf/vmlinux")
 
 

@@ -16,7 +16,8 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
-from observe import PATIENCE_S, Collected, collecting, eventually, judge, wait_stopped
+from observe import Collected, collecting, judge, wait_stopped
+from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.windows import invariants as laws

@@ -14,8 +14,8 @@ from pathlib import Path
 import probe
 import pytest
 import sandbox
-from observe import PATIENCE_S, eventually
 from surroundings import made_cgroup
+from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.host.cgroups import cgroup_root, is_whole

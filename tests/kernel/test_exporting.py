@@ -8,8 +8,8 @@ import time
 import urllib.request
 
 import pytest
-from observe import PATIENCE_S, eventually
 from surroundings import announced
+from waiting import PATIENCE_S, eventually
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "export", "prometheus", "--listen", "127.0.0.1:0"]
 

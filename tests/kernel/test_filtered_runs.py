@@ -4,8 +4,9 @@ import os
 import subprocess
 
 import pytest
-from observe import PATIENCE_S, await_edges, collecting, common_span, judge, wait_for_state
+from observe import await_edges, collecting, common_span, judge, wait_for_state
 from surroundings import made_cgroup
+from waiting import PATIENCE_S
 
 import schedtel
 from schedtel.errors import CapabilityError

@@ -4,7 +4,8 @@ import subprocess
 from unittest import mock
 
 import pytest
-from observe import PATIENCE_S, assert_buckets_outgrow_16_bits, collecting, eventually, judge
+from observe import assert_buckets_outgrow_16_bits, collecting, judge
+from waiting import PATIENCE_S, eventually
 
 from schedtel.kernel.core import programs
 from schedtel.windows import invariants as laws

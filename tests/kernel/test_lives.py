@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from observe import PATIENCE_S, collecting, eventually, judge, wait_for_state
+from observe import collecting, judge, wait_for_state
+from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.doctor.verify import Books

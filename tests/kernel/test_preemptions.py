@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from bcc_here import mounted_tracefs
-from observe import PATIENCE_S, await_edges, collecting, common_span, eventually, judge
+from observe import await_edges, collecting, common_span, judge
 from surroundings import made_cgroup
+from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.errors import CapabilityError

@@ -20,8 +20,9 @@ from types import SimpleNamespace
 
 import pyarrow.flight as fl
 import pytest
-from observe import PATIENCE_S, eventually, wait_stopped
+from observe import wait_stopped
 from surroundings import announced
+from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.analysis.health_log import HealthLog

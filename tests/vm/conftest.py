@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from boot import missing
-from initramfs import HERE, pack
+from initramfs import SUPPORT, pack
 from kernels import UnavailableError
 from report import Report
 
@@ -36,7 +36,7 @@ def archive(tmp_path_factory):
         if reason:
             raise UnavailableError(reason)
         workload = scratch / "schedtel-load"
-        source = HERE.parent / "kernel" / "workloads.c"
+        source = SUPPORT / "workloads.c"
         compiler = shutil.which("gcc") or "clang"
         subprocess.run([compiler, "-O2", "-Wall", "-pthread", str(source), "-o", str(workload)], check=True)
         return pack(scratch / "tree", str(workload))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+SUPPORT = HERE.parent / "support"
 SITE = Path(sysconfig.get_path("purelib"))
 _BASE = Path(sys.base_prefix)
 PACKAGES = ("numpy", "pyarrow", "click", "rich", "pygments", "typing_extensions.py")
@@ -31,9 +32,9 @@ _PROBE = """
 import importlib, json, pkgutil, sys
 import click, decimal, numpy, pyarrow.flight, pyarrow.parquet, rich.live
 import schedtel, schedtel.cli
-from schedtel.libbpf import libbpf
+from schedtel.kernel.libbpf import libbpf
 for package in (schedtel, schedtel.cli):
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
 for name in sys.argv[1:]:
@@ -105,7 +106,7 @@ def _pack_schedtel(root: Path) -> None:
     for path in (ROOT / "schedtel/_native").iterdir():
         copy(path, root, f"packages/schedtel/_native/{path.name}")
     copy(ROOT / "cli", root, "packages/schedtel/cli")
-    for path in (*HERE.glob("guest*.py"), *(ROOT / "tests/kernel" / name for name in ("observe.py", "probe.py"))):
+    for path in (*HERE.glob("guest*.py"), *(SUPPORT / f"{name}.py" for name in ("observe", "probe", "waiting"))):
         copy(path, root, f"guest/{path.name}")
 
 

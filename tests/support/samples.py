@@ -1,0 +1,111 @@
+"""Windows to test with: a short history of two CPUs and five tasks, through programs, backend and tables."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pyarrow as pa
+from machine import HostBackend
+from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
+
+from schedtel.records.raw_window import RawWindow
+from schedtel.records.throttled import Throttled
+from schedtel.windows import build as built
+from schedtel.windows.window import Window
+
+MS = 1_000_000
+START = 1_000 * MS
+LENGTH = 100 * MS
+WALL_START = 1_700_000_000_123_456_789
+CGROUPS = SimpleNamespace(path_of={1: "/user.slice"}.get)
+HOST = {
+    "host": "testhost",
+    "kernel": "6.18.0",
+    "scheduler": "eevdf",
+    "steal_ns": 10_000_000,
+    "throttled_ns": 20_000_000,
+    "collector_cpu_ns": 1_234_567,
+    "collector_rss_bytes": 50 << 20,
+}
+
+#: A cgroup under a limit, in each of the windows.
+THROTTLED = (Throttled("/batch.slice", 20_000_000, 2, 1),)
+
+#: (task, command name, uid)
+TASKS = ((0, "web", 1000), (1, "web", 1000), (2, "batch", 1001), (3, "short", 1000), (4, "sleeper", 0))
+
+
+def _at(ms: float) -> int:
+    return START + int(ms * MS)
+
+
+def _events():
+    """Task 3 lives within the first window; task 4 sleeps from then on; the others share the CPUs."""
+    yield from (step(_at(1), task) for task, _, _ in TASKS for step in (Fork, Arrive))
+    yield Switch(_at(1), 0, None, 0)
+    yield Switch(_at(2), 1, None, 3)
+    yield Exit(_at(12), 3, 1)
+    yield Switch(_at(12.5), 1, 3, 4, prev_state=TASK_DEAD)
+    yield Switch(_at(13), 1, 4, 1, prev_state=SLEEPING)
+    yield Switch(_at(51), 0, 0, 2, preempt=True)
+    yield Switch(_at(91), 0, 2, 0, prev_state=SLEEPING, iowait=True)
+    yield Wake(_at(110), 2)
+    yield Switch(_at(130), 1, 1, 2, preempt=True, prev_state=SLEEPING)
+    yield Switch(_at(180), 1, 2, 1, prev_state=SLEEPING)
+    yield Switch(_at(250), 0, 0, None, prev_state=SLEEPING)
+
+
+def raw_windows(library) -> list[RawWindow]:
+    backend = HostBackend(library, 2, START)
+    backend.open_first_at(START + 1, START + LENGTH)
+    windows = []
+    for event in _events():
+        while event.now > backend.edge_ns:
+            windows.append(backend.collect_at(backend.edge_ns + 1, backend.edge_ns + LENGTH))
+        if isinstance(event, Fork):
+            _, comm, uid = TASKS[event.task]
+            backend.task(event.task, comm=comm, uid=uid)
+        backend.happen(event)
+    return [*windows, backend.collect_at(backend.edge_ns + 1, backend.edge_ns + LENGTH)]
+
+
+def build(raw: RawWindow, window_id: int) -> Window:
+    wall = WALL_START + raw.start_ns - START
+    return built.build(raw, window_id, 1, wall, HOST, CGROUPS, THROTTLED)
+
+
+def windows(library) -> list[Window]:
+    return [build(raw, number) for number, raw in enumerate(raw_windows(library), 1)]
+
+
+def replaced(batch, **columns):
+    """The batch with other values in some columns; None is null."""
+    for name, values in columns.items():
+        field = batch.schema.field(name)
+        array = values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        batch = batch.set_column(batch.schema.get_field_index(name), field, array)
+    return batch
+
+
+def changed(window: Window, **columns: object) -> Window:
+    """The window with other values in its summary."""
+    return replace(window, summary=replaced(window.summary, **{name: [value] for name, value in columns.items()}))
+
+
+def on_host(window: Window, name: str) -> Window:
+    """The window, as another host would have had it."""
+    return changed(window, host=name)
+
+
+def renamed(window: Window, name: str) -> Window:
+    """The window, in which all commands, cgroups, victims and preemptors have this name."""
+    tasks = window.tasks
+    names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
+    columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]
+    pairs = window.preemptions
+    who = pa.DictionaryArray.from_arrays(pa.array([0] * pairs.num_rows, pa.int32()), pa.array([name]))
+    sides = [who if column in ("victim", "preemptor") else pairs[column] for column in pairs.schema.names]
+    return replace(
+        window,
+        tasks=pa.RecordBatch.from_arrays(columns, schema=tasks.schema),
+        preemptions=pa.RecordBatch.from_arrays(sides, schema=pairs.schema),
+    )

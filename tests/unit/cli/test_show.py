@@ -1,0 +1,146 @@
+"""`schedtel show`: windows of a recording as text, NDJSON and Arrow."""
+
+import json
+import re
+from dataclasses import replace
+
+import jsonschema
+import pyarrow as pa
+import pytest
+from exporting import preempted
+from samples import MS
+
+import schedtel
+from schedtel.cli.output import FORMATS
+from schedtel.windows import tables
+from schedtel.windows.schema import ARROW
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"no parquet at all" * 100])
+def test_a_damaged_recording_is_named(run, recording, damage):
+    (recording / "tasks" / "part-000001.parquet").write_bytes(damage)
+    status, _, err = run("show", recording)
+    assert status == 2
+    (line,) = err.splitlines()
+    assert "part-000001.parquet" in line
+
+
+def test_a_truncated_recording_is_named(run, recording):
+    path = recording / "summary" / "part-000001.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    status, _, err = run("show", recording)
+    assert status == 2
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_windows_that_a_recording_does_not_have_are_not_shown_in_silence(run, recording, kind):
+    assert len(run("show", recording, "--from", 3, "--format", "ndjson")[1].splitlines()) == 1
+    status, _, err = run("show", recording, "--from", 4, "--format", kind)
+    assert status == 2
+    assert err == "schedtel: cannot show window 4 and what follows: the last is 3 (give a smaller --from)\n"
+
+
+def test_show_prints_every_window_without_escape_codes(run, recording):
+    status, out, err = run("show", recording)
+    assert (status, err) == (0, "")
+    assert out.count("schedtel ") >= len(list(schedtel.read(recording)))
+    assert "\x1b" not in out
+    assert "turnaround (TAT)" in out
+
+
+@pytest.mark.parametrize("by", ["task", "process", "cgroup", "comm"])
+def test_show_groups(run, recording, by):
+    status, out, _ = run("show", recording, "--by", by, "--count", 1)
+    assert status == 0
+    assert "other" in out
+
+
+def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
+    """Of task 2: batch takes the CPU from one web at 51 ms, and gives it back at 91 ms."""
+    status, out, _ = run("show", recording, "--by", "preemption", "--count", 1)
+    assert status == 0
+    [pair] = [line.split() for line in out.splitlines() if line.startswith("web")]
+    assert pair == ["web", "batch", "1", "40.0", "ms", "40.0", "ms", "40.0", "ms"]
+    [limit] = [line for line in out.splitlines() if line.startswith("/batch.slice")]
+    assert limit.split() == ["/batch.slice", "throttled", "in", "1", "of", "2", "periods", "20.0", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"preemptions": "off"}, "traced with --preemptions off (trace with cgroup or comm)"),
+        ({"preemptions": "cgroup"}, "there were none"),
+        ({}, "there were none, or they were not traced"),
+    ],
+)
+def test_why_there_are_no_preemptions_to_show_is_said(run, windows, tmp_path, facts, why):
+    recorder = schedtel.Recorder(tmp_path / "none")
+    recorder.facts = facts
+    recorder.write(replace(windows[0], preemptions=tables.empty("preemptions")))
+    status, out, err = run("show", tmp_path / "none", "--by", "preemption")
+    assert (status, err) == (0, f"schedtel: no preemptions to show: {why}\n")
+    assert "throttled in 1 of 2 periods" in out
+    for other in (["--by", "cgroup"], ["--by", "preemption", "--format", "ndjson"]):
+        assert run("show", tmp_path / "none", *other)[2] == ""
+
+
+@pytest.mark.parametrize("command", ["show", "subscribe"])
+def test_a_stream_says_that_preemptions_were_not_traced(run, windows, tmp_path, command):
+    recorder = schedtel.Recorder(tmp_path / "off")
+    recorder.facts = {"preemptions": "off"}
+    recorder.write(replace(windows[0], preemptions=tables.empty("preemptions")))
+    with schedtel.serve(schedtel.read(tmp_path / "off"), "grpc://127.0.0.1:0") as server:
+        status, _, err = run(command, server.uri, "--by", "preemption")
+    assert status == 0
+    assert err.startswith("schedtel: no preemptions to show: traced with --preemptions off (")
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        (None, "abc"),
+        ("wait", "abc"),
+        ("max-wait", "abc"),
+        ("count", "cab"),
+        ("mean-wait", "bac"),
+        ("mean_wait_ns", "bac"),
+    ],
+)
+def test_who_preempted_whom_is_sorted_by_what_is_asked_for(run, windows, tmp_path, sort, order):
+    """Waits of 100 ms in 2, 60 ms in 1 and 50 ms in 10: 50, 60 and 5 ms each."""
+    pairs = ("/c", "/", 10, 50 * MS), ("/a", "/", 2, 100 * MS), ("/b", "/", 1, 60 * MS)
+    schedtel.Recorder(tmp_path / "pairs").write(preempted(windows[0], *pairs))
+    status, out, _ = run("show", tmp_path / "pairs", "--by", "preemption", *(["--sort", sort] if sort else []))
+    assert status == 0
+    assert re.findall(r"^/([abc]) ", out, re.MULTILINE) == list(order)
+    assert out.count("▾") == 1
+
+
+@pytest.mark.parametrize("arguments", [("--sort", "count"), ("--by", "preemption", "--sort", "cpu")])
+def test_what_has_no_such_column_is_not_sorted_by_it(run, recording, arguments):
+    status, _, err = run("show", recording, *arguments)
+    assert status == 2
+    assert re.fullmatch(r"schedtel: cannot sort by '\w+': no such column \(use one of .*\)\n", err)
+
+
+def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
+    schema = json.loads(run("schema")[1])
+    lines = run("show", recording, "--format", "ndjson")[1].splitlines()
+    assert len(lines) == len(list(schedtel.read(recording)))
+    for line in lines:
+        jsonschema.validate(json.loads(line), schema)
+
+
+@pytest.mark.parametrize("table", list(ARROW))
+def test_arrow_is_an_ipc_stream_of_one_table(run, recording, table, tmp_path):
+    target = tmp_path / "out.arrow"
+    assert run("show", recording, "-o", target, "--table", table)[0] == 0
+    with pa.ipc.open_stream(target) as reader:
+        rows = reader.read_all().num_rows
+    assert rows == sum(getattr(window, table).num_rows for window in schedtel.read(recording))
+
+
+def test_from_and_count_choose_windows(run, recording):
+    lines = run("show", recording, "--format", "ndjson", "--from", 2, "--count", 1)[1].splitlines()
+    assert [json.loads(line)["summary"]["window_id"] for line in lines] == [2]
