@@ -1,6 +1,7 @@
 # make live    set everything up and watch this machine's scheduler
 # make test    set everything up and run the tests
 # make test-vm the same on other kernels, in virtual machines
+# make docs    set everything up and build the pages of docs/ as a site
 # make env     only the environment .venv, with the command at .venv/bin/schedtel
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/*) schedtel/windows/ndjson.c pyproject.toml setup.py
 
-.PHONY: live test test-vm env build lint bench clean
+.PHONY: live test test-vm env build lint docs bench clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -34,6 +35,9 @@ lint: .venv/.dev
 	$(PIP) install --no-deps --target build/typed .
 	cd build/typed && ../../.venv/bin/mypy --config-file ../../pyproject.toml -p schedtel
 	cd build/typed && PYTHONPATH=. ../../.venv/bin/lint-imports ../../pyproject.toml --no-cache --no-logo
+
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 bench: .venv/.bench
 	scripts/bench-packages
@@ -66,4 +70,8 @@ clean:
 
 .venv/.dev: .venv/.env
 	$(PIP) install -e '.[dev]'
+	@touch $@
+
+.venv/.docs: .venv/.env
+	$(PIP) install -e '.[docs]'
 	@touch $@

@@ -14,7 +14,7 @@ from schedtel.cli import group
 ROOT = Path(__file__).parents[3]
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "docs" / "kernels.md").read_text()
 #: systemd's own score, in tenths; 20 is where it stops to call a service "OK".
 MOST_EXPOSED = 20
 
