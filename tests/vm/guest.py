@@ -35,7 +35,7 @@ TRIES = 4
 MOST_TIDS = 500
 CHILDREN = 400
 STATUS = 7
-#: What the README says is enough, and nothing, each as another user than root.
+#: What docs/kernels.md says is enough, and nothing, each as another user than root.
 TWO_CAPABILITIES, NO_CAPABILITY = "-all,+bpf,+perfmon", "-all"
 WORK = f"""
 schedtel-load reuse {CHILDREN} > children

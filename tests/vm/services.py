@@ -1,7 +1,7 @@
 """What a guest needs beside the interpreter to run the units: systemd as its first process; a second archive out.
 
 Debian's systemd as installed on this machine, its own units for a boot to ``basic.target`` without a device manager,
-and schedtel where the README has it installed. It is only ever started inside a guest.
+and schedtel where docs/kernels.md has it installed. It is only ever started inside a guest.
 """
 
 import sys
@@ -78,7 +78,7 @@ def _pack_systemd(root: Path) -> None:
 
 
 def _pack_installation(root: Path) -> None:
-    """A virtual environment in /opt/schedtel, and a link to its command: what the README says to make."""
+    """A virtual environment in /opt/schedtel, and a link to its command: what docs/kernels.md says to make."""
     home, interpreter = root / "opt/schedtel", interpreter_of_guest()
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to(interpreter)
