@@ -6,6 +6,8 @@ that they have in the repository, and links between the two are rewritten.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import re
 from pathlib import Path
@@ -65,5 +67,19 @@ def on_post_build(config: dict) -> None:
     for name in schedtel.__all__:
         if not re.search(rf'id="schedtel(\.\w+)*\.{name}"', reference):
             raise PluginError(f"schedtel.{name} is not in docs/reference.md (add a line `::: schedtel.{name}`)")
-        if name != "__version__" and not getattr(schedtel, name).__doc__:
-            raise PluginError(f"schedtel.{name} has no docstring")
+        for undocumented in _undocumented(name):
+            raise PluginError(f"{undocumented} has no docstring")
+
+
+def _undocumented(name: str) -> list[str]:
+    """A public name with its public methods and properties, as far as they have no docstring; inherited ones count."""
+    public = getattr(schedtel, name)
+    if isinstance(public, str):  # the version
+        return []
+    members = inspect.getmembers(public, _is_method) if inspect.isclass(public) else []
+    named = {name: public} | {f"{name}.{member}": value for member, value in members if not member.startswith("_")}
+    return [f"schedtel.{key}" for key, value in named.items() if not inspect.getdoc(value)]
+
+
+def _is_method(member: object) -> bool:
+    return inspect.isroutine(member) or isinstance(member, property | functools.cached_property)

@@ -169,6 +169,7 @@ class Subscription(Source):
         self._cancel()
 
     def close(self) -> None:
+        """End the stream and the connection. Windows already taken stay valid."""
         self.stop()
         self._client.close()
 

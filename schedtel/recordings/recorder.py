@@ -71,14 +71,17 @@ class Recorder:
 
     @property
     def where(self) -> str:
+        """The directory or URI that is written to."""
         return str(self._place)
 
     @property
     def windows_written(self) -> int:
+        """Number of windows that are on disk."""
         return sum(part.windows_written for part in self._open.values())
 
     @property
     def bytes_written(self) -> int:
+        """Size of all files of this recorder, in bytes."""
         return sum(part.bytes_written for part in self._open.values())
 
     def write(self, window: Window) -> None:

@@ -194,6 +194,7 @@ class ImportedTrace(Source):
 
     @property
     def metadata(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Facts about the trace, and what has been read of it so far."""
         reading, facts = self.reading, self.reading.facts
         return {
             "clock": _CLOCKS.get(facts.get("clock", ""), facts.get("clock") or "the trace's"),
@@ -223,6 +224,7 @@ class ImportedTrace(Source):
         return self._ordered.wakeups
 
     def close(self) -> None:
+        """Close the file, unless it is standard input."""
         if self._file is not sys.stdin.buffer:
             self._file.close()
 

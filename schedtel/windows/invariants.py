@@ -1,8 +1,8 @@
 """A window in; a finding for each law that must hold for it out.
 
-The laws have the numbers of docs/meaning.md. Law 4, agreement with the kernel's own accounting, needs tasks whose accounting
-the kernel still shows: :mod:`schedtel.doctor.verify` checks it with child processes of its own. The tests check law 6,
-filters.
+The laws have the numbers of docs/meaning.md. Law 4, agreement with the kernel's own accounting, needs tasks whose
+accounting the kernel still shows: :mod:`schedtel.doctor.verify` checks it with child processes of its own. The tests
+check law 6, filters.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,12 @@ _WEIGHTED_POLICIES = (0, 3, 5, 7)
 
 @dataclass(frozen=True)
 class Distribution:
-    """Statistics of one kind of duration in one window; all but ``count`` are None if there was no sample."""
+    """Statistics of one kind of duration in one window; all but ``count`` are None if there was no sample.
+
+    ``count``: number of samples; ``mean_ns``, ``max_ns`` and the percentiles ``p50_ns``, ``p95_ns`` and ``p99_ns`` are
+    nanoseconds. Percentiles of TAT and RT are exact, by nearest rank; the others are read from histograms and are at
+    most 6.25 % high.
+    """
 
     count: int
     mean_ns: int | None = None
@@ -31,7 +36,12 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Fairness:
-    """Coefficient of variation and Jain's index, of share and of CPU time per weight; None if there are no tasks."""
+    """How evenly the CPU was shared in one window; None if no task asked for at least 1 ms.
+
+    ``cv`` and ``jain``: coefficient of variation and Jain's index of share = cpu / (cpu + wait); ``weighted_cv`` and
+    ``weighted_jain``: the same of CPU time per load weight. J = (sum x)^2 / (n sum x^2), so CV^2 = 1/J - 1 (R. Jain,
+    D. Chiu, W. Hawe: A Quantitative Measure of Fairness, DEC-TR-301, 1984).
+    """
 
     cv: float | None
     jain: float | None
@@ -41,7 +51,13 @@ class Fairness:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The metrics of one window, read from its summary row."""
+    """The metrics of one window, read from its summary row.
+
+    ``tat``, ``rt``: turnaround and response time of tasks; ``burst_tat``, ``burst_rt``: of bursts; ``wakeup_wait``,
+    ``preempt_wait``: waits for a CPU; ``fairness``: see :class:`Fairness`. The averages over time, in tasks, are
+    ``runqueue_length_avg`` (waiting), ``running_avg``, ``blocked_avg`` and ``iowait_avg`` (blocked on I/O; None where
+    the backend cannot tell).
+    """
 
     tat: Distribution
     rt: Distribution

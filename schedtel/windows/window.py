@@ -36,6 +36,7 @@ class Window:
 
     @property
     def window_id(self) -> int:
+        """Number of the window in its run, from 1."""
         return int(self.summary["window_id"][0].as_py())
 
     @property
