@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check -q
-# BPF needs privileges; sudo only where this user has none.
+# BPF needs privileges: commands run with sudo unless the user is root.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/*) schedtel/windows/ndjson.c pyproject.toml setup.py
 

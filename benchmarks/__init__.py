@@ -1,4 +1,4 @@
-"""schedtel beside its peers: the same load under each in turn goes in, medians and ratios come out.
+"""Loads that run under schedtel and under each of its peers in; medians and ratios out.
 
     python -m benchmarks [PART…] [--repeats N] [--large] [--minutes N]
     python -m benchmarks.plots          pictures of the results
@@ -6,24 +6,25 @@
 
 The modules, in the order in which data flows through them:
 
-    failures      what can go wrong with a measurement
+    failures      errors of a measurement
     builds        sources                      → BPF objects (bpf/), the load generator (load/)
-    workloads     what the machine does        → the time a fixed amount of work takes; tasks that wake on demand
+    workloads     a fixed amount of work       → the time that it takes; tasks that wake on demand
     limits        pid_max and threads-max      → raised for a while
     headers       kernel headers               → a tree for the peers that compile at run time
-    kernel        the kernel's books of BPF    → run times, sizes, maps, who else is tracing
-    process       the kernel's other books     → CPU time, memory, files, slab
-    recorders     perf sched record, ftrace    → writing down every event, and shown to have done so
-    peers         everybody                    → watching and proved to watch, or why not
-    rungs         the ladder                   → one thing more on each rung, as peers
-    rounds        subjects, a way to sample one    → samples of all, taken in turns
-    watched       schedtel's backend in here    → windows that end when told to, and what each took
-    programs, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control
+    kernel        the kernel's BPF accounting  → run times, sizes, maps, programs of other processes
+    process       the kernel's other counters  → CPU time, memory, files, slab
+    recorders     perf sched record, ftrace    → peers that write down every event, and the proof that they did
+    peers         installed tools              → peers that are proved to watch, or the reason why not
+    rungs         the ladder                   → peers, each of which does one thing more than the one before
+    rounds        subjects, a sampling function → samples of all, taken in turns
+    loads         loads and watchers           → times of each load under each watcher and alone
+    watched       schedtel's own backend        → windows that end on demand, and the cost of each
+    programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control
                                                → rows, one module for each part
     measures      samples                      → medians, spreads, ratios, targets, points of curves
     report        rows                         → Parquet for each part, one Markdown document
     plots, model  Parquet                      → pictures; what a larger machine would take
 
-A target that is missed is printed as missed; nothing here fails because the machine was slow. A peer that is missing,
-or cannot run here, is listed with the reason.
+A target that is missed is printed as missed; no benchmark fails because the machine is slow. A peer that is not
+installed or cannot run is listed with the reason.
 """

@@ -1,4 +1,4 @@
-"""The command: parts in, results printed and written out."""
+"""The command ``python -m benchmarks``: names of parts in; results out, printed and written to files."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ from benchmarks.failures import BenchmarkError
 from benchmarks.measures import Plan, Row
 from schedtel.errors import SchedtelError
 
-#: Measured without being asked for, in this order.
+#: Parts that are measured if the user names none, in this order.
 USUAL: dict[str, ModuleType] = {
     module.PART: module for module in (programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure)
 }
@@ -46,12 +46,12 @@ RESULTS = Path(__file__).parent / "results"
 def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool, minutes: float) -> None:
     """Measure schedtel beside its peers. Without PARTS, everything but the soak and the control; an hour or more.
 
-    Targets are printed beside what was measured. A missed target is no error. Parts not asked for keep the results
-    they had.
+    Targets are printed beside what was measured. A missed target is no error. Parts that are not measured keep the
+    results they had.
     """
     if os.geteuid():
         sys.exit("benchmarks: loading BPF programs and reading their run times needs root (use sudo)")
-    # Who is told to end stops the peers that it has started, and has the kernel count no longer.
+    # SIGTERM unwinds the stack, so that the peers are stopped and kernel.bpf_stats_enabled is restored.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     plan = Plan(repeats, large, minutes)
     for part in parts or USUAL:
@@ -66,7 +66,7 @@ def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool,
 
 
 def _measured(part: str, plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows and notes of a part; that it could not be measured is a note too, and the other parts go on."""
+    """Rows and notes of a part. A part that cannot be measured yields a note, and the other parts go on."""
     peers.observers.disturbed_samples = 0
     try:
         rows, notes = PARTS[part].measure(plan)

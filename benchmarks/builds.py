@@ -1,4 +1,4 @@
-"""Sources of the benchmarks in; compiled BPF objects and the load generator out. Nothing is left behind."""
+"""Sources of the benchmarks in; compiled BPF objects and the load generator out, deleted when the process ends."""
 
 import atexit
 import shutil
@@ -11,13 +11,13 @@ from pathlib import Path
 from benchmarks.failures import BenchmarkError
 
 _HERE = Path(__file__).parent
-#: As setup.py compiles the package's own programs.
+#: The flags with which setup.py compiles the package's own programs.
 _BPF_FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 
 
 @cache
 def scratch() -> Path:
-    """A directory for this run, removed at its end."""
+    """A temporary directory, removed when the process ends."""
     directory = tempfile.mkdtemp(prefix="schedtel-bench-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return Path(directory)
@@ -25,7 +25,10 @@ def scratch() -> Path:
 
 @cache
 def bpf_object(name: str, **defines: int) -> bytes:
-    """``bpf/<name>.bpf.c``, compiled with these macros."""
+    """``bpf/<name>.bpf.c``, compiled with these macros.
+
+    Raises :class:`BenchmarkError` when it cannot be compiled.
+    """
     target = scratch() / f"{name}-{'-'.join(map(str, defines.values()))}.bpf.o"
     macros = [f"-D{macro}={value}" for macro, value in defines.items()]
     multiarch = sysconfig.get_config_var("MULTIARCH")
@@ -37,7 +40,10 @@ def bpf_object(name: str, **defines: int) -> bytes:
 
 @cache
 def load_program() -> Path:
-    """The load generator, ``load/load.c``, compiled."""
+    """Path of the compiled load generator, ``load/load.c``.
+
+    Raises :class:`BenchmarkError` when it cannot be compiled.
+    """
     target = scratch() / "schedtel-load"
     _compile([_compiler("gcc", "clang", "cc"), "-O2", "-pthread", str(_HERE / "load" / "load.c"), "-o", str(target)])
     return target
@@ -45,10 +51,10 @@ def load_program() -> Path:
 
 def _compiler(*names: str) -> str:
     versioned = [f"clang-{number}" for number in range(30, 11, -1)]
-    found = next((path for name in (*names, *versioned) if (path := shutil.which(name))), None)
-    if found is None:
+    path = next((path for name in (*names, *versioned) if (path := shutil.which(name))), None)
+    if path is None:
         raise BenchmarkError(f"cannot compile: {' or '.join(names)} is missing (apt install {names[0]})")
-    return found
+    return path
 
 
 def _compile(command: list[str]) -> None:

@@ -1,8 +1,8 @@
-"""What ``slowdown`` says of a watcher whose cost is known: is what it tells, told in terms of a yardstick, true?
+"""A check of ``slowdown`` with a watcher of known cost: does division by the yardstick yield the true slowdown?
 
-Only on request: ``python -m benchmarks control``. The watcher does arithmetic at every birth and exit, which costs
-what the kernel counts as its run time, and nothing else; so a load should take as much longer. A yardstick that were
-slowed down too would take away from that.
+Runs only on request: ``python -m benchmarks control``. The watcher does arithmetic at every birth and exit. Its cost is
+the run time that the kernel counts, and nothing else, so the load should take longer by that time. If the watcher also
+slowed down the yardstick, the reported slowdown would be too small.
 """
 
 import os
@@ -25,7 +25,7 @@ _PROGRAMS = ("control_fork", "control_exit")
 
 
 class Controlled(NamedTuple):
-    """A load, and how many steps of arithmetic the watcher does at each birth and exit."""
+    """A load, and the number of arithmetic steps that the watcher does at each birth and exit."""
 
     run: Callable[[], object]
     steps: int
@@ -41,23 +41,23 @@ _SUBJECTS = {
 }
 
 
-class Told(NamedTuple):
-    """How many times as long a load takes: as ``slowdown`` tells it, and by the kernel's books."""
+class Slowdown(NamedTuple):
+    """The slowdown of a load: as ``slowdown`` measures it, and from the run time that the kernel counts."""
 
-    told: float
+    measured: float
     counted: float
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["control: not measured, perf is missing (apt install linux-perf)"]
-    taken, notes = interleaved(_SUBJECTS, plan.rounds(_ROUNDS), _sample)
-    return [line for name, samples in taken.items() for line in _rows(name, samples)], notes
+    sampled, notes = interleaved(_SUBJECTS, plan.rounds(_ROUNDS), _sample)
+    return [line for name, samples in sampled.items() for line in _rows(name, samples)], notes
 
 
-def _sample(controlled: Controlled) -> Told:
-    """A load under the watcher of known cost, beside the load alone; each run of it by both books."""
+def _sample(controlled: Controlled) -> Slowdown:
+    """The slowdown of a load under the watcher, measured and counted."""
     runs: list[tuple[float, float]] = []
 
     def timed() -> float:
@@ -69,27 +69,27 @@ def _sample(controlled: Controlled) -> Told:
     watcher = Peer("control", partial(_watching, controlled), settle_s=0)
     sample = between(Load("ns", timed, by_yardstick=True), watcher)
     took, cost = (sum(column) for column in zip(*(each for each in runs if each[1]), strict=True))
-    return Told(sample.slowdown, took / (took - cost))
+    return Slowdown(sample.slowdown, took / (took - cost))
 
 
 @contextmanager
 def _watching(controlled: Controlled) -> Iterator[int]:
-    """The programs, attached, while the kernel counts what they take; 0, since nobody collects."""
+    """Attach the programs while the kernel counts their run time. Yields 0, since there is no collector."""
     compiled = builds.bpf_object("control", STEPS=controlled.steps)
     with kernel.counting(), attached_here(compiled, _PROGRAMS):
         yield 0
 
 
 def _counted_ns() -> int:
-    """Run time so far of the BPF programs that this process holds: none but those, while they are there."""
+    """Run time so far of all BPF programs that this process holds: those of the control while it watches, else none."""
     return sum(runs.run_time_ns for runs in kernel.program_runs(os.getpid()).values())
 
 
-def _rows(name: str, samples: list[Told]) -> list[Row]:
-    """What was told of the load and what was counted; and the part of the time counted that was told."""
-    told, counted = ([getattr(sample, by) for sample in samples] for by in Told._fields)
+def _rows(name: str, samples: list[Slowdown]) -> list[Row]:
+    """Rows: the measured slowdown, the counted slowdown, and the ratio of the times added."""
+    measured, counted = ([getattr(sample, by) for sample in samples] for by in Slowdown._fields)
     return [
-        row(f"{name}, slowdown", "as told", "ratio", told),
+        row(f"{name}, slowdown", "as told", "ratio", measured),
         row(f"{name}, slowdown", "by the kernel's count", "ratio", counted),
-        ratio(f"{name}, time added", [one - 1 for one in told], [one - 1 for one in counted], "told / counted"),
+        ratio(f"{name}, time added", [one - 1 for one in measured], [one - 1 for one in counted], "told / counted"),
     ]

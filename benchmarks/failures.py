@@ -1,8 +1,8 @@
-"""What can go wrong with a measurement, other than a slow result."""
+"""Errors of a measurement. A slow result is none."""
 
 
 class BenchmarkError(Exception):
-    """Something cannot be measured here; the message says what and why."""
+    """A measurement is not possible here; the message says which one and why."""
 
 
 class PeerError(BenchmarkError):

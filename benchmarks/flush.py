@@ -1,6 +1,7 @@
 """Wall time for each active task of the library's own flush (iterator and drain) and of its batch to Arrow.
 
-The share of the BPF program inside the flush is what the kernel counts, in windows of their own, since counting costs.
+The share of the BPF program inside the flush comes from the kernel's run times, which are measured in separate windows,
+since counting costs time.
 """
 
 from benchmarks import kernel, workloads
@@ -15,7 +16,7 @@ _FLUSH_TARGET, _ARROW_TARGET = Target(600), Target(300)
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     rows = []
     for active in _ACTIVE:
         with workloads.workers(active) as load:
@@ -25,7 +26,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
 
 def _rows(active: int, load: workloads.Workers, rounds: int) -> list[Row]:
     with watched() as subject:
-        subject.window(load.pulse)  # the first one pays for fresh memory
+        subject.window(load.pulse)  # the first window allocates memory, which the later ones reuse
         costs = [_checked(subject.window(load.pulse), active) for _ in range(rounds)]
         with kernel.counting():
             program = [_program_sample(subject, load) for _ in range(max(2, rounds // 3))]
@@ -44,6 +45,6 @@ def _checked(cost: WindowCost, active: int) -> WindowCost:
 
 
 def _program_sample(subject: Watched, load: workloads.Workers) -> float:
-    """Nanoseconds a task that the kernel counts for the flush program itself, calls for sleeping tasks included."""
+    """Nanoseconds for each row that the kernel counts for the flush program, including its calls for sleeping tasks."""
     program_ns, rows = subject.program_ns(load.pulse)
     return program_ns / rows

@@ -1,7 +1,8 @@
-"""Size of things: programs, kernel memory for each task (measured and calculated), maps, Parquet bytes a window.
+"""Sizes: programs, kernel memory for each task (measured and calculated), maps, Parquet bytes of a window.
 
-A task's kernel memory is that in task storage; of the 8,000 that are measured, some 3,500 are at home and take none.
-Maps of schedtel hold the homes and not task storage. Those of its backend bcc and of peers hold their tasks.
+A task's kernel memory is its task storage. Of the 8,000 measured tasks, some 3,500 are in the task cache and have no
+task storage. The maps of schedtel contain the task cache but not task storage. The maps of its backend bcc and of the
+peers contain their tasks.
 """
 
 import subprocess
@@ -19,16 +20,16 @@ from schedtel.records import layout
 PART = "footprint"
 ROUNDS, TASKS = 3, 8_000
 _WINDOWS, _ACTIVE = 6, 300
-#: struct bpf_local_storage_elem and _data before the value (include/linux/bpf_local_storage.h), rounded up.
+#: struct bpf_local_storage_elem and _data up to the value (include/linux/bpf_local_storage.h), rounded up.
 _ELEMENT_HEAD_BYTES = 72
 #: struct bpf_local_storage, one for each task: 16 cached elements, a list, an owner, a lock.
 _STORAGE_BYTES = 192
-#: Its banks, and who preempted whom on it.
+#: A CPU's banks and its preemption pairs.
 _CPU_BYTES = layout.CPU_STATE.itemsize + layout.PREEMPTIONS.itemsize
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     rows = _sizes() + _maps() + _calculated()
     samples = [_slab_bytes_per_task() for _ in range(plan.rounds(ROUNDS))]
     rows.append(row("kernel memory for each task, measured (slab)", "schedtel", "bytes", samples))
@@ -48,7 +49,7 @@ def _sizes() -> list[Row]:
 
 
 def _maps() -> list[Row]:
-    """What the maps take, task storage left out: it takes nothing until a task has some."""
+    """Memory of the maps, without task storage: its map takes nothing until a task has an element."""
     rows = []
     for peer in peers.measured():
         if peer.programs:
@@ -58,7 +59,7 @@ def _maps() -> list[Row]:
 
 
 def _calculated() -> list[Row]:
-    """By the kernel's size classes: powers of two, and 96 and 192 below 256."""
+    """Sizes rounded up to the kernel's size classes: powers of two, and 96 and 192 below 256."""
     element = _size_class(_ELEMENT_HEAD_BYTES + STATE_BYTES)
     return [
         row("kernel memory for each task, calculated", "schedtel", "bytes", [element + _size_class(_STORAGE_BYTES)]),
@@ -73,12 +74,12 @@ def _size_class(size: int) -> int:
 
 
 def _slab_bytes_per_task() -> float:
-    """Growth of the kernel's caches when so many sleeping tasks are given state, less what grows without them.
+    """Growth of the kernel's slab caches, in bytes for each task, when ``TASKS`` sleeping tasks get state.
 
-    Only caches that grow by at least half an object a task: elsewhere, other processes are at work.
+    Only caches that grow by at least half an object for each task count; growth of others is due to other processes.
     """
     with workloads.workers(TASKS):
-        time.sleep(0.5)  # what earlier programs left is freed after a grace period
+        time.sleep(0.5)  # memory of earlier programs is freed after a grace period
         before = process.slab_objects()
         with watched():
             after = process.slab_objects()

@@ -1,6 +1,6 @@
 """How cost grows: with threads asleep and active, with switches a second, with cgroups, and with the window's length.
 
-Cost should grow with activity. What a sleeping task costs is the walk past it at a window's end, shown by itself.
+Cost should grow with activity. A sleeping task costs only the walk past it at a window's end, which has its own rows.
 """
 
 import os
@@ -31,13 +31,13 @@ _CGROUP = f"schedtel-bench-{os.getpid()}"
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     rows, notes = _by_threads(plan)
     rows += [line for rate in _RATES for line in _at_rate(rate, plan.rounds(3))]
-    cgroups, said = _by_cgroups(plan.rounds(ROUNDS))
+    cgroups, more_notes = _by_cgroups(plan.rounds(ROUNDS))
     lengths = _WINDOWS + (_WINDOWS_LARGE if plan.large else ())
     rows += cgroups + [line for seconds in lengths for line in _with_window(seconds)]
-    return rows, notes + said
+    return rows, notes + more_notes
 
 
 # ---- threads ----
@@ -85,7 +85,10 @@ def _point(measure: str, unit: str, samples: list[float], axis: str, at: float) 
 
 
 def _at_rate(rate: int, rounds: int) -> list[Row]:
-    """BPF time is what the kernel counts, its own counting included (about 30 ns a run); flushes are not counted."""
+    """Rows at one rate of switches.
+
+    BPF time is the kernel's count, which includes the cost of counting (about 30 ns a run); flushes are not in it.
+    """
     axis = ("switches/s asked for", rate)
     with watched() as subject, kernel.counting():
         samples = [_rate_sample(subject, rate) for _ in range(rounds)]
@@ -121,7 +124,7 @@ def _by_cgroups(rounds: int) -> tuple[list[Row], list[str]]:
 
 
 def _with_cgroups(root: Path, count: int, load: workloads.Workers, rounds: int) -> list[Row]:
-    """The same processes in more and more cgroups: a window's end, from the kernel's records to groups."""
+    """The same processes in ``count`` cgroups: the time of a window's end, from the kernel's records to groups."""
     with _spread(root, count, load.pids), watched() as subject:
         host = HostCounters(is_eevdf=True)
         samples = [_cgroup_sample(subject, load, host) for _ in range(rounds)]
@@ -134,29 +137,29 @@ def _with_cgroups(root: Path, count: int, load: workloads.Workers, rounds: int) 
 
 
 def _cgroup_sample(subject: Watched, load: workloads.Workers, host: HostCounters) -> tuple[float, float]:
-    raw, made = subject.raw(load.pulse), []
-    counted = host.since_last()
-    built = duration_ns(lambda: made.append(build(raw, 1, 1, time.time_ns(), counted, CgroupPaths())))
-    return built / 1e6, duration_ns(lambda: made[0].groups(by="cgroup")) / 1e6
+    raw, windows = subject.raw(load.pulse), []
+    counters = host.since_last()
+    built = duration_ns(lambda: windows.append(build(raw, 1, 1, time.time_ns(), counters, CgroupPaths())))
+    return built / 1e6, duration_ns(lambda: windows[0].groups(by="cgroup")) / 1e6
 
 
 @contextmanager
 def _spread(root: Path, count: int, pids: list[int]) -> Iterator[None]:
-    """Processes spread over so many new cgroups, and put back; the cgroups are removed."""
+    """Spread processes over ``count`` new cgroups; afterwards, move them to the root and remove the cgroups."""
     top = root / _CGROUP
     top.mkdir()
-    made = [top / str(number) for number in range(count)]
+    cgroups = [top / str(number) for number in range(count)]
     try:
-        for path in made:
+        for path in cgroups:
             path.mkdir()
         for number, pid in enumerate(pids):
-            (made[number % count] / "cgroup.procs").write_text(str(pid))
+            (cgroups[number % count] / "cgroup.procs").write_text(str(pid))
         yield
     finally:
         for pid in pids:
-            with suppress(OSError):  # it has ended
+            with suppress(OSError):  # the process has ended
                 (root / "cgroup.procs").write_text(str(pid))
-        for path in (*made, top):
+        for path in (*cgroups, top):
             with suppress(FileNotFoundError):
                 path.rmdir()
 
@@ -165,7 +168,7 @@ def _spread(root: Path, count: int, pids: list[int]) -> Iterator[None]:
 
 
 def _with_window(seconds: float) -> list[Row]:
-    """CPU of ``schedtel live --format ndjson`` over at least two windows; its tasks wake up in each of them."""
+    """CPU and memory of ``schedtel live --format ndjson`` over two windows or more; all tasks wake up in each."""
     lasting, axis = max(4.0, 2 * seconds), ("window, s", seconds)
     with workloads.workers(_SOME) as load, peers.schedtel(seconds).watching() as pid:
         _pulse(load, min(seconds, 5.0) + 1.5, seconds)

@@ -1,7 +1,7 @@
-"""Kernel headers for the peers that compile at run time, bcc and bpftrace: the tree that schedtel's bcc backend finds.
+"""Kernel headers for bcc and bpftrace, which compile at run time: the tree that schedtel's bcc backend finds.
 
-Where only another version's are installed, those serve: programs that touch nothing but tracepoint arguments compile
-with them and cost the same; what such a peer prints may be wrong.
+If only headers of another kernel version are installed, the peers use those. Programs that read only tracepoint
+arguments compile with them and cost the same, but the output of such a peer may be wrong.
 """
 
 import platform
@@ -21,18 +21,18 @@ def _found() -> tuple[str, Path | None] | None:
 
 
 def are_there() -> bool:
-    """True where there are headers of some version."""
+    """Whether kernel headers of any version are installed."""
     return _found() is not None
 
 
 def environment() -> dict[str, str]:
-    """What tells bcc and bpftrace where the tree is; empty when they find it by themselves."""
+    """Environment variables that point bcc and bpftrace to the tree; empty if they find it by themselves."""
     tree = _found()[1] if _found() else None
     return {name: str(tree) for name in ("BCC_KERNEL_SOURCE", "BPFTRACE_KERNEL_SOURCE") if tree}
 
 
 def note() -> str:
-    """What a reader of the results should know of the tree; empty when it is the running kernel's."""
+    """A note on the headers for the results; empty if they are the running kernel's."""
     found = _found()
     if found is None:
         return "no kernel headers (apt install linux-headers-$(uname -r))"

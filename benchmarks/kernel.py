@@ -1,4 +1,4 @@
-"""What the kernel's books say of BPF: run times of programs, who owns them, how large they and their maps are."""
+"""A pid in; its BPF programs and maps out, from the kernel's accounting: run times, sizes, attachment."""
 
 import ctypes
 import functools
@@ -22,7 +22,7 @@ _NAME_LENGTH = 15
 
 @dataclass(frozen=True)
 class Runs:
-    """What the kernel has counted of one program since it was loaded."""
+    """Runs and run time of one program, as the kernel has counted them since it was loaded."""
 
     runs: int
     run_time_ns: int
@@ -37,7 +37,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a program is after the verifier: BPF instructions, and bytes of machine code."""
+    """Size of a program after the verifier: BPF instructions, and bytes of machine code."""
 
     instructions: int
     machine_bytes: int
@@ -45,33 +45,33 @@ class Size:
 
 @contextmanager
 def counting() -> Iterator[None]:
-    """kernel.bpf_stats_enabled = 1 inside, and what it was before outside, whatever happens."""
-    before = _STATS.read_text()
+    """Set kernel.bpf_stats_enabled to 1 inside the context; always restore its previous value."""
+    previous = _STATS.read_text()
     _STATS.write_text("1\n")
     try:
         yield
     finally:
-        _STATS.write_text(before)
+        _STATS.write_text(previous)
 
 
 def kept(name: str) -> str:
-    """What the kernel keeps of a program's name."""
+    """The part of a program's name that the kernel keeps."""
     return name[:_NAME_LENGTH]
 
 
 def counts() -> bool:
-    """True while the kernel times every run of every BPF program (about 30 ns a run, in all peers alike)."""
+    """Whether the kernel times every run of every BPF program, which costs about 30 ns a run in all peers."""
     return _STATS.read_text().strip() != "0"
 
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """For calls that look for other processes' programs: schedtel's own wrapper has only those that schedtel makes."""
+    """libbpf, for calls about other processes' programs, which schedtel's own wrapper does not have."""
     return ctypes.CDLL(libbpf().soname)
 
 
 def _program_info(identity: int) -> ProgInfo | None:
-    """BPF_OBJ_GET_INFO of one program by its id; None when it has gone."""
+    """BPF_OBJ_GET_INFO of one program by its id; None if it has been freed."""
     fd = _library().bpf_prog_get_fd_by_id(identity)
     if fd < 0:
         return None
@@ -85,18 +85,18 @@ def _program_info(identity: int) -> ProgInfo | None:
 
 def _descriptors(pid: int, kind: str) -> list[str]:
     """The fdinfo of every file descriptor of one kind (``bpf-prog``, ``bpf_link``) that a process holds."""
-    found = []
+    descriptions = []
     for path in Path(f"/proc/{pid}/fd").glob("*"):
-        with suppress(OSError):  # closed meanwhile
+        with suppress(OSError):  # the file has been closed
             if os.readlink(path) in (f"anon_inode:{kind}", f"anon_inode:[{kind}]"):
-                found.append(Path(f"/proc/{pid}/fdinfo/{path.name}").read_text())
-    return found
+                descriptions.append(Path(f"/proc/{pid}/fdinfo/{path.name}").read_text())
+    return descriptions
 
 
 def _numbers(texts: list[str], name: str) -> list[int]:
     """A field's value in each fdinfo that has it."""
-    found = (re.search(rf"^{name}:\s*(\d+)", text, re.MULTILINE) for text in texts)
-    return [int(number[1]) for number in found if number]
+    matches = (re.search(rf"^{name}:\s*(\d+)", text, re.MULTILINE) for text in texts)
+    return [int(number[1]) for number in matches if number]
 
 
 def program_ids(pid: int) -> set[int]:
@@ -105,19 +105,19 @@ def program_ids(pid: int) -> set[int]:
 
 
 def is_attached(pid: int) -> bool:
-    """True when a process holds BPF programs that want attaching, and as many links or perf events that do so."""
-    called = f"prog_type:\t{_PROG_TYPE_SYSCALL}\n"  # run by their own process, and never attached
+    """Whether a process holds BPF programs to attach, and at least as many links and perf events together."""
+    called = f"prog_type:\t{_PROG_TYPE_SYSCALL}\n"  # the process runs these itself and never attaches them
     programs = [text for text in _descriptors(pid, "bpf-prog") if called not in text]
     return 0 < len(programs) <= len(_descriptors(pid, "bpf_link")) + perf_events(pid)
 
 
 def perf_events(pid: int) -> int:
-    """How many perf events a process holds."""
+    """The number of perf events that a process holds."""
     return len(_descriptors(pid, "perf_event"))
 
 
 def map_bytes(pid: int) -> int:
-    """What the kernel says the BPF maps of a process take (memlock). Task storage is in no map's: see footprint."""
+    """Bytes of the BPF maps of a process (memlock). It does not contain task storage: see footprint."""
     maps = _descriptors(pid, "bpf-map")
     by_id = dict(zip(_numbers(maps, "map_id"), _numbers(maps, "memlock"), strict=True))
     return sum(by_id.values())
@@ -133,22 +133,25 @@ def program_runs(pid: int) -> dict[str, Runs]:
 
 
 def program_sizes(pid: int) -> dict[str, Size]:
-    """Name → size of each BPF program that a process holds. ``head`` ends with jited_prog_len and xlated_prog_len."""
+    """Name → size of each BPF program that a process holds. ``head`` ends with jited_prog_len, xlated_prog_len."""
     return {info.name.decode(): Size(info.head[5] // _INSTRUCTION_BYTES, info.head[4]) for info in _infos(pid)}
 
 
 def observer_ids() -> set[int]:
-    """Ids of all loaded BPF programs, anybody's, of a type that can slow the scheduler's tracepoints down."""
-    found, identity = set(), ctypes.c_uint32(0)
+    """Ids of the BPF programs of all processes whose type can slow the scheduler's tracepoints down."""
+    ids, identity = set(), ctypes.c_uint32(0)
     while _library().bpf_prog_get_next_id(identity, ctypes.byref(identity)) == 0:
         info = _program_info(identity.value)
         if info and info.head[0] in _OBSERVERS:
-            found.add(identity.value)
-    return found
+            ids.add(identity.value)
+    return ids
 
 
 def wait_until_gone(identities: set[int], patience_s: float = 3.0) -> None:
-    """Programs are freed a moment after their process: the next sample must not pay for them."""
+    """Wait until the kernel has freed these programs, a moment after their process has ended.
+
+    Otherwise they could slow down the next sample.
+    """
     deadline = time.monotonic() + patience_s
     while identities & observer_ids() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,7 +1,7 @@
-"""Loads and who watches them in; how long each takes with nobody watching, with somebody, and with nobody again, out.
+"""Loads and watchers in; the time of each load under each watcher, and without a watcher before and after, out.
 
-What somebody adds is a small difference of large numbers, between which the machine drifts: so each load runs with
-nobody watching right before and right after, and beside each run goes a yardstick, by which drift is taken out.
+The time that a watcher adds is a small difference of two large numbers, between whose measurements the machine drifts.
+So each load runs without a watcher right before and right after, and a yardstick beside each run removes the drift.
 """
 
 import os
@@ -18,16 +18,16 @@ from benchmarks.measures import Plan, favouring
 from benchmarks.peers import Peer
 from benchmarks.rounds import interleaved
 
-Taken = TypeVar("Taken")
+AnySample = TypeVar("AnySample")
 ROUNDS = 3
-#: Those that a target compares, and their turns in each round: they differ by not much more than what a turn is off.
+#: Subjects that a target compares, and their turns in each round: they differ by little more than the error of a turn.
 _COMPARED, _TURNS = ("schedtel", peers.FROM_10_MS, "runqlat", "perf sched record"), 2
-#: A load runs again and again for so long while somebody watches, which is a window; and before and after, alone.
+#: Seconds for which a load runs repeatedly under a watcher, which is a window; and alone, before and after.
 _WATCHED_S, _ALONE_S = peers.USUAL_WINDOW_S, 2.5
 
 
 class Run(NamedTuple):
-    """What one run of a load took, and a piece of the yardstick beside it; 1 where there was none."""
+    """The time of one run of a load, and of a piece of the yardstick beside it (1 without a yardstick)."""
 
     took: float
     piece_ns: float
@@ -35,9 +35,9 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """What a ``run`` takes, in units, while it keeps every CPU busy.
+    """A load that keeps every CPU busy; ``run`` executes it and returns its time in ``unit``.
 
-    ``by_yardstick``: how fast the machine is for it is told by a yardstick; that is so for what the kernel does.
+    ``by_yardstick``: a yardstick shows how fast the machine is for this load; true for loads of kernel work.
     """
 
     unit: str
@@ -45,7 +45,7 @@ class Load:
     by_yardstick: bool
 
     def runs(self, seconds: float) -> list[Run]:
-        """One run at least, and others until so much time has passed."""
+        """Run at least once, and again until ``seconds`` have passed."""
         begin, done = time.monotonic(), []
         while not done or time.monotonic() - begin < seconds:
             done.append(self._run_by_yardstick() if self.by_yardstick else Run(self.run(), 1.0))
@@ -54,18 +54,24 @@ class Load:
     def _run_by_yardstick(self) -> Run:
         with workloads.yardstick() as pieces:
             took = self.run()
-        # The longest are of interrupts, of which nothing is in what a task took.
+        # The longest pieces contain interrupts, whose time is not in the load's CPU time.
         return Run(took, mean(pieces[: max(1, len(pieces) * 19 // 20)]))
 
     def watched_runs(self, collector: int) -> tuple[list[Run], float]:
-        """Runs of a window's length, and the part of all CPUs that the process which collects, if any, takes of it."""
+        """Runs over a window's length, and the part of all CPUs that the collector takes meanwhile.
+
+        :param collector: its pid; 0 if there is none.
+        """
         with ThreadPoolExecutor(1) as beside:
             share = beside.submit(_share_of_cpus, collector, _WATCHED_S)
             return self.runs(_WATCHED_S), share.result()
 
 
 def _share_of_cpus(collector: int, seconds: float) -> float:
-    """What a process takes of them; nothing where nobody collects, or only programs attached by this process watch."""
+    """The part of all CPUs that the collector takes.
+
+    0 without a collector, or if this process attached the programs that watch.
+    """
     if collector in (0, os.getpid()):
         return 0.0
     begin, before = time.monotonic_ns(), process.cpu_ns(collector)
@@ -75,7 +81,7 @@ def _share_of_cpus(collector: int, seconds: float) -> float:
 
 @dataclass(frozen=True)
 class Sample:
-    """A load under a watcher, and as it would have been meanwhile with nobody watching."""
+    """The time of a load under a watcher, and the time that it would have taken meanwhile without one."""
 
     watched: float
     alone: float
@@ -90,29 +96,35 @@ class Sample:
 
 
 def under_everybody(
-    part: str, plan: Plan, sample: Callable[[Peer], Taken], watchers: list[Peer]
-) -> tuple[dict[str, list[Taken]], list[str]]:
-    """Name → a sample for each turn, of nobody, the ladder and the watchers; and notes on what is not as usual."""
+    part: str, plan: Plan, sample: Callable[[Peer], AnySample], watchers: list[Peer]
+) -> tuple[dict[str, list[AnySample]], list[str]]:
+    """Name → a sample for each turn, of ``nobody`` (no watcher), the ladder and the watchers; and notes.
+
+    Notes say whether bpf_stats is on, and which subjects failed.
+    """
     notes = [f"{part}: kernel.bpf_stats_enabled is 1, which slows BPF programs down"] if kernel.counts() else []
     nobody = Peer("nobody", lambda: nullcontext(0), settle_s=0)
-    takers = {peer.name: peer for peer in (nobody, *rungs.ladder(), *watchers)}
-    compared = [name for name in _COMPARED if name in takers]
-    turns = favouring(compared, [name for name in takers if name not in compared], _TURNS)
-    samples, said = interleaved(takers, plan.rounds(ROUNDS), sample, turns=turns)
-    return samples, notes + said
+    subjects = {peer.name: peer for peer in (nobody, *rungs.ladder(), *watchers)}
+    compared = [name for name in _COMPARED if name in subjects]
+    turns = favouring(compared, [name for name in subjects if name not in compared], _TURNS)
+    samples, failures = interleaved(subjects, plan.rounds(ROUNDS), sample, turns=turns)
+    return samples, notes + failures
 
 
 def between(load: Load, peer: Peer) -> Sample:
-    """A load under a peer, beside the load alone before it came and after it went."""
+    """A load under a peer, compared with the load alone before the peer starts and after it has ended."""
     before = load.runs(_ALONE_S)
     with peer.watching() as collector:
-        load.runs(peer.settle_s)  # what is written at a window's end is of the time before
+        load.runs(peer.settle_s)  # the work at a window's end is for the time before it
         watched, share = load.watched_runs(collector)
     return compared(watched, share, before + load.runs(_ALONE_S))
 
 
 def compared(watched: list[Run], share: float, alone: list[Run]) -> Sample:
-    """Watched runs, the collector's part of the CPUs on top; and those alone, at the pace that the watched ones had."""
+    """Mean time of the watched runs with the collector's part of the CPUs added; and of the runs alone.
+
+    The time of the runs alone is scaled by the yardstick to the machine's pace during the watched runs.
+    """
     took = mean(run.took for run in watched)
     slower = mean(run.took / run.piece_ns for run in watched) / mean(run.took / run.piece_ns for run in alone)
     return Sample(took * (1 + share), took / slower)

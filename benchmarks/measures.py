@@ -22,7 +22,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure: what the command's options say."""
+    """How much to measure, from the command's options."""
 
     repeats: int | None = None
     large: bool = False
@@ -34,10 +34,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the results: what was measured of whom, every sample of it, and what it should be.
+    """One line of the results: the measure, its subject, every sample, and the target.
 
     ``value`` is the median of the samples, except in a ratio, where it is the ratio of two medians and the samples
-    are the ratios inside each round. A row of a curve says where on which axis it lies: ``at`` so many ``axis``.
+    are the ratios inside each round. A row of a curve has its position ``at`` on an ``axis``.
     """
 
     measure: str
@@ -52,7 +52,10 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Nobody can tell where there is no target, or no value: what was added is less than the noise."""
+        """Whether the target is reached.
+
+        None if there is no target, or if the value is NaN because what was added is less than the noise.
+        """
         return self.target.reached(self.value) if self.target and not isnan(self.value) else None
 
 
@@ -63,14 +66,14 @@ def row(measure: str, subject: str, unit: str, samples: Iterable[float], target:
 
 
 def point(measure: str, subject: str, unit: str, samples: Iterable[float], axis: str, at: float) -> Row:
-    """One point of a curve: the median of its samples, at a place on an axis."""
+    """One point of a curve: the median of its samples, at a position on an axis."""
     kept = tuple(samples)
     return Row(measure, subject, unit, median(kept), kept, axis=axis, at=at)
 
 
 def ratio(measure: str, mine: list[float], theirs: list[float], names: str, target: Target | None = None) -> Row:
-    """What one takes in parts of what another takes; names say who: ``schedtel / runqlat``."""
-    # A round in which the other added nothing has no ratio; the ratio of the medians still stands.
+    """The cost of one subject divided by that of another; ``names`` are both, as in ``schedtel / runqlat``."""
+    # A round in which the other subject added nothing has no ratio; the ratio of the medians is still defined.
     rounds = tuple(a / b for a, b in zip(mine, theirs, strict=True) if b > 0)
     other = median(theirs)
     known = other > 0 and median(mine) >= 0
@@ -79,23 +82,23 @@ def ratio(measure: str, mine: list[float], theirs: list[float], names: str, targ
 
 
 def rotations(names: list[str], repeats: int) -> list[list[str]]:
-    """The order of each round: every subject comes first in turn, and every other round runs backwards.
+    """The order of subjects in each round: each subject comes first in turn, and every second round runs backwards.
 
-    So drift meets all alike, and nobody always follows the same neighbour.
+    So drift of the machine affects all subjects alike, and no subject always follows the same neighbour.
     """
     turned = [names[turn % len(names) :] + names[: turn % len(names)] for turn in range(repeats)]
     return [order[::-1] if turn % 2 else order for turn, order in enumerate(turned)]
 
 
 def favouring(favoured: list[str], others: list[str], times: int) -> list[str]:
-    """The turns of one round in which some come so many times, together, with equally many others in between."""
+    """The turns of one round: the favoured subjects ``times`` times, each time followed by a part of the others."""
     between = -(-len(others) // times)
     gaps = (others[gap * between : (gap + 1) * between] for gap in range(times))
     return [name for gap in gaps for name in (*favoured, *gap)]
 
 
 def slope(times: list[float], values: list[float]) -> float:
-    """Least-squares rise of values for each unit of time; 0 for fewer than two points."""
+    """Least-squares slope of values over times; 0 for fewer than two points."""
     if len(times) < 2:
         return 0.0
     middle_time, middle_value = sum(times) / len(times), sum(values) / len(values)

@@ -1,8 +1,8 @@
-"""The scale model: measured constants in; memory, ring traffic and time on a machine that nobody has here out.
+"""The scale model: measured constants in; predicted memory, ring traffic and time on a larger machine out.
 
     python -m benchmarks.model      # writes docs/scale.md from benchmarks/results
 
-Plain arithmetic on the results of the other parts; what is assumed beyond them is listed in the document.
+The model is plain arithmetic on the results of the other parts. The document lists the assumptions.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _PAGE_ROWS = page_rows(DEFAULT_RING_BYTES, TASK_RECORD.itemsize)
 
 @dataclass(frozen=True)
 class Constants:
-    """What was measured: nanoseconds, and bytes."""
+    """Measured constants, in nanoseconds and bytes."""
 
     switch_ns: float
     wakeup_ns: float
@@ -41,7 +41,7 @@ class Constants:
 
 @dataclass(frozen=True)
 class Machine:
-    """What is asked about. A second has so many switches, wakeups and exits; a window, so many active tasks."""
+    """The machine to predict for. Switches, wakeups and exits are per second; ``active`` is tasks per window."""
 
     name: str
     cpus: int
@@ -55,7 +55,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What schedtel would take there."""
+    """What schedtel would cost on a :class:`Machine`."""
 
     hot_percent: float
     births_percent: float
@@ -80,11 +80,14 @@ MACHINES = (
 
 
 def predict(machine: Machine, constant: Constants) -> Prediction:
-    """Percentages are of all CPUs of the machine for programs, and of one CPU for the collector."""
+    """The cost on a machine.
+
+    Percentages are of all CPUs of the machine for the BPF programs, and of one CPU for the collector.
+    """
     all_ns, window_ns = machine.cpus * 1e9, machine.window_s * 1e9
     exits_a_window = machine.exits * machine.window_s
     rows = machine.active + exits_a_window
-    # Whenever the page is full, the next run walks past all who came before, sleepers and those with rows in it alike.
+    # Whenever the page is full, the next run of the iterator walks past all earlier tasks again, asleep or active.
     again = sum(range(_PAGE_ROWS, machine.active + 1, _PAGE_ROWS)) * machine.tasks / machine.active
     walk_ns = (machine.tasks - machine.active + again) * constant.walk_sleeper_ns
     flush_ns = machine.active * constant.flush_active_ns + walk_ns
@@ -110,33 +113,36 @@ def predict(machine: Machine, constant: Constants) -> Prediction:
 
 
 def constants(directory: Path) -> Constants:
-    """The medians of schedtel in a directory of results. Raises :class:`BenchmarkError` when one is missing."""
-    found = {
+    """The medians of schedtel in a directory of results.
+
+    Raises :class:`BenchmarkError` when a row is missing.
+    """
+    values = {
         (row["part"], row["measure"], row["at"]): row["value"]
         for part in ("programs", "flush", "growth", "footprint")
         if (result := report.read_part(directory, part))
         for row in result.rows
         if row["subject"] == "schedtel" and row["unit"] != "ratio"
     }
-    most = max((at for _, measure, at in found if measure == "walk past a sleeping task"), default=None)
-    rows_bytes = _value(found, "footprint", "Parquet, 300 active tasks: tasks")
+    most = max((at for _, measure, at in values if measure == "walk past a sleeping task"), default=None)
+    rows_bytes = _value(values, "footprint", "Parquet, 300 active tasks: tasks")
     return Constants(
-        *(_value(found, "programs", event) for event in ("switch", "wakeup", "fork", "exit")),
-        flush_active_ns=_value(found, "flush", "flush, 5,000 active tasks"),
-        walk_sleeper_ns=_value(found, "growth", "walk past a sleeping task", most),
-        arrow_ns=_value(found, "flush", "batch to Arrow, 5,000 active tasks"),
-        task_bytes=_value(found, "footprint", "kernel memory for each task, calculated"),
-        cpu_bytes=_value(found, "footprint", "kernel memory for each CPU, calculated"),
-        record_bytes=_value(found, "footprint", "a task's record in the ring"),
+        *(_value(values, "programs", event) for event in ("switch", "wakeup", "fork", "exit")),
+        flush_active_ns=_value(values, "flush", "flush, 5,000 active tasks"),
+        walk_sleeper_ns=_value(values, "growth", "walk past a sleeping task", most),
+        arrow_ns=_value(values, "flush", "batch to Arrow, 5,000 active tasks"),
+        task_bytes=_value(values, "footprint", "kernel memory for each task, calculated"),
+        cpu_bytes=_value(values, "footprint", "kernel memory for each CPU, calculated"),
+        record_bytes=_value(values, "footprint", "a task's record in the ring"),
         parquet_row_bytes=rows_bytes / 300,
     )
 
 
 def _value(
-    found: dict[tuple[str, str, float | None], float], part: str, measure: str, at: float | None = None
+    values: dict[tuple[str, str, float | None], float], part: str, measure: str, at: float | None = None
 ) -> float:
     try:
-        return found[part, measure, at]
+        return values[part, measure, at]
     except KeyError:
         raise BenchmarkError(f"the model needs {measure!r}: run `python -m benchmarks {part}` first") from None
 
@@ -173,13 +179,13 @@ _ASSUMED = """\
 
 
 def document(constant: Constants, facts: dict[str, str]) -> str:
-    """``docs/scale.md``."""
+    """The text of ``docs/scale.md``: predictions for ``MACHINES``, the constants and the assumptions."""
     predictions = [predict(machine, constant) for machine in MACHINES]
     head = ["", "unit", *(machine.name for machine in MACHINES)]
     lines = ["# Scale", "", "What schedtel would take on a machine larger than the one it was measured on. Made by"]
     lines += [f"`python -m benchmarks.model` from the results of {facts['date']} ({facts['cpu']}, Linux"]
     lines += [f"{facts['kernel']}); do not edit.", "", "## Model", "", _line(head), _line("---" for _ in head)]
-    lines += [_asked(name, unit, of) for name, unit, of in _ASKED]
+    lines += [_input(name, unit, of) for name, unit, of in _INPUTS]
     lines += [_line([name, unit, *(_number(of(p)) for p in predictions)]) for name, unit, of in _LINES]
     lines += ["", "## Constants", "", "| constant | value |", "| --- | --- |"]
     lines += [_line([name.replace("_", " "), _number(value)]) for name, value in vars(constant).items()]
@@ -187,7 +193,7 @@ def document(constant: Constants, facts: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-_ASKED: tuple[tuple[str, str, Callable[[Machine], float]], ...] = (
+_INPUTS: tuple[tuple[str, str, Callable[[Machine], float]], ...] = (
     ("CPUs", "", lambda machine: machine.cpus),
     ("tasks", "", lambda machine: machine.tasks),
     ("active in a window", "", lambda machine: machine.active),
@@ -197,7 +203,7 @@ _ASKED: tuple[tuple[str, str, Callable[[Machine], float]], ...] = (
 )
 
 
-def _asked(name: str, unit: str, of: Callable[[Machine], float]) -> str:
+def _input(name: str, unit: str, of: Callable[[Machine], float]) -> str:
     return _line([f"*{name}*", unit, *(f"*{of(machine):,.0f}*" for machine in MACHINES)])
 
 
@@ -215,11 +221,11 @@ def _number(value: float) -> str:
 def main(results: Path, output: Path) -> None:
     """Write the scale model from the results."""
     try:
-        found = constants(results)
+        measured = constants(results)
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from None
     facts = report.read_part(results, "programs").facts
-    output.write_text(document(found, facts), encoding="utf-8")
+    output.write_text(document(measured, facts), encoding="utf-8")
     click.echo(f"written to {output}", err=True)
 
 

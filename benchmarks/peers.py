@@ -1,8 +1,8 @@
-"""The peers: found or said to be missing, started, waited for until they watch, proved to watch, and stopped.
+"""The peers: each is looked up, started, proved to watch, and stopped; one that cannot run has the reason.
 
-A peer that holds BPF programs watches when the kernel counts runs of each while this process makes switches happen;
-perf when its file has grown by what the machine switched; ftrace when its buffers have filled. Each is asked before and
-after every sample, never during it.
+A peer with BPF programs is proved to watch if the kernel counts runs of each program while this process causes
+switches. perf is proved to watch if its file has grown as much as the machine's context switches require, ftrace if its
+buffers have filled accordingly. The proof is taken before and after every sample, never during it.
 """
 
 import os
@@ -22,20 +22,20 @@ from benchmarks import headers, kernel, recorders
 from benchmarks.failures import BenchmarkError, PeerError
 from schedtel.kernel.bcc import slots
 
-#: Debian keeps administrators' tools where a user's PATH does not look.
+#: Debian installs administrators' tools in directories that are not on a user's PATH.
 _SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 _PATIENCE_S = 30.0
-#: What `schedtel live` has unless it is told.
+#: The default window of `schedtel live`.
 USUAL_WINDOW_S = 5
 _NAPS = 30
-#: Each nap is a switch away, a wakeup and a switch back, but for one that is over before it has begun.
+#: A nap is a switch away, a wakeup and a switch back, except if its timer expires before the task has switched away.
 _ENOUGH = _NAPS // 2
-#: What two tasks that take turns make happen.
+#: Events that two tasks cause when they take turns.
 PIPE_EVENTS = ("switch", "wakeup")
-#: Where so many samples of a part were disturbed all the same, others trace here all the time: waiting is no use.
+#: After this many disturbed samples in a part, other processes evidently trace all the time: no more retries.
 _DISTURBED_ENOUGH = 5
 Sample = TypeVar("Sample")
-#: Some look for tracepoints in a mounted tracefs. Each gets its own, in a mount namespace that ends with it.
+#: Some peers look up tracepoints in a mounted tracefs. Each gets its own mount, in a namespace that ends with the peer.
 _OWN_MOUNTS = (
     "mount -t tracefs none /sys/kernel/tracing 2>&-; mount -t debugfs none /sys/kernel/debug 2>&-; "
     'mount --bind /sys/kernel/tracing /sys/kernel/debug/tracing 2>&-; exec "$@"'
@@ -45,11 +45,12 @@ _IN_OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private", "sh", "-c", 
 
 @dataclass(frozen=True)
 class Peer:
-    """One who watches the scheduler. ``watching`` yields the pid of the process to measure, while it does.
+    """A tool that watches the scheduler.
 
-    ``programs``: event → names of the BPF programs that run at it. ``settle_s``: until its start-up is over. ``note``:
-    what to know of it here. ``missing``: why it cannot be measured here; empty when it can. ``most_births``: how many
-    in a row it follows; more would only be counted as lost.
+    ``watching``: a context in which the peer watches; it yields the pid of the process to measure. ``programs``: event
+    → names of the BPF programs that run at it. ``settle_s``: seconds until its start-up is over. ``note``: a remark for
+    the results. ``missing``: why it cannot be measured on this machine; empty if it can. ``most_births``: how many
+    births in a row it can follow; it would only count further ones as lost.
     """
 
     name: str
@@ -66,12 +67,12 @@ class Peer:
 
 
 def tool(name: str) -> str | None:
-    """Full path of an installed command; None where there is none."""
+    """Full path of an installed command; None if it is not installed."""
     return shutil.which(name, path=_SEARCH)
 
 
 def schedtel_command(window: str = "1s") -> tuple[str, ...]:
-    """``schedtel live`` of this checkout as NDJSON."""
+    """The command line of this checkout's ``schedtel live`` with NDJSON output."""
     return (str(Path(sys.executable).with_name("schedtel")), "live", "--window", window, "--format", "ndjson")
 
 
@@ -80,7 +81,7 @@ def schedtel_command(window: str = "1s") -> tuple[str, ...]:
 
 @dataclass
 class Observers:
-    """BPF programs of others that were seen to trace while samples were taken."""
+    """This benchmark's BPF programs, and the number of samples taken while other processes' programs were loaded."""
 
     own: set[int] = field(default_factory=set)
     disturbed_samples: int = 0
@@ -96,9 +97,10 @@ observers = Observers()
 def running(
     command: tuple[str, ...], programs: dict[str, tuple[str, ...]], environment: dict[str, str] | None = None
 ) -> Iterator[int]:
-    """The pid of a command that has attached these BPF programs (as in :class:`Peer`). On leaving, they are gone too.
+    """Run a command; yields its pid once it has attached these BPF programs (as in :class:`Peer`).
 
-    Raises :class:`PeerError` when it does not attach, or did not watch to the end.
+    Leaving the context stops the command and waits until the kernel has freed its programs. Raises :class:`PeerError`
+    when the command does not attach, or did not watch until the end.
     """
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ) | (environment or {})
@@ -117,7 +119,10 @@ def running(
 
 
 def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
-    """Raise :class:`PeerError` unless each program of that process at a switch or wakeup runs when there is one."""
+    """Cause switches and wakeups, and check that each of the process's programs for them runs.
+
+    Raises :class:`PeerError` when one is missing or does not run.
+    """
     with kernel.counting():
         before = kernel.program_runs(pid)
         for _ in range(_NAPS):
@@ -163,9 +168,9 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 def undisturbed(sample: Callable[[], Sample], attempts: int = 3) -> Sample:
-    """The result of sample(), taken again while BPF programs of others are seen before or after it.
+    """The result of ``sample()``, repeated while BPF programs of other processes are loaded before or after it.
 
-    After that many attempts it is taken as it is, and counted in ``observers``.
+    After ``attempts`` the last result counts, and ``observers`` counts it as disturbed.
     """
     attempts = attempts if observers.disturbed_samples < _DISTURBED_ENOUGH else 1
     for attempt in range(attempts):
@@ -195,46 +200,46 @@ def _attaching(
     command: tuple[str, ...],
     programs: dict[str, tuple[str, ...]],
     environment: dict[str, str] | None = None,
-    **told: Any,
+    **fields: Any,
 ) -> Peer:
-    """A peer whose command attaches these BPF programs, by which it is also proved to watch."""
-    return Peer(name, partial(running, command, programs, environment), programs, **told)
+    """A peer whose command attaches these BPF programs; their runs prove that it watches."""
+    return Peer(name, partial(running, command, programs, environment), programs, **fields)
 
 
-def _subject(name: str, seconds: float, *words: str, within: tuple[str, ...] = (), **told: Any) -> Peer:
+def _subject(name: str, seconds: float, *words: str, within: tuple[str, ...] = (), **fields: Any) -> Peer:
     command = (*within, *schedtel_command(f"{seconds:g}s"), *words)
-    # Its first window pays for imports and first uses; that is start-up, and not what it costs to be watched.
-    return _attaching(name, command, _OURS, settle_s=seconds + 1.2, **told)
+    # The first window contains imports and first uses. They are start-up, not a cost of watching.
+    return _attaching(name, command, _OURS, settle_s=seconds + 1.2, **fields)
 
 
 def schedtel(seconds: float = 1) -> Peer:
-    """The subject: ``schedtel live``, with windows of so many seconds."""
+    """schedtel itself: ``schedtel live`` with windows of ``seconds``."""
     return _subject("schedtel", seconds)
 
 
 def schedtel_without_preemptions() -> Peer:
-    """The subject without the table of who preempted whom: what is saved is what that costs."""
+    """schedtel without the table ``preemptions``: the difference from :func:`schedtel` is the cost of the table."""
     return _subject("schedtel, preemptions off", 1, "--preemptions", "off")
 
 
-#: The subject with no row for a task that did less in a window.
+#: Name of schedtel without rows for tasks that did less than 10 ms in a window.
 FROM_10_MS = "schedtel, 10 ms and more"
 
 
 def schedtel_without_short_lives(seconds: int = 1) -> Peer:
-    """The subject telling as much of a storm of short processes as others do: sums, and no row for each."""
+    """schedtel without a row for each short process: like its peers, it reports a fork storm as sums."""
     return _subject(FROM_10_MS, seconds, "--min-activity", "10ms")
 
 
 def _schedtel_by_bcc(seconds: int) -> Peer:
-    """The subject's other backend. Its compiler runs in a process that has ended when all is attached.
+    """schedtel with its bcc backend, whose compiler process has ended once all programs are attached.
 
-    What it may lack here, it says itself when it is tried.
+    ``missing`` is not set here: if the backend lacks something, its own error says so when the peer is tried.
     """
-    # All of them, and those of warming up, may meet one CPU before the collector gives it free slots again.
+    # All births of a load and of its warm-up may happen on one CPU before the collector refills its free slots.
     births = slots.FREE_SLOTS // 3
-    told = {"within": _IN_OWN_MOUNTS, "note": headers.note(), "most_births": births}
-    return _subject("schedtel, bcc", seconds, "--backend", "bcc", **told)
+    fields = {"within": _IN_OWN_MOUNTS, "note": headers.note(), "most_births": births}
+    return _subject("schedtel, bcc", seconds, "--backend", "bcc", **fields)
 
 
 def _libbpf_tool(name: str, argument: str, programs: dict[str, tuple[str, ...]]) -> Peer:
@@ -283,7 +288,10 @@ def _catalogue(seconds: int) -> list[Peer]:
 
 @cache
 def everybody(seconds: int = 1) -> tuple[Peer, ...]:
-    """Every peer, tried once: one that cannot watch here says why in ``missing``. They print every so many seconds."""
+    """Every peer, after one trial run; ``missing`` says why one cannot watch here.
+
+    :param seconds: how often peers print, and the window of schedtel.
+    """
     return tuple(_tried(peer) for peer in _catalogue(seconds))
 
 
@@ -299,12 +307,12 @@ def _tried(peer: Peer) -> Peer:
 
 
 def measured(seconds: int = 1) -> list[Peer]:
-    """schedtel first, and every peer that can be measured here: with windows of so many seconds."""
+    """schedtel, then every peer that can be measured here, with windows of ``seconds``."""
     return [schedtel(seconds), *(peer for peer in everybody(seconds) if not peer.missing)]
 
 
 def version(name: str) -> str:
-    """Version of an installed tool, as it tells it."""
+    """Version of an installed tool from its ``--version``; "missing" or "unknown" otherwise."""
     path = tool(name)
     if not path:
         return "missing"

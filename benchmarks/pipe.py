@@ -1,10 +1,10 @@
 """What a watcher adds to a round trip of two pinned tasks (bpf_stats off): ladder and peers in one run.
 
-With another guest on the other half of the core, everything takes a fourth longer, and what watchers add half as much
-again; that comes and goes within seconds. A yardstick beside each 500 round trips tells. Of those under a watcher, the
-quarter beside the shortest yardsticks counts, and each is compared with those beside yardsticks like its own in runs
-with nobody watching, right before and after. Medians over rounds, each in another order; what a target compares has
-two turns in each. What is added to ``nobody`` is chance.
+While another guest uses the other half of the core, everything takes a quarter longer, and watchers add half as much
+again; that comes and goes within seconds. A yardstick beside each chunk of 500 round trips shows it. Of the chunks
+under a watcher, only the quarter with the shortest yardsticks counts. Each of these is compared with chunks of similar
+yardsticks from runs without a watcher, right before and right after. Values are medians over rounds, each in another
+order; subjects that a target compares have two turns in each round. What is added under ``nobody`` is chance.
 """
 
 import time
@@ -19,12 +19,12 @@ from benchmarks.workloads import PIPE_TRIPS, Chunk
 PART = "pipe"
 _UNIT = "ns/round trip"
 _TARGETS = {"runqlat": Target(0.40), "perf sched record": Target(0.15)}
-#: Round trips of one run, and how many chunks with nobody watching a watched one is compared with.
+#: Round trips of one run, and with how many unwatched chunks each watched chunk is compared.
 _TRIPS, _NEIGHBOURS = 100_000, 15
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     samples, notes = under_everybody(PART, plan, _sample, peers.measured())
     return _rows(samples), notes
 
@@ -38,7 +38,7 @@ def _sample(peer: Peer) -> Sample:
 
 
 def like_with_like(watched: list[Chunk], alone: list[Chunk]) -> Sample:
-    """A round trip in the calmest quarter of the watched chunks, and in chunks alone that were as calm."""
+    """Nanoseconds of a round trip in the calmest quarter of the watched chunks, and in unwatched ones as calm."""
     calmest = sorted(watched, key=lambda chunk: chunk.yardstick_ns)[: -(-len(watched) // 4)]
     beside = [_alone(alone, chunk.yardstick_ns) for chunk in calmest]
     return Sample(median(chunk.took_ns for chunk in calmest) / PIPE_TRIPS, median(beside) / PIPE_TRIPS)
@@ -50,9 +50,9 @@ def _alone(chunks: list[Chunk], yardstick_ns: int) -> float:
 
 
 def _rows(samples: dict[str, list[Sample]]) -> list[Row]:
-    """How long a round trip takes, what each adds to it, and schedtel in parts of what others add."""
-    added = {name: [sample.added for sample in taken] for name, taken in samples.items()}
-    rows = [row("round trip", name, _UNIT, [sample.watched for sample in taken]) for name, taken in samples.items()]
+    """Rows: the time of a round trip, what each watcher adds to it, and schedtel's part of what peers add."""
+    added = {name: [sample.added for sample in each] for name, each in samples.items()}
+    rows = [row("round trip", name, _UNIT, [sample.watched for sample in each]) for name, each in samples.items()]
     rows += [row("added", name, _UNIT, values) for name, values in added.items()]
     for peer, target in _TARGETS.items():
         if peer in added:

@@ -1,4 +1,4 @@
-"""Results in; pictures beside them out: the ladder, the pipe, the slowdown, the growth, the soak.
+"""Results in; pictures in the same directory out: the ladder, the pipe, the slowdown, the growth, the soak.
 
 python -m benchmarks.plots      # needs matplotlib: pip install '.[bench]'
 """
@@ -29,7 +29,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "font.size": 9,
-    "svg.fonttype": "none",  # text stays text: a quarter of the size
+    "svg.fonttype": "none",  # text stays text: the file has a quarter of the size
     "svg.hashsalt": "schedtel",  # the same results make the same file
 }
 _OURS, _THEIRS, _STEP = "#1f5fa8", "#b0b0b0", "#7fb2e5"
@@ -38,7 +38,7 @@ Rows = list[dict[str, Any]]
 
 
 def ladder(rows: Rows) -> Any:
-    """ns per run of each event, rung by rung, then schedtel, then the peers."""
+    """ns per run at each event: rung by rung, then schedtel, then the peers."""
     events = ("switch", "wakeup", "fork", "exit")
     figure, axes = plt.subplots(1, len(events), figsize=(12, 3.6))
     for axis, event in zip(axes, events, strict=True):
@@ -70,7 +70,7 @@ def slowdown(rows: Rows) -> Any:
 
 
 def _bars(axis: Any, rows: Rows, measure: str, begin: float = 0) -> None:
-    """A bar from where they begin for each subject of a measure; the ratio of two is none."""
+    """A bar for each subject of a measure, from ``begin`` to its value. Ratios of two subjects get none."""
     rows = [row for row in rows if row["measure"] == measure and "/" not in row["subject"]][::-1]
     values = [row["value"] for row in rows]
     low = [value - min(row["samples"]) for value, row in zip(values, rows, strict=True)]
@@ -88,7 +88,7 @@ def _color(subject: str) -> str:
     return _STEP if subject == "empty" or subject.startswith("+") else _THEIRS
 
 
-#: Of each panel of the growth: axis, unit, how its measures begin, label, scale of its y-axis.
+#: For each panel of the growth: axis, unit, prefix of its measures, label, scale of its y-axis.
 _GROWTH = (
     ("threads", "ms", "flush, ", "flush (ms)", "log"),
     ("threads", "ns/task", "", "flush (ns a task)", "linear"),
@@ -100,7 +100,7 @@ _GROWTH = (
 
 
 def growth(rows: Rows) -> Any:
-    """Flush by threads, BPF time by switches, a window's end by cgroups, the collector by the window's length."""
+    """Flush over threads, BPF time over switches, a window's end over cgroups, collector over the window's length."""
     figure, axes = plt.subplots(2, 3, figsize=(13, 7))
     for axis, (name, unit, prefix, label, scale) in zip(axes.flat, _GROWTH, strict=True):
         own = [row for row in rows if row["axis"] == name and row["unit"] == unit]
@@ -154,7 +154,7 @@ def _drawn(results: Path) -> Iterable[Path]:
 @click.command()
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Directory of the results.")
 def main(results: Path) -> None:
-    """Draw a picture of every part that has results."""
+    """Draw the pictures of the parts that have results."""
     with mpl.rc_context(_STYLE):
         for path in _drawn(results):
             click.echo(f"written to {path}", err=True)

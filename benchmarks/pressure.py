@@ -1,6 +1,6 @@
-"""What can be provoked here: producers that meet at the ring, storms of exits, a ring that is too small.
+"""Provoked pressure: producers that contend for the ring, storms of exits, a ring that is too small.
 
-Every exit must be accounted for: by a row, or by ``ring_dropped``.
+Every exit must be accounted for, by a row or by ``ring_dropped``.
 """
 
 import json
@@ -21,7 +21,7 @@ from schedtel.records import layout
 
 PART = "pressure"
 ROUNDS = 5
-#: As in bpf/ring.bpf.c; so many runs of all producers fit into its ring.
+#: Records of one run, as in bpf/ring.bpf.c; and the number of runs, of all producers together, that fit into its ring.
 _BATCH, _ALL_RUNS = 4096, 20
 _EXITS = 20_000
 _SMALL_RING = 1 << 18
@@ -29,7 +29,7 @@ _TRY_FOR_S = 15.0
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     rows = _contention(plan.rounds(ROUNDS))
     rows += [line for lanes in (1, os.cpu_count() or 1, 16) for line in _storm(lanes)]
     return rows + _small_ring(plan.rounds(3)), []
@@ -39,7 +39,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
 
 
 def _contention(rounds: int) -> list[Row]:
-    """Time of reserve, fill and submit of a record, by 1 … all CPUs at once into one ring."""
+    """Time to reserve, fill and submit a record, when 1 … all CPUs at once write into one ring."""
     ring = BpfObject(builds.bpf_object("ring", RECORD_BYTES=layout.TASK_RECORD.itemsize))
     try:
         ring.load()
@@ -56,31 +56,34 @@ def _contended(ring: BpfObject, cpus: list[int], rounds: int) -> Row:
 
 
 def _producers_ns(ring: BpfObject, cpus: list[int], runs: int) -> float:
-    """Mean nanoseconds a record, seen by each producer."""
+    """Mean nanoseconds of a record in each producer's wall time.
+
+    Raises :class:`BenchmarkError` when a record did not get into the ring.
+    """
     _empty(ring)
-    taken: list[int] = []
+    durations_ns: list[int] = []
     start = threading.Barrier(len(cpus))
-    producers = [threading.Thread(target=_produce, args=(ring, cpu, runs, start, taken)) for cpu in cpus]
+    producers = [threading.Thread(target=_produce, args=(ring, cpu, runs, start, durations_ns)) for cpu in cpus]
     for producer in producers:
         producer.start()
     for producer in producers:
         producer.join()
-    if len(taken) < len(cpus):
+    if len(durations_ns) < len(cpus):
         raise BenchmarkError("the ring's producers did not fill it: it was full, or a run failed")
-    return sum(taken) / len(taken) / runs / _BATCH
+    return sum(durations_ns) / len(durations_ns) / runs / _BATCH
 
 
-def _produce(ring: BpfObject, cpu: int, runs: int, start: threading.Barrier, taken: list[int]) -> None:
+def _produce(ring: BpfObject, cpu: int, runs: int, start: threading.Barrier, durations_ns: list[int]) -> None:
     os.sched_setaffinity(0, {cpu})
     start.wait()
     begin = time.perf_counter_ns()
     sent = sum(ring.run("produce") for _ in range(runs))
     if sent == runs * _BATCH:
-        taken.append(time.perf_counter_ns() - begin)
+        durations_ns.append(time.perf_counter_ns() - begin)
 
 
 def _empty(ring: BpfObject) -> None:
-    """Move the consumer to the producer: the ring's first page is the one, the second the other."""
+    """Set the consumer position (first page of the ring) to the producer position (second page)."""
     size = mmap.PAGESIZE
     with (
         mmap.mmap(ring.map_fd("ring"), size, mmap.MAP_SHARED) as consumer,
@@ -93,7 +96,7 @@ def _empty(ring: BpfObject) -> None:
 
 
 def _storm(lanes: int) -> list[Row]:
-    """Threads that live and end in so many lanes, while ``schedtel live`` drains: rate, rows, and what was dropped."""
+    """Threads that begin and end in ``lanes`` processes while ``schedtel live`` drains: rate, run time, rows, drops."""
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "windows.ndjson"
         with output.open("wb") as file:
@@ -125,7 +128,7 @@ def _wait_for_line(output: Path) -> None:
 
 
 def _exits(pid: int, lanes: int) -> tuple[float, float]:
-    """Exits a second, and the mean run of the exit program."""
+    """Exits a second, and the mean nanoseconds of a run of the exit program."""
     with kernel.counting():
         before = kernel.program_runs(pid)["on_exit"]
         nanoseconds = workloads.lives_ns(_EXITS, lanes)
@@ -134,7 +137,7 @@ def _exits(pid: int, lanes: int) -> tuple[float, float]:
 
 
 def _small_ring(rounds: int) -> list[Row]:
-    """A collector that does not drain, and a ring of 256 KB: what does not fit must be counted."""
+    """A ring of 256 KB and a collector that does not drain it: records that do not fit must be counted as dropped."""
     dropped, accounted = [], []
     with watched(_SMALL_RING) as subject:
         for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""What the kernel's books say of a process: memory, CPU time, open files; and of the machine: switches, slab."""
+"""A pid in; its memory, CPU time and open files out, as the kernel counts them; also the machine's switches, slab."""
 
 import os
 import re
@@ -13,10 +13,10 @@ def resident_mb(pid: int) -> float:
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of all living threads of a process, by ``/proc/<pid>/task/*/schedstat``: to the nanosecond."""
+    """CPU time of all living threads of a process in nanoseconds, from ``/proc/<pid>/task/*/schedstat``."""
     total = 0
     for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with suppress(OSError):  # the thread ended meanwhile
+        with suppress(OSError):  # the thread has ended
             total += int(path.read_text().split()[0])
     return total
 
@@ -32,7 +32,7 @@ def context_switches() -> int:
 
 
 def slab_objects(text: str | None = None) -> dict[str, tuple[int, int]]:
-    """Name → objects in use and their size in bytes, of every cache of the kernel's allocator (/proc/slabinfo)."""
+    """Name of each slab cache → objects in use, and the size of one in bytes (/proc/slabinfo)."""
     lines = (Path("/proc/slabinfo").read_text() if text is None else text).splitlines()[2:]
     fields = (line.split() for line in lines)
     return {name: (int(used), int(size)) for name, used, _, size, *_ in fields}

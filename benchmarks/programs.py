@@ -1,12 +1,14 @@
 """Mean time of a run of the BPF programs at a switch, wakeup, fork and exit, as the kernel times them.
 
-With bpf_stats_enabled=1, which adds the same to every run of every program: see the empty ones. At a fork and an exit,
-a peer's programs are added up. Switches and wakeups are those of two tasks on one CPU that pass a byte to and fro.
-``life`` is all that a peer's programs take for each process of a fork storm, which execs, ends and is waited for;
-``messaging`` for each message among 400 processes, whose state is in no near cache. ``schedtel, 10 ms and more`` has no
-row for a process that did less: like its peers, it tells a storm in sums.
-What the kernel does before it runs a program is not counted; at a plain tracepoint (runqlat.bt; schedtel, bcc) it is
-more than elsewhere: see slowdown.
+bpf_stats_enabled is 1, which adds the same to every run of every program: the rung ``empty`` shows how much. The times
+of all programs that a peer runs at an event are added up. Switches and wakeups are those of two tasks on one CPU that
+pass a byte to and fro. ``life`` is the time of all of a peer's programs for each process of a fork storm; a process
+execs, ends and is waited for. ``messaging`` is their time for each message among 400 processes, whose state is not in
+the near caches. ``schedtel, 10 ms and more`` has no row for a process that did less: like its peers, it reports a fork
+storm as sums.
+
+The kernel does not count the work it does before it runs a program. At a plain tracepoint (runqlat.bt; schedtel, bcc)
+that work is more than elsewhere: see slowdown.
 """
 
 import time
@@ -30,27 +32,27 @@ _TARGETS = {
 }
 _OTHERS = (rungs.FLOOR, "runqlat")
 _UNITS = {_LIFE: "ns/process", _MESSAGING: "ns/message"}
-#: (event, peer) → mean ns per run, one for each round.
+#: (event, peer) → mean ns per run (or process, or message), one for each round.
 Samples = dict[tuple[str, str], list[float]]
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
-    takers = {peer.name: peer for peer in _takers() if peer.programs}
+    """The rows of this part, and notes on what could not be measured."""
+    subjects = {peer.name: peer for peer in _subjects() if peer.programs}
     with kernel.counting():
-        taken, notes = interleaved(takers, plan.rounds(ROUNDS), _sample)
-    samples = {(event, name): [one[event] for one in each] for name, each in taken.items() for event in each[0]}
+        sampled, notes = interleaved(subjects, plan.rounds(ROUNDS), _sample)
+    samples = {(event, name): [one[event] for one in each] for name, each in sampled.items() for event in each[0]}
     missing = [] if workloads.has_perf() else ["programs: no messaging, perf is missing (apt install linux-perf)"]
-    return _rows(samples, list(taken)), notes + missing
+    return _rows(samples, list(sampled)), notes + missing
 
 
-def _takers() -> list[Peer]:
+def _subjects() -> list[Peer]:
     others = (peers.schedtel_without_preemptions(), peers.schedtel_without_short_lives())
     return [*rungs.ladder(), *peers.measured(), *others]
 
 
 def _sample(peer: Peer) -> dict[str, float]:
-    """Event → nanoseconds of all programs of a peer that run at it; in a process's life, and for a message."""
+    """Event → nanoseconds of all programs of a peer that run at it; also for a process's life and for a message."""
     with peer.watching() as pid:
         time.sleep(peer.settle_s / 4)
         workloads.pipe(WARM_UP_TRIPS)
@@ -67,7 +69,7 @@ def _sample(peer: Peer) -> dict[str, float]:
 
 
 def _grown(pid: int, load: Callable[[], object]) -> dict[str, kernel.Runs]:
-    """Program → what it ran under a load."""
+    """Program → its runs and run time under a load."""
     before = kernel.program_runs(pid)
     load()
     return {name: runs.since(before[name]) for name, runs in kernel.program_runs(pid).items()}
@@ -78,12 +80,16 @@ def _all_ns(grown: dict[str, kernel.Runs]) -> int:
 
 
 def _births(peer: Peer, usual: int) -> int:
-    """A birth that a peer has no room for costs it next to nothing: no more than it can follow."""
+    """How many births to cause: at most as many as the peer can follow, since further ones cost it almost nothing."""
     return min(usual, peer.most_births)
 
 
 def _mean_ns(peer: Peer, event: str, grown: dict[str, kernel.Runs]) -> float:
-    """Two tasks on one CPU take turns: at least a run for each round trip and each life, or the peer did not watch."""
+    """Mean nanoseconds of a run of a peer's programs at an event, summed over the programs.
+
+    Two tasks on one CPU take turns, so each program runs at least once for each round trip and for each life. Raises
+    :class:`PeerError` when one did not: the peer did not watch.
+    """
     least = TRIPS if event in peers.PIPE_EVENTS else _births(peer, LIVES)
     names = map(kernel.kept, peer.programs[event])
     programs = [grown[name] for name in names if name in grown]

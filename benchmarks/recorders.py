@@ -1,4 +1,4 @@
-"""Peers that write down every event: perf to a file, ftrace to its buffers. Each proves that it did."""
+"""Peers that write down every event: perf to a file, ftrace to its buffers. Each is proved to have done so."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from benchmarks import kernel, process
 from benchmarks.failures import PeerError
 
 _PATIENCE_S = 15.0
-#: A record of sched_switch is larger than this in perf.data; an entry of ftrace is one entry.
+#: A record of sched_switch in perf.data has more bytes than this. For ftrace, entries are counted instead.
 _LEAST_BYTES = 40
 _EVENTS = ("sched_switch", "sched_wakeup", "sched_wakeup_new")
 _INSTANCE = f"schedtel-bench-{os.getpid()}"
@@ -22,7 +22,10 @@ _INSTANCE = f"schedtel-bench-{os.getpid()}"
 
 @contextmanager
 def perf(path: str) -> Iterator[int]:
-    """``perf sched record`` of the whole machine into a file that is deleted afterwards."""
+    """Run ``perf sched record`` on the whole machine, into a file that is deleted afterwards. Yields perf's pid.
+
+    Raises :class:`PeerError` when perf opens no event, or its file has not grown enough at the end.
+    """
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "perf.data"
         command = [path, "sched", "record", "-o", str(file)]
@@ -38,20 +41,20 @@ def perf(path: str) -> Iterator[int]:
 
 
 def _wait_for_events(recording: subprocess.Popen) -> None:
-    """Until perf holds an event for each tracepoint and CPU."""
+    """Wait until the number of perf's events stays the same: it then has one for each tracepoint and CPU."""
     deadline, seen = time.monotonic() + _PATIENCE_S, -1
     while seen <= 0 or kernel.perf_events(recording.pid) != seen:
         seen = kernel.perf_events(recording.pid)
         if recording.poll() is not None:
-            said = recording.stderr.read().decode(errors="replace").strip()
-            raise PeerError(f"perf sched record ended with {recording.returncode}: {said[-300:]}")
+            message = recording.stderr.read().decode(errors="replace").strip()
+            raise PeerError(f"perf sched record ended with {recording.returncode}: {message[-300:]}")
         if time.monotonic() > deadline:
             raise PeerError(f"perf sched record opened no event in {_PATIENCE_S:g} s")
         time.sleep(0.1)
 
 
 def _end(recording: subprocess.Popen) -> None:
-    """Ctrl-C, as a user would: perf writes the end of its file."""
+    """Send SIGINT, as a user's Ctrl-C would, so that perf completes its file."""
     if recording.poll() is None:
         recording.send_signal(signal.SIGINT)
         try:
@@ -62,15 +65,16 @@ def _end(recording: subprocess.Popen) -> None:
 
 
 def _check_grown(size: int, least: int) -> None:
-    if size < least // 2:  # events that perf itself says it lost are in the other half
+    if size < least // 2:  # half is enough, since perf may lose events, which it reports itself
         raise PeerError(f"perf sched record was not attached: {size} bytes written, expected {least}")
 
 
 @contextmanager
 def ftrace() -> Iterator[int]:
-    """Scheduler events into ftrace's buffers, in an instance of its own: nobody else's tracing is touched.
+    """Trace scheduler events into ftrace's buffers, in a separate instance that leaves other users' tracing alone.
 
-    Nothing reads the buffers, which overwrite themselves: what remains is what writing costs. Yields our own pid.
+    Nothing reads the buffers, which overwrite themselves, so the cost is that of writing only. Yields this process's
+    pid. Raises :class:`PeerError` when the buffers received fewer entries than the switches require.
     """
     with _tracefs() as root:
         instance = root / "instances" / _INSTANCE
@@ -89,7 +93,7 @@ def ftrace() -> Iterator[int]:
 
 @contextmanager
 def _tracefs() -> Iterator[Path]:
-    """Where tracefs is mounted; where it is not, a mount of our own that goes away again."""
+    """The mount point of tracefs; if there is none, a temporary mount, removed afterwards."""
     for line in Path("/proc/mounts").read_text().splitlines():
         _, where, kind, *_ = line.split()
         if kind == "tracefs":
@@ -107,12 +111,12 @@ def _tracefs() -> Iterator[Path]:
 
 
 def entries_written(instance: Path) -> int:
-    """Entries that the buffers of all CPUs have taken so far, those that have been overwritten included."""
+    """Entries written so far to the buffers of all CPUs, overwritten ones included."""
     texts = [path.read_text() for path in instance.glob("per_cpu/cpu*/stats")]
     return sum(count_entries(text) for text in texts)
 
 
 def count_entries(stats: str) -> int:
-    """Entries and overwritten ones in the text of a ``per_cpu/cpu*/stats``."""
+    """Present and overwritten entries, from the text of a ``per_cpu/cpu*/stats``."""
     fields = dict(re.findall(r"^([a-z ]+): (\d+)$", stats, re.MULTILINE))
     return int(fields["entries"]) + int(fields["overrun"])

@@ -1,4 +1,4 @@
-"""Rows in; a Parquet file for each part and one Markdown document out, with the machine they were taken on."""
+"""Rows in; a Parquet file for each part and one Markdown document out, with a description of the machine."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from benchmarks.measures import Row
 from benchmarks.peers import Peer, tool, version
 
 _COLUMNS = ("measure", "subject", "median", "min … max", "n", "unit", "target", "reached")
-#: Rows of a curve go to Parquet and to the plots; so many of one curve are shown as a table too.
+#: A curve of at most this many points is shown as a table too. All curves go to Parquet and to the plots.
 _MOST_POINTS = 12
 _SCHEMA = pa.schema(
     [
@@ -40,7 +40,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Result:
-    """One part, as it was written: its rows as dictionaries, the machine, what had to be said."""
+    """One part as read from Parquet: its rows as dictionaries, facts of the machine, notes."""
 
     part: str
     rows: list[dict]
@@ -49,7 +49,7 @@ class Result:
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on: processor, kernel, versions, date, and the command that was given."""
+    """Facts that the figures depend on: processor, kernel, versions, date, and the command line."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"^(?:model name|Model)\s*:\s*(.*)", cpuinfo, re.MULTILINE)
     return {
@@ -65,9 +65,9 @@ def machine() -> dict[str, str]:
 
 
 def peer_facts(peers: Iterable[Peer]) -> dict[str, str]:
-    """Version and state of every peer: measured, or why not."""
+    """Version and state of each peer: measured, or the reason why not."""
     programs = {"runqlat.bt": "bpftrace", "perf sched record": "perf"}
-    programs |= dict.fromkeys(("schedtel, bcc", "bcc runqlat", "ftrace"), "")  # they have none to tell
+    programs |= dict.fromkeys(("schedtel, bcc", "bcc runqlat", "ftrace"), "")  # these have no version of their own
     facts = {}
     for peer in peers:
         program = programs.get(peer.name, peer.name)
@@ -76,13 +76,13 @@ def peer_facts(peers: Iterable[Peer]) -> dict[str, str]:
 
 
 def _is_virtual(cpuinfo: str) -> bool:
-    """A hypervisor announces itself in the processor's flags, or (where there are none) in sysfs."""
+    """Whether there is a hypervisor, from the processor's flags or, where there are none, from sysfs."""
     flagged = re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.MULTILINE)
     return bool(flagged) or os.path.exists("/sys/hypervisor/type")
 
 
 def _commit() -> str:
-    """The checkout's commit, "changed" when files differ from it."""
+    """The checkout's commit, followed by "changed" if files differ from it."""
     root = Path(__file__).parent.parent
     command = ["git", "-C", str(root), "describe", "--always", "--dirty=, changed"]
     done = subprocess.run(command, capture_output=True, text=True, check=False) if tool("git") else None
@@ -93,7 +93,7 @@ def _commit() -> str:
 
 
 def write_part(directory: Path, part: str, rows: list[Row], facts: dict[str, str], notes: list[str]) -> None:
-    """``<part>.parquet``; the machine and the notes are in its metadata."""
+    """Write ``<part>.parquet``, with the facts of the machine and the notes in its metadata."""
     directory.mkdir(parents=True, exist_ok=True)
     columns = {name: [getattr(row, name) for row in rows] for name in _SCHEMA.names if name != "target"}
     columns["target"] = [str(row.target) if row.target else None for row in rows]
@@ -102,20 +102,23 @@ def write_part(directory: Path, part: str, rows: list[Row], facts: dict[str, str
 
 
 def read_part(directory: Path, part: str) -> Result | None:
-    """What :func:`write_part` wrote; None where it did not."""
+    """A part that :func:`write_part` wrote; None if the file does not exist."""
     path = directory / f"{part}.parquet"
     if not path.exists():
         return None
     table = pq.read_table(path)
-    said = {name.decode(): json.loads(value) for name, value in (table.schema.metadata or {}).items()}
-    return Result(part, table.to_pylist(), said["machine"], said["notes"])
+    metadata = {name.decode(): json.loads(value) for name, value in (table.schema.metadata or {}).items()}
+    return Result(part, table.to_pylist(), metadata["machine"], metadata["notes"])
 
 
 # ---- Markdown ----
 
 
 def markdown(results: list[Result], descriptions: dict[str, str]) -> str:
-    """All results as one document: targets first, then every part with the machine it ran on, then its rows."""
+    """All results as one document: the targets, then for each part its machine, notes and rows.
+
+    :param descriptions: part → text below its heading.
+    """
     lines = ["# Benchmark results", "", "Made by `python -m benchmarks`; do not edit.", ""]
     lines += ["## Targets", "", _line(("part", *_COLUMNS)), _line("---" for _ in ("part", *_COLUMNS))]
     lines += [_line((row["part"], *_cells(row))) for result in results for row in result.rows if row["target"]]
@@ -133,7 +136,7 @@ def _table(rows: list[dict]) -> list[str]:
 
 
 def _curves(rows: list[dict]) -> list[str]:
-    """One table for each axis: a line for each curve, a column for each place."""
+    """One table for each axis: a line for each curve, a column for each position."""
     lines: list[str] = []
     for axis in dict.fromkeys(row["axis"] for row in rows if row["axis"]):
         own = [row for row in rows if row["axis"] == axis]
@@ -145,10 +148,10 @@ def _curves(rows: list[dict]) -> list[str]:
 
 def _curve_table(axis: str, places: list[float], rows: list[dict]) -> list[str]:
     head = (f"measure, by {axis}", "unit", *(f"{place:,g}" for place in places))
-    found = {(row["measure"], row["unit"], row["at"]): row["value"] for row in rows}
+    by_place = {(row["measure"], row["unit"], row["at"]): row["value"] for row in rows}
     lines = [_line(head), _line("---" for _ in head)]
     for measure, unit in dict.fromkeys((row["measure"], row["unit"]) for row in rows):
-        values = (found.get((measure, unit, place)) for place in places)
+        values = (by_place.get((measure, unit, place)) for place in places)
         lines.append(_line((measure, unit, *("" if value is None else _number(value) for value in values))))
     return lines
 

@@ -1,4 +1,4 @@
-"""Subjects and a way to sample one in; samples of all, taken in turns, out. One that fails is left out and told."""
+"""Subjects and a function that samples one in; samples of all, taken in turns, out."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,29 +14,29 @@ Sample = TypeVar("Sample")
 
 
 def interleaved(
-    takers: dict[str, Subject],
+    subjects: dict[str, Subject],
     rounds: int,
     sample: Callable[[Subject], Sample],
     attempts: int = 3,
     turns: list[str] | None = None,
 ) -> tuple[dict[str, list[Sample]], list[str]]:
-    """Name → one sample for each turn; and a note for each that failed in one of them and has none.
+    """Name → one sample for each turn; and a note for each subject that failed once, which has no samples.
 
-    ``turns``: the names of one round, some of them perhaps several times; each of the takers once, unless told.
+    :param turns: the names of one round, some perhaps several times; by default each subject once.
 
-    Raises what schedtel itself fails with: without it there is nothing to compare.
+    Raises the error of the subject ``schedtel``, without which there is nothing to compare.
     """
-    samples: dict[str, list[Sample]] = {name: [] for name in takers}
+    samples: dict[str, list[Sample]] = {name: [] for name in subjects}
     failures: dict[str, str] = {}
-    for number, order in enumerate(rotations(turns or list(takers), rounds), 1):
+    for number, order in enumerate(rotations(turns or list(subjects), rounds), 1):
         click.echo(f"round {number} of {rounds}: {len(order)} samples", err=True)
         for name in order:
             if name in failures:
                 continue
             try:
-                samples[name].append(peers.undisturbed(lambda name=name: sample(takers[name]), attempts))
+                samples[name].append(peers.undisturbed(lambda name=name: sample(subjects[name]), attempts))
             except (BenchmarkError, OSError) as error:
                 if name == "schedtel":
                     raise
                 failures[name] = f"{name} left out, it failed on the way: {error}"
-    return {name: taken for name, taken in samples.items() if name not in failures}, list(failures.values())
+    return {name: each for name, each in samples.items() if name not in failures}, list(failures.values())

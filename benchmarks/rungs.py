@@ -1,4 +1,4 @@
-"""The ladder: small programs of our own, each doing one thing more, attached in this process."""
+"""The ladder: small BPF programs, each of which does one thing more than the one before, attached by this process."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,23 +10,23 @@ from benchmarks.peers import Peer, observers, prove
 from schedtel.kernel.libbpf import BpfObject
 from schedtel.records import layout
 
-#: In the order of bpf/ladder.bpf.c, numbered from 1.
+#: Rungs in the order of bpf/ladder.bpf.c, which numbers them from 1.
 NAMES = ("empty", "+ timestamp", "+ task storage", "+ books", "+ histograms")
-#: What every program that measures time must pay.
+#: The rung with the least cost of any program that measures time.
 FLOOR = NAMES[1]
 PROGRAMS = {event: (f"rung_{event}",) for event in ("switch", "wakeup", "fork", "exit")}
-#: struct task_state of bpf/machine.h: what stands before the banks, and two banks.
+#: Size of struct task_state (bpf/machine.h): the fields before the banks, and two banks.
 STATE_BYTES = 120 + 2 * layout.BANK.itemsize
 
 
 def ladder() -> list[Peer]:
-    """Every rung, as a peer that is attached in this process."""
+    """Every rung as a peer, which this process attaches."""
     return [Peer(name, partial(_attached, number), PROGRAMS, settle_s=0) for number, name in enumerate(NAMES, 1)]
 
 
 @contextmanager
 def _attached(number: int) -> Iterator[int]:
-    """One rung's programs, attached; yields our own pid, which holds them."""
+    """Attach one rung's programs, and prove that they run. Yields the pid of this process, which holds them."""
     sizes = {"RECORD_BYTES": layout.TASK_RECORD.itemsize, "STATE_BYTES": STATE_BYTES}
     rung = builds.bpf_object("ladder", RUNG=number, **sizes)
     with attached_here(rung, (name for (name,) in PROGRAMS.values())):
@@ -37,7 +37,7 @@ def _attached(number: int) -> Iterator[int]:
 
 @contextmanager
 def attached_here(compiled: bytes, names: Iterable[str]) -> Iterator[None]:
-    """These programs of an object, attached by this process; gone on leaving."""
+    """Attach these programs of an object in this process; they are freed when the context ends."""
     loaded = BpfObject(compiled)
     identities: set[int] = set()
     try:

@@ -1,13 +1,16 @@
-"""How much longer three loads take while somebody watches the scheduler (bpf_stats off): ladder and peers in one run.
+"""How much longer three loads take under a watcher of the scheduler (bpf_stats off): ladder and peers in one run.
 
 ``messaging``: CPU time of 10 groups of 40 processes; ``fork storm``: CPU time of processes that are forked, exec and
-end, in two lanes; ``cpu bound``: arithmetic on every CPU. What a collector does is not in that, so its CPU time of a
-whole window, by the kernel's books, is added: divided by the CPUs, which all of these loads keep busy. Windows last
-5 s, and peers print every 5 s. Each watcher has each load alone right before and after it. On a machine that others
-share, all of that drifts by a tenth. So beside the first two goes a yardstick, some pages that are mapped, touched and
-given back on each CPU every 4 ms, and what a load takes is told in its terms. Medians over rounds, each in another
-order; what a target compares has two turns in each. The slowdown of ``nobody`` is what chance makes of 1.
-``schedtel, 10 ms and more`` has no row for who did less: like its peers, it tells a storm in sums.
+end, in two lanes; ``cpu bound``: arithmetic on every CPU. A load's own time does not contain the collector's work. So
+the collector's CPU time over a whole window, from the kernel's accounting, is added after division by the number of
+CPUs, all of which these loads keep busy. Windows last 5 s, and peers print every 5 s. Each load also runs alone right
+before and right after each watcher.
+
+On a machine shared with other guests, all of these times drift by a tenth. So a yardstick runs beside the first two
+loads: on each CPU, every 4 ms, it maps, touches and unmaps some pages. The time of a load is divided by that of the
+yardstick. Values are medians over rounds, each in another order; subjects that a target compares have two turns in each
+round. The slowdown of ``nobody`` differs from 1 only by chance. ``schedtel, 10 ms and more`` has no row for a process
+that did less: like its peers, it reports a fork storm as sums.
 """
 
 from functools import partial
@@ -25,7 +28,7 @@ _LOADS = {
     "fork storm": Load("µs/process", lambda: workloads.cpu_ns(storm) / 1e3 / _PROCESSES, by_yardstick=True),
     "cpu bound": Load("ms", lambda: workloads.spin_ns(250) / 1e6, by_yardstick=False),
 }
-#: No worse, as far as can be told: medians of six turns differ by a hundredth by chance alone.
+#: "No worse", within the noise: medians of six turns differ by a hundredth by chance alone.
 _NO_WORSE = {"messaging": Target(1.01), "fork storm": Target(1.01)}
 
 #: (load, watcher) → a sample for each turn.
@@ -33,13 +36,13 @@ Samples = dict[tuple[str, str], list[Sample]]
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     if not workloads.has_perf():
         return [], ["slowdown: not measured, perf is missing (apt install linux-perf)"]
     watchers = [*peers.measured(peers.USUAL_WINDOW_S), peers.schedtel_without_short_lives(peers.USUAL_WINDOW_S)]
-    taken, notes = under_everybody(PART, plan, _sample, watchers)
-    samples = {(load, name): [one[load] for one in each] for name, each in taken.items() for load in each[0]}
-    return [line for load in _LOADS for line in _rows(load, samples, list(taken))], notes
+    sampled, notes = under_everybody(PART, plan, _sample, watchers)
+    samples = {(load, name): [one[load] for one in each] for name, each in sampled.items() for load in each[0]}
+    return [line for load in _LOADS for line in _rows(load, samples, list(sampled))], notes
 
 
 def _sample(peer: Peer) -> dict[str, Sample]:

@@ -1,8 +1,8 @@
-"""A long run of ``schedtel live`` under changing load: are memory and files flat, the grid kept, nothing lost?
+"""A long run of ``schedtel live`` under changing load: are memory and files flat, the grid kept, and no event lost?
 
-Only on request: ``python -m benchmarks soak --minutes N``. Windows are short, so that an hour has 14,400 of them.
-``programs_skipped`` stands by itself: events that the kernel withholds (those in the context of a protected process)
-are none that schedtel loses.
+Runs only on request: ``python -m benchmarks soak --minutes N``. Windows are short, so that an hour has 14,400 of them.
+``programs_skipped`` is shown separately: schedtel does not lose those events; the kernel withholds them (in the context
+of a protected process).
 """
 
 import json
@@ -21,11 +21,11 @@ PART = "soak"
 WINDOW, _WINDOW_NS = "250ms", 250_000_000
 _LOSSES = ("ring_dropped", "state_failed", "samples_discarded")
 _POINTS = 200
-#: Windows of the start, in which memory that will be used again is still being taken.
+#: Windows at the start, in which the process still allocates memory that it will reuse.
 _WARM_UP = 40
-#: What is still called flat: the heap settles around blocks of many sizes for some minutes.
+#: Growth that still counts as flat: for some minutes the heap grows until it has blocks of all sizes.
 _FLAT_MB = Target(1)
-#: The last window is written by a process that is ending: its files are being closed already.
+#: Index of the last window, which is left out: the process that writes it is ending and already closes its files.
 _LAST = -1
 _LOADS: tuple[Callable[[], object], ...] = (
     lambda: time.sleep(2),
@@ -40,7 +40,7 @@ _LOADS: tuple[Callable[[], object], ...] = (
 
 @dataclass
 class Seen:
-    """What was seen at the arrival of each window."""
+    """Observations at the arrival of each window, and sums of losses."""
 
     seconds: list[float] = field(default_factory=list)
     resident_mb: list[float] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Seen:
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
+    """The rows of this part, and notes on what could not be measured."""
     begin, seen = time.monotonic(), Seen()
     end = begin + 60 * plan.minutes
     collector = subprocess.Popen(peers.schedtel_command(WINDOW), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -69,8 +69,8 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
         reader.join(20)
         collector.wait(20)
     if collector.returncode or len(seen.seconds) <= _WARM_UP:
-        said = collector.stderr.read().decode(errors="replace").strip()
-        raise BenchmarkError(f"soak: {len(seen.seconds)} windows, ended with {collector.returncode}: {said}")
+        message = collector.stderr.read().decode(errors="replace").strip()
+        raise BenchmarkError(f"soak: {len(seen.seconds)} windows, ended with {collector.returncode}: {message}")
     return _rows(seen), [f"soak: {len(seen.seconds):,} windows of {WINDOW} in {seen.seconds[-1] / 60:.1f} min"]
 
 
@@ -88,7 +88,7 @@ def _read(collector: subprocess.Popen, begin: float, seen: Seen) -> None:
         end_ns = summary["window_start_ns"] + summary["window_ns"]
         try:
             files = process.open_files(collector.pid)
-        except OSError:  # its last window: it has ended
+        except OSError:  # the process has ended after its last window
             return
         seen.seconds.append(moment_ns / 1e9 - begin)
         seen.files.append(files)
@@ -103,7 +103,7 @@ def _read(collector: subprocess.Popen, begin: float, seen: Seen) -> None:
 
 def _rows(seen: Seen) -> list[Row]:
     settled = slice(_WARM_UP, _LAST)
-    # Of the loads, each has been there once and more by then: what memory they need has been taken.
+    # By then each load has run at least once, so the process has allocated the memory that they need.
     later = slice(len(seen.seconds) // 4, _LAST)
     hours = [second / 3600 for second in seen.seconds[later]]
     gaps = sum(after[0] != before[1] for before, after in pairwise(seen.edges))
@@ -113,7 +113,7 @@ def _rows(seen: Seen) -> list[Row]:
         _row("RSS", "MB", seen.resident_mb[settled]),
         _row("RSS, growth from the second quarter on (least squares)", "MB/h", [slope(hours, seen.resident_mb[later])]),
         _row("RSS, from the second quarter to the last", "MB", [_drift(seen.resident_mb)], _FLAT_MB),
-        # One more now and then is a file of /proc that it was reading just when it was looked at.
+        # A sample is one higher if the process was just reading a file of /proc.
         _row("open files, from the second quarter to the last", "1", [_drift(seen.files)], Target(0)),
         _row("window's end to its line", "ms", seen.delay_ms[settled]),
         _row("window's end to its line, drift", "ms", [_drift(seen.delay_ms)]),
@@ -131,13 +131,13 @@ def _row(measure: str, unit: str, samples: list[float], target: Target | None = 
 
 
 def _drift(values: list[float]) -> float:
-    """Median of the last quarter minus that of the second: what start-up and single windows leave alone."""
+    """Median of the last quarter minus that of the second, which start-up and single windows do not affect."""
     quarter = len(values) // 4
     return row("", "", "", values[-quarter:]).value - row("", "", "", values[quarter : 2 * quarter]).value
 
 
 def _curves(seen: Seen) -> list[Row]:
-    """A point for each stretch of the run: the median of its windows."""
+    """A point for each stretch of the run, with the median of its windows."""
     curves = {
         ("RSS", "MB"): seen.resident_mb,
         ("open files", "1"): seen.files,

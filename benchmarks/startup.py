@@ -1,6 +1,6 @@
-"""From the start of a Python process to telemetry running: the first window is open. And of peers, until they watch.
+"""Time from the start of a Python process until the first window is open; for peers, until they watch.
 
-Peers are looked at from outside, and shown to watch: some 10 ms of their times are for that.
+The benchmark observes peers from outside and proves that they watch, which takes some 10 ms of their times.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ ROUNDS = 9
 _TARGET = Target(350)
 _PEERS = ("runqlat", "runqlat.bt", "bcc runqlat")
 
-#: Prints CLOCK_MONOTONIC at its first line, after the import, and when live() has returned: the first window is open.
+#: Prints CLOCK_MONOTONIC at its first line, after the import, and when live() has returned with the first window open.
 _PROGRAM = """
 import time
 print(time.monotonic_ns())
@@ -29,8 +29,8 @@ with schedtel.live(window="1s"):
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
-    """Rows, and notes on what could not be measured."""
-    _sample()  # brings files into the page cache: what is measured is not the disk
+    """The rows of this part, and notes on what could not be measured."""
+    _sample()  # loads the files into the page cache, so that the samples do not measure the disk
     samples = [peers.undisturbed(_sample) for _ in range(plan.rounds(ROUNDS))]
     interpreter, imported, running = (list(column) for column in zip(*samples, strict=True))
     total = [sum(sample) for sample in samples]
@@ -45,7 +45,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
 
 
 def _sample() -> tuple[float, ...]:
-    """Milliseconds of each step: interpreter, import, load and attach and seed."""
+    """Milliseconds of the three steps: interpreter; import; load, attach and seed."""
     moments = [time.monotonic_ns()]
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
@@ -59,7 +59,7 @@ def _peer_row(peer: peers.Peer, rounds: int) -> Row:
 
 
 def _attach_ms(peer: peers.Peer) -> float:
-    """Milliseconds until a peer holds its programs and has run one; looking takes 10 ms or so of it."""
+    """Milliseconds until a peer holds its programs and has run one; about 10 ms of it are the check itself."""
     begin = time.monotonic_ns()
     with peer.watching():
         return (time.monotonic_ns() - begin) / 1e6

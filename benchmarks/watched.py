@@ -1,4 +1,4 @@
-"""schedtel's own backend and tables inside this process, with a watch on each step of a window's end."""
+"""schedtel's own backend and tables inside this process, with a timer on each step at a window's end."""
 
 import os
 import time
@@ -17,12 +17,12 @@ from schedtel.windows import tables
 from schedtel.windows.memory import Memory
 
 FOREVER_NS = 2**62
-#: The last thread to run has told so before it sleeps again.
+#: The last worker reports that it ran before it sleeps again; this is time for it to go to sleep.
 _SETTLE_S = 0.02
 
 
-class _TimedLoader(CoreBackend):
-    """The library's backend, with a watch on its flush."""
+class _TimedBackend(CoreBackend):
+    """The library's backend, with a timer on its flush."""
 
     flush_ns = 0
 
@@ -39,7 +39,7 @@ def duration_ns(action: Callable[[], object]) -> int:
 
 @dataclass(frozen=True)
 class WindowCost:
-    """What one window's end took: wall time of the flush and of the batch to Arrow; how many rows it had."""
+    """The cost of one window's end: wall time of the flush and of the batch to Arrow, and the number of rows."""
 
     flush_ns: int
     arrow_ns: int
@@ -49,24 +49,24 @@ class WindowCost:
 
 
 class Watched:
-    """Windows that end when told to, each with its cost."""
+    """Windows that end on demand, each with its cost."""
 
     def __init__(self, ring_bytes: int = DEFAULT_RING_BYTES) -> None:
-        self._backend = _TimedLoader(programs.load(Filter(), ring_bytes))
+        self._backend = _TimedBackend(programs.load(Filter(), ring_bytes))
         self._backend.open_first(lambda _: FOREVER_NS)
         self._paths = CgroupPaths()
         self._memory = Memory()
-        self._paths.path_of(0)  # reading the cgroup tree is done once a run, not once a window
+        self._paths.path_of(0)  # reads the cgroup tree, which a run does once, not in every window
 
     def raw(self, work: Callable[[], object] = lambda: None) -> RawWindow:
-        """A window in which the work was done."""
+        """Do the work, and return the raw window that contains it."""
         work()
         time.sleep(_SETTLE_S)
         self._backend.end_now()
         return self._backend.collect(lambda _: FOREVER_NS)
 
     def window(self, work: Callable[[], object] = lambda: None) -> WindowCost:
-        """Ends a window in which the work was done, and makes its batch of tasks."""
+        """Do the work, end the window that contains it, make its batch of tasks, and return the cost."""
         raw = self.raw(work)
         batch = duration_ns(
             lambda: tables.tasks_batch(1, raw.tasks, raw.folded, self._paths.path_of, memory=self._memory)
@@ -74,7 +74,7 @@ class Watched:
         return WindowCost(self._backend.flush_ns, batch, len(raw.tasks), int(raw.folded["tasks"].sum()), raw.losses)
 
     def program_ns(self, work: Callable[[], object] = lambda: None) -> tuple[int, int]:
-        """Nanoseconds that the kernel counts for the flush program itself in one window, and the window's rows."""
+        """Nanoseconds that the kernel counts for the flush program in one window, and the window's number of rows."""
         before = self._backend.run_counts()["flush"][1]
         raw = self.raw(work)
         return self._backend.run_counts()["flush"][1] - before, len(raw.tasks)
@@ -89,12 +89,12 @@ class Watched:
 
 @contextmanager
 def watched(ring_bytes: int = DEFAULT_RING_BYTES) -> Iterator[Watched]:
-    """The backend at work in this process; its programs are gone afterwards."""
+    """The backend, tracing in this process; the kernel has freed its programs when the context ends."""
     subject = Watched(ring_bytes)
     own = kernel.program_ids(os.getpid())
     peers.observers.own |= own
     try:
-        subject.window()  # the first one pays for page faults of the mappings
+        subject.window()  # the first window contains the page faults of the mappings
         yield subject
     finally:
         subject.close()

@@ -1,4 +1,4 @@
-"""Loads of a known amount of work, each bounded; and threads and processes that wake up when they are told to."""
+"""A fixed amount of work in; the time that it takes out. Also threads and processes that wake up on demand."""
 
 import os
 import resource
@@ -12,27 +12,27 @@ from benchmarks.failures import BenchmarkError
 from benchmarks.peers import tool
 
 _LONGEST_S = 180
-#: Of a chunk of the load generator's pipe.
+#: Round trips of a chunk of the load generator's pipe.
 PIPE_TRIPS = 500
-#: Groups of 20 senders, each of which sends so many messages to each of 20 receivers.
+#: Groups of 20 senders and 20 receivers; messages from each sender to each receiver of its group.
 _GROUPS, _LOOPS = 10, 50
 MESSAGES = _GROUPS * _LOOPS * 20 * 20
 
 
 class Chunk(NamedTuple):
-    """So many round trips of the pipe, and the yardstick beside them: longer while others use the core."""
+    """Time of ``PIPE_TRIPS`` round trips, and of the yardstick beside them: longer if the core is shared."""
 
     took_ns: int
     yardstick_ns: int
 
 
 def pinned_cpu() -> int:
-    """The CPU that pinned loads run on: the last one allowed, since the first takes most interrupts."""
+    """The CPU for pinned loads: the last one allowed, since the first handles most interrupts."""
     return max(os.sched_getaffinity(0))
 
 
 def has_perf() -> bool:
-    """True when perf, whose bench makes two of the loads, is installed."""
+    """Whether perf is installed, whose ``perf bench`` makes the load :func:`messaging`."""
     return tool("perf") is not None
 
 
@@ -44,26 +44,26 @@ def _run(command: list[str]) -> str:
 
 
 def _load(mode: str, *arguments: int) -> list[int]:
-    """Runs the load generator; the numbers it prints."""
+    """Run the load generator, and return the numbers that it prints."""
     return [int(word) for word in _run([str(builds.load_program()), mode, *map(str, arguments)]).split()]
 
 
 def pipe(trips: int) -> list[Chunk]:
-    """So many round trips between two tasks on one CPU: 2 switches, 1 to 2 wakeups each."""
+    """Run round trips between two tasks on one CPU, each with 2 switches and 1 to 2 wakeups."""
     numbers = iter(_load("pipe", trips, pinned_cpu()))
     return [Chunk(*pair) for pair in zip(numbers, numbers, strict=True)]
 
 
 def messaging() -> None:
-    """``perf bench sched messaging``: so many ``MESSAGES`` among 400 processes."""
+    """Run ``perf bench sched messaging``: ``MESSAGES`` messages among 400 processes."""
     _run([str(tool("perf")), "bench", "-f", "simple", "sched", "messaging", "-g", str(_GROUPS), "-l", str(_LOOPS)])
 
 
 def cpu_ns(load: Callable[[], object]) -> float:
     """Nanoseconds of CPU time of all processes of a load, which waits for them.
 
-    One that keeps every CPU busy lasts that long, divided by the CPUs; but of what a hypervisor takes meanwhile,
-    nothing is in its CPU time.
+    For a load that keeps every CPU busy, this is its wall time times the number of CPUs, without the time that a
+    hypervisor takes.
     """
     before = _children_s()
     load()
@@ -77,23 +77,26 @@ def _children_s() -> float:
 
 
 def forks_ns(count: int, lanes: int = 2) -> float:
-    """Nanoseconds of so many processes that are forked, exec and end, in so many lanes."""
+    """Wall nanoseconds of ``count`` processes that are forked, exec and end, in parallel ``lanes``."""
     return _load("forks", count, lanes)[0]
 
 
 def lives_ns(count: int, lanes: int = 2) -> float:
-    """Nanoseconds of so many threads that end at once, in so many lanes."""
+    """Wall nanoseconds of ``count`` threads that end immediately, in parallel ``lanes``."""
     return _load("lives", count, lanes)[0]
 
 
 def spin_ns(millions: int) -> float:
-    """Nanoseconds of a fixed amount of arithmetic on every CPU at once."""
+    """Wall nanoseconds of so many million steps of arithmetic on every CPU at once."""
     return _load("spin", millions)[0]
 
 
 @contextmanager
 def yardstick() -> Iterator[list[int]]:
-    """On leaving, the nanoseconds of each piece of work that the CPUs did now and then meanwhile, shortest first."""
+    """Run the yardstick inside the context. Afterwards the list has the nanoseconds of each piece, shortest first.
+
+    Raises :class:`BenchmarkError` when no piece was measured.
+    """
     pieces: list[int] = []
     command = [str(builds.load_program()), "yardstick"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -104,13 +107,13 @@ def yardstick() -> Iterator[list[int]]:
 
 
 def switches_per_second(rate: int, milliseconds: int) -> float:
-    """Switches a second that pairs of tasks on every CPU managed, of so many that they were asked for."""
+    """Run pairs of tasks on every CPU at ``rate`` switches a second, and return the rate that they reached."""
     switches, nanoseconds = _load("switches", rate, milliseconds)
     return switches * 1e9 / nanoseconds
 
 
 class Workers:
-    """Many sleeping threads or processes, of which as many as asked for wake up once."""
+    """Many sleeping threads or processes; :meth:`pulse` wakes some or all of them once."""
 
     def __init__(self, process: subprocess.Popen, count: int) -> None:
         self._process, self._count = process, count
@@ -124,7 +127,7 @@ class Workers:
         return line
 
     def pulse(self, count: int | None = None) -> None:
-        """Wake the first so many once, or all; returns when all of them have been awake."""
+        """Wake the first ``count`` workers once, or all; returns once each of them has run."""
         self._process.stdin.write(f"{self._count if count is None else count}\n")
         self._process.stdin.flush()
         self._line()
@@ -132,7 +135,7 @@ class Workers:
 
 @contextmanager
 def workers(count: int, kind: str = "threads") -> Iterator[Workers]:
-    """So many threads (or ``processes``), all asleep; they end with the context, or with us."""
+    """Start ``count`` threads (or ``processes``), all asleep. They end with the context or with this process."""
     command = [str(builds.load_program()), kind, str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:

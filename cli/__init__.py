@@ -14,7 +14,7 @@ import click
 
 from schedtel.errors import SchedtelError
 
-#: Command → its module here; imported when it is called, so that `--help` and `schema` do not wait for BPF.
+#: Commands; each has a module in ``commands``, imported when the user calls it: `--help` and `schema` need no BPF.
 _COMMANDS = (
     "live",
     "record",
@@ -33,26 +33,29 @@ USAGE_STATUS = 2
 
 
 @contextmanager
-def _ending_with_the_reader() -> Iterator[None]:
-    """Where nobody reads the output any more, end in silence with the status of SIGPIPE, which Python ignores."""
+def _exit_on_broken_pipe() -> Iterator[None]:
+    """If the reader of the output has gone, exit silently with the status of SIGPIPE, a signal that Python ignores."""
     try:
         yield
     except BrokenPipeError:
-        from schedtel.cli.service import give_up  # noqa: PLC0415  (see _COMMANDS)
+        from schedtel.cli.service import discard_output  # noqa: PLC0415  (see _COMMANDS)
 
-        for stream in (sys.stdout, sys.stderr):  # the error does not say which
-            give_up(stream)
+        for stream in (sys.stdout, sys.stderr):  # the error does not say which one broke
+            discard_output(stream)
         sys.exit(128 + signal.SIGPIPE)
 
 
 class _LazyGroup(click.Group):
-    """Its commands are imported when called, and end with their reader: click's ``main`` would end with status 1."""
+    """A group that imports a command when the user calls it.
 
-    @_ending_with_the_reader()
+    A broken pipe is caught here, before click's ``main`` turns it into status 1.
+    """
+
+    @_exit_on_broken_pipe()
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         return super().make_context(*arguments, **options)
 
-    @_ending_with_the_reader()
+    @_exit_on_broken_pipe()
     def invoke(self, context: click.Context) -> Any:
         return super().invoke(context)
 
@@ -73,10 +76,10 @@ def group() -> None:
     """Live scheduler telemetry: turnaround time, response time and fairness, from the running kernel."""
 
 
-@_ending_with_the_reader()
+@_exit_on_broken_pipe()
 def main() -> None:
-    """Run the command; every error a user can cause is one line on stderr and a status."""
-    # gRPC writes a line of its own to stderr for every handshake that fails, on either side.
+    """Run the command. Every error that a user can cause becomes one line on stderr and an exit status."""
+    # Without this, gRPC writes its own line to stderr for every handshake that fails, in a server and in a client.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         status = group.main(prog_name="schedtel", standalone_mode=False)
@@ -90,9 +93,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         status = 128 + signal.SIGINT
     except OSError as error:
-        from schedtel.cli.service import give_up  # noqa: PLC0415  (see _COMMANDS)
+        from schedtel.cli.service import discard_output  # noqa: PLC0415  (see _COMMANDS)
 
-        give_up(sys.stdout)
+        discard_output(sys.stdout)
         status = _complain(f"cannot write the output: {error.strerror or error} (check the disk and the path)")
     sys.exit(status if isinstance(status, int) else 0)
 

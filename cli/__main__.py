@@ -1,4 +1,4 @@
-"""``python -m schedtel.cli``: the command without its entry point."""
+"""``python -m schedtel.cli``: runs the command where its entry point is not installed."""
 
 from schedtel.cli import main
 

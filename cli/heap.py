@@ -1,18 +1,19 @@
-"""The heap of this process, for commands that run for long."""
+"""Setting of this process's heap for commands that run for long."""
 
 import ctypes
 
-#: malloc.h
+#: From malloc.h of glibc.
 _M_MMAP_THRESHOLD = -3
-#: More than a window of some hundred tasks asks for at once: these never pay for fresh memory.
+#: A window of some hundred tasks allocates smaller blocks, so such a window never pays for fresh pages.
 _LARGE_BYTES = 1 << 20
 
 
 def give_back_what_is_freed() -> None:
-    """Have glibc return the memory of a crowd that has gone to the system, in this whole process.
+    """Make glibc return large freed blocks to the system, in the whole process.
 
-    By itself, it learns from the largest block that was ever freed not to: 10,000 tasks that come once leave 25 MB
-    behind for good. For commands; who imports the library has a heap of his own to look after.
+    By default, glibc raises its mmap threshold to the largest block freed so far and keeps blocks below it: 10,000
+    tasks that appear once leave 25 MB in the process for good. Only commands call this; a program that imports the
+    library sets up its own heap.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:  # musl has none

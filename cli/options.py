@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share; parsed options in, a filter or an error out."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -21,16 +21,16 @@ _WINDOWS = (
     click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
 )
 _BOUNDS = (
-    click.option("-d", "--duration", metavar="DURATION", help="End after windows of this time."),
+    click.option("-d", "--duration", metavar="DURATION", help="End after windows that cover this time."),
     click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
-    click.option("--host", metavar="NAME", help="Only windows of this host, where there are those of several."),
+    click.option("--host", metavar="NAME", help="Only windows of this host, if the source has several hosts."),
 )
 _FILTERS = (
     click.option("-c", "--cgroup", metavar="PATH", help="Only this cgroup (v2) and those below it."),
     click.option("-p", "--pid", type=int, metavar="PID", help="Only this process and its descendants."),
     click.option("-t", "--tid", type=int, metavar="TID", help="Only this thread."),
     click.option("-u", "--uid", type=int, metavar="UID", help="Only tasks of this user id."),
-    click.option("--comm", metavar="PREFIX", help="Only tasks whose command name begins so."),
+    click.option("--comm", metavar="PREFIX", help="Only tasks whose command name begins with this."),
     click.option(
         "--kernel-threads",
         type=click.Choice(["include", "exclude", "only"]),
@@ -39,17 +39,17 @@ _FILTERS = (
         help="Threads of the kernel.",
     ),
     click.option(
-        "--min-activity", metavar="DURATION", help="Only tasks that ran and waited at least so long in a window."
+        "--min-activity", metavar="DURATION", help="Only tasks that ran and waited at least this long in a window."
     ),
     click.option("--all-tasks", is_flag=True, help="Also tasks that slept through the window."),
 )
-_LOADER = (
+_BACKEND = (
     click.option(
         "--backend",
         type=click.Choice(BACKENDS),
         default="auto",
         show_default=True,
-        help="How to get into the kernel: core, or bcc where core does not work.",
+        help="How BPF programs are loaded: core, or bcc where core does not work.",
     ),
     click.option(
         "--max-tasks",
@@ -72,7 +72,7 @@ _LOADER = (
         type=click.Choice(list(PREEMPTIONS)),
         default=DEFAULT_PREEMPTIONS,
         show_default=True,
-        help="What to tell who preempted whom by.",
+        help="Record who preempted whom by cgroup or by command name, or not at all.",
     ),
 )
 _VIEW = (
@@ -142,7 +142,7 @@ def _all(options: tuple[Decorator, ...]) -> Decorator:
 window_options = _all(_WINDOWS)
 log_options = _all(_LOG)
 bound_options = _all(_BOUNDS)
-filter_options = _all((*_FILTERS, *_LOADER))
+filter_options = _all((*_FILTERS, *_BACKEND))
 view_options = _all(_VIEW)
 output_options = _all(_OUTPUT)
 client_options = _all(_CLIENT)
@@ -150,23 +150,35 @@ rotation_options = _all(_ROTATION)
 
 
 def make_filter(options: dict[str, Any]) -> Filter:
-    """The filter that the filter options describe; takes them out of the options."""
+    """The filter that the filter options describe. Removes them from ``options``."""
     names = ("cgroup", "pid", "tid", "uid", "comm", "kernel_threads", "min_activity", "all_tasks")
     return Filter(**{name: options.pop(name) for name in names})
 
 
 def refuse_for_another_source(source: str) -> None:
-    """Refuse the options for windows and filters where the windows are not of this machine: they would do nothing."""
-    refuse(_names(*_WINDOWS, *_FILTERS, *_LOADER), source, "it is for watching this machine")
+    """Refuse window and filter options for a source other than this machine, where they would do nothing.
+
+    Raises :class:`UsageError` if the user gave one of them.
+    """
+    refuse(_names(*_WINDOWS, *_FILTERS, *_BACKEND), source, "it is for watching this machine")
 
 
 def refuse_without_stream(where: str, prefix: str = "") -> None:
-    """Refuse the options of ``client_options``, whose names may have a prefix, where there is no server to ask."""
+    """Refuse the options of ``client_options`` where there is no server to connect to.
+
+    :param prefix: what precedes the options' names in this command.
+
+    Raises :class:`UsageError` if the user gave one of them.
+    """
     refuse({f"{prefix}{name}" for name in _names(*_CLIENT)}, where, "it is for what is served at a URI")
 
 
 def refuse(names: Collection[str | None], where: str, purpose: str) -> None:
-    """Raise :class:`UsageError` if one of these options was given: it would do nothing."""
+    """Raise :class:`UsageError` if the user gave one of these options, which would do nothing.
+
+    :param where: the source that the option does not apply to.
+    :param purpose: what the option is for, in words for the message.
+    """
     context = click.get_current_context()
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
@@ -177,5 +189,5 @@ def refuse(names: Collection[str | None], where: str, purpose: str) -> None:
 def _names(*options: Decorator) -> set[str | None]:
     probe = click.Command("probe")
     for option in options:
-        option(probe)  # click adds it to the command's parameters
+        option(probe)  # click adds the option to the command's parameters
     return {parameter.name for parameter in probe.params}

@@ -1,4 +1,4 @@
-"""Windows in; NDJSON, Arrow IPC or plain tables on a stream out."""
+"""Windows in; NDJSON, Arrow IPC or plain-text tables on a stream out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _EXTENSIONS = {
 
 
 def format_for(chosen: str | None, output: str | None) -> str:
-    """The format asked for, else the one that fits the output file's extension, else ``table``."""
+    """The format that the user chose, else the one of the output file's extension, else ``table``.
+
+    Raises :class:`UsageError` when the extension is unknown.
+    """
     if chosen or not output:
         return chosen or "table"
     extension = "." + output.rpartition(".")[2]
@@ -37,13 +40,16 @@ def format_for(chosen: str | None, output: str | None) -> str:
 
 @contextmanager
 def opened(output: str | None) -> Iterator[BinaryIO]:
-    """The output file, or stdout where there is none or it is ``-``."""
+    """The output file, opened for writing; stdout if ``output`` is None or ``-``.
+
+    Raises :class:`UsageError` when the file cannot be opened.
+    """
     if output in (None, "-"):
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     try:
-        file = open(output, "wb")  # noqa: SIM115  (the with below closes it; only opening may fail this way)
+        file = open(output, "wb")  # noqa: SIM115  (the with below closes it; only a failed open is a UsageError)
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror} (choose another file)") from error
     with file:
@@ -51,7 +57,7 @@ def opened(output: str | None) -> Iterator[BinaryIO]:
 
 
 def _nothing() -> None:
-    """What there is to do between the parts of a window that come from nowhere live."""
+    """Nothing has to be done between the parts of a window that is not from this machine."""
 
 
 def write_windows(
@@ -62,9 +68,12 @@ def write_windows(
     choice: Choice,
     meanwhile: Callable[[], None] = _nothing,
 ) -> None:
-    """Write every window as it comes, flushed, so that a pipe's reader sees it at once.
+    """Write every window when it arrives, and flush, so that the reader of a pipe sees it at once.
 
-    A window of 100,000 tasks takes a third of a second to write: ``meanwhile`` is called again and again in that time.
+    :param kind: one of ``FORMATS``.
+    :param table: the table that Arrow IPC contains.
+    :param choice: the rows and their order in plain-text tables.
+    :param meanwhile: called after each part of a window; a window of 100,000 tasks takes a third of a second to write.
     """
     if kind == "arrow":
         _write_arrow(windows, stream, table)
@@ -83,11 +92,11 @@ def _ndjson(window: Window) -> Iterator[bytes]:
 
 
 def _write_arrow(windows: Iterable[Window], stream: BinaryIO, table: str) -> None:
-    import pyarrow as pa  # noqa: PLC0415  (what is live begins without it)
+    import pyarrow as pa  # noqa: PLC0415  (live output starts without pyarrow)
 
     from schedtel.windows.schema import ARROW  # noqa: PLC0415  (see above)
 
-    # A sink that pyarrow must not close: it may be stdout.
+    # pyarrow must not close the sink, which may be stdout.
     options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=False)
     with pa.ipc.new_stream(pa.PythonFile(_Unclosable(stream), "w"), ARROW[table], options=options) as writer:
         for window in windows:
@@ -96,7 +105,7 @@ def _write_arrow(windows: Iterable[Window], stream: BinaryIO, table: str) -> Non
 
 
 class _Unclosable:
-    """A file whose close() leaves it open."""
+    """A stream whose ``close()`` does nothing."""
 
     closed = False
 
@@ -104,7 +113,7 @@ class _Unclosable:
         self.write, self.flush = stream.write, stream.flush
 
     def close(self) -> None:
-        """Belongs to the caller."""
+        """Does nothing: the caller closes the stream."""
 
 
 def _plain(choice: Choice) -> Callable[[Window], Iterator[bytes]]:

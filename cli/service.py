@@ -1,6 +1,6 @@
-"""A command that runs for months: log records in, lines on stderr out; and what systemd is told, if it is there.
+"""Log records in; lines on stderr and notifications to systemd out, for commands that run for months.
 
-Library and commands log to loggers below ``schedtel``; only here is decided what becomes of it.
+The library and the commands log to loggers below ``schedtel``; only this module decides which records are written.
 """
 
 import contextlib
@@ -16,67 +16,71 @@ from schedtel._version import __version__
 from schedtel.durations import format_duration
 from schedtel.live import LiveSource
 
-#: What a command says in any case, unless it is to be quiet; and the events that ``-v`` adds to it.
+#: Lines that a command writes unless ``-q`` is given, and the events that ``-v`` adds.
 say = logging.getLogger("schedtel.cli")
 events = logging.getLogger("schedtel.events")
-#: sd-daemon(3): the levels of syslog in front of a line, taken away again by the journal.
+#: sd-daemon(3): the journal takes a syslog level from the start of a line and removes it.
 _SYSLOG = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
 
 
 def set_up_log(*, quiet: bool, verbose: bool) -> bool:
-    """Let log lines go to stderr: with ``verbose``, and wherever the journal reads them, a line for each event.
+    """Send log records to stderr. With ``verbose``, or if the journal reads stderr, events are logged too.
 
-    Returns whether events are told.
+    Returns whether events are logged.
     """
-    told = (verbose or in_journal()) and not quiet
+    logs_events = (verbose or in_journal()) and not quiet
     root = logging.getLogger("schedtel")
     root.handlers = [_Lines()]
-    root.setLevel(logging.INFO if told else logging.CRITICAL)
+    root.setLevel(logging.INFO if logs_events else logging.CRITICAL)
     say.setLevel(logging.CRITICAL if quiet else logging.INFO)
-    return told
+    return logs_events
 
 
 class _Lines(logging.Handler):
-    """A line on stderr for each record. Times are added by those who keep it: the journal, a container's runtime."""
+    """Writes a line on stderr for each record. The journal or the container runtime adds the time."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = " ".join(record.getMessage().split())
         try:
             click.echo(with_level(text, record.levelno), err=True)
-        except OSError:  # nobody reads stderr any more: no reason to end
-            give_up(sys.stderr)
+        except OSError:  # the reader of stderr has gone: the command goes on
+            discard_output(sys.stderr)
 
 
-def give_up(stream: TextIO) -> None:
-    """Let what is written from now on go nowhere, and what Python still holds.
+def discard_output(stream: TextIO) -> None:
+    """Redirect a stream to /dev/null: what is written from now on, and what Python has buffered.
 
-    It would be tried again when Python flushes at exit: a second complaint, and status 120.
+    Otherwise Python's flush at exit fails again: it prints a second message, and the exit status becomes 120.
     """
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), stream.fileno())
 
 
 def with_level(text: str, level: int) -> str:
-    """A line as the journal wants it, else as a person does: what is wrong begins with our name."""
+    """The line with its syslog level for the journal; elsewhere, warnings and errors get the prefix ``schedtel:``."""
     if in_journal():
         return f"<{_SYSLOG[level]}>{text}"
     return text if level < logging.WARNING else f"schedtel: {text}"
 
 
 def in_journal() -> bool:
-    """Whether the journal reads stderr. The variable alone does not say so: children inherit it (systemd.exec(5))."""
-    given = os.environ.get("JOURNAL_STREAM")
-    if not given:
+    """Whether the journal reads stderr.
+
+    JOURNAL_STREAM alone does not say so, since children inherit it: its device and inode must be those of stderr
+    (systemd.exec(5)).
+    """
+    expected = os.environ.get("JOURNAL_STREAM")
+    if not expected:
         return False
     try:
-        found = os.fstat(sys.stderr.fileno())
+        actual = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):
         return False
-    return given == f"{found.st_dev}:{found.st_ino}"
+    return expected == f"{actual.st_dev}:{actual.st_ino}"
 
 
-def tell_systemd(state: str) -> None:
-    """``READY=1`` or ``STOPPING=1``, where systemd waits for it; nothing elsewhere (sd_notify(3))."""
+def notify_systemd(state: str) -> None:
+    """Send ``READY=1`` or ``STOPPING=1`` to systemd; does nothing if systemd does not wait for it (sd_notify(3))."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -84,8 +88,8 @@ def tell_systemd(state: str) -> None:
         notify.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
 
 
-def tell_start(source: LiveSource) -> None:
-    """A line with all that decides what the numbers mean."""
+def log_start(source: LiveSource) -> None:
+    """Log one line with everything that the figures depend on: versions, host, backend, window length, filter."""
     facts = source.metadata
     length = format_duration(source.window_ns)
     machine = (__version__, facts["host"], facts["kernel"])
@@ -93,7 +97,7 @@ def tell_start(source: LiveSource) -> None:
     events.info("schedtel %s on %s, Linux %s: backend %s, window %s, %s", *machine, *chosen)
 
 
-def tell_end(signals: list[str]) -> None:
-    """A line that says why it ends, before what may take a moment."""
-    tell_systemd("STOPPING=1")
+def log_end(signals: list[str]) -> None:
+    """Log one line with the reason why the command ends; called before steps that may take a moment."""
+    notify_systemd("STOPPING=1")
     events.info("stopping: %s", signals[0] if signals else "the run is over")

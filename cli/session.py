@@ -1,4 +1,4 @@
-"""A live source under a command: started with the user's options, stopped by signals or by the traced command's end."""
+"""The user's options in; a running live source out. A signal or the traced command's end stops the source."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclasses.dataclass
 class Session:
-    """A running source and, if one was given, the command it traces."""
+    """A running source and the command it traces, if the user gave one."""
 
     source: LiveSource
     command: TracedCommand | None
@@ -29,27 +29,32 @@ class Session:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Let the command run. Within, SIGINT, SIGTERM and SIGHUP end the open window and let the caller finish."""
+        """Start the command. Inside the context, SIGINT, SIGTERM and SIGHUP end the open window."""
         with stop_on_signals(self.source.stop, self.command) as self.signals:
             if self.command:
                 self.command.start(self.source.stop)
             yield
 
     def status(self) -> int:
-        """The exit status to pass on: the command's, else 0."""
+        """Wait for the command and return its exit status; 0 if there is no command."""
         return self.command.join() if self.command else 0
 
 
 @contextlib.contextmanager
 def open_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterator[Session]:
-    """Start tracing and let the command run; on leaving, stop tracing."""
+    """Start tracing and the command. Leaving the context stops tracing."""
     with prepare_session(options, arguments) as session, session.running():
         yield session
 
 
 @contextlib.contextmanager
 def prepare_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iterator[Session]:
-    """Start tracing; on leaving, stop it. The command waits for :meth:`Session.running`, for who may fail before."""
+    """Start tracing; leaving the context stops it. The command waits for :meth:`Session.running`.
+
+    So a caller that fails in between, while it opens its output, has not run the command.
+
+    Raises :class:`UsageError` when the options exclude each other or the command does not exist.
+    """
     task_filter = make_filter(options)
     if arguments and (task_filter.pid is not None or task_filter.tid is not None):
         raise UsageError("cannot trace a command and a process or thread at once (drop --pid/--tid, or the command)")
@@ -76,22 +81,23 @@ def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
 
 @contextlib.contextmanager
 def stop_on_signals(end: Callable[[], None], command: TracedCommand | None = None) -> Iterator[list[str]]:
-    """Within, SIGINT, SIGTERM and SIGHUP call ``end``; all but Ctrl-C are also passed on to the command.
+    """Inside the context, SIGINT, SIGTERM and SIGHUP call ``end``; SIGTERM and SIGHUP are also sent to the command.
 
-    Yields a list that fills with the names of the signals that came: no handler may write to a log.
+    Yields a list to which each signal's name is appended on arrival; the caller logs them, since a signal handler must
+    not.
     """
-    came: list[str] = []
+    received: list[str] = []
 
     def stop(number: int, _frame: object) -> None:
-        came.append(signal.Signals(number).name)
-        # Ctrl-C reaches the whole foreground group; the other signals only us.
+        received.append(signal.Signals(number).name)
+        # The terminal sends Ctrl-C to the whole foreground process group; the other signals reach only this process.
         if command and number != signal.SIGINT:
             command.signal(number)
         end()
 
-    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    previous = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
     try:
-        yield came
+        yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

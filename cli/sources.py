@@ -1,4 +1,4 @@
-"""What a user names as the source of windows in; a source out: a directory, a dataset in a store, or a server's URI."""
+"""The directory, object store or server URI that the user names in; a source of windows out."""
 
 from __future__ import annotations
 
@@ -19,26 +19,32 @@ from schedtel.windows.source import Source
 
 
 def open_source(where: str, options: dict[str, Any], *, history: bool = True) -> Source:
-    """The recording or the stream that ``where`` names; ``options`` are those of ``client_options``.
+    """The recording or the stream at ``where``.
 
-    Raises :class:`schedtel.SchedtelError` when it cannot be had.
+    :param options: those of ``client_options``.
+    :param history: a stream begins with the windows that the server keeps, not with the next one.
+
+    Raises :class:`schedtel.SchedtelError` when the source cannot be opened.
     """
     return open_stream(where, options, history=history) if is_uri(where) else read(where)
 
 
 def open_stream(uri: str, options: dict[str, Any], *, history: bool) -> Subscription:
-    """A subscription with the user's token and certificates."""
+    """A subscription that uses the user's token and certificates."""
     return open_request(options)(uri, Request(start="history" if history else "now"))
 
 
 def open_request(options: dict[str, Any]) -> Callable[[str, Request], Subscription]:
-    """What makes subscriptions with the user's token and certificates, which are read now and once."""
+    """A function from a URI and a request to a subscription. It reads the token and the certificates once, now."""
     token, tls = read_token(options["token_file"]), read_tls(options["tls_cert"], options["tls_key"], options["ca"])
     return lambda uri, request: Subscription(uri, token, tls, request)
 
 
 def stopped_by_signals(*sources: Source) -> AbstractContextManager[object]:
-    """Within, a signal ends the streams, so that what came is finished. Files are left at once, as usual."""
+    """Inside the context, a signal ends the streams, and the caller finishes with the windows received so far.
+
+    If all sources are files, signals keep their default effect and end the command at once.
+    """
     streams = [source for source in sources if isinstance(source, Subscription)]
 
     def stop() -> None:
@@ -49,7 +55,10 @@ def stopped_by_signals(*sources: Source) -> AbstractContextManager[object]:
 
 
 def describe(source: Source) -> str:
-    """A line for the head of a page. Of several runs, none has the word for all: their windows and filters differ."""
+    """A line for the head of a page.
+
+    For a recording of several runs it gives only their number, since their windows and filters may differ.
+    """
     facts = source.metadata
     kind = source.address.uri if isinstance(source, Subscription) else "recording"
     if origin := imported_from(facts):
@@ -61,7 +70,7 @@ def describe(source: Source) -> str:
 
 
 def complain_of_missed(source: Source) -> None:
-    """One line on stderr when this side was too slow for a stream."""
+    """Print one line on stderr if the subscriber was too slow and missed windows of a stream."""
     missed = getattr(source, "windows_missed", 0)
     if missed:
         click.echo(
@@ -70,15 +79,15 @@ def complain_of_missed(source: Source) -> None:
 
 
 def complain_of_no_pairs(source: Source) -> None:
-    """One line on stderr where a table of who preempted whom will be empty, and why."""
+    """Print one line on stderr if the source has no preemption pairs, with the reason."""
     traced = source.metadata.get("preemptions")
-    some = source.has_rows("preemptions") if isinstance(source, Recording) else traced != "off"
-    if not some:
+    has_pairs = source.has_rows("preemptions") if isinstance(source, Recording) else traced != "off"
+    if not has_pairs:
         why = _WHY_NO_PAIRS.get(traced, "there were none")
         click.echo(f"schedtel: no preemptions to show: {why}", err=True)
 
 
-#: By what ``--preemptions`` was; None where nobody has noted it: in an import, or by the library.
+#: Value of ``--preemptions`` → reason. None: the value is not recorded, as in imports and in the library's recordings.
 _WHY_NO_PAIRS = {
     "off": "traced with --preemptions off (trace with cgroup or comm)",
     None: "there were none, or they were not traced",

@@ -1,4 +1,4 @@
-"""A command to trace: forked at once, so that its pid can be the filter, and run only when tracing has begun."""
+"""A command to trace. It is forked at once, so that its pid can be the filter, and runs once tracing has begun."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ _CANNOT_RUN = 127
 
 
 class TracedCommand:
-    """A child that waits for :meth:`start` before it becomes the command."""
+    """A child process that waits for :meth:`start` before it executes the command."""
 
     def __init__(self, arguments: tuple[str, ...]) -> None:
         program = shutil.which(arguments[0])
@@ -25,7 +25,7 @@ class TracedCommand:
         os.close(gate_read)
 
     def _become(self, program: str, arguments: tuple[str, ...], gate_read: int) -> None:
-        """In the child: wait for the gate, then exec. Never returns."""
+        """Runs in the child: waits for the gate, then executes the program. Never returns."""
         try:
             os.close(self._gate)
             if os.read(gate_read, 1):
@@ -36,7 +36,7 @@ class TracedCommand:
             os._exit(_CANNOT_RUN)
 
     def start(self, when_done: Callable[[], None]) -> None:
-        """Let the command run; when_done is called from another thread once it has ended."""
+        """Let the command run. Another thread calls ``when_done`` once it has ended."""
         os.write(self._gate, b"g")
         os.close(self._gate)
         self._gate = -1
@@ -52,18 +52,18 @@ class TracedCommand:
         self.status = code if code >= 0 else 128 - code
 
     def join(self) -> int:
-        """Wait for the end of the command; its exit status, or 128 + signal."""
+        """Wait for the end of the command. Returns its exit status, or 128 + the number of the signal that ended it."""
         self._waiter.join()
         assert self.status is not None
         return self.status
 
     def signal(self, number: int) -> None:
-        """Pass a signal on, as long as the command runs."""
+        """Send a signal to the command if it still runs."""
         if self.status is None:
             os.kill(self.pid, number)
 
     def close(self) -> None:
-        """End a child that was not let run: where tracing could not begin, or its output could not be opened."""
+        """End a child that was never started, because tracing could not begin or the output could not be opened."""
         if self._gate >= 0:
             os.close(self._gate)
             self._gate = -1

@@ -1,6 +1,6 @@
 /*
- * The loads that perf bench does not have. One program, one word to choose; each prints what it did, and how long that
- * took in nanoseconds. Workers sleep in a futex each, so that exactly those wake up that should.
+ * Loads that perf bench does not have. The first argument chooses the load. Each load prints what it did and how many
+ * nanoseconds that took. Each worker sleeps on its own futex, so that a pulse wakes exactly the chosen workers.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -48,7 +48,7 @@ static void forked_or_fail(pid_t pid)
 {
 	if (pid < 0)
 		fail("fork");
-	if (pid == 0)	/* no child outlives its harness */
+	if (pid == 0)	/* a child ends with its parent */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
@@ -60,7 +60,7 @@ static void *spin_lane(void *argument)
 
 	while (steps--)
 		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (void *)(uintptr_t)x;	/* or the compiler drops the loop */
+	return (void *)(uintptr_t)x;	/* otherwise the compiler removes the loop */
 }
 
 static void spin(uint64_t millions)
@@ -94,7 +94,7 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* ---- forks COUNT LANES: fork, exec, exit, wait; lives COUNT LANES: threads that end at once; the ns of all ---- */
+/* ---- forks COUNT LANES: fork, exec, exit, wait; lives COUNT LANES: threads that end at once; prints total ns ---- */
 
 static void fork_lane(long count)
 {
@@ -128,7 +128,7 @@ static void life_lane(long count)
 	}
 }
 
-/* Each lane is a process. */
+/* Each lane is a process, and all lanes run in parallel. */
 static void in_lanes(long count, long lanes, void (*lane)(long))
 {
 	uint64_t begin = now();
@@ -194,10 +194,11 @@ static void end(pid_t other)
 }
 
 /*
- * ---- pipe TRIPS CPU: one pair on one CPU; of each 500 round trips their nanoseconds, and those of a yardstick ----
+ * ---- pipe TRIPS CPU: one pair on one CPU; prints the ns of each 500 round trips, and those of a yardstick ----
  *
- * The yardstick is the same without the scheduler: a byte into a pipe and out again, for which nobody waits. It is taken
- * before and behind, and the longer one told: where it is long, somebody else was using this CPU's core.
+ * The yardstick is the same work without the scheduler: this task writes a byte into a pipe and reads it back, so no
+ * task waits. It runs before and after each chunk, and the longer time is printed. If that is long, another guest was
+ * using this CPU's core.
  */
 
 #define TRIPS 500
@@ -220,7 +221,7 @@ static void pipe_on(uint64_t trips, int cpu)
 	pin(cpu);
 	if (pipe(own.there))
 		fail("pipe");
-	own.back[0] = own.there[0];	/* what it writes comes back to itself */
+	own.back[0] = own.there[0];	/* this task reads back what it writes */
 	pair = begin_pair();
 	nanoseconds_of(&own, YARDSTICK);
 	yard[0] = nanoseconds_of(&own, YARDSTICK);
@@ -235,11 +236,11 @@ static void pipe_on(uint64_t trips, int cpu)
 }
 
 /*
- * ---- yardstick: until stdin ends; then the nanoseconds of each piece of work, the shortest first ----
+ * ---- yardstick: runs until stdin ends; then prints the ns of each piece of work, the shortest first ----
  *
- * On each CPU, every 4 ms and ahead of all other tasks, the same small piece of the kernel's work: some pages mapped,
- * touched and given back. Where others use the cores that these CPUs are, it takes longer, and so does what runs beside
- * it. A watcher sees it come and go; while it is timed, there is nothing to see.
+ * On each CPU, every 4 ms, a real-time task does the same small piece of kernel work: it maps, touches and unmaps some
+ * pages. While other guests use the cores of these CPUs, the piece takes longer, and so does the load beside it. A
+ * watcher is called when the task wakes up and when it sleeps, but not while the piece is timed.
  */
 
 #define PIECES 16384
@@ -270,7 +271,7 @@ static void yardstick_lane(uint64_t *took)
 		fail("sched_setscheduler");
 	for (i = 0;; i++) {
 		nanosleep(&pause, 0);
-		nanoseconds_of_pages(PAGES);	/* so that what is timed finds its code in the caches */
+		nanoseconds_of_pages(PAGES);	/* brings the code of the timed call into the caches */
 		took[i % PIECES] = nanoseconds_of_pages(PAGES);
 	}
 }
@@ -299,9 +300,9 @@ static void yardstick(void)
 			printf("%llu\n", (unsigned long long)took[i]);
 }
 
-/* ---- switches RATE MILLISECONDS: pairs on every CPU, so often a second ---- */
+/* ---- switches RATE MILLISECONDS: pairs on every CPU make RATE switches a second; prints switches and ns ---- */
 
-/* A round trip is two switches. What a tick cannot do in its time is not made up for. */
+/* A round trip is two switches. Round trips that do not fit into a tick are not made up for later. */
 static void switch_lane(uint64_t per_tick, uint64_t tick_ns, uint64_t ticks, _Atomic uint64_t *trips)
 {
 	struct pair pair = begin_pair();
@@ -330,7 +331,7 @@ static void switches(uint64_t rate, uint64_t milliseconds)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN), i;
 	_Atomic uint64_t *trips = shared(cpus * 64);
-	/* A tick is a millisecond, or as long as one round trip may take at that rate. */
+	/* A tick is a millisecond, or at low rates the time between two round trips of a pair. */
 	uint64_t per_tick = rate / 2 / 1000 / cpus, tick_ns = per_tick ? 1000000 : 2000000000ULL * cpus / rate;
 	uint64_t total = 0, begin = now();
 
@@ -351,7 +352,7 @@ static void switches(uint64_t rate, uint64_t milliseconds)
 	printf("%llu %llu\n", (unsigned long long)(2 * total), (unsigned long long)(now() - begin));
 }
 
-/* ---- threads COUNT, processes COUNT: asleep, until a line on stdin says how many are to wake up once ---- */
+/* ---- threads COUNT, processes COUNT: all sleep; a number on a line of stdin wakes so many of them once ---- */
 
 struct workers {
 	_Atomic uint32_t left;

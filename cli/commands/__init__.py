@@ -1,1 +1,1 @@
-"""The commands, a file each: options in; what the library does with them out."""
+"""Options in; calls of the library out. One file for each command."""

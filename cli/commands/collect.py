@@ -1,4 +1,4 @@
-"""``schedtel collect``: windows of many servers into one dataset."""
+"""``schedtel collect``: windows of many servers in; one dataset out."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import click
 
 from schedtel.access.uri import parse_address
 from schedtel.cli.options import client_options, log_options, rotation_options
-from schedtel.cli.service import say, set_up_log, tell_end, tell_systemd
+from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.sources import open_request
 from schedtel.flight.collect import Collection, Delivery, Outage
@@ -37,33 +37,33 @@ def command(
 ) -> int:
     """Write what several `schedtel serve` publish to one dataset, in each table a folder for each host, day and run.
 
-    A server that is out of reach is asked again and again, at longer and longer intervals. Windows that were missed are
-    noted in the table gaps. All servers get the same token. Exit status 1 if one refused for good.
+    A server that is out of reach is tried again, at longer and longer intervals. Missed windows are noted in the table
+    gaps. All servers get the same token. Exit status 1 if a server refused for good.
     """
     set_up_log(quiet=quiet, verbose=verbose)
     for uri in uris:
         parse_address(uri)
-    open_one = open_request(options)
-    kept = _Kept()
+    subscribe = open_request(options)
+    totals = _Totals()
     with (
         Dataset(output, rotate_bytes=rotate_size << 20, rotate_every=rotate_every) as dataset,
-        closing(Collection(uris, open_one)) as collection,
+        closing(Collection(uris, subscribe)) as collection,
     ):
         with stop_on_signals(collection.stop) as signals:
-            tell_systemd("READY=1")
-            for arrival in kept.noted(collection):
+            notify_systemd("READY=1")
+            for arrival in totals.deliveries(collection):
                 dataset.write(arrival.window, arrival.run, arrival.facts)
                 if arrival.gap:
                     dataset.write_gap(arrival.gap, arrival.window)
                 if dataset.windows_written == count:
                     break
-        tell_end(signals)
-    say.info(kept.describe(dataset))
-    return _INCOMPLETE if kept.refused else 0
+        log_end(signals)
+    say.info(totals.describe(dataset))
+    return _INCOMPLETE if totals.refused else 0
 
 
-class _Kept:
-    """What the closing summary says."""
+class _Totals:
+    """Totals of all servers, for the closing line."""
 
     def __init__(self) -> None:
         self.refused = 0
@@ -71,18 +71,18 @@ class _Kept:
         self._causes: Counter[str] = Counter()
         self._missed = 0
 
-    def noted(self, arrived: Collection) -> Iterator[Delivery]:
-        """The windows; what else there is, is said on stderr."""
-        for what in arrived:
-            if isinstance(what, Outage):
-                self.refused += what.final
-                say.warning("%s; %s", what.error, "gave it up" if what.final else "trying again")
+    def deliveries(self, collection: Collection) -> Iterator[Delivery]:
+        """Yields each delivery after counting it, and logs each outage."""
+        for arrival in collection:
+            if isinstance(arrival, Outage):
+                self.refused += arrival.final
+                say.warning("%s; %s", arrival.error, "gave it up" if arrival.final else "trying again")
                 continue
-            self.uris.add(what.uri)
-            if what.gap:
-                self._causes[what.gap.cause] += 1
-                self._missed += what.gap.windows_missed or 0
-            yield what
+            self.uris.add(arrival.uri)
+            if arrival.gap:
+                self._causes[arrival.gap.cause] += 1
+                self._missed += arrival.gap.windows_missed or 0
+            yield arrival
 
     def describe(self, dataset: Dataset) -> str:
         windows, servers = _counted(dataset.windows_written, "window"), _counted(len(self.uris), "server")
@@ -97,5 +97,5 @@ class _Kept:
         )
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

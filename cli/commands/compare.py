@@ -1,4 +1,4 @@
-"""``schedtel compare``: two recordings, and what of their difference is more than chance."""
+"""``schedtel compare``: two recordings in; the differences that are more than chance out."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ from schedtel.analysis.compare import (
     Difference,
     compare,
 )
-from schedtel.cli.inputs import read_stories
+from schedtel.cli.inputs import read_summaries
 from schedtel.cli.options import bound_options, client_options
 from schedtel.durations import format_duration
 from schedtel.errors import UsageError
@@ -35,7 +35,7 @@ _WORDS = {
     FEW: ("cannot tell", "dim"),
 }
 _PLAIN_WIDTH = 140
-#: On a narrower terminal the intervals make room for the verdicts.
+#: On a narrower terminal the intervals are left out, so that the verdicts fit.
 _LEAST_WIDTH = 120
 
 
@@ -58,104 +58,104 @@ _LEAST_WIDTH = 120
     type=click.IntRange(100, 100_000),
     default=RESAMPLES,
     show_default=True,
-    help="How often the windows are drawn again.",
+    help="How many times the windows are resampled.",
 )
 @click.option(
     "--confidence",
     type=click.FloatRange(0.5, 0.999),
     default=CONFIDENCE,
     show_default=True,
-    help="Of the intervals; 1 minus it is the level of the verdicts.",
+    help="Confidence of the intervals; 1 minus it is the level of the verdicts.",
 )
 @bound_options
 @client_options
 def command(a: str, b: str, output: str | None, kind: str, differences: bool, **options: Any) -> None:
     """Compare recording B with recording A: every metric, the interval of its difference, and a verdict.
 
-    The intervals come from drawing blocks of neighbouring windows again (bootstrap), the verdicts from p-values that
-    are adjusted for the number of metrics (Holm). "no difference shown" is a verdict; fewer than 8 windows give none.
+    The intervals come from resampling blocks of neighbouring windows (bootstrap), the verdicts from p-values that are
+    adjusted for the number of metrics (Holm). "no difference shown" is a verdict; fewer than 8 windows give none.
 
-    Either may be a directory, a dataset in an object store, or what `schedtel serve` has at a URI: all it remembers,
-    then what comes, until --duration, --count, or Ctrl-C. Two streams are read at the same time.
+    Either may be a directory, a dataset in an object store, or what `schedtel serve` has at a URI: first the windows
+    that the server keeps, then new ones, until --duration, --count, or Ctrl-C. Two streams are read at the same time.
     """
     if output == "-":
         raise UsageError("cannot write the page to stdout: the comparison goes there (name a file)")
-    stories = read_stories([a, b], options)
-    found = compare(stories[0].timeline, stories[1].timeline, **{name: options[name] for name in _RESAMPLING})
+    summaries = read_summaries([a, b], options)
+    comparison = compare(summaries[0].timeline, summaries[1].timeline, **{name: options[name] for name in _RESAMPLING})
     if output:
-        write_page(render(document_of(stories, found.as_document())), output)
+        write_page(render(document_of(summaries, comparison.as_document())), output)
     if kind == "json":
-        click.echo(json.dumps(_document(stories, found), indent=2, allow_nan=False))
+        click.echo(json.dumps(_document(summaries, comparison), indent=2, allow_nan=False))
     else:
-        _show(stories, found, differences)
+        _show(summaries, comparison, differences)
 
 
 _RESAMPLING = ("seed", "resamples", "confidence")
 
 
-def _document(stories: list[RunSummary], found: Comparison) -> dict[str, Any]:
+def _document(summaries: list[RunSummary], comparison: Comparison) -> dict[str, Any]:
     return (
         {
             letter: {
-                "name": story.name,
-                "host": ", ".join(story.timeline.hosts),
-                "kernel": ", ".join(story.timeline.kernels),
-                "scheduler": story.timeline.schedulers,
-                "filter": story.facts.get("filter", ""),
-                "windows": story.timeline.windows,
-                "duration_ns": story.timeline.duration_ns,
-                "losses": story.losses,
+                "name": summary.name,
+                "host": ", ".join(summary.timeline.hosts),
+                "kernel": ", ".join(summary.timeline.kernels),
+                "scheduler": summary.timeline.schedulers,
+                "filter": summary.facts.get("filter", ""),
+                "windows": summary.timeline.windows,
+                "duration_ns": summary.timeline.duration_ns,
+                "losses": summary.losses,
             }
-            for letter, story in zip("ab", stories, strict=True)
+            for letter, summary in zip("ab", summaries, strict=True)
         }
-        | {"unlike": unlike(*stories)}
-        | found.as_document()
+        | {"unlike": unlike(*summaries)}
+        | comparison.as_document()
     )
 
 
-def _show(stories: list[RunSummary], found: Comparison, only_differences: bool) -> None:
+def _show(summaries: list[RunSummary], comparison: Comparison, only_differences: bool) -> None:
     console = Console()
     if console.is_terminal:
-        _print(console, stories, found, only_differences)
+        _print(console, summaries, comparison, only_differences)
         return
     plain = Console(width=_PLAIN_WIDTH, no_color=True, highlight=False)
     with plain.capture() as captured:
-        _print(plain, stories, found, only_differences)
+        _print(plain, summaries, comparison, only_differences)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
 
 
-def _print(console: Console, stories: list[RunSummary], found: Comparison, only_differences: bool) -> None:
-    for letter, story in zip("AB", stories, strict=True):
-        console.print(_headline(letter, story))
+def _print(console: Console, summaries: list[RunSummary], comparison: Comparison, only_differences: bool) -> None:
+    for letter, summary in zip("AB", summaries, strict=True):
+        console.print(_headline(letter, summary))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("metric")
     narrow = console.width < _LEAST_WIDTH
-    for name in ("A", "B", "change", *([] if narrow else [f"{100 * found.confidence:g} % interval"])):
+    for name in ("A", "B", "change", *([] if narrow else [f"{100 * comparison.confidence:g} % interval"])):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for metric in found.metrics:
+    for metric in comparison.metrics:
         if not only_differences or metric.verdict not in (NONE, FEW):
             row = _row(metric)
             table.add_row(*(row[:4] + row[5:] if narrow else row))
     if table.row_count:
         console.print()
         console.print(table)
-    console.print(Text("\n" + _summary(stories, found)))
+    console.print(Text("\n" + _conclusion(summaries, comparison)))
 
 
-def _headline(letter: str, story: RunSummary) -> Text:
-    timeline = story.timeline
-    lost = ", ".join(f"{n} {name}" for name, n in story.losses.items() if n) or "nothing lost"
+def _headline(letter: str, summary: RunSummary) -> Text:
+    timeline = summary.timeline
+    lost = ", ".join(f"{n} {name}" for name, n in summary.losses.items() if n) or "nothing lost"
     facts = [
         ", ".join(timeline.hosts) or "unknown host",
         f"Linux {', '.join(timeline.kernels) or '?'}",
         " → ".join(timeline.schedulers) or "unknown scheduler",
-        story.facts.get("filter") or "all tasks",
+        summary.facts.get("filter") or "all tasks",
         f"{timeline.windows} windows, {format_duration(timeline.duration_ns)}",
         lost,
     ]
-    return Text.assemble((f"{letter}  ", "bold cyan"), (story.name, "bold"), " · " + " · ".join(facts))
+    return Text.assemble((f"{letter}  ", "bold cyan"), (summary.name, "bold"), " · " + " · ".join(facts))
 
 
 def _row(metric: Difference) -> list[Text | str]:
@@ -168,7 +168,7 @@ def _row(metric: Difference) -> list[Text | str]:
 
 
 def _change(metric: Difference, value: float | None) -> str:
-    """A ratio as percent, or as a multiple where percent would be hard to read; a difference in the unit."""
+    """A ratio as percent, from 3 on as a multiple; a difference in the metric's unit."""
     if value is None:
         return "-"
     if metric.scale == "difference":
@@ -190,13 +190,13 @@ def _in_unit(value: float | None, unit: str) -> str:
     return text if unit == "1" else f"{text}/s" if unit == "1/s" else f"{text} {unit}"
 
 
-def _summary(stories: list[RunSummary], found: Comparison) -> str:
-    count = {verdict: sum(m.verdict == verdict for m in found.metrics) for verdict in _WORDS}
-    said = f"B is better in {count[BETTER]}, worse in {count[WORSE]}, and differs in {count[DIFFERS]} metrics more; "
-    said += f"no difference shown in {count[NONE]}; cannot tell of {count[FEW]}."
-    if min(len(story.timeline.bins) for story in stories) < LEAST_WINDOWS:
-        said += f" Fewer than {LEAST_WINDOWS} windows say nothing about chance: record for longer, or shorter windows."
-    others = unlike(*stories)
+def _conclusion(summaries: list[RunSummary], comparison: Comparison) -> str:
+    count = {verdict: sum(m.verdict == verdict for m in comparison.metrics) for verdict in _WORDS}
+    text = f"B is better in {count[BETTER]}, worse in {count[WORSE]}, and differs in {count[DIFFERS]} metrics more; "
+    text += f"no difference shown in {count[NONE]}; cannot tell of {count[FEW]}."
+    if min(len(summary.timeline.bins) for summary in summaries) < LEAST_WINDOWS:
+        text += f" Fewer than {LEAST_WINDOWS} windows say nothing about chance: record for longer, or shorter windows."
+    others = unlike(*summaries)
     if others:
-        said += f" A and B also differ in {', '.join(others)}: a change may come from there."
-    return said + "\n" + found.method
+        text += f" A and B also differ in {', '.join(others)}: a change may come from there."
+    return text + "\n" + comparison.method

@@ -1,4 +1,4 @@
-"""``schedtel doctor``: what this kernel and this user can do."""
+"""``schedtel doctor``: this kernel and this user in; what works, and what to do about the rest, out."""
 
 import click
 
@@ -10,7 +10,7 @@ _FAILED = 1
 
 
 @click.command("doctor", short_help="Say what this kernel and this user can do.")
-@click.option("--verify", "verifying", is_flag=True, help="Run a load for a few seconds and check the laws live.")
+@click.option("--verify", "verifying", is_flag=True, help="Also run a load for a few seconds and check the laws.")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.5, max=600),
@@ -21,7 +21,7 @@ _FAILED = 1
 def command(verifying: bool, seconds: float) -> int:
     """Check everything schedtel needs, and say what to do about each "no". Exit status 1 if no backend works.
 
-    With --verify, also run a mixed load and judge the windows by the laws and by the kernel's own books.
+    With --verify, also run a mixed load and check the windows against the laws and the kernel's own accounting.
     """
     answers = list(survey())
     usable = usable_backends(answers)

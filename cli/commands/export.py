@@ -1,4 +1,4 @@
-"""``schedtel export``: sums over windows, scraped by Prometheus or pushed to an OpenTelemetry collector."""
+"""``schedtel export``: windows in; sums out, scraped by Prometheus or pushed to an OpenTelemetry collector."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from schedtel.windows.window import Window
 
 
 def _at_most(name: str, limit: int, default: int, meaning: str) -> Decorator:
-    """An option for how many of something have series of their own."""
+    """An option for the number of hosts or cgroups that have their own series."""
     kind = click.IntRange(min=1, max=limit)
     return click.option(name, type=kind, default=default, show_default=True, metavar="N", help=meaning)
 
 
-#: What opens a served SOURCE, beside the options of where the metrics go.
+#: Options for a served SOURCE and for the number of series, which both subcommands share.
 _SOURCE_OPTIONS = (
     click.option("--source-token-file", metavar="FILE", help="Token for a served SOURCE, else from SCHEDTEL_TOKEN."),
     click.option("--source-ca", metavar="FILE", help="Authority (PEM) to trust for it, instead of the system's."),
@@ -56,9 +56,9 @@ _SOURCE_OPTIONS = (
         "--max-cgroups",
         10_000,
         DEFAULT_MAX_CGROUPS,
-        "Cgroups with series of their own, and pairs of who preempted whom; of each host, the rest are `other`.",
+        "Cgroups, and as many preemption pairs, with their own series on each host; the rest are summed in `other`.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Do not say where metrics go, and how many windows went in."),
+    click.option("-q", "--quiet", is_flag=True, help="Do not print where metrics go and the number of windows."),
 )
 
 
@@ -93,7 +93,7 @@ def prometheus(source: str | None, listen: str, quiet: bool, **options: Any) -> 
     Beyond this machine, a certificate and a token are needed. The metrics of a recording stay until Ctrl-C.
     """
     try:
-        from schedtel.export.prometheus import application  # noqa: PLC0415  (an extra, that others do without)
+        from schedtel.export.prometheus import application  # noqa: PLC0415  (an optional extra)
     except ModuleNotFoundError as error:
         raise _missing("prometheus", error) from error
     totals = _totals(source, options)
@@ -119,14 +119,14 @@ def otlp(source: str | None, endpoint: str, interval: str, quiet: bool, **option
     A collector that is out of reach is tried again at every interval. Sums are pushed, so nothing is missing later.
     """
     try:
-        from schedtel.export.otlp import Pusher  # noqa: PLC0415  (an extra, that others do without)
+        from schedtel.export.otlp import Pusher  # noqa: PLC0415  (an optional extra)
     except ModuleNotFoundError as error:
         raise _missing("otlp", error) from error
     totals = _totals(source, options)
     terms = {name: options.pop(name) for name in ("ca", "tls_cert", "tls_key")}
-    read_tls(terms["tls_cert"], terms["tls_key"], terms["ca"])  # for its errors: the exporter reads the files itself
+    read_tls(terms["tls_cert"], terms["tls_key"], terms["ca"])  # only to report errors: the exporter reads the files
     token_file = options.pop("token_file")
-    # Not from the environment: that token is for readers of windows, and a collector is none.
+    # Not from the environment: SCHEDTEL_TOKEN is for servers of windows and must not be sent to a collector.
     terms["token"] = read_token(token_file) if token_file else None
     interval_s = parse_duration(interval) / NS_PER_S
     with _opened(source, options) as follow, Pusher(totals, endpoint, interval_s, _complain, **terms) as pusher:
@@ -142,7 +142,7 @@ def otlp(source: str | None, endpoint: str, interval: str, quiet: bool, **option
 
 
 def _totals(source: str | None, options: dict[str, Any]) -> Totals:
-    """Of this machine, or of however many hosts a source has."""
+    """Totals for this machine if there is no source, else for up to ``--max-hosts`` hosts."""
     max_cgroups, max_hosts = options.pop("max_cgroups"), options.pop("max_hosts")
     return Totals(max_cgroups, None if source is None else max_hosts)
 
@@ -153,7 +153,10 @@ def _missing(extra: str, error: ModuleNotFoundError) -> CapabilityError:
 
 @contextmanager
 def _opened(source: str | None, options: dict[str, Any], *, stays: bool = False) -> Iterator[Callable[[Totals], None]]:
-    """What adds the source's windows to totals until it ends or a signal comes; with ``stays``, a recording stays."""
+    """Open the source. Yields a function that adds its windows to totals until it ends or a signal arrives.
+
+    :param stays: the function waits for a signal after the last window of a recording.
+    """
     client = {name: options.pop(f"source_{name}") for name in ("token_file", "ca", "tls_cert", "tls_key")}
     if source is None:
         refuse_without_stream("this machine", "source_")
@@ -178,7 +181,7 @@ def _add_all(windows: Iterable[Window], totals: Totals) -> None:
 
 
 def _follow(collection: Collection, totals: Totals) -> None:
-    """Through all outages of the server, until its run is over."""
+    """Add windows across all outages of the server, until its run is over or it refuses for good."""
     try:
         with stop_on_signals(collection.stop):
             for arrival in collection:

@@ -1,4 +1,4 @@
-"""``schedtel import``: what perf or ftrace has traced, to Parquet."""
+"""``schedtel import``: the text of a perf or ftrace trace in; Parquet files out."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ from schedtel.traces.imported import ImportedTrace
 from schedtel.traces.text import FORMATS, wall_clock
 from schedtel.windows.window import Window
 
-#: How often what has been read is written; a part of a recording is written anew each time.
+#: Seconds between two flushes. Each flush writes the current part of the recording anew, so not after every window.
 _FLUSH_S = 1.0
 
 
@@ -27,10 +27,10 @@ _FLUSH_S = 1.0
 @click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
 @click.option("-w", "--window", default="5s", show_default=True, metavar="DURATION", help="Length of a window.")
 @click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="auto", show_default=True, help="Whose text it is."
+    "--format", "form", type=click.Choice(FORMATS), default="auto", show_default=True, help="Format of the text."
 )
-@click.option("--wall-start", metavar="TIME", help="When the first event was: 2026-01-31T12:00:00, UTC if no zone.")
-@click.option("--host", metavar="NAME", help="The machine's name, if perf's header does not tell.")
+@click.option("--wall-start", metavar="TIME", help="Time of the first event: 2026-01-31T12:00:00, UTC if no zone.")
+@click.option("--host", metavar="NAME", help="The machine's name, if perf's header does not contain it.")
 @rotation_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no closing summary.")
 def command(
@@ -44,12 +44,13 @@ def command(
     rotate_every: str,
     quiet: bool,
 ) -> None:
-    """Make a recording of the text of `perf script`, `perf sched script`, ftrace's `trace` or `trace-cmd report`.
+    """Make a recording from the text of `perf script`, `perf sched script`, ftrace's `trace` or `trace-cmd report`.
 
-    TRACE is a file, or - for standard input. Trace at least sched_switch; with sched_wakeup, sched_wakeup_new,
-    sched_process_fork, sched_process_exec, sched_process_exit and task_newtask the recording says as much as it can.
+    TRACE is a file, or - for standard input. Trace at least sched_switch. With sched_wakeup, sched_wakeup_new,
+    sched_process_fork, sched_process_exec, sched_process_exit and task_newtask the recording has all that an import
+    can have.
     """
-    kept = RunTotals()
+    totals = RunTotals()
     with (
         ImportedTrace(trace, window, form, _moment(wall_start), host) as source,
         recorder_of(output, window, rotate_size << 20, rotate_every) as recorder,
@@ -57,13 +58,13 @@ def command(
         flushed = time.monotonic()
         for imported in _with_progress(source, source, quiet=quiet):
             recorder.add(imported)
-            kept.add(imported)
+            totals.add(imported)
             if time.monotonic() - flushed > _FLUSH_S:
                 _flush(recorder, source)
                 flushed = time.monotonic()
         _flush(recorder, source)
         if not quiet:
-            click.echo(f"imported {kept.describe(recorder)}", err=True)
+            click.echo(f"imported {totals.describe(recorder)}", err=True)
             for remark in _remarks(source):
                 click.echo(remark, err=True)
 
@@ -81,7 +82,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _remarks(source: ImportedTrace) -> Iterator[str]:
-    """What was read, and what could not be made of it, a line each."""
+    """Lines that say what was read and what could not be used."""
     reading = source.reading
     yield f"read {reading.lines} lines as {reading.format}: {sum(reading.events.values())} events"
     if reading.not_understood:
@@ -91,11 +92,11 @@ def _remarks(source: ImportedTrace) -> Iterator[str]:
     if source.out_of_order:
         yield f"{source.out_of_order} events came more than a second late"
     if not source.wakeups:
-        yield "no wakeup was traced: what a task waited after one is in its blocked time (trace sched:sched_wakeup)"
+        yield "no wakeup was traced: waits after a wakeup are in the blocked time (trace sched:sched_wakeup)"
 
 
 def _with_progress(windows: Iterable[Window], source: ImportedTrace, *, quiet: bool) -> Iterator[Window]:
-    """The windows, with a line on stderr that says how far it has come when that is a terminal."""
+    """Yields the windows, and shows the progress in a line on stderr if that is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield from windows
         return

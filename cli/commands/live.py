@@ -1,4 +1,4 @@
-"""``schedtel live``: windows as they end."""
+"""``schedtel live``: windows of this machine in; a live view, NDJSON or Arrow IPC out, as each window ends."""
 
 import sys
 from typing import Any
@@ -29,7 +29,8 @@ def command(arguments: tuple[str, ...], kind: str | None, table: str, output: st
     choice = Choice.of(options)
     if choice.of_pairs and options["preemptions"] == "off":
         raise UsageError("cannot show who preempted whom with --preemptions off (drop one of the two)")
-    # Opened when all else is known to work: what is wrong empties no file. And before the command runs unseen.
+    # The output is opened after tracing has begun, so that a failure there does not empty the file. It is opened before
+    # the command starts, so that the command does not run if the output cannot be opened.
     with prepare_session(options, arguments) as session, opened(output) as stream, session.running():
         choice.describe(session.source)
         if chosen == "table" and output is None and sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""``schedtel record``: windows to Parquet."""
+"""``schedtel record``: windows of this machine in; Parquet files out."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schedtel.analysis.health_log import HealthLog
 from schedtel.cli.options import filter_options, log_options, rotation_options, window_options
-from schedtel.cli.service import say, set_up_log, tell_end, tell_start, tell_systemd
+from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session
 from schedtel.durations import format_duration
 from schedtel.recordings.dataset import recorder_of
@@ -34,38 +34,38 @@ def command(
     verbose: bool,
     **options: Any,
 ) -> int:
-    """Write every window to Parquet, a folder for each table: DIR/summary, DIR/tasks, DIR/cpus and so on.
+    """Write every window to Parquet, one folder for each table: DIR/summary, DIR/tasks, DIR/cpus and so on.
 
     A URI, such as s3://bucket/path or file:///var/lib/schedtel, gets a dataset that many hosts and runs may share: in
-    each table, a folder for each host, day and run. A recorder that starts again adds to it.
+    each table, a folder for each host, day and run. A recorder that starts again adds a run.
 
     The files are complete after every window; whatever ends the recording, at most the window in progress is lost.
 
     With a COMMAND, run it, and record it and its descendants until it ends; its exit status is passed on.
     """
-    told = set_up_log(quiet=quiet, verbose=verbose)
-    kept = RunTotals()
+    logs_events = set_up_log(quiet=quiet, verbose=verbose)
+    totals = RunTotals()
     with (
         recorder_of(output, options["window"], rotate_size << 20, rotate_every) as recorder,
         open_session(options, arguments) as session,
     ):
         recorder.filter_text = session.source.filter.describe()
         recorder.facts = {"preemptions": options["preemptions"]}
-        chronicle = HealthLog()
-        tell_start(session.source)
-        tell_systemd("READY=1")
-        for window in _with_progress(session.source, recorder, hidden=quiet or told):
+        health_log = HealthLog()
+        log_start(session.source)
+        notify_systemd("READY=1")
+        for window in _with_progress(session.source, recorder, hidden=quiet or logs_events):
             recorder.write(window)
-            kept.add(window)
-            chronicle.add(window)
-        tell_end(session.signals)
+            totals.add(window)
+            health_log.add(window)
+        log_end(session.signals)
         status = session.status()
-    say.info(f"recorded {kept.describe(recorder)}")
+    say.info(f"recorded {totals.describe(recorder)}")
     return status
 
 
 def _with_progress(windows: Iterable[Window], recorder: Recorder, *, hidden: bool) -> Iterator[Window]:
-    """The windows, with a line on stderr that says how far it has come when that is a terminal."""
+    """Yields the windows, and shows the progress in a line on stderr if that is a terminal."""
     if hidden or not sys.stderr.isatty():
         yield from windows
         return
@@ -85,7 +85,7 @@ def _with_progress(windows: Iterable[Window], recorder: Recorder, *, hidden: boo
 
 
 class RunTotals:
-    """What the closing summary says."""
+    """Totals of a run, for the closing line."""
 
     def __init__(self) -> None:
         self.time_ns = self.rows = self.completed = 0

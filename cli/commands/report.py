@@ -1,10 +1,10 @@
-"""``schedtel report``: a recording as a page to look at."""
+"""``schedtel report``: a recording in; an HTML page out."""
 
 from typing import Any
 
 import click
 
-from schedtel.cli.inputs import read_stories
+from schedtel.cli.inputs import read_summaries
 from schedtel.cli.options import bound_options, client_options
 from schedtel.cli.output import opened
 from schedtel.report import document_of, render, write_page
@@ -18,20 +18,20 @@ from schedtel.report import document_of, render, write_page
 def command(directory: str, output: str, **options: Any) -> None:
     """Draw a recording as one HTML page: waits, turnaround, fairness, load, CPUs and groups over time.
 
-    The page needs nothing else: no network, no other file. It opens in any browser, and what it shows can be zoomed.
-    Only its owner can read it, since the names of commands are in it.
+    The page needs no network and no other file. It opens in any browser, and its charts can be zoomed. Only its owner
+    can read it, since it contains the names of commands.
 
-    The recording may also be what `schedtel serve` has at a URI: all it remembers, then what comes, until --duration,
-    --count, or Ctrl-C.
+    The recording may also be what `schedtel serve` has at a URI: first the windows that the server
+    keeps, then new ones, until --duration, --count, or Ctrl-C.
     """
-    (story,) = read_stories([directory], options)
-    page = render(document_of([story]))
+    (summary,) = read_summaries([directory], options)
+    page = render(document_of([summary]))
     if output == "-":
         with opened(output) as stream:
             stream.write(page.encode())
     else:
         write_page(page, output)
-    timeline = story.timeline
+    timeline = summary.timeline
     merged = f" (drawn as {len(timeline.bins)} bins)" if timeline.stride > 1 else ""
     where, megabytes = "stdout" if output == "-" else output, len(page.encode()) / 1e6
     click.echo(f"wrote {where}: {timeline.windows} windows{merged}, {megabytes:.2f} MB", err=True)

@@ -1,4 +1,4 @@
-"""``schedtel schema``: what every column means."""
+"""``schedtel schema``: prints the definition of every column and of every metric."""
 
 import json
 from collections.abc import Callable

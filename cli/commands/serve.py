@@ -1,4 +1,4 @@
-"""``schedtel serve``: windows on Arrow Flight, for many subscribers."""
+"""``schedtel serve``: windows of this machine or of a recording in; Arrow Flight streams for many subscribers out."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from schedtel.access.tokens import read_token
 from schedtel.access.uri import DEFAULT_URI
 from schedtel.analysis.health_log import HealthLog
 from schedtel.cli.options import filter_options, log_options, refuse_for_another_source, window_options
-from schedtel.cli.service import say, set_up_log, tell_end, tell_start, tell_systemd
+from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
@@ -35,17 +35,17 @@ from schedtel.windows.source import Source
     help="A slow subscriber misses windows and is told how many, or loses its stream.",
 )
 @click.option(
-    "--history", type=click.IntRange(min=1), default=60, show_default=True, help="How many windows are remembered."
+    "--history", type=click.IntRange(min=1), default=60, show_default=True, help="How many windows the server keeps."
 )
 @click.option(
-    "--max-subscribers", type=click.IntRange(min=1), default=64, show_default=True, help="No more streams at a time."
+    "--max-subscribers", type=click.IntRange(min=1), default=64, show_default=True, help="Most streams at a time."
 )
 @log_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...], directory: str | None, quiet: bool, verbose: bool, **options: Any) -> int:
     """Publish windows on Arrow Flight: to `schedtel subscribe`, `collect`, and any Flight client.
 
-    Without a certificate and a token, only this machine is served: at 127.0.0.1, or grpc+unix:///path.
+    Without a certificate and a token, it serves only this machine: at 127.0.0.1, or grpc+unix:///path.
 
     With a COMMAND, run it, and serve it and its descendants until it ends; its exit status is passed on.
     """
@@ -76,9 +76,9 @@ def _serve(source: Source, terms: dict[str, Any], traced: TracedCommand | None =
         with stop_on_signals(end, traced) as signals:
             say.info("serving on %s", server.uri)
             if isinstance(source, LiveSource):
-                tell_start(source)
-            tell_systemd("READY=1")
+                log_start(source)
+            notify_systemd("READY=1")
             server.run(HealthLog().add)
-        tell_end(signals)
+        log_end(signals)
     streams, missed = server.subscribers.ever, server.subscribers.windows_missed
     say.info("served %d stream%s, %d windows missed by slow ones", streams, "" if streams == 1 else "s", missed)

@@ -1,4 +1,4 @@
-"""``schedtel show``: a recording, or what is served somewhere, as tables."""
+"""``schedtel show``: a recording or a served stream in; tables, NDJSON or Arrow IPC out."""
 
 import itertools
 import sys
@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Show the windows of a recording as `live` would have shown them.
 
-    The recording may also be what `schedtel serve` has at a URI (all it remembers, then what comes), or a dataset in
-    an object store.
+    The recording may also be what `schedtel serve` has at a URI (first the windows that the server keeps, then new
+    ones), or a dataset in an object store.
     """
     chosen = format_for(kind, output)
     if not is_uri(directory):
@@ -40,14 +40,14 @@ def command(
         if chosen == "table" and choice.of_pairs:
             complain_of_no_pairs(source)
         wanted = _from(first, source)
-        # Found before the output is opened: what is not there leaves no file behind, and replaces none.
+        # The first window is read before the output is opened: an error creates no file and replaces none.
         beginning = list(itertools.islice(wanted, 1))
         show(itertools.islice(itertools.chain(beginning, wanted), count), choice, chosen, table, output)
         complain_of_missed(source)
 
 
 def _from(first: int, windows: Iterable[Window]) -> Iterator[Window]:
-    """The windows from a number on. Raises :class:`UsageError` when all that there are come before."""
+    """The windows from number ``first`` on. Raises :class:`UsageError` when the last window comes before it."""
     last = 0
     for window in windows:
         last = max(last, window.window_id)
@@ -58,7 +58,7 @@ def _from(first: int, windows: Iterable[Window]) -> Iterator[Window]:
 
 
 def show(windows: Iterable[Window], choice: Choice, chosen: str, table: str, output: str | None) -> None:
-    """Page by page on a terminal, else in the chosen format."""
+    """Print page by page on a terminal; write the chosen format elsewhere."""
     if chosen == "table" and output is None and sys.stdout.isatty():
         from schedtel.cli.display.terminal import pages  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
 

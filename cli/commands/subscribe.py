@@ -1,4 +1,4 @@
-"""``schedtel subscribe``: windows of another machine, as they end there."""
+"""``schedtel subscribe``: windows of another machine in; a live view, NDJSON or Arrow IPC out."""
 
 import itertools
 import sys
@@ -17,7 +17,7 @@ from schedtel.flight.wire import STOP
 
 @click.command("subscribe", short_help="Watch what is served elsewhere.")
 @click.argument("uri")
-@click.option("--history", is_flag=True, help="Begin with what the server remembers, and not with the next window.")
+@click.option("--history", is_flag=True, help="Begin with the windows that the server keeps, not with the next one.")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows.")
 @view_options
 @output_options
@@ -29,7 +29,7 @@ def command(
 
     A URI is grpc://127.0.0.1:8815, grpc+unix:///path or grpc+tls://host:port.
 
-    On a terminal it is the page of `schedtel live`, with its keys.
+    On a terminal it shows the page of `schedtel live`, with the same keys.
     """
     chosen = format_for(kind, output)
     choice = Choice.of(options)
@@ -42,7 +42,7 @@ def command(
             from schedtel.cli.display.terminal import watch  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
 
             watch(windows, choice, source.stop, lambda: _missed(source))
-            _say_goodbye(source)
+            _explain_end(source)
         else:
             with opened(output) as stream:
                 write_windows(windows, stream, chosen, table, choice)
@@ -53,8 +53,8 @@ def _missed(source: Subscription) -> str:
     return f"{source.windows_missed} windows missed · " if source.windows_missed else ""
 
 
-def _say_goodbye(source: Subscription) -> None:
-    """Why the page has gone, where it was not the user who left."""
+def _explain_end(source: Subscription) -> None:
+    """Print why the page has ended, unless the user quit."""
     if not source.left:
         why = "the server has stopped" if source.ended == STOP else "the run is over"
         click.echo(f"{source.address.uri}: {why}", err=True)

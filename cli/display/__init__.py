@@ -1,1 +1,1 @@
-"""Windows in; text for a person out: pages, tables, keys."""
+"""Windows and keys in; pages and tables for a person out."""

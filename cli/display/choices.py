@@ -1,4 +1,4 @@
-"""Options of a user in; what is shown, and how, out. Knows nothing of rich, which NDJSON does without."""
+"""The user's options in; the rows, columns and order of a page out. Does not import rich, for the sake of NDJSON."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -7,7 +7,7 @@ from schedtel.durations import format_duration
 from schedtel.errors import UsageError
 from schedtel.live import LiveSource
 
-#: Shown under a shorter name, in this order; sortable by it.
+#: Name on the page → column, in the order shown. Pages can be sorted by each.
 COLUMNS = {
     "cpu": "cpu_ns",
     "wait": "wait_ns",
@@ -22,20 +22,20 @@ COLUMNS = {
     "rt": "rt_ns",
     "tat": "tat_ns",
 }
-#: The same of who preempted whom; the mean is worked out.
+#: The same for preemption pairs; the mean wait is computed from the other columns.
 PAIR_COLUMNS = {"count": "count", "wait": "wait_ns", "mean wait": "mean_wait_ns", "max wait": "max_wait_ns"}
-#: What a key goes through.
+#: Columns that the sort key steps through.
 _SORTS = tuple(COLUMNS[name] for name in ("cpu", "wait", "max wait", "invol", "vol", "tat", "rt"))
 _PAIR_SORTS = tuple(PAIR_COLUMNS.values())
-#: A row of the table is one of these; of the last, a pair of groups: who preempted whom.
+#: What a row of the table stands for. With ``preemption`` a row is a pair of groups: who preempted whom.
 GROUPINGS = ("task", "process", "cgroup", "comm", "preemption")
 
 
 @dataclass
 class Choice:
-    """What a row is, by which column rows are sorted, how many are shown, and the second line of the page.
+    """What a row stands for, which column sorts the rows, how many rows are shown, and the second line of the page.
 
-    Pairs have other columns than tasks and groups of them, and so a column of their own to be sorted by.
+    Preemption pairs have other columns than tasks and groups of tasks, so they have their own sort column.
     """
 
     by: str = "task"
@@ -46,7 +46,10 @@ class Choice:
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Self:
-        """What a user chose by ``view_options``, which are taken out of the options."""
+        """The choice that the user made with ``view_options``. Removes them from ``options``.
+
+        Raises :class:`UsageError` when the sort column does not exist.
+        """
         choice = cls(by=options.pop("by"), top=options.pop("top"))
         name = options.pop("sort")
         if name is not None and choice.of_pairs:
@@ -57,22 +60,22 @@ class Choice:
 
     @property
     def of_pairs(self) -> bool:
-        """Whether a row is a pair: who preempted whom."""
+        """Whether a row is a preemption pair: who preempted whom."""
         return self.by == "preemption"
 
     def group_by_next(self) -> None:
-        """Make a row what comes next."""
+        """Group rows by the next of ``GROUPINGS``."""
         self.by = _after(GROUPINGS, self.by)
 
     def sort_by_next(self) -> None:
-        """Sort by the next column."""
+        """Sort rows by the next column."""
         if self.of_pairs:
             self.pair_sort = _after(_PAIR_SORTS, self.pair_sort)
         else:
             self.sort = _after(_SORTS, self.sort if self.sort in _SORTS else _SORTS[-1])
 
     def describe(self, source: LiveSource) -> None:
-        """Take the session's own facts for the headline."""
+        """Set the second line of the page from a live source: window length, backend, filter."""
         window = format_duration(source.window_ns)
         backend = f"{source.backend} backend" + (" (core does not work here)" if source.not_core_because else "")
         self.subtitle = f"window {window} · {backend} · {source.filter.describe() or 'all tasks'}"
@@ -84,7 +87,7 @@ def _after(choices: tuple[str, ...], current: str) -> str:
 
 def _column(name: str, columns: dict[str, str]) -> str:
     """The column that a user means by ``cpu``, ``max-wait``, ``cpu_ns`` …"""
-    found = columns.get(name.replace("-", " ").replace("_", " "), name)
-    if found in columns.values():
-        return found
+    column = columns.get(name.replace("-", " ").replace("_", " "), name)
+    if column in columns.values():
+        return column
     raise UsageError(f"cannot sort by {name!r}: no such column (use one of {', '.join(columns)})")

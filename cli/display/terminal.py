@@ -1,4 +1,4 @@
-"""The live view on a terminal: windows and keys in, a screen out; the terminal is restored however it ends."""
+"""Windows and keys in; a screen on the terminal out. The terminal is restored on every exit."""
 
 import os
 import queue
@@ -19,7 +19,7 @@ from schedtel.cli.display.choices import Choice
 from schedtel.cli.display.view import View
 from schedtel.windows.window import Window
 
-#: How often the clock is drawn anew, and how soon a window or a key is noticed.
+#: Seconds between two redraws of the clock, and the longest time until a window or a key is noticed.
 _REDRAW_S, _NOTICE_S = 1.0, 0.1
 _UP, _DOWN = "\x1b[A", "\x1b[B"
 _KEYS = "q quit · b by {by} · s sort · ↑↓ rows · p {pause}"
@@ -27,7 +27,7 @@ _End = None
 
 
 def pages(windows: Iterable[Window], choice: Choice) -> None:
-    """One page after the other, as wide as the terminal."""
+    """Print one page for each window, as wide as the terminal."""
     console, view = Console(), View(choice)
     for window in windows:
         view.add(window)
@@ -35,10 +35,12 @@ def pages(windows: Iterable[Window], choice: Choice) -> None:
 
 
 def watch(source: Iterable[Window], choice: Choice, stop: Callable[[], None], progress: Callable[[], str]) -> None:
-    """Show windows until the source ends or the user quits. At the source's end, the last page stays on the terminal.
+    """Show windows until the source ends or the user quits. If the source ends, the last page stays on the terminal.
 
-    :param stop: makes iteration over the source finish; safe from another thread.
-    :param progress: what the last line begins with: how far the window in progress is, or the like.
+    :param stop: makes iteration over the source finish; called from another thread than the one that iterates.
+    :param progress: the beginning of the last line, for example how much of the open window has passed.
+
+    Raises what iteration over the source raises.
     """
     windows: queue.Queue[Window | BaseException | None] = queue.Queue()
     worker = threading.Thread(target=_collect, args=(source, windows), daemon=True)
@@ -47,8 +49,8 @@ def watch(source: Iterable[Window], choice: Choice, stop: Callable[[], None], pr
     try:
         view = View(choice)
         with _keyboard() as keys, Live(console=console, screen=True, auto_refresh=False) as screen:
-            over = _show(progress, view, windows, keys, screen)
-        if over and view.has_window:
+            source_ended = _show(progress, view, windows, keys, screen)
+        if source_ended and view.has_window:
             console.print(view.render(width=console.width))
     finally:
         stop()
@@ -56,12 +58,12 @@ def watch(source: Iterable[Window], choice: Choice, stop: Callable[[], None], pr
 
 
 def _collect(source: Iterable[Window], windows: "queue.Queue[Window | BaseException | None]") -> None:
-    """In a thread of its own, so that keys and the clock go on while windows are waited for."""
+    """Runs in its own thread, so that keys and the clock work while it waits for the next window."""
     try:
         for window in source:
             windows.put(window)
         windows.put(_End)
-    except BaseException as error:  # noqa: BLE001  (raised again where the user is)
+    except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
         windows.put(error)
 
 
@@ -72,7 +74,7 @@ def _show(
     keys: int | None,
     screen: Live,
 ) -> bool:
-    """Returns whether it was the source that ended it, and not the user."""
+    """Redraw the screen until the source ends (returns True) or the user quits (returns False)."""
     paused, drawn = False, 0.0
     while True:
         pressed = _read_keys(keys)
@@ -81,7 +83,7 @@ def _show(
         paused ^= pressed.count("p") % 2 == 1
         for key in pressed:
             _adjust(view.choice, key)
-        new = _take_all(windows)
+        new = _arrived(windows)
         for window in new:
             if window is not None and not paused:
                 view.add(window)
@@ -94,19 +96,19 @@ def _show(
             drawn = time.monotonic()
 
 
-def _take_all(windows: "queue.Queue[Window | BaseException | None]") -> list[Window | None]:
-    """What has come since the last look; an error of the collecting thread is raised here."""
-    taken: list[Window | None] = []
+def _arrived(windows: "queue.Queue[Window | BaseException | None]") -> list[Window | None]:
+    """The windows that arrived since the last call. Raises the error of the collecting thread, if it failed."""
+    arrived: list[Window | None] = []
     while not windows.empty():
-        got = windows.get()
-        if isinstance(got, BaseException):
-            raise got
-        taken.append(got)
-    return taken
+        item = windows.get()
+        if isinstance(item, BaseException):
+            raise item
+        arrived.append(item)
+    return arrived
 
 
 def clock(elapsed: float) -> str:
-    """How much of the open window has passed, as a bar."""
+    """A bar of the part of the open window that has passed, from 0 to 1."""
     done = round(elapsed * 20)
     return "━" * done + "╌" * (20 - done) + "  "
 
@@ -126,21 +128,21 @@ def _adjust(choice: Choice, key: str) -> None:
 
 @contextmanager
 def _keyboard() -> Iterator[int | None]:
-    """The terminal's keys one at a time, without echo; None where stdin is no terminal."""
+    """Let keys be read one at a time and without echo. Yields stdin's descriptor, or None if it is no terminal."""
     if not sys.stdin.isatty():
         yield None
         return
     fd = sys.stdin.fileno()
-    before = termios.tcgetattr(fd)
+    previous = termios.tcgetattr(fd)
     try:
         tty.setcbreak(fd)
         yield fd
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        termios.tcsetattr(fd, termios.TCSADRAIN, previous)
 
 
 def _read_keys(fd: int | None) -> list[str]:
-    """The keys pressed within the time to notice them; an arrow is one key of three characters."""
+    """The keys pressed within ``_NOTICE_S`` seconds; an arrow key is one key of three characters."""
     ready, _, _ = select.select([fd] if fd is not None else [], [], [], _NOTICE_S)
     if not ready or fd is None:
         return []

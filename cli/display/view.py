@@ -1,4 +1,4 @@
-"""One window and a short history in, a page for a person out; the same on a terminal and in a pipe."""
+"""A window and a short history in; a page for a person out, the same on a terminal and in a pipe."""
 
 import math
 from collections import deque
@@ -23,7 +23,7 @@ _HISTORY = 40
 _SPARKS = "▁▂▃▄▅▆▇█"
 _BAR_WIDTH = 44
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-#: The figures that go first when the terminal is narrow.
+#: Columns that are left out on a narrow terminal, in this order.
 _LEAST_NEEDED = ("migr", "bursts", "blocked", "preempt", "wakeup", "max wait", "rt", "tat", "vol", "invol")
 _FIGURE_WIDTH, _IDENTITY_WIDTH = 10, 26
 _DISTRIBUTIONS = {
@@ -42,20 +42,20 @@ _LOSS_WORDS = {
 
 
 def spark(values: list[float]) -> str:
-    """A line of block characters, one a value, scaled to the largest; a space where there is no value."""
+    """A line of block characters, one for each value, scaled to the largest value; a space for NaN."""
     top = max((v for v in values if not math.isnan(v)), default=0.0)
     steps = len(_SPARKS) - 1
     return "".join(" " if math.isnan(v) else _SPARKS[round(v / top * steps) if top else 0] for v in values)
 
 
 def bar(part: float, width: int) -> str:
-    """A horizontal bar of a length between 0 and width, in eighths of a character."""
+    """A horizontal bar, ``part`` (0 to 1) of ``width`` characters long, in steps of an eighth of a character."""
     eighths = round(max(0.0, min(1.0, part)) * width * 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 class View:
-    """The page. ``add`` takes the next window, ``render`` draws the newest."""
+    """The page: :meth:`add` takes the next window, :meth:`render` draws the newest one."""
 
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
@@ -67,7 +67,7 @@ class View:
         return self._window is not None
 
     def add(self, window: Window) -> None:
-        """Make a window the current one."""
+        """Make this window the current one, and append its summary to the history."""
         self._window = window
         row = rows_of(window.summary)[0]
         for name, value in row.items():
@@ -76,7 +76,10 @@ class View:
                 values.append(float("nan") if value is None else float(value))
 
     def render(self, rows: int | None = None, width: int = 140, status: str = "") -> RenderableType:
-        """The page; with ``rows``, as much of it as fits so many lines."""
+        """The page; with ``rows``, the parts of it that fit into that many lines.
+
+        :param status: the last line, such as progress and keys.
+        """
         if self._window is None:
             return Text.assemble(("schedtel ", "bold cyan"), self.choice.subtitle, "\n\n", (status or "waiting", "dim"))
         row = rows_of(self._window.summary)[0]
@@ -93,8 +96,8 @@ class View:
         return Group(*parts)
 
     def _headline(self, row: dict[str, Any]) -> Text:
-        begun = row["wall_start"]
-        ended = f"{begun:%H:%M:%S} UTC" if begun else f"at {row['window_start_ns'] / 1e9:.3f} s"
+        wall_start = row["wall_start"]
+        start = f"{wall_start:%H:%M:%S} UTC" if wall_start else f"at {row['window_start_ns'] / 1e9:.3f} s"
         length = format_duration(row["window_ns"])
         mark = f"  held up: {row['windows_spanned']} windows long" if row["windows_spanned"] > 1 else ""
         return Text.assemble(
@@ -102,7 +105,7 @@ class View:
             (row["host"] or "unknown host", "bold"),
             f" · Linux {row['kernel'] or '?'} · ",
             (row["scheduler"] or "unknown scheduler", "bold green"),
-            f" · {ended}, {length}",
+            f" · {start}, {length}",
             (mark, "bold yellow"),
             ("\n" + self.choice.subtitle, "dim"),
         )
@@ -150,7 +153,7 @@ class View:
         return spark(list(self._history.get(name, ()))[-width:])
 
     def _histogram(self, window: Window) -> RenderableType | None:
-        """Waits by duration, one line a factor of four, lines at both ends without samples left out."""
+        """Waits by duration, one line for each factor of four; empty lines at both ends are left out."""
         real = ~tables.is_other(window.tasks)
         counts = tables.histograms(window.tasks, "wait_histogram")[real].sum(axis=0, dtype=np.int64)
         edges, total = TASK_EDGES_NS[1:], int(counts.sum())
@@ -188,13 +191,13 @@ class View:
         return Padding(table, (1, 0, 0, 0))
 
     def _order(self, batch: pa.RecordBatch) -> list[int]:
-        """Rows by the sort column, largest first; the row `other` last."""
+        """Indices of the rows by the sort column, largest value first; the row `other` is last."""
         values = tables.column(batch, self.choice.sort).astype(np.float64)
         other = tables.is_other(batch) if self.choice.by == "task" else tables.column(batch, "tasks") == 0
         return [int(i) for i in np.lexsort((-values, other))]
 
     def _identity(self, batch: pa.RecordBatch) -> dict[str, Callable[[int], str]]:
-        """Headings and readers of the columns that name a row."""
+        """Heading → function from a row's index to its text, for each column that names a row."""
         if self.choice.by == "task":
             return {"tid": lambda i: str(batch["tid"][i].as_py() or ""), "comm": lambda i: batch["comm"][i].as_py()}
         commands = self._commands() if self.choice.by == "process" else {}
@@ -222,7 +225,7 @@ class View:
 
 
 def _costs(row: dict[str, Any]) -> Iterator[str]:
-    """What it cost to look; nobody knows of a trace that was imported."""
+    """The cost of tracing, in words; nothing for an imported trace, whose cost is unknown."""
     if row["collector_cpu_ns"] is not None:
         cost = f"collector {100 * row['collector_cpu_ns'] / row['window_ns']:.2f} % of a CPU"
         if row["bpf_ns"] is not None:
@@ -233,7 +236,7 @@ def _costs(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _pairs(window: Window, top: int, sort: str) -> Table:
-    """Who preempted whom; below it, what looks like it and is a bandwidth limit's doing."""
+    """Preemption pairs; below them the cgroups that a bandwidth limit throttled, which looks like preemption."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("victim", "preemptor"):
         table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=44)
@@ -248,25 +251,25 @@ def _pairs(window: Window, top: int, sort: str) -> Table:
         table.add_row(_party(row, "victim"), _party(row, "preemptor"), *figures)
     for row in rows_of(window.throttled.slice(0, top)):
         if row["throttled_ns"]:
-            said = f"throttled in {row['throttled_periods']} of {row['periods']} periods"
-            table.add_row(row["cgroup"], said, "", format_duration(row["throttled_ns"]), style="yellow")
+            throttling = f"throttled in {row['throttled_periods']} of {row['periods']} periods"
+            table.add_row(row["cgroup"], throttling, "", format_duration(row["throttled_ns"]), style="yellow")
     return table
 
 
 def _add_figures(table: Table, name: str, *, marked: bool) -> None:
-    """A column of figures; ``marked`` is the one that rows are sorted by."""
+    """Add a column of figures; ``marked`` for the column that rows are sorted by."""
     table.add_column(
         name + ("▾" if marked else ""), justify="right", header_style="bold" if marked else None, no_wrap=True
     )
 
 
 def _party(row: dict[str, Any], name: str) -> str:
-    """A group's name; of a cgroup that has gone, its number."""
+    """The name of the victim's or preemptor's group; the id of a cgroup that no longer exists."""
     return row[name] if row[name] is not None else f"cgroup {row[f'{name}_cgroup_id']} (gone)"
 
 
 def _fitting(names: list[str], width: int) -> list[str]:
-    """The columns that fit the width, without the least needed ones where it is narrow."""
+    """The columns that fit the width; on a narrow terminal, without those that are needed least."""
     room = max(1, (width - _IDENTITY_WIDTH) // _FIGURE_WIDTH)
     dropped = [name for name in _LEAST_NEEDED if name in names][: max(0, len(names) - room)]
     return [name for name in names if name not in dropped]
@@ -293,7 +296,7 @@ def _figure(column: str, value: float | None) -> str:
 
 def _key(by: str, value: object) -> str:
     if by == "process" and value is None:
-        return "unknown"  # a trace that was imported may not tell
+        return "unknown"  # an imported trace may not contain it
     if value is None or (by == "process" and value == 0):
         return "other"
     return str(value)

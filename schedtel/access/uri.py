@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from schedtel.errors import UsageError
 
@@ -35,12 +35,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the address."""
-        if self.kind == "unix" or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return self.kind == "unix" or is_loopback(self.host)
 
 
 def is_uri(where: str | os.PathLike[str]) -> bool:
@@ -48,19 +43,41 @@ def is_uri(where: str | os.PathLike[str]) -> bool:
     return str(where).partition("://")[0] in _KINDS and "://" in str(where)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its loopback address or as ``localhost``."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Split ``HOST:PORT``; an IPv6 host stands in brackets. Raises :class:`ValueError` for any other text."""
+    return _host_and_port(urlsplit(f"//{text}"))
+
+
+def _host_and_port(parts: SplitResult) -> tuple[str, int]:
+    more = parts.username or parts.password or parts.query or parts.fragment or parts.path not in ("", "/")
+    if more or not parts.hostname or parts.port is None:
+        raise ValueError("not HOST:PORT")
+    return parts.hostname, parts.port
+
+
 def parse_address(uri: str) -> Address:
     """The parts of a stream's URI. Raises :class:`UsageError` for a text that is no such URI."""
     try:
         parts = urlsplit(uri)
-        kind, host, port = _KINDS[parts.scheme], parts.hostname or "", parts.port
+        kind, _valid_port = _KINDS[parts.scheme], parts.port  # `port` raises ValueError beyond 0 … 65535
     except (KeyError, ValueError) as error:
         raise _wrong(uri, "no such scheme or port") from error
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError(f"cannot use {parts.scheme}://…: only host, port or path go into a URI (give tokens by file)")
     if kind == "unix":
-        return _unix_address(uri, host, parts.path)
-    if not host or port is None or parts.path not in ("", "/"):
-        raise _wrong(uri, "host and port are needed, and nothing else")
+        return _unix_address(uri, parts.hostname or "", parts.path)
+    try:
+        host, port = _host_and_port(parts)
+    except ValueError as error:
+        raise _wrong(uri, "host and port are needed, and nothing else") from error
     return Address(uri.rstrip("/"), kind, host, port)
 
 

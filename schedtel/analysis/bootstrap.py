@@ -1,12 +1,14 @@
-"""Sums over windows in, standard errors and p-values out: a block bootstrap, since neighbouring windows are alike.
+"""Sums over windows in; standard errors and p-values out, by a block bootstrap, since neighbouring windows are alike.
 
-A resample draws runs of neighbouring windows, of random length, until it is as long as the recording (the stationary
-bootstrap: D. Politis, J. Romano, "The Stationary Bootstrap", JASA 89, 1994): what makes neighbours alike is in it. How
-long a run is on average follows from the series itself (D. Politis, H. White, "Automatic Block-Length Selection for
-the Dependent Bootstrap", Econometric Reviews 23, 2004; corrected by A. Patton, D. Politis, H. White, ibid. 28, 2009),
-and is at least the cube root of the number of windows; both are doubled, since that rule serves the error of the
-variance, and intervals cover better with longer runs. A resample is kept as how often each window is in it: every
-figure that is made from sums over windows then is a product of matrices.
+A resample draws blocks of neighbouring windows, of random length, until it is as long as the recording (the stationary
+bootstrap: D. Politis, J. Romano, "The Stationary Bootstrap", JASA 89, 1994). So it keeps the dependence between
+neighbours. The mean length of a block follows from the series itself (D. Politis, H. White, "Automatic Block-Length
+Selection for the Dependent Bootstrap", Econometric Reviews 23, 2004; corrected by A. Patton, D. Politis, H. White,
+ibid. 28, 2009), and is at least the cube root of the number of windows. Both lengths are doubled: that rule minimises
+the error of the variance, and intervals cover better with longer blocks.
+
+A resample is stored as the number of times that each window is in it. So every figure that is made from sums over
+windows is a product of matrices.
 """
 
 from __future__ import annotations
@@ -17,16 +19,16 @@ import statistics
 
 import numpy as np
 
-#: Replicates are made in pieces of so many weights, to bound memory (8 bytes each).
+#: Resamples are drawn in pieces of this many weights (8 bytes each), to bound memory.
 _PIECE = 4_000_000
 
 
 def block_length(series: np.ndarray) -> int:
-    """Mean length of the runs for a series of shape (n,), in windows: automatic, from 2 n^(1/3) to n/3."""
+    """Mean length of a block, in windows, for a series of shape (n,): the automatic one, within 2 n^(1/3) and n/3."""
     n = len(series)
     least, most = round(2 * n ** (1 / 3)), max(1, n // 3)
     x = series - series.mean()
-    # What is left of a constant after rounding says nothing about neighbours.
+    # In a constant series only rounding errors are left, which say nothing about neighbours.
     constant = x.std() <= 1e-12 * float(np.abs(series).max(initial=0))
     automatic = 0.0 if n < 8 or constant else 2 * _automatic(x)
     return min(most, max(least, math.ceil(automatic)))
@@ -48,12 +50,12 @@ def _automatic(x: np.ndarray) -> float:
 
 
 def _run(n: int) -> int:
-    """How many small correlations in a row mean that nothing comes after them."""
+    """The number of small correlations in a row after which all later ones count as 0."""
     return max(5, math.ceil(math.sqrt(math.log10(n))))
 
 
 def _last_correlated(correlation: np.ndarray, n: int) -> int:
-    """The lag after which some in a row are no larger than chance makes them."""
+    """The lag after which :func:`_run` correlations in a row are no larger than chance makes them."""
     run = _run(n)
     small = np.abs(correlation[1:]) < 2 * math.sqrt(math.log10(n) / n)
     for lag in range(len(small)):
@@ -63,7 +65,10 @@ def _last_correlated(correlation: np.ndarray, n: int) -> int:
 
 
 def resampled(sums: np.ndarray, block: int, resamples: int, seed: tuple[int, ...]) -> np.ndarray:
-    """Sums over resampled windows: shape (resamples, k) from per-window sums of shape (n, k). Seeded, reproducible."""
+    """Sums over resampled windows: shape (resamples, k) from per-window sums of shape (n, k).
+
+    The same seed gives the same result.
+    """
     n = len(sums)
     random = np.random.default_rng(seed)
     used = sums.any(axis=0)  # most buckets of a histogram are empty
@@ -76,7 +81,10 @@ def resampled(sums: np.ndarray, block: int, resamples: int, seed: tuple[int, ...
 
 
 def weights(n: int, block: int, resamples: int, random: np.random.Generator) -> np.ndarray:
-    """How often each of n windows is in each resample: shape (resamples, n), rows sum to n."""
+    """The number of times that each of n windows is in each resample: shape (resamples, n), rows sum to n.
+
+    :param block: mean length of a block, in windows.
+    """
     at = np.arange(n)
     begins = random.random((resamples, n)) < 1 / block
     begins[:, 0] = True
@@ -88,20 +96,22 @@ def weights(n: int, block: int, resamples: int, random: np.random.Generator) -> 
 
 
 def standard_error(replicates: np.ndarray, blocks: float, missed: float = 1.0) -> float:
-    """Standard deviation of replicates, NaN left out, corrected as that of a sample of so many independent blocks.
+    """Standard deviation of replicates without NaN, with the correction for a sample of independent blocks.
 
-    :param missed: by how much blocks make the variance too small; :func:`missed_variance`.
+    :param replicates: shape (resamples,).
+    :param blocks: the number of independent blocks that the sample is worth.
+    :param missed: the factor by which blocks make the variance too small: :func:`missed_variance`.
     """
     return float(np.nanstd(replicates)) * math.sqrt(missed * blocks / (blocks - 1))
 
 
 def missed_variance(series: np.ndarray, block: int) -> float:
-    """By how much the variance of a mean is larger than blocks of this mean length show, at least 1.
+    """The factor by which the variance of a mean is larger than blocks of this mean length show; at least 1.
 
-    A block's end cuts what it has in common with the next. Of a series whose neighbours correlate by c, and all others
-    only through them, the variance is (1 + c) / (1 - c) times that of independent values, and blocks of mean length b
-    show it with c (1 - 1/b) in place of c. c is estimated, and corrected for being low in short series (M. Kendall,
-    "Note on Bias in the Estimation of Autocorrelation", Biometrika 41, 1954).
+    The end of a block cuts its correlation with the next one. If neighbours in a series correlate by c, and all other
+    values only through them, the variance is (1 + c) / (1 - c) times that of independent values. Blocks of mean length
+    b show it with c (1 - 1/b) in place of c. The estimate of c is too low in short series, and is corrected for that
+    (M. Kendall, "Note on Bias in the Estimation of Autocorrelation", Biometrika 41, 1954).
     """
     x, n = series - series.mean(), len(series)
     total = float(x @ x)
@@ -114,10 +124,13 @@ def missed_variance(series: np.ndarray, block: int) -> float:
 
 
 def welch_freedom(variance: float, parts: list[tuple[float, float]]) -> float:
-    """Degrees of freedom of a variance, some parts of which were estimated: (error, from so many blocks).
+    """Degrees of freedom of a variance that has estimated parts; infinite if it has none.
 
     B. Welch, "The Generalization of 'Student's' Problem when Several Different Population Variances are Involved",
-    Biometrika 34, 1947. What is known, and not estimated, is in ``variance`` only.
+    Biometrika 34, 1947.
+
+    :param variance: the whole variance. A part of it that is known, not estimated, is not in ``parts``.
+    :param parts: standard error of each estimated part, and the number of blocks that it was estimated from.
     """
     below = sum(error**4 / (blocks - 1) for error, blocks in parts)
     return max(1.0, variance**2 / below) if below > 0 else math.inf
@@ -128,14 +141,15 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(96)
 
 
 def student_cdf(t: float, freedom: float) -> float:
-    """P(T <= t) of Student's distribution, for at least 1 degree of freedom, to about 1e-9; with many, the normal one.
+    """P(T <= t) of Student's distribution with at least 1 degree of freedom, to about 1e-9.
 
-    With t = sqrt(freedom) tan(angle) the density is a constant times cos(angle)^(freedom - 1).
+    With t = sqrt(freedom) tan(angle) the density is a constant times cos(angle)^(freedom - 1). With very many degrees
+    of freedom the normal distribution is used.
     """
     if freedom > 1e7:
         return statistics.NormalDist().cdf(t)
     angle = math.atan2(abs(t), math.sqrt(freedom))
-    # Of many degrees of freedom nearly all lies near 0: beyond, nothing is left to integrate.
+    # With many degrees of freedom nearly all of the density lies near 0; beyond `end` nothing is left to integrate.
     end = min(angle, 12 / math.sqrt(freedom)) if freedom > 64 else angle
     half = end / 2
     inside = half * float(_NODE_WEIGHTS @ np.cos(half * (_NODES + 1)) ** (freedom - 1))
@@ -146,7 +160,7 @@ def student_cdf(t: float, freedom: float) -> float:
 
 @functools.lru_cache(maxsize=1024)
 def student_quantile(probability: float, freedom: float) -> float:
-    """The t below which Student's distribution has this probability, from 0.5 on; by bisection."""
+    """The t for which P(T <= t) of Student's distribution is ``probability``, which is at least 0.5; by bisection."""
     low, high = 0.0, 1.0
     while student_cdf(high, freedom) < probability:
         high *= 2
@@ -157,7 +171,7 @@ def student_quantile(probability: float, freedom: float) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """p-values adjusted for their number: the chance of one false claim among all stays below the level.
+    """Adjust p-values for their number, so that the chance of any false claim among all stays below the level.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     """

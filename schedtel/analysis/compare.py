@@ -1,16 +1,16 @@
 """Two timelines in; the change of every figure, its interval, and a verdict that admits "no difference shown" out.
 
-Figures are quotients of sums over windows, percentiles are read from added histograms: both are made anew from each
-resample. The standard error comes from :mod:`schedtel.analysis.bootstrap`, the interval and p-value from Student's
-distribution with as many degrees of freedom as there are blocks (Welch). The p-values of all figures are adjusted
-together (Holm).
+Figures are quotients of sums over windows; percentiles are read from added histograms. Both are computed again from
+each resample. The standard error comes from :mod:`schedtel.analysis.bootstrap`. The interval and the p-value come from
+Student's distribution with as many degrees of freedom as there are blocks (Welch). The p-values of all figures are
+adjusted together (Holm).
 
 Durations, rates and averages are compared by their ratio: waits are skewed, their logarithms less so. Indices from 0
-to 1, and whatever is 0 in a resample, are compared by their difference. A percentile is known only up to its bucket:
-its interval is wider by what the buckets leave open, and its p-value is of the part of the change that they cannot
-explain.
+to 1, and figures that are 0 in any resample, are compared by their difference. A percentile is known only up to its
+bucket. So its interval is wider by what the buckets leave open, and its p-value is that of the part of the change that
+the buckets cannot explain.
 
-What this cannot see: what differs from run to run of the same load. The intervals are of these two recordings.
+A comparison cannot see how much runs of the same load differ. Its intervals are those of these two recordings.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from schedtel.records.histogram import edges_ns
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-#: With fewer windows than this nothing can be said about how much they vary.
+#: Fewer windows than this do not show how much they vary.
 LEAST_WINDOWS = 8
 #: A percentile needs this many samples beyond it.
 LEAST_BEYOND = 5
-#: The share of resamples that may be without a figure that is rare.
+#: The share of resamples that may lack a rare figure.
 MOST_EMPTY = 0.05
 QUANTILES = (0.50, 0.95, 0.99)
 #: Verdicts: B is better, B is worse, they differ (neither is better), no difference shown, too few windows or samples.
@@ -44,8 +44,9 @@ class Difference:
     """One figure of two recordings. ``change``: b / a where ``scale`` is "ratio", b - a where it is "difference".
 
     ``low`` and ``high``: the interval of ``change``, of this figure alone. ``p_adjusted``, which decides on the
-    verdict, takes all figures into account. All None where nothing can be told. ``windows`` and ``block``: of A and B,
-    how many bins have the figure, and the mean length of a run of the bootstrap, in bins.
+    verdict, takes all figures into account. Each of these is None if it cannot be computed. ``windows``: the number of
+    bins that have the figure, in A and in B. ``block``: the mean length of a block of the bootstrap, in bins, in A and
+    in B.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences, and how they were found."""
+    """All differences, and the parameters of the method."""
 
     metrics: list[Difference]
     confidence: float
@@ -76,15 +77,15 @@ class Comparison:
 
     @property
     def method(self) -> str:
-        """One paragraph for a reader."""
+        """The method in one paragraph, for the reader of a report."""
         tested, level = sum(m.p is not None for m in self.metrics), 1 - self.confidence
         return (
             f"The change from A to B with its {100 * self.confidence:g} % interval, from {self.resamples} resamples of "
             f"blocks of windows (stationary bootstrap, seed {self.seed}; percentiles from the added histograms of each "
             f"resample). A verdict needs a p-value below {level:.2g} once adjusted for {tested} metrics (Holm): "
             f"if nothing differed, about {100 * level:.2g} % of comparisons would give any verdict, and more where "
-            "windows are much alike. The intervals are of each metric alone, and of these two recordings: how much two "
-            "runs of the same load differ they cannot know."
+            "windows are much alike. The intervals are those of each metric alone, and of these two recordings: they "
+            "cannot tell how much two runs of the same load differ."
         )
 
     def as_document(self) -> dict[str, Any]:
@@ -99,7 +100,10 @@ class Comparison:
 
 
 class _Sums:
-    """What a timeline's bins add, stacked once: ``pairs`` (bins, figures, 2), ``histograms`` name → (bins, buckets)."""
+    """The sums of a timeline's bins, stacked once.
+
+    ``pairs``: numerators and denominators, shape (bins, figures, 2); ``histograms``: name → shape (bins, buckets).
+    """
 
     def __init__(self, timeline: Timeline) -> None:
         self.pairs = np.stack([timeline.stacked("numerators"), timeline.stacked("denominators")], axis=2)
@@ -115,15 +119,15 @@ class _Metric:
     quantile: float = 0.0
 
     def sums(self, of: _Sums) -> np.ndarray:
-        """What is added over bins: shape (bins, 2), or (bins, buckets)."""
+        """The sums of each bin: shape (bins, 2), or (bins, buckets) of a percentile."""
         return of.histograms[self.figure.column] if self.quantile else of.pairs[:, FIGURE_INDEX[self.figure.name]]
 
     def of(self, sums: np.ndarray) -> np.ndarray:
-        """The figure of each row of sums, shape (rows,); NaN where it has none."""
+        """The figure of each row of sums, shape (rows,); NaN for a row without samples or time."""
         return _percentiles(sums, self.quantile) if self.quantile else quotient(sums[:, 0], sums[:, 1])
 
     def influence(self, sums: np.ndarray, value: float) -> np.ndarray:
-        """What each bin adds to the figure, up to a factor, to first order: shape (bins,). Its mean is near 0."""
+        """Each bin's contribution to the figure, to first order and up to a factor: shape (bins,), mean near 0."""
         if not self.quantile:
             return sums[:, 0] - value * sums[:, 1]
         below = edges_ns(sums.shape[1])[1:] <= value
@@ -135,16 +139,16 @@ def _percentiles(histograms: np.ndarray, quantile: float) -> np.ndarray:
     cumulative = np.cumsum(histograms, axis=1)
     n = cumulative[:, -1]
     rank = np.maximum(1, np.ceil(quantile * n))
-    found = edges_ns(histograms.shape[1])[1:][np.argmax(cumulative >= rank[:, None], axis=1)]
-    return np.where(n > 0, found, np.nan)
+    edges = edges_ns(histograms.shape[1])[1:][np.argmax(cumulative >= rank[:, None], axis=1)]
+    return np.where(n > 0, edges, np.nan)
 
 
 @dataclass(frozen=True)
 class _Estimate:
-    """One metric of one recording. ``replicates``: of each resample; None where there is too little to resample.
+    """One metric of one recording.
 
-    ``missed``: variance that blocks do not show, as a factor. ``least``: how low the value may be, as far as a
-    percentile's bucket tells.
+    ``replicates``: its value in each resample; None if there are too few windows or samples. ``missed``: the factor of
+    :func:`schedtel.analysis.bootstrap.missed_variance`. ``least``: the lowest value that a percentile's bucket allows.
     """
 
     value: float | None
@@ -156,7 +160,7 @@ class _Estimate:
 
     @property
     def blocks(self) -> float:
-        """How many independent ones its bins are worth."""
+        """The number of independent blocks that its bins are worth."""
         return self.windows / self.block
 
     def error(self, logarithmic: bool) -> float:
@@ -171,7 +175,7 @@ class _Estimate:
         assert self.value is not None
         if not logarithmic or self.value == self.least:
             return self.value - self.least
-        # The lowest bucket begins at 0; half of its width stands for it.
+        # The lowest bucket begins at 0, which has no logarithm: half of the value is taken instead.
         return math.log(self.value / (self.least or self.value / 2))
 
 
@@ -190,22 +194,22 @@ def compare(
 ) -> Comparison:
     """Compare two recordings, figure by figure. The same seed gives the same result.
 
-    Raises :class:`UsageError` for too few resamples, or a confidence that is none.
+    Raises :class:`UsageError` for fewer than 100 resamples, or a confidence below 0.5 or not below 1.
     """
     if resamples < 100:
         raise UsageError(f"cannot resample {resamples} times: an error needs at least 100 (use some thousands)")
     if not 0.5 <= confidence < 1:
         raise UsageError(f"cannot use confidence {confidence}: it must be from 0.5 to below 1 (use 0.95)")
     sums = [_Sums(timeline) for timeline in (a, b)]
-    found = []
+    differences = []
     for metric in _metrics():
-        one, other = (_estimate(metric, of, (seed, side), resamples) for side, of in enumerate(sums))
-        found.append(_difference(metric, one, other, confidence))
-    # What is the same in every window of both has nothing to be tested.
-    tested = [i for i, difference in enumerate(found) if difference.p is not None]
-    for i, p in zip(tested, bootstrap.holm([found[i].p or 0.0 for i in tested]), strict=True):
-        found[i] = _judged(found[i], p, 1 - confidence)
-    return Comparison(found, confidence, resamples, seed)
+        of_a, of_b = (_estimate(metric, of, (seed, side), resamples) for side, of in enumerate(sums))
+        differences.append(_difference(metric, of_a, of_b, confidence))
+    # A figure that is the same in every window of both has no p-value, and is not tested.
+    tested = [i for i, difference in enumerate(differences) if difference.p is not None]
+    for i, p in zip(tested, bootstrap.holm([differences[i].p or 0.0 for i in tested]), strict=True):
+        differences[i] = _judged(differences[i], p, 1 - confidence)
+    return Comparison(differences, confidence, resamples, seed)
 
 
 def _estimate(metric: _Metric, of: _Sums, seed: tuple[int, int], resamples: int) -> _Estimate:
@@ -221,7 +225,7 @@ def _estimate(metric: _Metric, of: _Sums, seed: tuple[int, int], resamples: int)
         return _Estimate(shown, windows)
     influence = metric.influence(sums, value)
     block = min(bootstrap.block_length(influence), windows // 4)
-    # Runs are drawn from all bins, also from those without the figure: silence has its length too.
+    # Blocks are drawn from all bins, also from those without the figure: how long it is missing varies too.
     replicates = metric.of(bootstrap.resampled(sums, block, resamples, (*seed, block)))
     if np.isnan(replicates).mean() > MOST_EMPTY:
         return _Estimate(shown, windows)
@@ -231,7 +235,7 @@ def _estimate(metric: _Metric, of: _Sums, seed: tuple[int, int], resamples: int)
 
 
 def _shown(metric: _Metric, of: _Sums, value: float) -> float:
-    """A percentile as the summary would show it: never above the largest sample, where that is known."""
+    """A percentile as the summary would show it: not above the largest sample, if that is known."""
     if not metric.quantile:
         return value
     largest = of.largest_ns[metric.figure.column]
@@ -246,36 +250,36 @@ def _lower_edge(metric: _Metric, upper: float) -> float:
 def _difference(metric: _Metric, a: _Estimate, b: _Estimate, confidence: float) -> Difference:
     figure = metric.figure
     facts = (figure.name, figure.label, figure.unit, figure.better, a.value, b.value)
-    found = Difference(*facts, windows=(a.windows, b.windows), block=(a.block, b.block))
+    difference = Difference(*facts, windows=(a.windows, b.windows), block=(a.block, b.block))
     if a.value is None or b.value is None:
-        return found
+        return difference
     if a.replicates is None or b.replicates is None:
-        return replace(found, change=b.value - a.value)
+        return replace(difference, change=b.value - a.value)
     ratio = figure.unit != "1" and bool((a.replicates > 0).all() and (b.replicates > 0).all())
     if a.value == b.value and not a.error(ratio) and not b.error(ratio):
-        return replace(found, change=0.0, low=0.0, high=0.0, verdict=NONE)
+        return replace(difference, change=0.0, low=0.0, high=0.0, verdict=NONE)
     change = math.log(b.value / a.value) if ratio else b.value - a.value
     low, high, p = _interval(a, b, change, ratio, confidence)
     change, low, high = (math.exp(x) if ratio else x for x in (change, low, high))
-    return replace(found, scale="ratio" if ratio else "difference", change=change, low=low, high=high, p=p)
+    return replace(difference, scale="ratio" if ratio else "difference", change=change, low=low, high=high, p=p)
 
 
 def _interval(a: _Estimate, b: _Estimate, change: float, ratio: bool, confidence: float) -> tuple[float, float, float]:
-    """Interval of a change and its two-sided p-value. What never varies differs for certain, or not at all."""
+    """Interval of a change and its two-sided p-value; p is 0 or 1 for a figure that varies in neither recording."""
     errors = a.error(ratio), b.error(ratio)
     error = math.hypot(*errors)
     freedom = bootstrap.welch_freedom(error**2, [(errors[0], a.blocks), (errors[1], b.blocks)])
     reach = error * bootstrap.student_quantile((1 + confidence) / 2, freedom)
-    # Both lie below what is read, B by up to its bucket's width, A by up to that of its own.
+    # Both percentiles may lie below the value that is read, each by up to the width of its own bucket.
     below, above = b.slack(ratio), a.slack(ratio)
     beyond = max(0.0, change - below, -change - above)
     p = 2 * (1 - bootstrap.student_cdf(beyond / error, freedom)) if error else float(beyond == 0)
     return change - below - reach, change + above + reach, p
 
 
-def _judged(found: Difference, p_adjusted: float, level: float) -> Difference:
-    lower = (found.b or 0.0) < (found.a or 0.0)
+def _judged(difference: Difference, p_adjusted: float, level: float) -> Difference:
+    lower = (difference.b or 0.0) < (difference.a or 0.0)
     verdict = NONE
     if p_adjusted < level:
-        verdict = DIFFERS if not found.better else BETTER if lower == (found.better == "lower") else WORSE
-    return replace(found, p_adjusted=p_adjusted, verdict=verdict)
+        verdict = DIFFERS if not difference.better else BETTER if lower == (difference.better == "lower") else WORSE
+    return replace(difference, p_adjusted=p_adjusted, verdict=verdict)

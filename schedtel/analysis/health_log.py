@@ -1,6 +1,6 @@
-"""Windows in; a line on the log for what an operator should know: losses, windows held up, steps of the wall clock.
+"""Windows in; log lines for the operator out: losses, windows held up, steps of the wall clock.
 
-A line each time something begins or ends, and none for a window in which nothing does.
+A line is logged when one of these begins or ends. A window in which nothing begins or ends adds no line.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from schedtel.windows.arrow import rows
 from schedtel.windows.window import Window
 
 _log = logging.getLogger(__name__)
-#: So many windows without a loss are the end of it; where losses come and go, they are one story.
+#: Losses have ended after this many windows without one. Losses that come and go faster are logged as one.
 _CLEAN_WINDOWS = 10
-#: The wall clock may drift against CLOCK_MONOTONIC by this part of the time between; and it is read a little later.
+#: The wall clock may drift against CLOCK_MONOTONIC by this part of the elapsed time. It is read a little later than a
+#: window's start, so a step below the least one is not logged.
 _DRIFT, _LEAST_STEP_NS = 0.01, 100_000_000
 
 
 class HealthLog:
-    """Follows one run of windows, and logs what is out of the ordinary."""
+    """Follows the windows of one run, and logs losses, windows held up and steps of the wall clock."""
 
     def __init__(self) -> None:
         self._lost: Counter[str] = Counter()
@@ -28,6 +29,7 @@ class HealthLog:
         self._last: tuple[int, int] | None = None
 
     def add(self, window: Window) -> None:
+        """Log what begins or ends with the run's next window."""
         self._follow_losses(window)
         self._follow_length(window)
         self._follow_clock(window)

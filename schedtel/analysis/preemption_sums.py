@@ -1,4 +1,7 @@
-"""Who preempted whom and who was throttled, of any number of windows: sums by name, bounded, exact in all."""
+"""Any number of windows in; waits by pair of victim and preemptor, and throttled time by cgroup, out.
+
+The number of names is bounded; the total over all names is exact.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from typing import TypeVar
 from schedtel.windows import tables
 from schedtel.windows.window import Window
 
-#: Pairs, or cgroups, kept by name; the smaller ones are summed into one.
+#: The number of pairs, and of cgroups, that are kept by name; the smaller ones are summed into one.
 MOST_PAIRS = 64
-#: What stands for those, and for a cgroup that had gone before its path was known. No comm is so long, and no path.
+#: The name of that sum, and of a cgroup that was gone before its path was known. Neither can be taken for a comm, which
+#: is shorter, or for a path.
 SMALLER, GONE = "(smaller ones, summed)", "(cgroup that has gone)"
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -19,29 +23,29 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass
 class Preempted:
-    """``pairs``: (victim, preemptor) → count, wait_ns, max_wait_ns; ``throttled``: cgroup → nanoseconds."""
+    """Sums by name. ``pairs``: (victim, preemptor) → count, wait_ns, max_wait_ns; ``throttled``: cgroup → ns."""
 
     pairs: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
     throttled: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, window: Window) -> Preempted:
-        """What one window says."""
-        found = cls()
+        """The sums of one window."""
+        sums = cls()
         batch = window.preemptions
         names = (batch[side].to_pylist() for side in ("victim", "preemptor"))
         figures = (tables.column(batch, name).tolist() for name in ("count", "wait_ns", "max_wait_ns"))
         for victim, preemptor, count, wait_ns, max_wait_ns in zip(*names, *figures, strict=True):
-            found.add((victim or GONE, preemptor or GONE), count, wait_ns, max_wait_ns)
+            sums.add((victim or GONE, preemptor or GONE), count, wait_ns, max_wait_ns)
         throttled = tables.column(window.throttled, "throttled_ns").tolist()
         for cgroup, ns in zip(window.throttled["cgroup"].to_pylist(), throttled, strict=True):
             if ns:
-                found.throttled[cgroup] = found.throttled.get(cgroup, 0) + ns
-        found._bound()
-        return found
+                sums.throttled[cgroup] = sums.throttled.get(cgroup, 0) + ns
+        sums._bound()
+        return sums
 
     def absorb(self, later: Preempted) -> None:
-        """Add what came later."""
+        """Add the sums of later windows."""
         for pair, figures in later.pairs.items():
             self.add(pair, *figures)
         for cgroup, ns in later.throttled.items():
@@ -60,6 +64,6 @@ class Preempted:
 
 
 def _smallest(sizes: dict[_Key, int], rest: _Key) -> list[_Key]:
-    """What is to be summed into the rest, so that no more than MOST_PAIRS are kept beside it."""
+    """The keys to sum into ``rest``, so that at most MOST_PAIRS others are kept."""
     named = [key for key in sizes if key != rest]
     return sorted(named, key=lambda key: -sizes[key])[MOST_PAIRS:]

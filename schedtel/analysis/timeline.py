@@ -1,8 +1,9 @@
 """Windows in, one after the other; at most a thousand bins of time out, each the exact merger of its windows.
 
-Everything kept of a window adds up: numerators and denominators of quotients, histograms, nanoseconds per CPU. So a bin
-of many windows says what one long window would have said; means are weighted by what they are means of, and percentiles
-are read from added histograms, never averaged. Only one window's task rows are in memory at a time.
+A bin keeps of its windows only what can be added: numerators and denominators of quotients, histograms, nanoseconds per
+CPU. So a bin of many windows has the figures that one long window would have had. Means are weighted by their samples
+or their time, and percentiles are read from added histograms, never averaged. The task rows of only one window are in
+memory at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ MOST_BINS = 1000
 
 @dataclass(frozen=True)
 class Figure:
-    """A quotient of two sums over windows. ``kind`` says of which; ``better`` is "lower", "higher" or "" for neither.
+    """A quotient of two sums over windows.
+
+    ``kind`` says of which two; ``better`` is "lower", "higher" or "" for neither.
 
     ======== ========================================= ===============================
     kind     numerator                                 denominator
@@ -92,7 +95,10 @@ FIGURE_INDEX = {figure.name: index for index, figure in enumerate(FIGURES)}
 
 @dataclass(frozen=True)
 class Samples:
-    """A kind of duration of which a bin keeps the histogram; ``scope``: the host, or the tasks a filter selects."""
+    """A kind of duration of which a bin keeps the histogram.
+
+    ``scope``: "host", or "selection" for the tasks that a filter selects.
+    """
 
     name: str
     label: str
@@ -115,9 +121,9 @@ class Bin:
 
     ``numerators``, ``denominators``, ``lowest``, ``highest``: shape (len(FIGURES),); the latter two are the extremes of
     the windows' own values, NaN where no window has one. ``histograms``: name of :data:`SAMPLES` → shape (buckets,).
-    ``largest_ns``: its largest sample, where it is known. ``cpus``: CPU → busy and idle ns. ``losses``: as
-    :data:`schedtel.windows.schema.LOSSES`. ``preempted``: who preempted whom, and who was
-    throttled. ``held_up``: windows that span more than one nominal length.
+    ``largest_ns``: name → largest sample, 0 if it is not known. ``cpus``: CPU → busy and idle ns. ``losses``: in the
+    order of :data:`schedtel.windows.schema.LOSSES`. ``preempted``: waits by victim and preemptor, and throttled
+    cgroups. ``held_up``: number of windows that span more than one nominal length.
     """
 
     start_ns: int
@@ -153,7 +159,7 @@ class Bin:
 
     @property
     def values(self) -> np.ndarray:
-        """The figures, shape (len(FIGURES),); NaN where there is nothing to divide by."""
+        """The figures, shape (len(FIGURES),); NaN where the denominator is 0."""
         return quotient(self.numerators, self.denominators)
 
 
@@ -218,10 +224,10 @@ def _histograms(window: Window) -> dict[str, np.ndarray]:
 
 
 def life_samples(window: Window) -> dict[str, np.ndarray]:
-    """TAT and RT of the tasks that completed, or got their first CPU, in the window: the samples of the summary.
+    """TAT of the tasks that completed in the window, and RT of those that got their first CPU: the summary's samples.
 
-    Each of shape (n,), ns. Left-censored tasks are left out; a life that ends on the edge ends with the window, a first
-    CPU on the edge belongs to the next.
+    Each is of shape (n,), in ns. Left-censored tasks are left out. A life that ends on the edge ends with the window; a
+    first CPU on the edge belongs to the next window.
     """
     tasks, start, end = window.tasks, window.start_ns, window.end_ns
     completion, first_cpu = (tables.column(tasks, name) for name in ("completion_ns", "first_cpu_ns"))
@@ -233,7 +239,7 @@ def life_samples(window: Window) -> dict[str, np.ndarray]:
 
 
 def _largest_ns(name: str, row: dict[str, Any], counts: np.ndarray) -> int:
-    """The largest sample; where the summary has it of other tasks only, the upper edge of the last bucket in use."""
+    """The largest sample, or the upper edge of the last bucket in use if the summary has no maximum of these tasks."""
     if name in DISTRIBUTIONS:
         return row[f"{name}_max_ns"] or 0
     if name == "selected_wait":
@@ -243,9 +249,9 @@ def _largest_ns(name: str, row: dict[str, Any], counts: np.ndarray) -> int:
 
 @dataclass
 class Timeline:
-    """Bins of a recording, in order; at most ``most_bins`` of them, each of ``stride`` windows but the last.
+    """Bins of a recording, in order: at most ``most_bins``, each of ``stride`` windows; the last may have fewer.
 
-    ``hosts``, ``kernels``, ``schedulers``: those seen, in the order of their appearance.
+    ``hosts``, ``kernels``, ``schedulers``: the distinct ones of all windows, in the order of their appearance.
     """
 
     most_bins: int = MOST_BINS
@@ -256,7 +262,7 @@ class Timeline:
     schedulers: list[str] = field(default_factory=list)
 
     def add(self, window: Window) -> None:
-        """Take the next window. When there are too many bins, each two neighbours become one."""
+        """Add the next window. If there would be too many bins, every two neighbours are merged into one."""
         self._take_provenance(window)
         if self._last_is_full() and len(self.bins) >= self.most_bins:
             self._halve()
@@ -286,11 +292,11 @@ class Timeline:
 
     @property
     def duration_ns(self) -> int:
-        """From the first window's start to the last one's end."""
+        """Time from the first window's start to the last window's end."""
         return self.bins[-1].end_ns - self.bins[0].start_ns if self.bins else 0
 
     def stacked(self, name: str) -> np.ndarray:
-        """A field of all bins, ``numerators`` or ``losses``, say: shape (bins, ...)."""
+        """One field of all bins, such as ``numerators`` or ``losses``: shape (bins, ...)."""
         return np.stack([getattr(b, name) for b in self.bins])
 
     def histograms(self, name: str) -> np.ndarray:
@@ -298,7 +304,7 @@ class Timeline:
         return np.stack([b.histograms[name] for b in self.bins])
 
     def total(self) -> Bin:
-        """All bins as one."""
+        """All bins merged into a new one."""
         merged = copy.deepcopy(self.bins[0])  # absorb() adds in place
         for later in self.bins[1:]:
             merged.absorb(later)
@@ -306,16 +312,16 @@ class Timeline:
 
 
 def follow(windows: Iterable[Window], timeline: Timeline) -> Iterator[Window]:
-    """Pass the windows on, and add each to the timeline. Raises :class:`UsageError` when there was none."""
+    """Pass the windows on, and add each to the timeline. Raises :class:`UsageError` if there is none."""
     for window in windows:
         timeline.add(window)
         yield window
     if not timeline.bins:
-        raise UsageError("cannot draw or compare what has no window (record for longer)")
+        raise UsageError("cannot draw or compare: there is no window (record for longer)")
 
 
 def timeline_of(windows: Iterable[Window], most_bins: int = MOST_BINS) -> Timeline:
-    """The timeline of all windows of a source; raises :class:`UsageError` when it has none."""
+    """The timeline of all windows of a source. Raises :class:`UsageError` if it has none."""
     timeline = Timeline(most_bins)
     for _ in follow(windows, timeline):
         pass

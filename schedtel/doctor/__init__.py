@@ -1,1 +1,1 @@
-"""This machine and this user in; what can be done here, and whether the laws hold, out."""
+"""This machine and this user in; what schedtel can do here, and whether the laws hold, out."""

@@ -1,4 +1,4 @@
-"""What this kernel, this machine and this user can do: one line each, with what to do about a "no"."""
+"""This kernel, this machine and this user in; what schedtel can do here out, with what to do about each "no"."""
 
 import os
 import platform
@@ -35,9 +35,10 @@ _TRACEPOINTS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """One question, whether the answer is yes, what was found, and whether schedtel needs it.
+    """The answer to one question about this machine.
 
-    What only one backend needs carries its name; schedtel works if one of them has all it needs.
+    ``found``: the fact behind a yes; behind a no, the cause and what to do. ``needed``: whether schedtel needs a yes.
+    ``backend``: the backend that needs it, if only one does; schedtel works if either backend has all that it needs.
     """
 
     question: str
@@ -48,7 +49,7 @@ class Answer:
 
 
 def survey() -> Iterator[Answer]:
-    """Every question, in the order in which one answer depends on another."""
+    """Answer every question, each after those that its answer depends on."""
     yield Answer("Linux", platform.system() == "Linux", f"{platform.system()} {platform.release()}")
     yield _ask("clocks", _clocks)
     yield _ask("privileges", _privileges)
@@ -62,7 +63,7 @@ def survey() -> Iterator[Answer]:
 
 
 def usable_backends(answers: Sequence[Answer]) -> list[str]:
-    """The backends that work here, in the order in which ``auto`` tries them."""
+    """Names of the backends that work here, in the order in which ``auto`` tries them."""
     if not all(answer.yes or not answer.needed or answer.backend for answer in answers):
         return []
     return [name for name in ("core", "bcc") if all(a.yes for a in answers if a.backend == name)]

@@ -1,10 +1,10 @@
-"""The laws, live: for a few seconds children of our own keep the scheduler busy, and the kernel's books judge our rows.
+"""Run a mixed load, and check its windows by the laws and its tasks by the kernel's own accounting.
 
-A child stops itself when its work is done, and is judged by its ``/proc`` files as they stand then; its end, whose
-tear-down is no part of its life for us, comes after. What is compared is CPU time plus wait, because the kernel draws
-the line between the two elsewhere: after a wakeup it skips the clock update of the switch that follows
-(RQCF_REQ_SKIP, wakeup_preempt() in kernel/sched/core.c), so its books begin the woken task's CPU time, and end the
-preempted one's, at the wakeup; ours at the switch. The sum does not depend on it.
+A child stops itself when its work is done, and its ``/proc`` files are read while it is stopped. Its end comes after,
+since its tear-down is no part of its life in our tables. CPU time plus wait is compared, because the kernel draws the
+line between the two elsewhere: after a wakeup it skips the clock update of the switch that follows (RQCF_REQ_SKIP,
+wakeup_preempt() in kernel/sched/core.c). So the kernel begins the woken task's CPU time, and ends the preempted task's,
+at the wakeup; schedtel does so at the switch. The sum does not depend on it.
 """
 
 import os
@@ -22,8 +22,9 @@ from schedtel.windows import tables
 from schedtel.windows.invariants import Finding, check
 from schedtel.windows.window import Window
 
-#: Law 4: within 1 % or 1 ms, plus the kernel's slightly earlier stamps: at a switch, and at a wakeup, where the
-#: interprocessor interrupt that wakeup_preempt() may send, dear on a virtual machine, lies between its stamp and ours.
+#: Law 4 holds within 1 % or 1 ms, plus the time by which the kernel's stamps are earlier than ours at each switch and
+#: each wakeup. At a wakeup, the interprocessor interrupt that wakeup_preempt() may send, which is slow on a virtual
+#: machine, lies between the two stamps.
 _RELATIVE, _ABSOLUTE_NS, _PER_SWITCH_NS, _PER_WAKEUP_NS = 0.01, 1_000_000, 500, 5_000
 _SPINNERS, _SLEEPERS = 3, 3
 _SUMMED = ("cpu_ns", "wait_ns", "voluntary_switches", "involuntary_switches")
@@ -31,7 +32,7 @@ _SUMMED = ("cpu_ns", "wait_ns", "voluntary_switches", "involuntary_switches")
 
 @dataclass(frozen=True)
 class Books:
-    """What the kernel says of one task: CPU time and run-queue wait in ns, switches."""
+    """The kernel's own accounting of one task: CPU time and run-queue wait in ns, switches."""
 
     cpu_ns: int
     wait_ns: int
@@ -49,19 +50,19 @@ class Books:
 
 
 def verify(seconds: float = 3.0, window: str = "500ms") -> list[Finding]:
-    """Run a mixed load for some seconds and return what was found for each window and each child."""
+    """Run a mixed load for some seconds; return the findings for each window and each child."""
     with live(window) as source:
         pids = [_fork(work, seconds) for work in [_spin] * _SPINNERS + [_nap] * _SLEEPERS]
         try:
             threading.Thread(target=_stop_after, args=(pids, source.stop), daemon=True).start()
             windows = list(source)
-            books = {pid: Books.of(pid) for pid in pids}
+            accounting = {pid: Books.of(pid) for pid in pids}
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
     findings = [f for before, now in zip([None, *windows], windows, strict=False) for f in check(now, before)]
-    return findings + [_compare(pid, told, windows) for pid, told in books.items()]
+    return findings + [_compare(pid, kernel, windows) for pid, kernel in accounting.items()]
 
 
 def _fork(work: Callable[[float], None], seconds: float) -> int:
@@ -93,18 +94,17 @@ def _nap(seconds: float) -> None:
         time.sleep(0.001)
 
 
-def _compare(pid: int, told: Books, windows: list[Window]) -> Finding:
-    seen = {name: sum(_sum_of(window, pid, name) for window in windows) for name in _SUMMED}
-    ours = seen["cpu_ns"] + seen["wait_ns"]
-    kernels = told.cpu_ns + told.wait_ns
-    switches = seen["voluntary_switches"] + seen["involuntary_switches"]
-    kernel_switches = told.voluntary_switches + told.involuntary_switches
-    bound = max(kernels * _RELATIVE, _ABSOLUTE_NS) + _PER_SWITCH_NS * kernel_switches
-    bound += _PER_WAKEUP_NS * told.voluntary_switches
-    close = abs(ours - kernels) <= bound and abs(switches - kernel_switches) <= max(5, 0.01 * kernel_switches)
+def _compare(pid: int, kernel: Books, windows: list[Window]) -> Finding:
+    sums = {name: sum(_sum_of(window, pid, name) for window in windows) for name in _SUMMED}
+    our_ns, kernel_ns = sums["cpu_ns"] + sums["wait_ns"], kernel.cpu_ns + kernel.wait_ns
+    switches = sums["voluntary_switches"] + sums["involuntary_switches"]
+    kernel_switches = kernel.voluntary_switches + kernel.involuntary_switches
+    bound_ns = max(kernel_ns * _RELATIVE, _ABSOLUTE_NS) + _PER_SWITCH_NS * kernel_switches
+    bound_ns += _PER_WAKEUP_NS * kernel.voluntary_switches
+    close = abs(our_ns - kernel_ns) <= bound_ns and abs(switches - kernel_switches) <= max(5, 0.01 * kernel_switches)
     figure = (
-        f"child {pid}: CPU + wait {format_duration(ours)}, {switches} switches; "
-        f"schedstat {format_duration(kernels)}, status {kernel_switches}"
+        f"child {pid}: CPU + wait {format_duration(our_ns)}, {switches} switches; "
+        f"schedstat {format_duration(kernel_ns)}, status {kernel_switches}"
     )
     return Finding("4 the kernel's own books", close, figure)
 

@@ -1,15 +1,15 @@
-"""Windows in, metrics of other systems out: cumulative sums with bounded cardinality, for Prometheus or OpenTelemetry.
+"""Windows in; cumulative metrics with bounded cardinality out, for Prometheus and OpenTelemetry.
 
-    definitions  the columns of the schema     → metrics: name, unit, kind, help; docs/metrics.md
-    buckets      schedtel's histograms         → fewer buckets, exactly
-    places       keys                          → one of so many places for each
-    cgroups      rows of tasks                 → sums for each cgroup, so many and no more
-    preemptions  rows of who preempted whom    → sums for each pair, likewise
-    totals       windows of one host           → one reading of all metrics
-    hosts        windows                       → a reading for each host, or one with the label `host`
-    prometheus   a reading                     → what a scrape gets
-    http         scrapes                       → an HTTP server, on this machine or with TLS and a token
-    otlp         readings                      → OTLP, pushed to a collector
+    definitions   columns of the schema         → metrics: name, unit, kind, help; docs/metrics.md
+    buckets       schedtel's histograms         → histograms of fewer buckets, exactly
+    series_slots  keys                          → one of a fixed number of slots for each
+    cgroups       rows of `tasks`               → sums for each cgroup, up to a maximum
+    preemptions   rows of `preemptions`         → sums for each pair, up to a maximum
+    totals        windows of one host           → one reading of all metrics
+    hosts         windows of any hosts          → one reading for each host
+    prometheus    readings                      → the answer to a scrape
+    http          a WSGI application            → an HTTP server, on this machine or with TLS and a token
+    otlp          readings                      → OTLP, pushed to an OpenTelemetry collector
 
-Only ``prometheus`` and ``otlp`` import the libraries of those systems, which are extras of the package.
+Only ``prometheus`` and ``otlp`` import the client libraries of those systems. The libraries are extras of the package.
 """

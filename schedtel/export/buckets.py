@@ -1,11 +1,14 @@
-"""Histograms of schedtel in, the fewer buckets of an exported metric out: edges nest, so nothing is estimated.
+"""Histograms of schedtel in; histograms with the fewer buckets of an exported metric out.
 
-Exported buckets begin at 1.024 µs and end at 68.7 s, 4 an octave for the host (105 bounds) and 2 an octave for a cgroup
-(53), as many as its tasks have. What is shorter is in the first, what is longer in the last, which has no bound. A
-quantile interpolated from them is off by less than the bucket it falls into is wide: 25 % and 50 % of its lower bound.
+The exported edges are a subset of schedtel's edges, so counts are added and never estimated.
 
-The bounds of schedtel's buckets belong to the bucket above, those of Prometheus and OpenTelemetry to the one below;
-durations are whole nanoseconds, so the difference is of one.
+Exported bounds go from 1.024 µs to 68.7 s. The host has 4 buckets an octave (105 bounds); a cgroup has 2 an octave (53
+bounds), as many as the histograms of tasks have. Shorter durations are in the first bucket, longer ones in the last,
+which has no upper bound. The error of a quantile interpolated within a bucket is smaller than the bucket's width: 25 %
+of its lower bound for the host, 50 % for a cgroup.
+
+A bound of schedtel belongs to the bucket above it; a bound of Prometheus or OpenTelemetry to the bucket below it.
+Durations are whole nanoseconds, so the two differ by one nanosecond.
 """
 
 from __future__ import annotations
@@ -17,15 +20,15 @@ import numpy as np
 from schedtel.records.histogram import FINE_EDGES_NS
 from schedtel.records.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT
 
-#: Fine buckets in an exported one.
+#: Fine buckets in an exported bucket.
 HOST_STEP, CGROUP_STEP = 4, 1 << TASK_BUCKET_SHIFT
-#: Fine buckets below 1.024 µs: they are linear, and what they tell apart nobody looks at.
+#: Fine buckets below 1.024 µs. They are linear; one exported bucket covers them all.
 _FIRST = 16
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """``counts``: shape (bounds + 1,), samples in each bucket and not up to it; ``sum_s``: of all samples, seconds."""
+    """``counts``: samples of each bucket alone, shape (bounds + 1,). ``sum_s``: sum of all samples, in seconds."""
 
     bounds_s: tuple[float, ...]
     counts: np.ndarray
@@ -41,7 +44,10 @@ _BOUNDS = {step: _bounds_s(step) for step in (HOST_STEP, CGROUP_STEP)}
 
 
 def exported(counts: np.ndarray, sum_ns: int, step: int) -> Histogram:
-    """A fine or a task's histogram, shape (buckets,), with ``step`` fine buckets in one."""
-    of_one = FINE_BUCKETS // len(counts)
-    starts = np.array([0, *range(_FIRST, FINE_BUCKETS - _FIRST + 1, step)]) // of_one
+    """Merge a fine histogram or a task's, shape (buckets,), into buckets of ``step`` fine buckets each.
+
+    :param sum_ns: sum of the samples; it is kept, in seconds.
+    """
+    fine_per_bucket = FINE_BUCKETS // len(counts)
+    starts = np.array([0, *range(_FIRST, FINE_BUCKETS - _FIRST + 1, step)]) // fine_per_bucket
     return Histogram(_BOUNDS[step], np.add.reduceat(counts, starts), int(sum_ns) / 1e9)

@@ -1,4 +1,4 @@
-"""Rows of tasks in, sums for each cgroup out: so many have their own, the rest are summed in ``other``."""
+"""Rows of ``tasks`` in; sums for each cgroup out. Cgroups beyond a maximum are summed in ``other``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
 
 @dataclass
 class CgroupSums:
-    """Sums of one cgroup since ``start_ns`` (wall clock). ``columns``: name → sum; histograms: shape (buckets,)."""
+    """Sums of one cgroup since ``start_ns`` (wall clock).
+
+    ``columns``: column → sum. ``histograms``: column → counts of shape (TASK_BUCKETS,).
+    """
 
     path: str
     start_ns: int
@@ -31,44 +34,49 @@ class CgroupSums:
 
 
 class CgroupTotals:
-    """At most ``most`` cgroups and ``other``."""
+    """Sums of at most ``most`` cgroups and of ``other``. Iterating yields a :class:`CgroupSums` for each."""
 
     def __init__(self, most: int = DEFAULT_MAX_CGROUPS) -> None:
-        self._places = SeriesSlots(most, OTHER, self._clear)
+        self._slots = SeriesSlots(most, OTHER, self._clear)
         self._sums = np.zeros((most + 1, len(_COLUMNS)), np.int64)
         self._histograms = np.zeros((len(_HISTOGRAMS), most + 1, TASK_BUCKETS), np.int64)
 
     def __len__(self) -> int:
-        """How many have series of their own."""
-        return len(self._places)
+        """Number of cgroups that have series of their own."""
+        return len(self._slots)
 
     @property
     def folded(self) -> int:
-        """Cgroups of the last window that had no room."""
-        return self._places.folded
+        """Number of cgroups of the last window that had no slot and were summed in ``other``."""
+        return self._slots.folded
 
     def add(self, tasks: pa.RecordBatch, wall_start_ns: int, end_ns: int) -> None:
-        """Add one window's rows; ``end_ns`` is its end on CLOCK_MONOTONIC."""
-        places = self._places_of(tasks, wall_start_ns, end_ns)
-        if tasks.num_rows:
-            self._sum_up(tasks, places)
+        """Add the rows of one window.
 
-    def _places_of(self, tasks: pa.RecordBatch, wall_start_ns: int, end_ns: int) -> np.ndarray:
-        """Each row's place, shape (rows,)."""
+        :param wall_start_ns: the window's start on the wall clock.
+        :param end_ns: its end on CLOCK_MONOTONIC.
+        """
+        row_slots = self._row_slots(tasks, wall_start_ns, end_ns)
+        if tasks.num_rows:
+            self._sum_up(tasks, row_slots)
+
+    def _row_slots(self, tasks: pa.RecordBatch, wall_start_ns: int, end_ns: int) -> np.ndarray:
+        """The slot of each row's cgroup, shape (rows,)."""
         labels = tasks["cgroup"]
         known = valid(labels.indices) & ~tables.is_other(tasks)
         codes, paths = to_numpy(labels.indices), labels.dictionary.to_pylist()
-        demand = tables.column(tasks, "cpu_ns") + tables.column(tasks, "wait_ns")
-        asked = np.bincount(codes[known], demand[known], len(paths))
-        places = np.append(self._places.of(paths, asked, wall_start_ns, end_ns), 0)  # rows of no path may have no paths
-        return np.where(known, places[codes], 0)
+        demand_ns = tables.column(tasks, "cpu_ns") + tables.column(tasks, "wait_ns")
+        cgroup_demand_ns = np.bincount(codes[known], demand_ns[known], len(paths))
+        # Without any path the array would be empty, and codes[i] of an unknown row would have nothing to index.
+        slots = np.append(self._slots.of(paths, cgroup_demand_ns, wall_start_ns, end_ns), 0)
+        return np.where(known, slots[codes], 0)
 
-    def _clear(self, place: int) -> None:
-        self._sums[place], self._histograms[:, place] = 0, 0
+    def _clear(self, slot: int) -> None:
+        self._sums[slot], self._histograms[:, slot] = 0, 0
 
-    def _sum_up(self, tasks: pa.RecordBatch, places: np.ndarray) -> None:
-        order = np.argsort(places, kind="stable")
-        used, starts = np.unique(places[order], return_index=True)
+    def _sum_up(self, tasks: pa.RecordBatch, row_slots: np.ndarray) -> None:
+        order = np.argsort(row_slots, kind="stable")
+        used, starts = np.unique(row_slots[order], return_index=True)
         columns = np.stack([tables.column(tasks, name) for name in _COLUMNS], axis=1)
         self._sums[used] += np.add.reduceat(columns[order], starts, axis=0)
         for kind, name in enumerate(_HISTOGRAMS):
@@ -76,7 +84,7 @@ class CgroupTotals:
             self._histograms[kind, used] += np.add.reduceat(counts, starts, axis=0, dtype=np.int64)
 
     def __iter__(self) -> Iterator[CgroupSums]:
-        for path, place, start_ns in self._places:
-            columns = dict(zip(_COLUMNS, self._sums[place].tolist(), strict=True))
-            histograms = {name: self._histograms[kind, place].copy() for kind, name in enumerate(_HISTOGRAMS)}
+        for path, slot, start_ns in self._slots:
+            columns = dict(zip(_COLUMNS, self._sums[slot].tolist(), strict=True))
+            histograms = {name: self._histograms[kind, slot].copy() for kind, name in enumerate(_HISTOGRAMS)}
             yield CgroupSums(path, start_ns, columns, histograms)

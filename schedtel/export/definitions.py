@@ -1,7 +1,8 @@
-"""Every exported metric, once: name, unit, kind and help, from its column of :mod:`schedtel.windows.schema`, if any.
+"""Every exported metric, once: name, unit, kind and help. A metric of a column takes them from the schema.
 
-Names are OpenTelemetry's; Prometheus's follow by the rules of its specification ("Prometheus and OpenMetrics
-compatibility"): dots become underscores, the unit is written out, and a counter ends in ``_total``.
+Names are OpenTelemetry's. Prometheus's names follow from them by the rules of OpenTelemetry's specification
+("Prometheus and OpenMetrics Compatibility"): dots become underscores, the unit is written out, and a counter ends in
+``_total``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pyarrow as pa
 from schedtel.windows.schema import DISTRIBUTIONS, LOSSES, TABLES, Column
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
-#: Unit of a metric (UCUM) → the word that Prometheus has for it.
+#: Unit of a metric (UCUM) → its word in the names of Prometheus.
 UNIT_WORDS = {"s": "seconds", "By": "bytes", "1": "ratio"}
 NS_PER_S = 1_000_000_000
 
@@ -30,7 +31,7 @@ _LABELS = {"summary": (), "cpus": ("cpu",), "tasks": ("cgroup",), "preemptions":
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. ``column`` of a table of windows is what it is made of; empty where it is the exporter's own."""
+    """One metric. ``column``: the column of a window's table that it sums or shows; empty for the exporter's own."""
 
     name: str
     kind: str
@@ -47,10 +48,14 @@ class Metric:
 
 
 def _metric(table: str, column: str, kind: str, name: str = "") -> Metric:
-    """The metric of a column, with its meaning as help."""
-    found = _COLUMNS[table][column]
+    """The metric of a column, with the column's meaning as its help.
+
+    :param name: the metric's name, where the column's without its unit would mislead.
+    """
+    definition = _COLUMNS[table][column]
     stem = name or re.sub("_(ns|bytes|avg)$", "", column)
-    return Metric(_PREFIXES[table] + stem, kind, _unit(found), _help(found, table, kind), _LABELS[table], column)
+    text = _help(definition, table, kind)
+    return Metric(_PREFIXES[table] + stem, kind, _unit(definition), text, _LABELS[table], column)
 
 
 def _unit(column: Column) -> str:
@@ -60,7 +65,7 @@ def _unit(column: Column) -> str:
 
 
 def _help(column: Column, table: str, kind: str) -> str:
-    """The column's meaning, without what only a row has: names of other columns, nulls, its window."""
+    """The column's meaning, without what is true of a row only: names of other columns, nulls, its window."""
     meaning = re.sub(r": sum of \w+ / window_ns|; null [^,;]*$", "", column.meaning)
     meaning = re.sub(r"\b(\w+)_ns\b", r"\1 time", meaning)
     if kind == COUNTER:
@@ -90,19 +95,19 @@ _OF_CGROUPS = (
 )
 
 HOST_COUNTERS = tuple(_metric("summary", name, COUNTER) for name in _COUNTED)
-#: Averages are of tasks: `schedtel_running` would not say so.
+#: These averages count tasks, which `schedtel_running` would not say.
 _NAMES = {"running_avg": "running_tasks", "blocked_avg": "blocked_tasks", "iowait_avg": "iowait_tasks"}
 HOST_GAUGES = tuple(_metric("summary", name, GAUGE, _NAMES.get(name, "")) for name in _LAST)
 CPU_COUNTERS = tuple(_metric("cpus", name, COUNTER) for name in _OF_CPUS)
 CGROUP_COUNTERS = tuple(_metric("tasks", name, COUNTER) for name in _OF_CGROUPS)
-#: `schedtel_preemption_count` would be a histogram's.
+#: `schedtel_preemption_count` would read like the count of a histogram `schedtel_preemption`.
 PREEMPTION_COUNTERS = (_metric("preemptions", "count", COUNTER, "waits"), _metric("preemptions", "wait_ns", COUNTER))
 
 _SUM_OF_WAITS = "; the sum is of all time waited, of waits that go on as well"
 
 
 def _durations(name: str, meaning: str, column: str = "", labels: tuple[str, ...] = ()) -> Metric:
-    """A histogram of a column that is one, or of a column of durations."""
+    """The metric of a column that is a histogram or, without ``column``, of a list of durations (selected tasks)."""
     scope = "" if column else "selection"
     return Metric(name, HISTOGRAM, "s", _sentence(meaning.replace(" in the window", ""), scope), labels, column)
 
@@ -122,7 +127,7 @@ CGROUPS = Metric("schedtel.cgroups", GAUGE, "", "Cgroups that have series of the
 CGROUPS_FOLDED = Metric(
     "schedtel.cgroups_folded", GAUGE, "", 'Cgroups that had no room in the last window, counted in cgroup="other"'
 )
-#: A label of every metric where windows of several hosts may come.
+#: Label of every metric if the windows may be of several hosts.
 HOST_LABEL = "host"
 HOST = Metric("schedtel.host_info", GAUGE, "", "1; labels: what is observed", (HOST_LABEL, "kernel", "scheduler"))
 OWN = (WINDOWS, OBSERVED, MISSED, LAST_WINDOW, CGROUPS, CGROUPS_FOLDED, HOST)

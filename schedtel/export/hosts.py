@@ -1,8 +1,8 @@
-"""Windows of one host or of several in, a reading for each host out: no series is of two of them.
+"""Windows of one host or of several in; one reading for each host out. No series mixes two hosts.
 
-Where the source is this machine, all windows are of one host, which whoever scrapes knows by its address. Windows of
-another source say whose they are, and so do their metrics: by the label ``host`` in Prometheus, by a resource each in
-OpenTelemetry. So many hosts are told apart, and the rest are summed in the host ``other``.
+If the source is this machine, all windows are of one host, and the scraper knows it by its address. Windows of any
+other source name their host, and so do the metrics: by the label ``host`` in Prometheus, by one resource for each host
+in OpenTelemetry. Hosts beyond a maximum are summed in the host ``other``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from schedtel.windows.schema import LOSSES
 from schedtel.windows.window import Window
 
 DEFAULT_MAX_HOSTS = 20
-#: What stands for the one host there is.
+#: Key of the only host, if all windows are of one.
 _ONLY = ""
 
 
 class Totals:
-    """Sums over windows, for each host. Safe to read in one thread while windows are added in another.
+    """Sums over windows, for each host. One thread may read while another adds windows.
 
-    :param max_cgroups: cgroups with series of their own, of each host.
-    :param max_hosts: hosts that are told apart; None where all windows are of one.
+    :param max_cgroups: number of cgroups of each host with series of their own.
+    :param max_hosts: number of hosts with series of their own; None if all windows are of one host.
     """
 
     def __init__(self, max_cgroups: int = DEFAULT_MAX_CGROUPS, max_hosts: int | None = None) -> None:
@@ -38,19 +38,19 @@ class Totals:
 
     @property
     def windows(self) -> int:
-        """How many were added."""
+        """Number of windows added."""
         with self._lock:
             return sum(host.windows for host in self._hosts.values())
 
     @property
     def losses(self) -> dict[str, int]:
-        """The loss counters over all windows, and the windows that did not come."""
+        """Loss counter → its sum over all windows; and ``windows_missed``, the windows that did not arrive."""
         with self._lock:
             each = [host.losses for host in self._hosts.values()]
         return {name: sum(losses[name] for losses in each) for name in (*LOSSES, "windows_missed")}
 
     def add(self, window: Window, missed: int = 0) -> None:
-        """Add the next window of its host; before it, ``missed`` did not come."""
+        """Add the next window of its host; ``missed`` windows before it did not arrive."""
         with self._lock:
             self._of(window).add(window, missed)
 
@@ -61,17 +61,17 @@ class Totals:
         if name not in self._hosts and len(self._hosts.keys() - {OTHER}) >= self._max_hosts:
             name = OTHER
         if name not in self._hosts:
-            # What cgroups of the same path have in common is their name.
+            # Cgroups of the same path on different hosts share only their name, so `other` has none of its own.
             self._hosts[name] = HostTotals(0, several=True) if name == OTHER else HostTotals(self._max_cgroups)
         return self._hosts[name]
 
     def read(self) -> list[Reading]:
-        """All metrics of each host, as they are now."""
+        """The current values of all metrics, a reading for each host."""
         with self._lock:
             return [host.read() for host in self._hosts.values()]
 
     def families(self) -> list[tuple[Metric, list[Series]]]:
-        """All metrics of all hosts; where hosts are told apart, with the label ``host``."""
+        """All metrics of all hosts with their series; with the label ``host`` unless ``max_hosts`` is None."""
         readings = self.read()
         if self._max_hosts is None:
             return readings[0].families

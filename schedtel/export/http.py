@@ -1,6 +1,7 @@
-"""A WSGI application in, an HTTP server out: of this machine, or of a network with TLS and a token.
+"""A WSGI application in; an HTTP server out, for this machine, or for a network with TLS and a token.
 
-The server is Python's, which each scrape gets a thread of; at most 16 at a time, and 10 s for whoever says nothing.
+The server is that of Python's standard library, with a thread for each scrape and at most 16 scrapes at a time. A
+client that sends nothing for 10 s is disconnected.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from schedtel.access.tokens import check_token
-from schedtel.access.uri import Address, parse_address
+from schedtel.access.uri import host_and_port, is_loopback
 from schedtel.errors import StreamError, UsageError
 
 DEFAULT_LISTEN = "127.0.0.1:9435"
@@ -27,13 +28,15 @@ _Application = Callable[..., Any]
 
 
 class Endpoint:
-    """Where metrics are to be had, from its construction until :meth:`close`. ``url`` says where.
+    """Serves metrics at ``url`` from its construction until :meth:`close`.
 
-    :param listen: ``HOST:PORT``; port 0 takes a free one.
-    :param token: what ``Authorization: Bearer …`` must say; needed beyond this machine.
-    :param tls_cert, tls_key: files in PEM; needed beyond this machine. ``client_ca``: whose certificates to demand.
+    :param application: a WSGI application; it answers the path ``/metrics``.
+    :param listen: ``HOST:PORT``; with port 0 the kernel chooses a free one.
+    :param token: the token that a scrape must send as ``Authorization: Bearer …``; required beyond this machine.
+    :param tls_cert, tls_key: files in PEM; required beyond this machine.
+    :param client_ca: a file in PEM: clients must present a certificate of this authority.
 
-    Raises :class:`UsageError` for what is not safe to serve, :class:`StreamError` when the address cannot be had.
+    Raises :class:`UsageError` for an unsafe or malformed setting, :class:`StreamError` if it cannot listen there.
     """
 
     def __init__(
@@ -46,17 +49,18 @@ class Endpoint:
         tls_key: str | None = None,
         client_ca: str | None = None,
     ) -> None:
-        address, tls = _address(listen), _tls_context(tls_cert, tls_key, client_ca)
-        _check(address, listen, tls is not None, token)
-        self._server = _bound(address, listen, tls)
+        host, port = _host_and_port(listen)
+        tls = _tls_context(tls_cert, tls_key, client_ca)
+        _check(host, listen, tls is not None, token)
+        self._server = _bound(host, port, listen, tls)
         self._server.set_app(_only_metrics(application if token is None else _with_token(application, token)))
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        self.url = f"{'https' if tls else 'http'}://{host}:{self._server.server_address[1]}{_PATH}"
+        shown_host = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{shown_host}:{self._server.server_address[1]}{_PATH}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="schedtel-export", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening; a scrape in progress is not waited for."""
+        """Stop listening, without waiting for a scrape in progress."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -68,19 +72,19 @@ class Endpoint:
         self.close()
 
 
-def _address(listen: str) -> Address:
+def _host_and_port(listen: str) -> tuple[str, int]:
     try:
-        return parse_address(f"grpc://{listen}")
-    except UsageError as error:
+        return host_and_port(listen)
+    except ValueError as error:
         raise UsageError(
             f"cannot listen on {listen!r}: it is no address (write HOST:PORT, {DEFAULT_LISTEN})"
         ) from error
 
 
-def _check(address: Address, listen: str, encrypted: bool, token: str | None) -> None:
+def _check(host: str, listen: str, encrypted: bool, token: str | None) -> None:
     if token is not None:
         check_token(token)
-    if address.is_loopback:
+    if is_loopback(host):
         return
     if not encrypted:
         raise UsageError(
@@ -101,21 +105,21 @@ def _tls_context(certificate: str | None, key: str | None, authority: str | None
         if authority:
             context.load_verify_locations(authority)
             context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # also ssl.SSLError, a subclass
         files = ", ".join(filter(None, (certificate, key, authority)))
         raise UsageError(f"cannot use {files} for TLS: {error.strerror or error} (check the files, in PEM)") from error
     return context
 
 
-def _bound(address: Address, listen: str, tls: ssl.SSLContext | None) -> _Server:
+def _bound(host: str, port: int, listen: str, tls: ssl.SSLContext | None) -> _Server:
     try:
-        family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return _Server(family, where, tls)
     except OSError as error:
         raise StreamError(f"cannot listen on {listen}: {error.strerror or error} (choose another address)") from error
 
 
-# ---- what is answered ----
+# ---- WSGI wrappers ----
 
 
 def _with_token(application: _Application, token: str) -> _Application:
@@ -151,7 +155,7 @@ class _Handler(WSGIRequestHandler):
     timeout = _SILENCE_S
 
     def log_message(self, *_: object) -> None:
-        """A scrape is no news."""
+        """Log nothing: a scrape every few seconds is normal."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -159,25 +163,25 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def __init__(self, family: int, where: tuple[Any, ...], tls: ssl.SSLContext | None) -> None:
         self.address_family, self._tls = family, tls
-        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._scrapes = threading.BoundedSemaphore(_MOST_AT_ONCE)
         super().__init__(where[:2], _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """A connection. Its handshake is left to its thread, or one that says nothing would hold up all others."""
+        """Accept a connection. Its thread does the TLS handshake, so that a silent client holds up no other."""
         connection, peer = super().get_request()
         if self._tls is not None:
             connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, peer
 
     def verify_request(self, *_: object) -> bool:
-        """Whether there is room for one more; if not, the connection is closed."""
-        return self._places.acquire(blocking=False)
+        """Whether one more scrape may run; if not, the base class closes the connection."""
+        return self._scrapes.acquire(blocking=False)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._scrapes.release()
 
     def handle_error(self, *_: object) -> None:
-        """Whoever hung up, or failed at the handshake, has been told by the connection's end."""
+        """Print nothing: a client that hung up or failed the handshake learns it from the closed connection."""

@@ -1,7 +1,8 @@
-"""Readings in, OTLP out: pushed over HTTP to an OpenTelemetry collector, with the SDK's data model and its exporter.
+"""Readings in; OTLP out, pushed over HTTP to an OpenTelemetry collector by the SDK's data model and exporter.
 
-What is pushed are sums since the beginning (cumulative temporality): a push that fails loses resolution in time, and
-no count. Histograms have explicit bounds: those of the exponential kind are powers of two of a second, ours of a ns.
+Every push has the sums since the start (cumulative temporality), so a failed push loses resolution in time and no
+count. Histograms have explicit bounds: the bounds of exponential histograms are powers of two of a second, schedtel's
+are powers of two of a nanosecond.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from schedtel._version import __version__
-from schedtel.access.uri import Address
+from schedtel.access.uri import is_loopback
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
 from schedtel.export.hosts import Totals
 from schedtel.export.totals import Reading, Series
 
-#: How long a push may take, its retries included, and how long the last one when the command ends.
+#: How long a push may take with its retries, and how long :meth:`Pusher.close` waits for the last one.
 _PUSH_S, _FAREWELL_S = 10, 5.0
 _PATH = "/v1/metrics"
 _CUMULATIVE = sdk.AggregationTemporality.CUMULATIVE
@@ -36,7 +37,7 @@ _SDK_LOGGER = logging.getLogger("opentelemetry")
 
 
 def metrics_data(readings: list[Reading]) -> sdk.MetricsData:
-    """Readings as the SDK's data model: of each host that was observed, the resource `schedtel` there."""
+    """Readings in the SDK's data model: for each observed host a resource, the service `schedtel` on that host."""
     return sdk.MetricsData([_resource_metrics(reading) for reading in readings])
 
 
@@ -48,7 +49,7 @@ def _resource_metrics(reading: Reading) -> sdk.ResourceMetrics:
 
 @functools.cache
 def _resource(host: str) -> Resource:
-    """Who says it: also what OTEL_RESOURCE_ATTRIBUTES says, which is read once."""
+    """The resource of a host. Resource.create() reads OTEL_RESOURCE_ATTRIBUTES, once for each host by the cache."""
     return Resource.create({"service.name": "schedtel", "service.instance.id": host, "host.name": host})
 
 
@@ -67,22 +68,23 @@ def _point(metric: Metric, series: Series, time_ns: int) -> sdk.NumberDataPoint 
     if not isinstance(series.value, Histogram):
         return sdk.NumberDataPoint(attributes, series.start_ns, time_ns, series.value)
     counts, bounds, total = series.value.counts.tolist(), series.value.bounds_s, series.value.sum_s
-    unknown: Any = None  # the smallest and the largest: optional in OTLP, and not in the SDK's annotations
-    spread = (counts, bounds, unknown, unknown)
-    return sdk.HistogramDataPoint(attributes, series.start_ns, time_ns, sum(counts), total, *spread)
+    no_extreme: Any = None  # min and max: optional in OTLP, but not in the SDK's annotations
+    buckets = (counts, bounds, no_extreme, no_extreme)
+    return sdk.HistogramDataPoint(attributes, series.start_ns, time_ns, sum(counts), total, *buckets)
 
 
 class Pusher:
-    """Pushes readings, one every ``interval_s`` and a last one at :meth:`close`, in a thread of its own.
+    """Pushes readings every ``interval_s`` and a last time at :meth:`close`, in a thread of its own.
 
-    ``pushed`` and ``failed`` count pushes; ``why_not`` says why the newest failed, and is empty if it did not. ``say``
-    gets a line when pushing fails for the first time, and when it works again.
+    ``pushed`` and ``failed`` count pushes. ``why_not`` is the cause if the newest push failed, and empty if it did not.
 
-    :param endpoint: ``http://127.0.0.1:4318``; without a path, that of OTLP is added.
+    :param endpoint: such as ``http://127.0.0.1:4318``; without a path, OTLP's ``/v1/metrics`` is added.
+    :param say: called with one line when pushing begins to fail, and when it works again.
     :param token: sent as ``Authorization: Bearer …``.
-    :param ca, tls_cert, tls_key: files in PEM: whom to trust instead of the system's, and what to show.
+    :param ca: a file in PEM: the authority to trust instead of the system's.
+    :param tls_cert, tls_key: files in PEM, for a collector that requires a certificate.
 
-    Raises :class:`UsageError` for what is no URL, where a token would cross a network for anyone to read, and for
+    Raises :class:`UsageError` for a malformed URL, for a token that would cross a network unencrypted, and for
     certificates without TLS.
     """
 
@@ -102,9 +104,9 @@ class Pusher:
         self._totals, self._interval_s, self._say = totals, interval_s, say
         self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
-        #: Whether there is nothing to wait for any more: the last push has ended, or nobody wants to wait.
+        #: Set when :meth:`close` need not wait any more: the last push has ended, or :meth:`hurry` was called.
         self._done, self._hurried = threading.Event(), False
-        #: Whether it is known how the last push ended. It counts once: by its result, or as given up.
+        #: Whether the last push has been counted. It counts once: by its result, or as given up.
         self._settling, self._settled = threading.Lock(), False
         self._exporter = OTLPMetricExporter(
             self.url,
@@ -115,7 +117,7 @@ class Pusher:
             timeout=_PUSH_S,
             compression=Compression.Gzip,
         )
-        # What the SDK logs would be a line a try; it is said once instead.
+        # The SDK logs a line for every try. They go to `_heard`, and `say` gets one line instead.
         _SDK_LOGGER.addHandler(self._heard)
         _SDK_LOGGER.propagate = False
         self._thread = threading.Thread(target=self._run, name="schedtel-otlp", daemon=True)
@@ -146,7 +148,7 @@ class Pusher:
         else:
             self.failed += 1
             self.why_not = explain(self._heard.lines)
-            if not self._ending.is_set():  # else the end says it
+            if not self._ending.is_set():  # at the end the command prints `why_not` itself
                 self._report(down=True, line=f"cannot push to {self.url}: {self.why_not}; trying again")
 
     def _report(self, *, down: bool, line: str) -> None:
@@ -155,13 +157,13 @@ class Pusher:
         self._down = down
 
     def close(self) -> None:
-        """Push a last time and end, within seconds, whatever the collector does; at once after :meth:`hurry`."""
+        """Push a last time and end: within seconds, even if the collector is silent; at once after :meth:`hurry`."""
         if self._ending.is_set():
             return
         self._ending.set()
         self._done.wait(_FAREWELL_S)
         if self._hurried:
-            self._give_up()  # before the push that the next line breaks off says that it failed
+            self._give_up()  # first: shutdown() breaks the push off, and its failure must not be counted instead
         self._exporter.shutdown()
         self._done.wait(_FAREWELL_S)
         self._give_up()
@@ -174,7 +176,7 @@ class Pusher:
                 self.why_not = "there was no time to wait for its answer" if self._hurried else "no answer"
 
     def hurry(self) -> None:
-        """Do not wait for the last push any more. Safe in a signal handler."""
+        """Make :meth:`close` stop waiting for the last push. Safe in a signal handler."""
         self._hurried = True
         self._done.set()
 
@@ -193,7 +195,7 @@ def _checked(endpoint: str, token: str | None, *, certificates: bool) -> str:
         usable = None
     if not usable or parts.username or parts.query or parts.fragment:
         raise UsageError(f"cannot push to {endpoint!r}: it is no URL of a collector (write http://127.0.0.1:4318)")
-    if token and parts.scheme == "http" and not Address(endpoint, "tcp", parts.hostname or "").is_loopback:
+    if token and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise UsageError(f"cannot send the token to {endpoint}: it is not encrypted (write https://)")
     if certificates and parts.scheme == "http":
         raise UsageError(f"cannot use certificates with {endpoint}: it is not TLS (write https://)")
@@ -201,7 +203,7 @@ def _checked(endpoint: str, token: str | None, *, certificates: bool) -> str:
 
 
 class _Heard(logging.Handler):
-    """Keeps what is logged."""
+    """Keeps the lines that the SDK logs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,7 +213,7 @@ class _Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-#: What the exporter logs, and what that means.
+#: Pattern in the exporter's log → the cause, for a user.
 _MEANINGS = (
     (r"Connection refused", "nobody listens there"),
     (r"Failed to resolve|Name or service|name resolution", "no such host"),
@@ -224,7 +226,7 @@ _MEANINGS = (
 
 
 def explain(lines: list[str]) -> str:
-    """Why a push failed, for a person, from what the exporter logged meanwhile."""
+    """Why a push failed, in words for a user, from the lines that the exporter logged meanwhile."""
     text = " ".join(lines)
     for pattern, meaning in _MEANINGS:
         found = re.search(pattern, text)

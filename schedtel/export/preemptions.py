@@ -1,4 +1,4 @@
-"""Rows of who preempted whom in, sums for each pair out: so many have their own, the rest are summed as one pair."""
+"""Rows of ``preemptions`` in; sums for each victim and preemptor out. Pairs beyond a maximum are summed as one pair."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REST = (OTHER, OTHER)
 
 @dataclass
 class PairSums:
-    """Sums of one pair since ``start_ns`` (wall clock). ``names``: victim and preemptor; ``columns``: name → sum."""
+    """Sums of one pair since ``start_ns`` (wall clock). ``names``: victim, preemptor. ``columns``: column → sum."""
 
     names: tuple[str, str]
     start_ns: int
@@ -27,23 +27,30 @@ class PairSums:
 
 
 class PairTotals:
-    """At most ``most`` pairs, and that of ``other`` and ``other``. A cgroup that was gone has no name: ``other``."""
+    """Sums of at most ``most`` pairs, and of the pair (``other``, ``other``). Iterating yields a :class:`PairSums`.
+
+    A cgroup that no longer existed when the window was built has no name; its side of the pair is ``other``.
+    """
 
     def __init__(self, most: int) -> None:
-        self._places = SeriesSlots(most, _REST, self._clear)
+        self._slots = SeriesSlots(most, _REST, self._clear)
         self._sums = np.zeros((most + 1, len(_COLUMNS)), np.int64)
 
     def add(self, preemptions: pa.RecordBatch, wall_start_ns: int, end_ns: int) -> None:
-        """Add one window's rows; ``end_ns`` is its end on CLOCK_MONOTONIC."""
+        """Add the rows of one window.
+
+        :param wall_start_ns: the window's start on the wall clock.
+        :param end_ns: its end on CLOCK_MONOTONIC.
+        """
         names = [[name or OTHER for name in preemptions[side].to_pylist()] for side in _SIDES]
         pairs = list(zip(*names, strict=True))
-        places = self._places.of(pairs, tables.column(preemptions, "wait_ns"), wall_start_ns, end_ns)
+        row_slots = self._slots.of(pairs, tables.column(preemptions, "wait_ns"), wall_start_ns, end_ns)
         columns = np.stack([tables.column(preemptions, name) for name in _COLUMNS], axis=1)
-        np.add.at(self._sums, places, columns)
+        np.add.at(self._sums, row_slots, columns)
 
-    def _clear(self, place: int) -> None:
-        self._sums[place] = 0
+    def _clear(self, slot: int) -> None:
+        self._sums[slot] = 0
 
     def __iter__(self) -> Iterator[PairSums]:
-        for names, place, start_ns in self._places:
-            yield PairSums(names, start_ns, dict(zip(_COLUMNS, self._sums[place].tolist(), strict=True)))
+        for names, slot, start_ns in self._slots:
+            yield PairSums(names, start_ns, dict(zip(_COLUMNS, self._sums[slot].tolist(), strict=True)))

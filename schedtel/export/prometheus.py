@@ -1,7 +1,7 @@
-"""Totals in, what a scrape gets out: a collector of the official client library, with a registry of its own.
+"""Totals in; the answer to a scrape out, by a collector of the official client library in a registry of its own.
 
-Histograms are classic ones: the client writes no native ones. (Their buckets are powers of 2^(2^-n) of a second, of
-which ours, powers of two of a nanosecond, are none.)
+Histograms are classic ones, since the client writes no native ones. Native histograms would not fit: their bounds are
+powers of 2^(2^-n) of a second, and schedtel's are powers of two of a nanosecond.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ def _family(metric: Metric, series: list[Series]) -> _Family:
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
-    """Upper bound and the samples up to it, for every bucket."""
+    """Upper bound and number of samples up to it, for each bucket."""
     bounds = [*map(floatToGoString, histogram.bounds_s), "+Inf"]
     return list(zip(bounds, histogram.counts.cumsum().tolist(), strict=True))
 
 
 def registry_of(totals: Totals) -> CollectorRegistry:
-    """A registry that has these totals and nothing else."""
+    """A registry of these totals only, without the client library's own metrics of the process."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_TotalsCollector(totals))
     return registry
 
 
 def application(totals: Totals) -> Callable[..., list[bytes]]:
-    """A WSGI application that answers scrapes, in the format that is asked for."""
+    """A WSGI application that answers a scrape in the format that its ``Accept`` header asks for."""
     return make_wsgi_app(registry_of(totals))
 
 
 def exposition(totals: Totals) -> str:
-    """What a scrape gets, in the text format."""
+    """The answer to a scrape, in the text format."""
     return generate_latest(registry_of(totals)).decode()

@@ -1,6 +1,6 @@
-"""Windows of a host in, one reading of all metrics out, as often as it is asked for: sums, and of the last window.
+"""Windows of one host in; a reading of all its metrics out, at any time: sums, and gauges of the last window.
 
-Sums are kept in integers: of nanoseconds, and of counts.
+Sums are integers: nanoseconds and counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from schedtel.windows.window import Window
 
 @dataclass(frozen=True)
 class Series:
-    """One series of a metric: its labels' values, and its value in the metric's unit, counted since ``start_ns``."""
+    """One series of a metric: the values of its labels, and its value in the metric's unit.
+
+    ``start_ns``: wall clock since which it counts.
+    """
 
     labels: tuple[str, ...]
     value: float | Histogram
@@ -39,7 +42,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Reading:
-    """All metrics of a host at one moment. ``time_ns``: its last window's end on the wall clock, 0 before the first."""
+    """All metrics of a host at one moment.
+
+    ``time_ns``: end of its last window on the wall clock; 0 before the first window.
+    """
 
     time_ns: int
     host: str
@@ -47,7 +53,11 @@ class Reading:
 
 
 class HostTotals:
-    """Sums over windows of one host; with ``several``, of the host ``other``: of the rest of them, and no gauges."""
+    """Sums over the windows of one host.
+
+    :param several: the windows are of all hosts without a reading of their own (the host ``other``); then there are
+        sums and no gauges.
+    """
 
     def __init__(self, max_cgroups: int = DEFAULT_MAX_CGROUPS, *, several: bool = False) -> None:
         self._several = several
@@ -55,18 +65,20 @@ class HostTotals:
         self.windows = 0
         self._observed_ns = self._missed = self._start_ns = self._time_ns = 0
         self._last: dict[str, Any] = {}
-        self._counted = {m.column: 0 for m in d.HOST_COUNTERS if m.column != "bpf_ns"}  # null unless the kernel counts
+        self._counted = {
+            m.column: 0 for m in d.HOST_COUNTERS if m.column != "bpf_ns"
+        }  # null unless the kernel counts it
         self._cpus: dict[int, np.ndarray] = {}
         self._counts = {metric: np.zeros(FINE_BUCKETS, np.int64) for metric in (d.WAIT, *d.LIVES.values())}
         self._sums_ns = dict.fromkeys(self._counts, 0)
 
     @property
     def losses(self) -> dict[str, int]:
-        """The loss counters over all windows, and the windows that did not come."""
+        """Loss counter → its sum over all windows; and ``windows_missed``, the windows that did not arrive."""
         return {name: self._counted[name] for name in LOSSES} | {"windows_missed": self._missed}
 
     def add(self, window: Window, missed: int = 0) -> None:
-        """Add the next window; before it, ``missed`` did not come."""
+        """Add the next window; ``missed`` windows before it did not arrive."""
         row = rows(window.summary)[0]
         self._last = {} if self._several else row
         wall_start_ns = _unix_ns(wall_start(window))
@@ -98,7 +110,7 @@ class HostTotals:
             self._sums_ns[d.LIVES[name]] += int(samples_ns.sum())
 
     def read(self) -> Reading:
-        """All metrics as they are now; those without a value are left out."""
+        """The current values of all metrics; metrics without a value are left out."""
         families = [*self._own(), *self._host(), *self._of_cpus(), *self._of_cgroups(), *self._of_pairs()]
         return Reading(self._time_ns, OTHER if self._several else self._last.get("host") or "", families)
 
@@ -130,8 +142,8 @@ class HostTotals:
         for metric in d.CGROUP_COUNTERS:
             yield metric, [Series((g.path,), _in_unit(metric, g.columns[metric.column]), g.start_ns) for g in groups]
         for metric, total in ((d.CGROUP_WAIT, "wait_ns"), (d.CGROUP_BURST_TAT, "burst_tat_sum_ns")):
-            found = [(g, exported(g.histograms[metric.column], g.columns[total], CGROUP_STEP)) for g in groups]
-            yield metric, [Series((g.path,), histogram, g.start_ns) for g, histogram in found]
+            merged = [(g, exported(g.histograms[metric.column], g.columns[total], CGROUP_STEP)) for g in groups]
+            yield metric, [Series((g.path,), histogram, g.start_ns) for g, histogram in merged]
 
     def _of_pairs(self) -> Iterator[tuple[Metric, list[Series]]]:
         pairs = list(self._pairs)
@@ -143,7 +155,7 @@ class HostTotals:
 
 
 def _in_unit(metric: Metric, value: float) -> float:
-    """A column's value in the metric's unit: seconds of nanoseconds, everything else as it is."""
+    """A column's value in the metric's unit: nanoseconds become seconds, other values stay."""
     return value / d.NS_PER_S if metric.unit == "s" else value
 
 

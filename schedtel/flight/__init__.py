@@ -1,14 +1,14 @@
-"""Windows over Arrow Flight: a source in here, the same windows out on another machine.
+"""Windows of a source in, on one machine; the same windows out, on another, over Arrow Flight.
 
-    address     URIs, tokens, certificates    → what is safe to serve and to ask
-    wire        windows and requests            ⇄ Arrow batches and tickets
-    feeds       windows                       → what each subscriber gets next
-    sockets     the server's sockets          → gone peers noticed, calls ended
+    wire        windows and requests          ⇄ Arrow batches and tickets
+    feeds       windows of a source           → the next event for each subscriber
+    sockets     the sockets of a server       → vanished peers detected, connections shut down
     server      a feed                        → an Arrow Flight server
     client      a URI                         → windows
-    collect     many URIs                     → one dataset
+    collect     many URIs                     → windows of all of them, gaps and outages
 
-pyarrow.flight is imported when a stream is made, and not before: ``live`` and ``record`` do without its memory.
+pyarrow.flight is imported when a stream is made and not earlier, so that ``live`` and ``record`` do not pay for its
+memory.
 """
 
 from __future__ import annotations
@@ -38,21 +38,24 @@ def serve(
     history: int = 60,
     max_subscribers: int = 64,
 ) -> Server:
-    """Serve a source's windows on Arrow Flight. Listening begins at once, publishing with ``server.run()``.
+    """Serve a source's windows on Arrow Flight. The server listens at once and publishes in ``server.run()``.
 
     :param source: a live source, whose windows go to all subscribers as they end; or a recording, which every
         subscriber gets from its beginning.
-    :param uri: ``grpc://127.0.0.1:8815``, ``grpc+unix:///path``, or ``grpc+tls://host:port``; port 0 takes a free one.
-    :param token: what a subscriber must show; needed beyond this machine.
+    :param uri: ``grpc://127.0.0.1:8815``, ``grpc+unix:///path``, or ``grpc+tls://host:port``; with port 0 the kernel
+        chooses a free one.
+    :param token: the token that a subscriber must present; required beyond this machine.
     :param tls_cert, tls_key: files in PEM, for ``grpc+tls``.
-    :param client_ca: a file in PEM: subscribers must show a certificate of this authority.
-    :param slow: what to do with a subscriber that has fallen behind the history: ``thin`` lets it go on with the newest
-        window and tells it how many it missed, ``drop`` ends its stream.
-    :param history: how many windows are remembered, at most 64 MB of them.
+    :param client_ca: a file in PEM: subscribers must present a certificate of this authority.
+    :param slow: what the server does with a subscriber that has fallen behind the history: ``thin`` continues with the
+        newest window and tells it how many it missed, ``drop`` ends its stream.
+    :param history: number of windows the server keeps for late subscribers, at most 64 MB of them.
+    :param max_subscribers: number of subscribers served at a time.
 
-    Raises :class:`UsageError` for what is not safe to serve, :class:`StreamError` when the address cannot be had.
+    Raises :class:`UsageError` for settings that are not safe to serve, :class:`StreamError` if the server cannot listen
+    there.
     """
-    from schedtel.flight.server import Server  # noqa: PLC0415  (pyarrow.flight: see above)
+    from schedtel.flight.server import Server  # noqa: PLC0415  (imports pyarrow.flight, see above)
 
     feed: Feed
     source.need_identity("serve")
@@ -75,13 +78,13 @@ def subscribe(
 ) -> Subscription:
     """The windows that ``schedtel serve`` publishes at a URI, with the numbers of the live run.
 
-    :param token: what the server wants to be shown.
-    :param history: begin with the oldest window that the server remembers, and not with the next.
-    :param ca: a file in PEM: the authority to trust, instead of the system's.
-    :param tls_cert, tls_key: files in PEM, where the server wants to see a certificate.
+    :param token: the token that the server requires.
+    :param history: begin with the oldest window that the server keeps, instead of the next one.
+    :param ca: a file in PEM: the authority to trust instead of the system's.
+    :param tls_cert, tls_key: files in PEM, for a server that requires a certificate.
 
-    Raises :class:`UsageError` for a wrong URI or file, and :class:`StreamError` when no server answers, refuses, has
-    other definitions, or is lost.
+    Raises :class:`UsageError` for a wrong URI or file, and :class:`StreamError` if the server does not answer, refuses
+    the call, has other definitions of the columns, or is lost.
     """
     request = Request(start="history" if history else "now")
     return Subscription(uri, token, read_tls(tls_cert, tls_key, ca), request)

@@ -1,4 +1,4 @@
-"""A URI in, the windows that a server publishes there out: a source like any other, with the same numbers."""
+"""A URI in; the windows that a server publishes there out, as a source like any other, with the same numbers."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from schedtel.flight import wire
 from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
-#: How long a server may take to answer at first.
+#: How long the first answer of a server may take.
 _ANSWER_S = 10.0
-#: A server that lives says so every few seconds (feeds.HEARTBEAT_S).
+#: The client gives a silent server up after this long. A running one sends something every feeds.HEARTBEAT_S.
 _SILENCE_S = 30.0
-#: Windows received and not yet asked for. More would only hide from the server that we are slow.
+#: Most windows received ahead of the caller. More would hide from the server that the caller is slow.
 _AHEAD = 2
-#: How soon a thread notices that it is to end, and how long it has for it.
+#: How often a waiting thread checks whether it must end, and how long :meth:`Subscription.__iter__` waits for that.
 _LOOK_S, _LEAVE_S = 0.2, 2.0
 
 
 class Subscription(Source):
-    """Windows as a server publishes them. Made by :func:`schedtel.subscribe`.
+    """The windows that a server publishes. Made by :func:`schedtel.subscribe`.
 
-    ``metadata`` says what the server knows of them: host, kernel, window, filter, run. ``windows_missed`` counts those
-    that were published and did not come, because this side was too slow; ``gap_before`` is the number of those before
-    the window that was yielded last. ``ended`` says how the stream did: ``end``, the run is over; ``stop``, one side
-    left; ``left``, it was this one.
+    ``metadata`` has the server's facts about them: host, kernel, window, filter, run. ``windows_missed`` counts the
+    windows that were published but not received, because this side was too slow; ``gap_before`` counts those directly
+    before the window yielded last. ``ended`` is empty while the stream runs, ``end`` after the end of the run, ``stop``
+    after either side left; ``left`` says whether it was this side.
     """
 
     def __init__(self, uri: str, token: str | None, tls: Tls, request: wire.Request) -> None:
@@ -57,10 +57,11 @@ class Subscription(Source):
             raise
 
     def _connect(self, tls: Tls) -> Any:
-        import pyarrow.flight as fl  # noqa: PLC0415  (12 MB that `live` does without)
+        import pyarrow.flight as fl  # noqa: PLC0415  (12 MB that `live` does not need)
 
         options: dict[str, Any] = {"tls_root_certs": tls.authority or None}
-        # gRPC lets clients of one process share a connection, and so its flow control: one that is slow would stop all.
+        # By default gRPC shares a connection, and so its flow control, between the clients of a process: one slow
+        # client would stop all.
         options["generic_options"] = [("grpc.use_local_subchannel_pool", 1)]
         if tls.certificate:
             options |= {"cert_chain": tls.certificate, "private_key": tls.key}
@@ -73,7 +74,7 @@ class Subscription(Source):
         return fl.FlightCallOptions(timeout=timeout, headers=headers)
 
     def _ask(self) -> dict[str, str]:
-        """What the server has to say of its windows; at the same time whether it is there, lets us in and fits."""
+        """Ask for the server's facts; this also checks that it answers, accepts us and has the same definitions."""
         import pyarrow.flight as fl  # noqa: PLC0415  (see above)
 
         with self._explained():
@@ -92,18 +93,21 @@ class Subscription(Source):
         finally:
             gone.set()
             self._cancel()
-            worker.join(_LEAVE_S)  # and not longer: a server that does not answer a call cannot be made to
+            worker.join(_LEAVE_S)  # not longer: a call that the server does not answer cannot be ended from here
 
     def _receive(self, chunks: queue.Queue[Any], gone: threading.Event) -> None:
-        """In a thread of its own: pass batches on, in the end what ended them; wait where they are not taken."""
-        reader, got = None, None
-        while not gone.is_set() and not isinstance(got, BaseException):
+        """In a thread of its own: queue each batch, and at last the error that ended the stream.
+
+        The thread waits while the queue is full.
+        """
+        reader, received = None, None
+        while not gone.is_set() and not isinstance(received, BaseException):
             try:
                 reader = reader or self._open()
-                got = reader.read_chunk().data
-            except BaseException as error:  # noqa: BLE001  (raised again where the windows are taken)
-                got = error
-            _put(chunks, got, gone)
+                received = reader.read_chunk().data
+            except BaseException as error:  # noqa: BLE001  (raised again by _next(), in the caller's thread)
+                received = error
+            _put(chunks, received, gone)
         self._readers.discard(reader)
 
     def _open(self) -> Any:
@@ -129,25 +133,25 @@ class Subscription(Source):
                     yield event.window
 
     def _next(self, chunks: queue.Queue[Any]) -> list[wire.Event]:
-        """The next events. A thread waits for them, since no signal would reach a wait inside Flight."""
-        got, until = None, time.monotonic() + _SILENCE_S
-        while got is None and not self.ended:
+        """The next events. They come from a thread, since a signal cannot interrupt a wait inside Flight."""
+        received, until = None, time.monotonic() + _SILENCE_S
+        while received is None and not self.ended:
             with contextlib.suppress(queue.Empty):
-                got = chunks.get(timeout=_LOOK_S)
-            if got is None and time.monotonic() > until:
+                received = chunks.get(timeout=_LOOK_S)
+            if received is None and time.monotonic() > until:
                 raise StreamError(f"nothing was heard for {_SILENCE_S:.0f} s (is the server's machine there?)")
-        if self.ended:  # by stop(): what came then is the end that we made
+        if self.ended:  # by stop(), which cancels the call: anything received after that is only its error
             return []
-        if isinstance(got, StopIteration):
-            raise StreamError("the server ended it without a word (subscribe again)")
-        if isinstance(got, BaseException):
-            raise got
+        if isinstance(received, StopIteration):
+            raise StreamError("the server ended the stream without a reason (subscribe again)")
+        if isinstance(received, BaseException):
+            raise received
         self._heard = True
-        return wire.unpack(got)
+        return wire.unpack(received)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Errors of Flight and of what came, as one line that names the stream."""
+        """Turn errors of Flight and of malformed batches into a :class:`StreamError` of one line with the URI."""
         try:
             yield
         except StreamError as error:
@@ -159,7 +163,7 @@ class Subscription(Source):
         return "lost" if self._heard else "cannot subscribe to"
 
     def stop(self) -> None:
-        """End the stream; iteration finishes. Safe in a signal handler and from a thread."""
+        """End the stream, and with it the iteration. Safe in a signal handler and from another thread."""
         self._stopping, self.left = True, self.left or not self.ended
         self.ended = self.ended or wire.STOP
         self._cancel()
@@ -169,15 +173,15 @@ class Subscription(Source):
         self._client.close()
 
 
-def _put(chunks: queue.Queue[Any], got: Any, gone: threading.Event) -> None:
+def _put(chunks: queue.Queue[Any], received: Any, gone: threading.Event) -> None:
     while not gone.is_set():
         with contextlib.suppress(queue.Full):
-            chunks.put(got, timeout=_LOOK_S)
+            chunks.put(received, timeout=_LOOK_S)
             return
 
 
 _GONE = r"Socket closed|Connection reset|Broken pipe|GOAWAY|shutdown|closed"
-#: What gRPC's words mean, and what to do, the more special first.
+#: Pattern in an error of gRPC → what it means and what to do; specific patterns come first.
 _MEANINGS = (
     (r"certificate has expired", "its certificate has expired (renew it)"),
     (
@@ -204,12 +208,15 @@ _MEANINGS = (
 )
 
 
-#: What a server does that speaks another protocol, and, after the handshake, one that wants a certificate of ours.
+#: How a server of another protocol behaves, and, after the handshake, a server that requires a client certificate.
 _HUNG_UP = "it hung up (grpc+tls and grpc must not be mixed up; or it wants a certificate: --tls-cert and --tls-key)"
 
 
 def explain(error: Exception, connected: bool) -> str:
-    """One line for a person: cause, and what to do."""
+    """An error as one line for a user: the cause, and what to do.
+
+    :param connected: whether the stream had delivered anything before the error.
+    """
     import pyarrow.flight as fl  # noqa: PLC0415  (see above)
 
     text = " ".join(str(error).split())
@@ -225,7 +232,7 @@ def explain(error: Exception, connected: bool) -> str:
 
 
 def _first(text: str) -> str:
-    """The server's own words, without what Flight and gRPC put around them."""
+    """The server's own message, without the text that Flight and gRPC put around it."""
     text = re.split(r"\. Detail:|\.? gRPC client debug context", text, maxsplit=1)[0]
     return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")
 
@@ -235,7 +242,7 @@ def _advised(text: str) -> str:
 
 
 def is_permanent(error: SchedtelError) -> bool:
-    """Whether trying again cannot help: the server is there, and refuses us or does not fit."""
+    """Whether trying again cannot help: the request is wrong, the token is refused, or the definitions differ."""
     return isinstance(error, UsageError) or any(
         words in str(error)
         for words in ("token is missing or wrong", "definitions have version", "its columns are not")

@@ -1,4 +1,4 @@
-"""Many URIs in, the windows of all of them out, with the gaps between: connections that are lost are made again."""
+"""Many URIs in; the windows of all of them out, with the gaps between. Lost connections are made again."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from schedtel.windows.gaps import Gap, wall_end, wall_start
 from schedtel.windows.window import Window
 
 _log = logging.getLogger(__name__)
-#: Windows that wait to be written. When the disk is slow, the servers are to know it.
+#: Most windows that wait to be written. A longer queue would hide a slow disk from the servers.
 _AHEAD = 16
-#: How soon a thread that waits notices that it is to stop.
+#: How often a waiting thread checks whether it must stop.
 _LOOK_S = 0.2
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A window, where and of which run it came, and the gap before it if there is one."""
+    """A window, the URI and run it is from, the server's facts, and the gap before the window if there is one."""
 
     uri: str
     run: str
@@ -37,7 +37,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Outage:
-    """Why there is nothing from a URI for the time being, or, if ``final``, from now on."""
+    """Why a URI delivers nothing for now; if ``final``, it is not tried again."""
 
     uri: str
     error: SchedtelError
@@ -45,13 +45,14 @@ class Outage:
 
 
 class Collection:
-    """Iterable of what comes from several servers: a :class:`Delivery` a window, an :class:`Outage` an outage.
+    """Iterable over several servers: a :class:`Delivery` for each window, an :class:`Outage` for each outage.
 
-    It ends when every run is over (a recording's end, a ``--count`` reached) or out of reach for good, or by
-    :meth:`stop`. A server that stops or vanishes is asked again, after 0.5 s, 1 s … 30 s, each give or take a half, so
-    that a fleet does not come back all at once; a connection takes up where it was if the server remembers.
+    It ends when every run is over (a recording's end, a ``--count`` reached) or has a final outage, or by :meth:`stop`.
+    A server that stops or vanishes is tried again after 0.5 s, 1 s … 30 s. Each delay is randomized by up to a half, so
+    that the collectors of a fleet do not come back all at once. A new connection continues after the last window
+    received if the server still keeps the next one.
 
-    :param subscribe: makes a subscription of a URI and a request.
+    :param subscribe: makes a subscription from a URI and a request.
     """
 
     def __init__(self, uris: Sequence[str], subscribe: Callable[[str, Request], Subscription]) -> None:
@@ -73,11 +74,11 @@ class Collection:
                 return
 
     def stop(self) -> None:
-        """End it. Safe in a signal handler."""
+        """End the iteration. Safe in a signal handler."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Leave all servers."""
+        """End all subscriptions and wait for their threads."""
         self._stopped.set()
         while any(thread.is_alive() for thread in self._threads):
             for subscription in list(self._open.values()):
@@ -86,7 +87,7 @@ class Collection:
             self._threads = [thread for thread in self._threads if thread.is_alive()] or self._threads
 
     def _follow(self, uri: str) -> None:
-        """In a thread of its own: one server, through all its outages."""
+        """In a thread of its own: follow one server through all its outages."""
         server, delay = _ServerState(uri), _FIRST_DELAY_S
         while not self._stopped.is_set():
             seen = server.seen
@@ -103,7 +104,7 @@ class Collection:
             delay = min(2 * delay, _LONGEST_DELAY_S)
 
     def _until_lost(self, server: _ServerState) -> SchedtelError | None:
-        """Pass a server's windows on for as long as they come; returns why they do not any more, None at their end."""
+        """Pass a server's windows on until its stream ends; return why it ended, None at the end of the run."""
         try:
             with self._subscribe(server.uri, server.request()) as subscription:
                 self._open[server.uri] = subscription
@@ -117,15 +118,15 @@ class Collection:
         finally:
             self._open.pop(server.uri, None)
 
-    def _put(self, what: Delivery | Outage) -> None:
+    def _put(self, news: Delivery | Outage) -> None:
         while not self._stopped.is_set():
             with contextlib.suppress(queue.Full):
-                self._arrived.put(what, timeout=_LOOK_S)
+                self._arrived.put(news, timeout=_LOOK_S)
                 return
 
 
 class _ServerState:
-    """What is remembered of a server from one connection to the next."""
+    """The state of a server that is kept from one connection to the next."""
 
     def __init__(self, uri: str) -> None:
         self.uri, self.run = uri, ""
@@ -134,11 +135,11 @@ class _ServerState:
         self._cause = "slow"
 
     def request(self) -> Request:
-        """All it remembers, or what follows on what we have."""
+        """A request for the windows after the last one received; all that the server keeps if its run is a new one."""
         return Request(start="history", run=self.run, after=self.sequence)
 
     def begin(self, run: str) -> None:
-        """A connection has been made. What is missing from now on until the next window is missing because of that."""
+        """Note a new connection, which is the cause of any gap before the next window."""
         self._cause = "disconnected" if run == self.run else "restarted"
         self.run = run
 

@@ -1,9 +1,9 @@
-"""Windows of a source in, what each subscriber gets next out. Here a slow subscriber is dropped or thinned.
+"""Windows of a source in; the next event for each subscriber out. Here a slow subscriber is thinned or dropped.
 
-There is one history for all, bounded in windows and bytes, and each subscriber is a cursor into it: publishing is an
-append, however many subscribers there are and however slow, and none of them costs memory of its own. A cursor that
-falls off the old end has missed windows. With the policy ``thin`` it goes on with the newest one and is told how many
-it missed; with ``drop`` its stream ends.
+All subscribers share one history, bounded in windows and bytes, and each has a cursor into it. Publishing is an append,
+whatever the number and the speed of the subscribers, and no subscriber needs window memory of its own. A subscriber
+whose cursor falls off the old end of the history has missed windows. With the policy ``thin`` it continues with the
+newest window and is told how many it missed; with ``drop`` its stream ends.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from schedtel.windows.window import Window
 
 _log = logging.getLogger(__name__)
 POLICIES = ("thin", "drop")
-#: A subscriber hears something at least so often, so that either side notices when the other has gone.
+#: Longest silence on a stream: an event is sent at least this often, so that either side notices a vanished peer.
 HEARTBEAT_S = 5.0
-#: How often a subscriber that waits is asked whether it is still there.
+#: How often a waiting stream checks whether its subscriber is still connected.
 _LOOK_S = 0.5
 
 
 @dataclass
 class Subscriber:
-    """A subscriber: where it is in the history, and since when it has been busy taking what it was given."""
+    """A subscriber and its position.
+
+    ``cursor``: sequence number of the window it got last. ``busy_since``: CLOCK_MONOTONIC, in seconds, since which it
+    has been taking an event; None while it waits for one.
+    """
 
     peer: str
     cursor: int = 0
@@ -42,7 +46,10 @@ class Subscriber:
 
 
 class Subscribers:
-    """The subscribers of a server, of whom there may be ``limit`` at a time."""
+    """The subscribers of a server, at most ``limit`` at a time.
+
+    ``ever`` counts all that have joined; ``windows_missed`` sums the misses of those that have left.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit, self._changed = limit, threading.Condition()
@@ -51,7 +58,7 @@ class Subscribers:
         self.windows_missed = 0
 
     def join(self, peer: str) -> Subscriber:
-        """Let one in. Raises :class:`StreamError` when there are too many, and none turns out to have gone."""
+        """Add a subscriber. Raises :class:`StreamError` if the limit is reached and none leaves within a second."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._present) < self._limit, 2 * _LOOK_S):
                 _log.warning("%s refused: %d subscribers are served already", peer, self._limit)
@@ -76,26 +83,26 @@ class Subscribers:
 
 
 class Feed:
-    """Events for subscribers. ``facts`` is what they must know to trust the numbers; ``run`` names this feed."""
+    """Events for subscribers. ``facts``: what a reader must know to trust the numbers. ``run``: name of this feed."""
 
     def __init__(self, facts: Mapping[str, str]) -> None:
         self.run = new_run()
         self.facts = {**facts, "run": self.run}
 
     def events(self, request: Request, subscriber: Subscriber, gone: Callable[[], bool]) -> Iterator[Event]:
-        """What a subscriber gets, until the end or until it has gone."""
+        """Yield the events for a subscriber, until the feed ends or ``gone()`` says that the subscriber has left."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """End all streams: the server leaves."""
+        """End all streams, because the server stops."""
 
 
 class LiveFeed(Feed):
     """Windows as they are published, with a short history.
 
-    :param history: how many windows are remembered.
-    :param history_bytes: and how many bytes of them; at least one window is.
-    :param slow: ``thin`` or ``drop``.
+    :param history: number of windows kept.
+    :param history_bytes: number of bytes kept; the newest window is kept even if it is larger.
+    :param slow: policy for slow subscribers, ``thin`` or ``drop``.
     """
 
     def __init__(
@@ -114,7 +121,7 @@ class LiveFeed(Feed):
         self._over = ""
 
     def publish(self, window: Window) -> None:
-        """Add the next window. Never waits for a subscriber."""
+        """Append the next window. Never waits for a subscriber."""
         with self._changed:
             self._windows.append(window)
             self._bytes += size_of(window)
@@ -126,7 +133,7 @@ class LiveFeed(Feed):
             self._changed.notify_all()
 
     def end(self, kind: str = END) -> None:
-        """Let the subscribers have what is left, and then the end."""
+        """End the feed: each subscriber gets the windows it has not had yet, and then an event of this kind."""
         with self._changed:
             self._over = self._over or kind
             self._changed.notify_all()
@@ -136,11 +143,11 @@ class LiveFeed(Feed):
 
     @property
     def oldest(self) -> int:
-        """Sequence number of the oldest window remembered."""
+        """Sequence number of the oldest window kept."""
         return self._newest - len(self._windows) + 1
 
     def has_lost(self, subscriber: Subscriber) -> bool:
-        """Whether the window that a subscriber would get next is no longer remembered."""
+        """Whether the window that a subscriber would get next is no longer kept."""
         return subscriber.cursor + 1 < self.oldest
 
     def events(self, request: Request, subscriber: Subscriber, gone: Callable[[], bool]) -> Iterator[Event]:
@@ -153,7 +160,8 @@ class LiveFeed(Feed):
                 raise
             if event is None:
                 return
-            # Not where it is found out: there the collector's lock is held. And once; the sum is told when it leaves.
+            # Logged here and not in _catch_up(), which runs under the lock that publish() takes. Logged once: leave()
+            # logs the sum.
             if event.windows_missed and not subscriber.windows_missed:
                 _log.warning("%s begins to miss windows: %d", subscriber.peer, event.windows_missed)
             missed = 0 if event.kind == WINDOW else missed
@@ -166,21 +174,21 @@ class LiveFeed(Feed):
                 return
 
     def _begin(self, request: Request, subscriber: Subscriber) -> int:
-        """Put the cursor before the first window asked for; returns how many of those are gone already."""
+        """Put the cursor before the first requested window; return how many requested windows are no longer kept."""
         with self._changed:
             if request.run == self.run:
-                asked = min(request.after, self._newest)
-                subscriber.cursor = max(asked, self.oldest - 1)
-                return subscriber.cursor - asked
+                after = min(request.after, self._newest)
+                subscriber.cursor = max(after, self.oldest - 1)
+                return subscriber.cursor - after
             subscriber.cursor = self._newest if request.start == "now" else self.oldest - 1
             return 0
 
     def _next(self, subscriber: Subscriber, missed: int, gone: Callable[[], bool]) -> Event | None:
-        heard = time.monotonic()
+        began = time.monotonic()
         with self._changed:
             while subscriber.cursor >= self._newest and not self._over and not gone():
                 self._changed.wait(_LOOK_S)
-                if time.monotonic() - heard >= HEARTBEAT_S:
+                if time.monotonic() - began >= HEARTBEAT_S:
                     return Event(ALIVE, subscriber.cursor)
             if subscriber.cursor >= self._newest:
                 return Event(self._over, subscriber.cursor) if self._over else None
@@ -189,7 +197,10 @@ class LiveFeed(Feed):
             return Event(WINDOW, subscriber.cursor, missed, self._windows[subscriber.cursor - self.oldest])
 
     def _catch_up(self, subscriber: Subscriber) -> int:
-        """Move a cursor that fell off the history to the newest window, or end its stream; returns what it missed."""
+        """Move a cursor that fell off the history to before the newest window; return the number of windows missed.
+
+        Raises :class:`StreamError`, which ends the stream, with the policy ``drop``.
+        """
         if not self.has_lost(subscriber):
             return 0
         missed = self._newest - 1 - subscriber.cursor
@@ -200,7 +211,7 @@ class LiveFeed(Feed):
 
 
 class ReplayFeed(Feed):
-    """The windows of a recording, from its beginning, for each subscriber at its own speed: nobody misses any."""
+    """The windows of a recording from its beginning, for each subscriber at its own speed; none misses a window."""
 
     def __init__(self, facts: Mapping[str, str], recording: Source) -> None:
         super().__init__(facts)
@@ -225,5 +236,5 @@ class ReplayFeed(Feed):
 
 
 def size_of(window: Window) -> int:
-    """Bytes of a window's columns."""
+    """Bytes of the columns of a window's tables."""
     return int(sum(getattr(window, table).nbytes for table in ARROW))

@@ -1,4 +1,4 @@
-"""A feed in, an Arrow Flight server out: tickets, tokens, and an end that no subscriber can hold up."""
+"""A feed in; an Arrow Flight server out. It checks tickets and tokens, and no subscriber can delay its end."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from schedtel.flight.sockets import prepare_socket
 from schedtel.windows.source import Source
 
 _log = logging.getLogger(__name__)
-#: With the policy `drop`: a subscriber that has not taken what it was given for so long is hung up on.
+#: With the policy `drop`: the server hangs up on a subscriber that has not taken an event for this long.
 STALLED_S = 5.0
-#: How long subscribers have to take what is left when the server ends.
+#: How long the subscribers have for the remaining windows when the server ends.
 _FAREWELL_S = 2.0
 
 
 class Server:
     """A running server. Made by :func:`schedtel.serve`; also a context manager.
 
-    ``uri`` is where it listens, with the port that was chosen if 0 was asked for.
+    ``uri`` is the address it listens on, with the port that the kernel chose if the caller gave port 0.
     """
 
     def __init__(self, feed: Feed, source: Source, address: Address, tls: Tls, token: str | None, limit: int) -> None:
@@ -56,7 +56,7 @@ class Server:
     def run(self, each: Callable[[Any], None] = lambda _window: None) -> None:
         """Publish the source's windows until it ends; for a recording, wait until :meth:`stop`.
 
-        :param each: called with every window that was published.
+        :param each: called with every window after it has been published.
         """
         if not isinstance(self._feed, LiveFeed):
             self._closing.wait()
@@ -67,17 +67,19 @@ class Server:
         self._feed.end(wire.STOP if self._closing.is_set() else wire.END)
 
     def stop(self) -> None:
-        """End :meth:`run` of a recording; of a live source, tell the subscribers that its end is not the run's.
+        """End :meth:`run` of a recording.
 
-        Safe in a signal handler.
+        For a live source, whose end the caller brings about, it makes :meth:`run` tell the subscribers that the server
+        stops, instead of that the run is over. Safe in a signal handler.
         """
         self._closing.set()
 
     def close(self) -> None:
-        """End all streams and stop listening, within seconds, whatever the subscribers do."""
+        """End all streams and stop listening, within seconds even if a subscriber does not read."""
         self._closing.set()
         self._feed.stop()
-        # Flight waits for calls without limit, and a subscriber that does not read never ends its own.
+        # shutdown() waits for all calls without a time limit, and the call of a subscriber that does not read never
+        # ends.
         ending = threading.Thread(target=self._flight.shutdown, daemon=True)
         ending.start()
         ending.join(_FAREWELL_S)
@@ -96,7 +98,10 @@ class Server:
         self.close()
 
     def _hang_up_on_stalled(self) -> None:
-        """In a thread of its own: with the policy `drop`, end what a subscriber that does not read would hold."""
+        """In a thread of its own, with the policy `drop`: hang up on subscribers that do not read.
+
+        The feed drops a subscriber only when it asks for its next event, which a stalled one never does.
+        """
         while not self._closing.wait(STALLED_S / 5):
             if not isinstance(self._feed, LiveFeed) or self._feed.slow != "drop":
                 continue
@@ -126,7 +131,7 @@ def _listen(address: Address, tls: Tls, token: str | None, server: Server) -> _F
     if address.kind == "unix":
         prepare_socket(address)
     location = address.uri if address.kind == "unix" else _with_port(address, address.port)
-    # The socket is made by bind(2), with the mode that the umask leaves.
+    # bind(2) creates a Unix socket with the mode that the umask leaves: here the owner's alone.
     before = os.umask(0o177)
     try:
         return _FlightServer(location, server, **options)
@@ -156,7 +161,7 @@ class _TokenCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow 
         values = next((values for name, values in headers.items() if name.lower() == "authorization"), [])
         given = values[0] if len(values) == 1 else ""
         scheme, _, token = str(given).partition(" ")
-        # Of digests, so that neither the time nor a difference in length says how near a guess came.
+        # Digests are compared, so that neither the time nor the length tells how close a guess is.
         if not hmac.compare_digest(_digest(token.encode(errors="replace")), self._digest) or scheme != "Bearer":
             _log.warning("a call was refused: its token is missing or wrong")
             raise fl.FlightUnauthenticatedError("the token is missing or wrong")
@@ -167,7 +172,7 @@ def _digest(token: bytes) -> bytes:
 
 
 class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
-    """What Flight calls, each in a thread of gRPC's. Whatever is asked, the answer is a stream or one line."""
+    """The calls of Flight, each in a thread of gRPC's. Every answer is a stream or an error of one line."""
 
     def __init__(self, location: str, server: Server, **options: Any) -> None:
         self._server = server
@@ -180,7 +185,8 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
             return fl.GeneratorStream(schema, self._deliver(context, request, schema))
 
     def _deliver(self, context: Any, request: wire.Request, schema: pa.Schema) -> Iterator[Any]:
-        # Joined here and not before: of a generator that is thrown away unstarted, no `finally` is run.
+        # The subscriber joins here and not in do_get(): a generator that is discarded before it starts never runs its
+        # `finally`.
         with _one_line():
             subscriber = self._server.subscribers.join(context.peer())
         try:
@@ -205,7 +211,7 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
         ticket = request.ticket()
         schema = self._schema(wire.parse_request(ticket))
         descriptor = fl.FlightDescriptor.for_path(request.stream)
-        # No location: the stream is to be had from the server that was asked (Flight.proto, FlightEndpoint).
+        # No location: the client gets the stream from the same server (Flight.proto, FlightEndpoint).
         return fl.FlightInfo(schema, descriptor, [fl.FlightEndpoint(ticket, [])], -1, -1)
 
     def list_flights(self, _context: Any, _criteria: bytes) -> Iterator[fl.FlightInfo]:
@@ -228,9 +234,12 @@ _ONLY_READS = "cannot do that: this server only publishes (use DoGet)"
 
 
 def _chunks(event: wire.Event, request: wire.Request, schema: pa.Schema) -> Iterator[Any]:
-    """An event as Flight takes it. One table has no rows for events: its marker then comes with an empty batch."""
+    """An event in the form that Flight sends.
+
+    In the stream of one table an event without a window is an empty batch; the marker says which event it is.
+    """
     if request.stream == "windows":
-        # As a stream of its own: Flight for Python would leave the dictionaries of a bare batch behind.
+        # A RecordBatchStream, because Flight for Python would not send the dictionaries of a bare batch.
         yield fl.RecordBatchStream(pa.Table.from_batches([wire.pack(event, schema)]))
         return
     batch = wire.table_of(event.window, request) if event.window else pa.RecordBatch.from_pylist([], schema=schema)
@@ -239,7 +248,7 @@ def _chunks(event: wire.Event, request: wire.Request, schema: pa.Schema) -> Iter
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """Our errors, and what may go wrong with a source, as Flight's: anything else would carry a traceback abroad."""
+    """Turn our errors and the errors of a source into Flight's: others would send a traceback to the client."""
     try:
         yield
     except SchedtelError as error:

@@ -1,9 +1,9 @@
-"""How windows cross a Flight stream: windows and a subscriber's request in, Arrow batches and tickets out, and back.
+"""Windows and requests in; Arrow batches and tickets of a Flight stream out, and back.
 
-The stream ``windows`` has a row an event, and in it the tables of a window as nested Arrow, dictionaries and all: what
-is unpacked is the window that was packed, bit for bit. The streams named after a table, and ``groups``, are one table
-each for anybody's Flight client: a batch a window, labels as plain text, and how many windows were missed before it in
-the batch's ``app_metadata``, as JSON.
+The stream ``windows`` has one row for each event. The row has the tables of a window as nested Arrow with their
+dictionaries, so the unpacked window equals the packed one, bit for bit. The streams named after a table, and
+``groups``, have one table each, for any Flight client: one batch for each window, labels as plain text, and the number
+of windows missed before it as JSON in the batch's ``app_metadata``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION
 from schedtel.windows.tables import empty
 from schedtel.windows.window import Window
 
-#: Events of the stream ``windows``: a window; nothing new, but the server lives; the run is over; the server leaves.
+#: Kinds of events: a window; a heartbeat without news; the run is over; the server stops before the run's end.
 WINDOW, ALIVE, END, STOP = "window", "alive", "end", "stop"
 STREAMS = ("windows", *ARROW, "groups")
-#: A ticket is a short JSON object; whatever is longer is none of ours.
+#: Longest ticket accepted, in bytes. Ours are short JSON objects.
 _LONGEST_TICKET = 1024
 _PREFIX = "schedtel."
 
-#: What a window cannot be without.
+#: Columns of the summary that no window lacks.
 _IDENTITY = ("window_id", "window_start_ns", "window_ns", "wall_start", "host")
 _NESTED = {name: pa.struct(list(schema)) for name, schema in ARROW.items()}
 _FIELDS = [
@@ -41,10 +41,11 @@ _FIELDS = [
 
 @dataclass(frozen=True)
 class Event:
-    """What a feed hands to a subscriber.
+    """One event of a feed, for a subscriber.
 
+    :param kind: ``window``, ``alive``, ``end`` or ``stop``.
     :param sequence: number of the window among all that this server has published, from 1.
-    :param windows_missed: windows between the one delivered before and this one, which the subscriber will never see.
+    :param windows_missed: number of windows between the last delivered one and this one; they are not delivered later.
     :param window: the window; None unless ``kind`` is ``window``.
     """
 
@@ -56,12 +57,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Request:
-    """What a subscriber asks for: the JSON in a ticket.
+    """A subscriber's request: the JSON in a ticket.
 
     :param stream: one of :data:`STREAMS`.
-    :param start: ``now``, or ``history``: begin with the oldest window that the server remembers.
-    :param run, after: go on behind this sequence number, if the server is still in that run.
-    :param by: what a row of ``groups`` is, as in :meth:`schedtel.Window.groups`.
+    :param start: ``now``; or ``history``, to begin with the oldest window that the server keeps.
+    :param run, after: continue after this sequence number, if the server is still in that run.
+    :param by: the grouping of the stream ``groups``, as in :meth:`schedtel.Window.groups`.
     """
 
     stream: str = "windows"
@@ -75,7 +76,7 @@ class Request:
 
 
 def parse_request(ticket: bytes) -> Request:
-    """The request in a ticket. Raises :class:`UsageError` for whatever is not one."""
+    """The request in a ticket. Raises :class:`UsageError` for a malformed ticket."""
     if len(ticket) > _LONGEST_TICKET:
         raise UsageError(f"cannot read a ticket of {len(ticket)} bytes: the longest has {_LONGEST_TICKET}")
     try:
@@ -99,7 +100,7 @@ def _check(request: Request) -> None:
 
 
 def metadata(facts: Mapping[str, str]) -> dict[str, str]:
-    """What a subscriber must know to trust the numbers, for a schema: the definitions' version and the facts."""
+    """Metadata of a schema, what a reader must know to trust the numbers: the definitions' version and the facts."""
     known = {"definitions_version": str(DEFINITIONS_VERSION), **facts}
     return {_PREFIX + name: value for name, value in known.items()}
 
@@ -111,7 +112,7 @@ def windows_schema(facts: Mapping[str, str]) -> pa.Schema:
 def facts_of(schema: pa.Schema) -> dict[str, str]:
     """The facts in the metadata of a stream's schema, without the prefix.
 
-    Raises :class:`StreamError` when the other side has other definitions or other columns.
+    Raises :class:`StreamError` if the server has other definitions or other columns.
     """
     raw = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
     facts = {name.removeprefix(_PREFIX): value for name, value in raw.items() if name.startswith(_PREFIX)}
@@ -127,7 +128,7 @@ def facts_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def pack(event: Event, schema: pa.Schema) -> pa.RecordBatch:
-    """An event as a batch of one row; the tables are not copied."""
+    """An event as a batch of one row. The tables are not copied."""
     heads = [from_list([value], kind.type) for value, kind in zip(_head(event), schema, strict=False)]
     tables = [_nest(getattr(event.window, name, None), schema.field(name).type) for name in ARROW]
     return pa.RecordBatch.from_arrays([*heads, *tables], schema=schema)
@@ -138,7 +139,7 @@ def _head(event: Event) -> tuple[str, int, int]:
 
 
 def _nest(batch: pa.RecordBatch | None, kind: pa.ListType) -> pa.ListArray:
-    """A table as a list array of shape (1,); an empty list where there is none."""
+    """A table as a list array of shape (1,); the list is empty if there is no table."""
     if batch is None:
         return _list(_no_rows(kind.value_type), 0, kind)
     return _list(pa.StructArray.from_arrays(batch.columns, fields=list(kind.value_type)), batch.num_rows, kind)
@@ -155,10 +156,10 @@ def _list(values: pa.StructArray, length: int, kind: pa.ListType) -> pa.ListArra
 def unpack(batch: pa.RecordBatch) -> list[Event]:
     """The events of a batch.
 
-    Raises :class:`pyarrow.ArrowInvalid` for memory that is not what it says it is, :class:`StreamError` for a row that
+    Raises :class:`pyarrow.ArrowInvalid` for a batch whose buffers are inconsistent, :class:`StreamError` for a row that
     is no window.
     """
-    batch.validate(full=True)  # it may come from anybody
+    batch.validate(full=True)  # the sender is not trusted
     heads = zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
     return [
         Event(kind, sequence, missed, _window(batch, row) if kind == WINDOW else None)
@@ -181,7 +182,7 @@ def _table(rows: pa.StructArray, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def table_schema(request: Request, facts: Mapping[str, str]) -> pa.Schema:
-    """The schema of one table, with labels as plain text."""
+    """The schema of the stream of one table, with labels as plain text."""
     schema = plain(_empty_groups(request.by)).schema if request.stream == "groups" else _plain_schema(request.stream)
     return schema.with_metadata(metadata(facts))
 
@@ -196,19 +197,19 @@ def _empty_groups(by: str) -> pa.RecordBatch:
 
 
 def table_of(window: Window, request: Request) -> pa.RecordBatch:
-    """The table that a request names, of one window, with labels as plain text."""
+    """The table of a window that a request names, with labels as plain text."""
     return plain(window.groups(request.by) if request.stream == "groups" else getattr(window, request.stream))
 
 
 def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch with its dictionaries written out: Flight for Python sends none beside app_metadata."""
+    """A batch with its dictionaries decoded: Flight for Python sends no dictionaries next to app_metadata."""
     arrays = [a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for a in batch.columns]
     fields = [f.with_type(a.type) for f, a in zip(batch.schema, arrays, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def marker(event: Event) -> bytes:
-    """The ``app_metadata`` of a batch: ``{"sequence": 7, "windows_missed": 2}``."""
+    """The ``app_metadata`` of a batch: ``{"event": "window", "sequence": 7, "windows_missed": 2}``."""
     return json.dumps(
         {"event": event.kind, "sequence": event.sequence, "windows_missed": event.windows_missed}
     ).encode()

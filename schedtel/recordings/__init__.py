@@ -1,1 +1,1 @@
-"""Windows in, Parquet files out, and the same windows back."""
+"""Windows in; Parquet files out, and the same windows back."""

@@ -1,11 +1,11 @@
-"""Datasets: windows of many hosts and runs in, partitioned Parquet out, in a directory or any store of pyarrow.fs.
+"""Windows of many hosts and runs in; a dataset of Parquet files out, in a directory or any store of pyarrow.fs.
 
     ROOT/summary/host=web1/day=2026-01-31/run=20260131T080000Z-1a2b3c/part-….parquet
     ROOT/tasks/…    ROOT/cpus/…    ROOT/gaps/…
 
-The table comes first, so that its folder is one table to Spark, Ray Data, DuckDB and the like. A window's number is
-unique in its run, so host, run and window_id join the tables. Each writer's files have a name of their own: any number
-of writers may share a dataset, and one that starts again adds to it.
+Paths begin with the table, so that its folder is one table to Spark, Ray Data, DuckDB and the like. A window's number
+is unique in its run, so host, run and window_id join the tables. Each writer names its files differently. So any number
+of writers may share a dataset, and a writer that starts again adds to it.
 """
 
 from __future__ import annotations
@@ -26,33 +26,35 @@ from schedtel.windows.window import Window
 
 _GAPS = pa.schema([c.field() for c in GAPS], metadata={"schedtel.definitions_version": str(DEFINITIONS_VERSION)})
 
-#: What the source of a run is asked for, in its metadata.
-_OF_A_RUN = ("window", "filter", "preemptions")
+#: The entries of a source's metadata that the dataset keeps for each run.
+_RUN_FACTS = ("window", "filter", "preemptions")
 
 
 class Dataset(Recorder):
-    """Writes windows of any hosts to one dataset; complete after every :meth:`write`, so nothing needs closing.
+    """Writes windows of any hosts to one dataset. Every :meth:`write` leaves it complete, so nothing needs closing.
 
-    Constructed as :class:`schedtel.Recorder` is, with a directory or a URI such as ``s3://bucket/path``. It may hold a
-    dataset.
+    The parameters are those of :class:`schedtel.Recorder`, but ``directory`` may also be a URI such as
+    ``s3://bucket/path``, and may already hold a dataset.
     """
 
     def _begin(self) -> None:
-        #: The run that windows belong to if nobody says otherwise, and a name for this writer's files.
+        #: The run of windows that the caller names no run for. It is also part of the names of this writer's files.
         self._session = new_run()
-        #: What is known of each run.
+        #: Metadata of each run, by host and run.
         self._facts_of_runs: dict[tuple[str, ...], dict[str, str]] = {}
 
     def write(self, window: Window, run: str = "", facts: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Add a window of a run; ``facts`` are the metadata of the source it is from.
+        """Add a window of a run.
 
-        Raises :class:`RecordingError` when it cannot be written.
+        :param facts: the metadata of the window's source.
+
+        Raises :class:`RecordingError` if the window cannot be written, or has no host or no wall clock.
         """
         self.add(window, run, facts)
         self.flush()
 
     def add(self, window: Window, run: str = "", facts: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Add a window that the next :meth:`flush` will write, as :meth:`write` does."""
+        """Add a window that the next :meth:`flush` writes; parameters and errors are those of :meth:`write`."""
         if any(window.summary[name].null_count for name in ("host", "wall_start")):
             raise RecordingError(
                 f"cannot write to {self._place}: a dataset is by host and day, and the trace knows no host or no wall "
@@ -60,12 +62,12 @@ class Dataset(Recorder):
             )
         host, run = key = host_of(window), run or self._session
         if key not in self._open:
-            # The host's other runs are over, most likely. One that is not (two servers may say they are the same host)
-            # goes on with its next part.
+            # Most likely the host's other runs are over. A run that is not (two servers may claim to be the same host)
+            # continues with its next part.
             for part in (part for other, part in self._open.items() if other[0] == host):
                 part.close()
             self._open[key] = OpenPart(self._place, *self._rotation, f"part-{self._session}-")
-            self._facts_of_runs[key] = {name: facts[name] for name in _OF_A_RUN if name in facts}
+            self._facts_of_runs[key] = {name: facts[name] for name in _RUN_FACTS if name in facts}
         part = self._open[key]
         part.facts = self._facts(key)
         part.move(f"{partition(host, window, run)}/")
@@ -75,18 +77,21 @@ class Dataset(Recorder):
         return super()._facts(key) | self._facts_of_runs[key]
 
     def write_gap(self, gap: Gap, window: Window) -> None:
-        """Say that windows are missing before one. Raises :class:`RecordingError` when it cannot be written."""
+        """Record that windows are missing before ``window``. Raises :class:`RecordingError` if it cannot be written."""
         folder = f"gaps/{partition(host_of(window), window, gap.run)}"
         self._place.write(f"{folder}/part-{self._session}-{gap.before_window_id:06d}.parquet", _gap_row(gap))
 
 
 def recorder_of(where: str, window: str, rotate_bytes: int, rotate_every: str) -> Recorder:
-    """What writes where a user says: to a URI a dataset, which many may share, and to a directory a recording."""
+    """The recorder for a place: a :class:`Dataset`, which writers may share, for a URI; a recording for a directory.
+
+    The parameters and errors are those of :class:`schedtel.Recorder`.
+    """
     return (Dataset if "://" in where else Recorder)(where, window, "", rotate_bytes, rotate_every)
 
 
 def partition(host: str, window: Window, run: str) -> str:
-    """The folder of a window. Names are quoted: they come from other machines, and may say ``../..``."""
+    """The folder of a window, below that of a table. Names are quoted: other machines may send ``../..``."""
     day = wall_start(window).date().isoformat()
     return f"host={quote(host, safe='')}/day={day}/run={quote(run, safe='')}"
 

@@ -16,28 +16,34 @@ from schedtel.windows import tables
 from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION, LOSSES, SPARSE
 from schedtel.windows.window import Window
 
-#: A part is closed when writing it takes more than a tenth of the time that its newest windows cover. Not before it
-#: has so many: their writing takes about twice as long as one window's, and files are not to be without number.
+#: A part is closed when writing it takes more than a tenth of the time that its newest windows cover, but not before it
+#: has 50 windows: writing so many takes only about twice as long as writing one, and fewer would make too many files.
 _MOST_TIME, _LEAST_WINDOWS = 10, 50
 
 
 def rotation_ns(rotate_bytes: int, rotate_every: str) -> int:
-    """How long a part may span, in nanoseconds. Raises :class:`UsageError` for a size or a time that cannot be."""
+    """The time that a part may span, in nanoseconds.
+
+    Raises :class:`UsageError` for a size below 1 byte, or a time that is no duration.
+    """
     if rotate_bytes < 1:
         raise UsageError(f"cannot rotate at {rotate_bytes} bytes: it must be at least 1")
     return parse_duration(rotate_every)
 
 
 class Recorder:
-    """Writes windows to a recording; every :meth:`write` leaves a complete dataset behind, so nothing needs closing.
+    """Writes windows to a recording. Every :meth:`write` leaves it complete, so nothing needs closing.
 
-    As a context manager, it takes away the directory that it made if no window came.
+    As a context manager, it removes the directory that it made if it has written no window.
 
     :param directory: created if missing; must be empty. Only its owner can read the files: they name users' commands.
     :param window: the nominal window length, for the metadata.
     :param filter_text: the filter, for the metadata.
     :param rotate_bytes: a part is closed once its tasks file is this large.
-    :param rotate_every: a part is closed once it spans this time.
+    :param rotate_every: a part is closed once it spans this time, a duration such as ``5m``.
+
+    Raises :class:`RecordingError` if the directory is not empty or cannot be written, and :class:`UsageError` for a
+    rotation that is not possible.
     """
 
     def __init__(
@@ -52,9 +58,9 @@ class Recorder:
         self.directory = Path(directory)
         self._place = place_of(directory)
         self.window, self.filter_text = window, filter_text
-        #: What else is to stand in the metadata, and may change from window to window.
+        #: Further entries of the metadata; they may change from window to window.
         self.facts: Mapping[str, str] = {}
-        #: By host and run; those of several only in a dataset.
+        #: The open parts by host and run; only a dataset has more than one, a recording has the key ``()``.
         self._open: dict[tuple[str, ...], OpenPart] = {}
         self._place.prepare()
         self._begin()
@@ -76,16 +82,19 @@ class Recorder:
         return sum(part.bytes_written for part in self._open.values())
 
     def write(self, window: Window) -> None:
-        """Add one window. Raises :class:`RecordingError` when it cannot be written; what was there stays readable."""
+        """Add one window.
+
+        Raises :class:`RecordingError` if it cannot be written; the windows written before stay readable.
+        """
         self.add(window)
         self.flush()
 
     def add(self, window: Window) -> None:
-        """Add one window that the next :meth:`flush` will write, for who has many at once."""
+        """Add one window that the next :meth:`flush` writes, for a caller that adds many at once."""
         self._open.setdefault((), OpenPart(self._place, *self._rotation)).add(window)
 
     def flush(self) -> None:
-        """Write the windows added since; raises as :meth:`write` does."""
+        """Write the windows added since the last flush; raises the errors of :meth:`write`."""
         for key, part in self._open.items():
             part.facts = self._facts(key)
             part.flush()
@@ -101,9 +110,10 @@ class Recorder:
 
 
 class OpenPart:
-    """The part of a run that grows, in each table a file below the table's ``folder``; and those that were closed.
+    """The growing part of a run: in each table one file. It counts the run's closed parts too.
 
-    :param stem: what the files' names begin with.
+    :param stem: the beginning of the files' names.
+    :param folder: where the files are, below the table's own folder.
     """
 
     def __init__(self, place: Place, rotate_bytes: int, rotate_ns: int, stem: str = "part-", folder: str = "") -> None:
@@ -114,28 +124,28 @@ class OpenPart:
         self._added = 0
         self._closed_bytes = 0
         self.windows_written = self.bytes_written = 0
-        #: What the metadata say beside what the windows do.
+        #: Entries of the metadata that the windows themselves do not tell.
         self.facts: Mapping[str, str] = {}
 
     def add(self, window: Window) -> None:
-        """Add a window that the next :meth:`flush` will write."""
+        """Add a window that the next :meth:`flush` writes."""
         self._windows.append(window)
         self._added += 1
 
     def move(self, folder: str) -> None:
-        """Go on in another folder, with a part of its own."""
+        """Continue in ``folder``; if it is another one, with the next part."""
         if folder != self._folder:
             self.close()
         self._folder = folder
 
     def close(self) -> None:
-        """Write the windows added since, and go on with another part."""
+        """Write the windows added since the last flush, and continue with the next part."""
         self.flush()
         if self._windows:
             self._next()
 
     def flush(self) -> None:
-        """Write the windows added since."""
+        """Write the windows added since the last flush; close the part if it is large, old or slow enough."""
         if not self._added:
             return
         began_ns = time.monotonic_ns()
@@ -166,7 +176,7 @@ class OpenPart:
         """What a reader must know to trust the file: kernel, clock, window, filter, losses, definitions."""
         first = self._windows[0].summary
         lost = {name: sum(w.losses[name] for w in self._windows) for name in LOSSES}
-        said = {
+        entries = {
             "definitions_version": str(DEFINITIONS_VERSION),
             "clock": "CLOCK_MONOTONIC",
             "host": first["host"][0].as_py() or "",
@@ -174,4 +184,4 @@ class OpenPart:
             **self.facts,
             **{name: str(count) for name, count in lost.items()},
         }
-        return {f"schedtel.{name}": value for name, value in said.items()}
+        return {f"schedtel.{name}": value for name, value in entries.items()}

@@ -1,14 +1,16 @@
-"""Recordings: windows in, a directory of Parquet files out, and the same windows back.
+"""A directory of Parquet files in; the windows that were recorded there out.
 
     DIR/summary/part-000001.parquet
     DIR/tasks/part-000001.parquet
     DIR/cpus/part-000001.parquet
 
-Where there are rows of them, ``preemptions`` and ``throttled`` are there as well. Part n of all tables holds the same
-windows. The newest part grows: after every window it is written anew beside itself and renamed over itself, so that a
-reader, or a killed writer, always leaves complete files and at most the window in progress is lost. ``summary`` is
-written last: a window counts once its summary is there. A part is closed when it is large or old enough, or takes so
-long to write that windows as short as these would be held up, which bounds what is rewritten.
+The tables ``preemptions`` and ``throttled`` have files only for parts in which they have rows. Part n of every table
+holds the same windows. The newest part grows: after every window the recorder writes it again to another file, and
+renames that file over it. So a reader sees complete files only, and a recorder that is killed loses at most the window
+in progress. ``summary`` is written last: a window counts once its summary is there.
+
+A part is closed when it is large or old enough, or when writing it takes so long that windows as short as these would
+be held up. This bounds how much is written again.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ TABLES = (*SPARSE, "tasks", "cpus", "summary")
 class Recording(Source):
     """A recording as a source: the windows that were written, in order, with the same numbers.
 
-    Windows whose summary is missing (the writer was killed between two files) are passed over.
+    Windows whose summary is missing (the recorder was killed between two files) are skipped. Use :func:`read` to open
+    one.
     """
 
     is_repeatable = True
@@ -51,20 +54,21 @@ class Recording(Source):
 
     @property
     def runs(self) -> set[tuple[str, ...]]:
-        """The runs whose windows it has, each as its host's folder and its own; of a plain recording one without any.
+        """The runs that have windows here, each as the names of its host's folder and its own folder.
 
-        ``metadata`` are those of the newest, and runs may differ in their window and filter.
+        A plain recording has one run, the empty tuple. ``metadata`` is that of the newest run; runs may differ in
+        their window and filter.
         """
         return {tuple(order_of(part)[:-1]) for part in self._parts}
 
     def has_rows(self, table: str) -> bool:
-        """Whether there is any row of ``preemptions`` or ``throttled``, which have no files without."""
+        """Whether ``table``, which is ``preemptions`` or ``throttled``, has any row: without rows it has no files."""
         return bool(self._sparse[table])
 
     def need_identity(self, purpose: str) -> None:
-        """Raise :class:`UsageError` where windows are no good for what tells them apart by host and wall clock.
+        """Raise :class:`UsageError` if the windows lack a host or a wall clock, as those of an imported trace may.
 
-        A trace that was imported may know neither. ``purpose``: what they are wanted for, ``serve``.
+        :param purpose: the verb of the message, such as ``serve``: what needs both.
         """
         known = self.metadata.get("host") and self.metadata.get("imported_wall_clock")
         if imported_from(self.metadata) and not known:
@@ -87,7 +91,7 @@ class Recording(Source):
 
     def _read(self, table: str, part: str) -> pa.Table:
         try:
-            with self._place.open(f"{table}/{part}") as file:  # and not read_table(), which imports pandas
+            with self._place.open(f"{table}/{part}") as file:  # read_table() would import pandas
                 return file.read()
         except (OSError, pa.ArrowException) as error:
             cause = str(error).splitlines()[0].rstrip(".")
@@ -98,13 +102,13 @@ class Recording(Source):
         """One part of a table, by window."""
         if table in SPARSE and part not in self._sparse[table]:
             return {}
-        read = self._read(table, part)
-        if not read.schema.equals(ARROW[table]):
+        stored = self._read(table, part)
+        if not stored.schema.equals(ARROW[table]):
             raise RecordingError(
                 f"cannot read {self._place.path(f'{table}/{part}')}: its columns are not those of {table} "
                 "(not a recording's file)"
             )
-        batch = tables.concatenate(read.to_batches(), ARROW[table])
+        batch = tables.concatenate(stored.to_batches(), ARROW[table])
         ids = tables.column(batch, "window_id")
         starts = np.flatnonzero(np.diff(ids, prepend=-1))
         ends = np.append(starts[1:], len(ids))
@@ -114,16 +118,19 @@ class Recording(Source):
         for part in self._parts:
             by_table = {table: self._batches(table, part) for table in TABLES}
             for window_id, summary in by_table["summary"].items():
-                found = {t: by_table[t].get(window_id, _EMPTY[t]) for t in TABLES if t != "summary"}
-                yield Window(summary, **found)
+                others = {t: by_table[t].get(window_id, _EMPTY[t]) for t in TABLES if t != "summary"}
+                yield Window(summary, **others)
 
 
-#: What stands for a window's rows in a table that has none of it.
+#: The batch of a window that has no rows in a table.
 _EMPTY = {table: tables.empty(table) for table in ARROW}
 
 
 def imported_from(facts: Mapping[str, str]) -> str:
-    """Of a recording that was imported, in words whose trace it was; else ``""``. ``facts`` are its metadata."""
+    """The form and the file of the trace that a recording was imported from; ``""`` if it was not imported.
+
+    :param facts: the recording's metadata.
+    """
     form, trace = facts.get("imported_from"), facts.get("imported_file")
     return f"{form}, {trace}" if form else ""
 

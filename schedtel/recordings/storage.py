@@ -1,7 +1,7 @@
-"""Where Parquet files are kept: a directory, or any URI of pyarrow.fs (s3://, gs://, hdfs://). Names in, files out.
+"""Names and batches in; Parquet files out, in a directory or at any URI of pyarrow.fs (s3://, gs://, hdfs://).
 
-A file appears whole or not at all: in a directory it is renamed into place, an object store shows what was put
-when the putting is done.
+A file appears whole or not at all. In a directory it is renamed into place; an object store shows an object only once
+all of it has been written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _COMPRESSION = "zstd"
-#: Stores of objects have no directories to make.
+#: Object stores, in which there are no directories to make.
 _WITHOUT_DIRECTORIES = ("s3", "gcs", "abfs")
 _PROBE = ".schedtel-probe"
 
@@ -40,7 +40,7 @@ class Directory:
         return str(self.root)
 
     def prepare(self) -> None:
-        """Make it. Raises :class:`RecordingError` where that cannot be done."""
+        """Make the directory. Raises :class:`RecordingError` if it cannot be made or read."""
         try:
             self._made = [path for path in (self.root, *self.root.parents) if not path.exists()]
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,8 +49,8 @@ class Directory:
             raise self._cannot_write(self.root, error) from error
 
     def withdraw(self) -> None:
-        """Take away what :meth:`prepare` made, if nothing has been put there."""
-        with contextlib.suppress(OSError):  # it is not empty
+        """Remove the directories that :meth:`prepare` made, unless a file has been written there."""
+        with contextlib.suppress(OSError):  # rmdir() fails if the directory is not empty
             for path in self._made:
                 path.rmdir()
 
@@ -58,9 +58,9 @@ class Directory:
         return not any(self.root.iterdir())
 
     def write(self, name: str, batch: pa.RecordBatch) -> int:
-        """Write a file, in place of one of that name; returns its size in bytes. Raises :class:`RecordingError`."""
+        """Write a file, replacing any of that name; returns its size in bytes. Raises :class:`RecordingError`."""
         target = self.root / name
-        # Beside the tables, not within: polars reads a table's folder only if all its files end alike, hidden ones too.
+        # Outside of the table's folder: polars reads a folder only if all its files, hidden ones too, end alike.
         unfinished = self.root / f".{name.partition('/')[0]}-{target.name}.unfinished"
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ class Directory:
         return self.root.is_dir()
 
     def parts(self, table: str) -> list[str]:
-        """Names of a table's files below the table, partitions included, each run's in the order of its windows."""
+        """Paths of a table's files below the table's folder, those of each run in the order of its windows."""
         below = self.root / table
         return sorted((str(path.relative_to(below)) for path in below.rglob("part-*.parquet")), key=order_of)
 
@@ -93,15 +93,18 @@ class Directory:
         return pq.ParquetFile(self.root / name)
 
     def path(self, name: str) -> str:
-        """What to call a file in a message."""
+        """A file's full path, for messages."""
         return str(self.root / name)
 
 
 class Store:
-    """Files below a URI, in whatever pyarrow.fs knows."""
+    """Files below a URI of any filesystem of pyarrow.fs.
+
+    Raises :class:`UsageError` for a URI that pyarrow.fs does not accept, or that names no bucket.
+    """
 
     def __init__(self, uri: str) -> None:
-        import pyarrow.fs  # noqa: PLC0415  (S3 and its threads, for those who use it)
+        import pyarrow.fs  # noqa: PLC0415  (it starts S3 and its threads, which only URIs need)
 
         self._uri = uri
         try:
@@ -115,16 +118,16 @@ class Store:
         return hide_secrets(self._uri)
 
     def prepare(self) -> None:
-        """Put a file and take it away: a store says in no other way whether it can be written.
+        """Write a file and delete it: a store tells in no other way whether the user may write to it.
 
-        Raises :class:`RecordingError` where it cannot.
+        Raises :class:`RecordingError` if the user may not.
         """
         self._put(_PROBE, b"")
-        with contextlib.suppress(OSError):  # who may put but not remove leaves it, empty and beside the tables
+        with contextlib.suppress(OSError):  # a user who may write but not delete leaves it: empty, beside the tables
             self._files.delete_file(f"{self._root}/{_PROBE}")
 
     def withdraw(self) -> None:
-        """Nothing: a store removes a folder with all that others may have put there meanwhile."""
+        """Do nothing: a store would remove the folder with all files that other writers have put there meanwhile."""
 
     def is_empty(self) -> bool:
         return not any(self._below(""))
@@ -155,19 +158,19 @@ class Store:
     def parts(self, table: str) -> list[str]:
         """As :meth:`Directory.parts`."""
         begin = len(f"{self._root}/{table}/")
-        found = (path[begin:] for path in self._below(table) if fnmatch(os.path.basename(path), "part-*.parquet"))
-        return sorted(found, key=order_of)
+        paths = (path[begin:] for path in self._below(table) if fnmatch(os.path.basename(path), "part-*.parquet"))
+        return sorted(paths, key=order_of)
 
     def _below(self, folder: str) -> Iterator[str]:
         import pyarrow.fs  # noqa: PLC0415  (see above)
 
         below = f"{self._root}/{folder}".rstrip("/")
         try:
-            found = self._files.get_file_info(pyarrow.fs.FileSelector(below, recursive=True, allow_not_found=True))
+            entries = self._files.get_file_info(pyarrow.fs.FileSelector(below, recursive=True, allow_not_found=True))
         except OSError as error:
             cause = f"{_line(error)} (check bucket, credentials and network)"
             raise RecordingError(f"cannot read {self}: {cause}") from error
-        return (entry.path for entry in found if entry.is_file)
+        return (entry.path for entry in entries if entry.is_file)
 
     def open(self, name: str) -> pq.ParquetFile:
         import pyarrow.parquet as pq  # noqa: PLC0415  (see above)
@@ -179,7 +182,10 @@ class Store:
 
 
 def order_of(part: str) -> list[str]:
-    """Days do not count: the clock may be set back over midnight. Runs and parts are numbered as they were written."""
+    """Sort key of a part's path: all its levels but the day, since the clock may be set back over midnight.
+
+    The names of runs and of parts sort in the order in which they were written.
+    """
     return [level for level in part.split("/") if not level.startswith("day=")]
 
 
@@ -187,7 +193,10 @@ Place = Directory | Store
 
 
 def place_of(where: str | os.PathLike[str]) -> Place:
-    """A directory, or what a URI names. Raises :class:`UsageError` for what can be neither."""
+    """The place that a path or a URI names.
+
+    Raises :class:`UsageError` for ``-``, for a relative file URI, and for a URI that :class:`Store` does not accept.
+    """
     text = str(where)
     if text == "-":
         raise UsageError("cannot use -: it takes a directory of many files (name one; ./- if it is called so)")
@@ -200,7 +209,7 @@ def place_of(where: str | os.PathLike[str]) -> Place:
 
 
 def hide_secrets(uri: str) -> str:
-    """A URI without the keys that pyarrow lets one write before its host."""
+    """A URI without the keys that pyarrow accepts before the host."""
     scheme, _, rest = uri.partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
@@ -219,11 +228,11 @@ def _owner_only(path: str, flags: int) -> int:
 
 
 def _text_columns(schema: pa.Schema) -> list[str]:
-    """Dictionary encoding is for text; numbers rarely repeat and are smaller without."""
+    """The columns that get a dictionary encoding: those of text. Numbers rarely repeat, and are smaller without."""
     return [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_dictionary(f.type)]
 
 
 def _line(error: Exception) -> str:
-    """The cause in one line, without the request that pyarrow repeats and the number the store gave it."""
+    """The cause in one line, without the request that pyarrow repeats and the id that the store gave it."""
     first = re.sub(r"^.*?(?=AWS Error )| \(Request ID: \S*\)", "", str(error).splitlines()[0])
     return first.rstrip(".")

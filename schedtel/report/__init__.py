@@ -1,9 +1,9 @@
-"""Recordings in, one self-contained page out: HTML with its style, script and figures inside, and nothing from outside.
+"""Windows of a recording in; one self-contained page out: HTML with style, script and figures inside, no requests.
 
-    groups    windows             → who used and waited for the CPUs, by cgroup, command name, process
-    document  timelines, groups   → what the page shows, as JSON
-    page      JSON, template      → HTML in a file that only its owner can read
-    page.html, page.css, *.js     the template, by section; see the list of sections in sections.js
+    groups    windows             → CPU time and waits of each cgroup, command name or process
+    document  timelines, groups   → the figures of the page, for JSON
+    page      figures, template   → HTML, in a file that only its owner can read
+    page.html, page.css, *.js     the template; sections.js lists the page's sections
 
 The time axis comes from :mod:`schedtel.analysis.timeline`.
 """

@@ -1,11 +1,11 @@
-// The kinds of charts: heat map, lines over time, distribution, CPUs.
+// The kinds of charts: heat map, lines over time, distributions, CPUs.
 
-// Viridis (S. van der Walt, N. Smith: matplotlib's perceptually uniform map), ten of its colours; between them linear.
+// Ten colours of Viridis (S. van der Walt, N. Smith: matplotlib's perceptually uniform map), interpolated linearly.
 const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 73, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
 
 const dark = () => document.documentElement.dataset.theme === "dark";
 
-// Colour of a share from 0 to 1: more stands out more from the page, so the map is turned round on a light one.
+// Colour of a share from 0 to 1. A larger share must contrast more with the page, so a light page reverses the map.
 function colour(share) {
   const at = (dark() ? share : 0.95 * (1 - share)) * (VIRIDIS.length - 1);
   const k = Math.min(VIRIDIS.length - 2, Math.floor(at)), part = at - k;
@@ -25,7 +25,7 @@ function scale(low, high) {
 }
 const themed = [];
 
-// A canvas that covers the chart's plot, in the screen's own pixels.
+// Drawing context of a canvas over the chart's plot, at the resolution of the screen.
 function pen(chart) {
   const { left, right, top, bottom } = chart.plot, ratio = devicePixelRatio || 1;
   const [width, height] = [Math.max(1, right - left), bottom - top];
@@ -39,8 +39,9 @@ function pen(chart) {
   return context;
 }
 
-// ---- heat map: time across, duration upwards, colour the number of waits a second ----
+// ---- heat map: x is time, y is duration, colour is the number of waits a second ----
 
+// Buckets of the histogram → buckets in a row of the heat map.
 const PER_ROW = { 448: 4, 56: 1 };
 
 class Heat {
@@ -78,7 +79,7 @@ class Heat {
     return bottom - ((row - this.first) / (this.last - this.first)) * (bottom - top);
   }
 
-  // Position of a duration: within its row by proportion.
+  // Pixel of a duration, interpolated linearly within its row.
   nsY(ns) {
     let row = this.first;
     while (row < this.last - 1 && this.edge(row + 1) <= ns) row++;
@@ -106,7 +107,7 @@ class Heat {
     }
   }
 
-  // Logarithmic: a wait of a second in ten should show beside thousands of short ones.
+  // Logarithmic, so that one wait in ten seconds is visible next to thousands of short ones a second.
   share(rate) { return this.most > 1 ? Math.max(0.03, Math.log1p(rate) / Math.log1p(this.most)) : rate ? 1 : 0; }
 
   percentile(i, q) {
@@ -145,7 +146,7 @@ class Heat {
   }
 }
 
-// Path of a value that holds from the start to the end of its bin; broken where there is none.
+// Path of a value that is constant within each bin; interrupted at a bin without a value and between separate bins.
 function steps(chart, recording, valueAt, y) {
   const [first, last] = recording.within(view.range), { left, right } = chart.plot;
   const inside = (x) => Math.min(right, Math.max(left, x)).toFixed(1);
@@ -164,7 +165,7 @@ function steps(chart, recording, valueAt, y) {
 
 const DASHES = [null, "6 3", "2 3", "8 3 2 3"];
 
-// Of several figures one chart. Compared, the colour is the recording's and the dashes are the figure's.
+// One chart of several figures. In a comparison the colour tells the recording, and the dashes tell the figure.
 function lineChart({ title, figures, top = null, height = 150, text = null }) {
   const traces = figures.flatMap(([name, label], k) => RECORDINGS.map((recording) => ({
     name, recording, label: recording.letter ? `${recording.letter}: ${label}` : label,
@@ -201,7 +202,7 @@ function drawLines(chart, traces, top) {
   }
 }
 
-// From the lowest to the highest window of each bin.
+// Area from the lowest to the highest window of each bin.
 function band(chart, recording, series, y) {
   const [first, last] = recording.within(view.range), { left, right } = chart.plot;
   let path = "";
@@ -227,7 +228,7 @@ function readLines(t, traces, format) {
   return lines.length ? { title: [...titles].join(" / "), lines, losses } : null;
 }
 
-// ---- distributions: share of the samples that are at most so long ----
+// ---- distributions: cumulative share of the samples, by duration ----
 
 function distributionChart(names) {
   const traces = names.flatMap((name, k) => RECORDINGS.map((recording) => ({
@@ -253,7 +254,7 @@ function distributionChart(names) {
   return h("div", { class: "titled" }, h("div", { class: "tools keys" }, h("div", { class: "choices" }, ...legend), scales), chart.node);
 }
 
-// Where a share stands on the y axis, from 0 to 1. "tail": each further nine is as far from the last as that from its own.
+// Position of a share on the y axis, from 0 to 1. On the scale "tail" 0.9, 0.99, 0.999 … are at equal distances.
 const SHARES = {
   even: { ticks: [0, 0.25, 0.5, 0.75, 0.9, 1], place: (share) => share },
   tail: { ticks: [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999], place: (share) => Math.min(1, -Math.log10(Math.max(1e-6, 1 - share)) / 5) },
@@ -282,7 +283,7 @@ function drawDistributions(chart, traces, { ticks, place }) {
   }
 }
 
-// Within a bucket the samples are taken to be spread evenly.
+// Path of the cumulative share. The samples of a bucket are assumed to be spread evenly within it.
 function cumulative(chart, found, place) {
   const { left, right } = chart.plot, x = (ns) => Math.min(right, Math.max(left, chart.x(Math.log10(Math.max(1, ns))))).toFixed(1);
   const y = (n) => chart.y(place(n / found.n), [0, 1]).toFixed(1);
@@ -301,7 +302,7 @@ function readDistributions(ns, traces) {
   return { title: `at most ${duration(ns)}`, lines: shown.map(({ label, found, paint }) => [label, percent(found.below(ns), 2), paint]) };
 }
 
-// ---- CPUs: a row each, colour the busy share ----
+// ---- CPUs: a row for each, colour is the busy share ----
 
 function cpuChart(recording) {
   const { numbers, busy } = recording.cpus, row = Math.max(4, Math.min(26, 420 / numbers.length));

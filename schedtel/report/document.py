@@ -1,6 +1,6 @@
-"""Timelines and groups in, what the page shows out: plain lists and numbers for JSON. Bins stay bins: nothing is lost.
+"""Timelines and groups in; the figures of the page out, as plain lists and numbers for JSON.
 
-Times of the page are nanoseconds since the recording's first window.
+The page has the same bins as the timeline. Its times are nanoseconds since the start of the recording's first window.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from schedtel.report.groups import GROUPINGS, Groups
 from schedtel.windows.schema import DEFINITIONS_VERSION, LOSSES
 from schedtel.windows.window import Window
 
-#: Groups the page can show of each grouping, by each of its orders.
+#: Groups that the page can show for each grouping, in each order.
 TOP_GROUPS = 40
-#: Victims, and preemptors, that have a row or a column of their own.
+#: Victims with a row of their own, and preemptors with a column of their own.
 TOP_PREEMPTIONS = 10
 _SIGNIFICANT = 6
 
 
 @dataclass
 class RunSummary:
-    """One recording as the page tells it. ``facts``: what the recording says of itself: filter, nominal window."""
+    """The summary of one recording for the page. ``facts``: the recording's metadata: filter, nominal window."""
 
     name: str
     timeline: Timeline
@@ -48,25 +48,32 @@ class RunSummary:
 def tell(
     windows: Iterable[Window], name: str, facts: Mapping[str, str] | None = None, most_bins: int = MOST_BINS
 ) -> RunSummary:
-    """Read all windows of a source, one at a time. Raises :class:`~schedtel.UsageError` when it has none."""
-    story = RunSummary(name, Timeline(most_bins), [Groups(by) for by in GROUPINGS], dict(facts or {}))
-    for window in follow(windows, story.timeline):
-        for groups in story.groups:
+    """Read all windows of a source, one at a time, and summarize them.
+
+    :param name: name of the recording on the page.
+    :param facts: the source's metadata.
+    :param most_bins: the most bins of the time axis.
+
+    Raises :class:`~schedtel.UsageError` if the source has no windows.
+    """
+    summary = RunSummary(name, Timeline(most_bins), [Groups(by) for by in GROUPINGS], dict(facts or {}))
+    for window in follow(windows, summary.timeline):
+        for groups in summary.groups:
             groups.add(window)
-    return story
+    return summary
 
 
 def unlike(a: RunSummary, b: RunSummary) -> list[str]:
-    """In what else two recordings differ: a change may come from there. ``fact (a / b)`` each."""
-    facts = [_facts(story) | {"CPUs": str(len(story.timeline.total().cpus))} for story in (a, b)]
+    """Facts in which two recordings differ, as ``fact (a / b)``: each may be the cause of a change."""
+    facts = [_facts(summary) | {"CPUs": str(len(summary.timeline.total().cpus))} for summary in (a, b)]
     names = ("host", "CPUs", "kernel", "scheduler", "filter", "window")
-    for of in facts:  # a command that was traced has another pid each time
-        of["filter"] = re.sub(r"\bpid=\d+", "a process", of["filter"])
+    for values in facts:  # a traced command has another pid in each run
+        values["filter"] = re.sub(r"\bpid=\d+", "a process", values["filter"])
     return [f"{name} ({facts[0][name]} / {facts[1][name]})" for name in names if facts[0][name] != facts[1][name]]
 
 
-def document_of(stories: list[RunSummary], comparison: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the page shows of one recording, or of two that are compared."""
+def document_of(summaries: list[RunSummary], comparison: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The figures of a page of one recording, or of two that are compared."""
     return {
         "version": __version__,
         "definitions": DEFINITIONS_VERSION,
@@ -75,19 +82,19 @@ def document_of(stories: list[RunSummary], comparison: dict[str, Any] | None = N
         "figures": {f.name: {"label": f.label, "unit": f.unit} for f in FIGURES},
         "samples": {s.name: {"label": s.label, "scope": s.scope, "buckets": s.buckets} for s in SAMPLES},
         "losses": list(LOSSES),
-        "recordings": [_recording(story) for story in stories],
-        "comparison": comparison and comparison | {"unlike": unlike(*stories)},
+        "recordings": [_recording(summary) for summary in summaries],
+        "comparison": comparison and comparison | {"unlike": unlike(*summaries)},
     }
 
 
-def _recording(story: RunSummary) -> dict[str, Any]:
-    timeline = story.timeline
+def _recording(summary: RunSummary) -> dict[str, Any]:
+    timeline = summary.timeline
     origin = timeline.bins[0].start_ns
     lost = timeline.stacked("losses")
     return {
-        "name": story.name,
-        "facts": _facts(story),
-        "wall_us": timeline.bins[0].wall_us or None,  # of an imported trace nobody may know
+        "name": summary.name,
+        "facts": _facts(summary),
+        "wall_us": timeline.bins[0].wall_us or None,  # an imported trace may lack the wall clock
         "start": [b.start_ns - origin for b in timeline.bins],
         "end": [b.end_ns - origin for b in timeline.bins],
         "windows": [b.windows for b in timeline.bins],
@@ -96,14 +103,14 @@ def _recording(story: RunSummary) -> dict[str, Any]:
         **_figures(timeline),
         "samples": {s.name: _samples(timeline, s.name) for s in SAMPLES},
         "cpus": _cpus(timeline),
-        "groups": {groups.by: _groups(groups) for groups in story.groups},
+        "groups": {groups.by: _groups(groups) for groups in summary.groups},
         "preemptions": _preemptions(timeline),
     }
 
 
-def _facts(story: RunSummary) -> dict[str, str]:
-    """Provenance, in words."""
-    timeline, facts = story.timeline, story.facts
+def _facts(summary: RunSummary) -> dict[str, str]:
+    """The recording's origin, as text."""
+    timeline, facts = summary.timeline, summary.facts
     return {
         "host": ", ".join(timeline.hosts),
         "kernel": ", ".join(timeline.kernels),
@@ -117,14 +124,14 @@ def _facts(story: RunSummary) -> dict[str, str]:
 
 
 def _figures(timeline: Timeline) -> dict[str, Any]:
-    """Of each figure the numerators and denominators by bin, from which any stretch of time has its own value.
+    """Numerators and denominators of each figure by bin; the page adds them over any range of bins.
 
-    Many figures share their denominators: they are kept once, and a figure has their place in the list. For averages
-    the extremes of the windows within a bin come along where a bin has more than one window.
+    Many figures share their denominators, so each distinct list is stored once and a figure has its index. If bins have
+    more than one window, averages also have the lowest and the highest window of each bin.
     """
     numerators, denominators = timeline.stacked("numerators"), timeline.stacked("denominators")
     extremes = {"low": timeline.stacked("lowest"), "high": timeline.stacked("highest")}
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     shared: list[list[float | None]] = []
     for i, figure in enumerate(FIGURES):
         below = _numbers(denominators[:, i])
@@ -132,14 +139,14 @@ def _figures(timeline: Timeline) -> dict[str, Any]:
             continue
         if below not in shared:
             shared.append(below)
-        found[figure.name] = {"n": _numbers(numerators[:, i]), "d": shared.index(below)}
+        figures[figure.name] = {"n": _numbers(numerators[:, i]), "d": shared.index(below)}
         if timeline.stride > 1 and figure.kind == "average":
-            found[figure.name] |= {name: _numbers(values[:, i]) for name, values in extremes.items()}
-    return {"figures": found, "denominators": shared}
+            figures[figure.name] |= {name: _numbers(values[:, i]) for name, values in extremes.items()}
+    return {"figures": figures, "denominators": shared}
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    """Floats with six significant digits, whole numbers without a fraction, NaN as null."""
+    """Numbers for JSON: six significant digits, whole numbers without a fraction, NaN as null."""
     texts = (None if np.isnan(v) else float(f"{v:.{_SIGNIFICANT}g}") for v in values)
     return [int(v) if v is not None and v.is_integer() else v for v in texts]
 
@@ -153,7 +160,7 @@ def _samples(timeline: Timeline, name: str) -> dict[str, Any]:
 
 
 def _packed(counts: np.ndarray) -> list[int]:
-    """A histogram without its zeros: a negative number says how many empty buckets are passed over."""
+    """A histogram without its zeros: a negative number is the length of a run of empty buckets."""
     used = np.flatnonzero(counts)
     packed: list[int] = []
     gaps = np.diff(used, prepend=-1) - 1
@@ -163,7 +170,7 @@ def _packed(counts: np.ndarray) -> list[int]:
 
 
 def _cpus(timeline: Timeline) -> dict[str, Any]:
-    """Per CPU and bin the busy share in ten-thousandths; null where the CPU was not there."""
+    """Busy share of each CPU in each bin, in ten-thousandths; null if the CPU was offline."""
     numbers = sorted({cpu for b in timeline.bins for cpu in b.cpus})
     return {"numbers": numbers, "busy": [[_busy(b.cpus.get(cpu)) for b in timeline.bins] for cpu in numbers]}
 
@@ -175,10 +182,11 @@ def _busy(times: np.ndarray | None) -> int | None:
 
 
 def _preemptions(timeline: Timeline) -> dict[str, Any]:
-    """Who preempted whom, by bin: the largest victims and preemptors by wait, and the others of each summed into one.
+    """Preemptions by bin: the victims and preemptors with the most wait, and the others of each summed into one.
 
-    ``cells``: victim, preemptor, and for each bin with any its number, count, wait and longest wait. ``throttled``:
-    cgroup, and for each bin with any its number and nanoseconds.
+    ``cells``: index of the victim, index of the preemptor, and a flat list of number, count, wait and longest wait of
+    each bin with a preemption. ``throttled``: cgroup, and a flat list of number and nanoseconds of each bin with
+    throttling.
     """
     sizes: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     for pair, (_, wait, _) in (item for b in timeline.bins for item in b.preempted.pairs.items()):
@@ -195,13 +203,13 @@ def _preemptions(timeline: Timeline) -> dict[str, Any]:
     return {
         "victims": shown[0],
         "preemptors": shown[1],
-        "cells": [[*place, figures] for place, figures in cells.items()],
+        "cells": [[*pair, figures] for pair, figures in cells.items()],
         "throttled": _throttled(timeline),
     }
 
 
 def _largest(sizes: Counter[str]) -> list[str]:
-    """The names to show, by size; the last one stands for all others if there are any."""
+    """The names to show, largest first; :data:`SMALLER` is the last one if others are left out."""
     names = [name for name, _ in sizes.most_common() if name != SMALLER]
     rest = len(names) > TOP_PREEMPTIONS or SMALLER in sizes
     return names[:TOP_PREEMPTIONS] + [SMALLER] * rest
@@ -213,11 +221,11 @@ def _among(shown: list[list[str]], pair: tuple[str, str]) -> tuple[str, str]:
 
 
 def _throttled(timeline: Timeline) -> list[list[Any]]:
-    found: dict[str, list[int]] = {}
+    by_cgroup: dict[str, list[int]] = {}
     for number, b in enumerate(timeline.bins):
         for cgroup, ns in b.preempted.throttled.items():
-            found.setdefault(cgroup, []).extend((number, ns))
-    return [[cgroup, found[cgroup]] for cgroup in sorted(found, key=lambda name: -sum(found[name][1::2]))]
+            by_cgroup.setdefault(cgroup, []).extend((number, ns))
+    return [[cgroup, by_cgroup[cgroup]] for cgroup in sorted(by_cgroup, key=lambda name: -sum(by_cgroup[name][1::2]))]
 
 
 def _groups(groups: Groups) -> dict[str, Any]:

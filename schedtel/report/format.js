@@ -1,8 +1,8 @@
-// Numbers in, text for people out; ticks of axes.
+// Numbers in; text for the reader, and ticks of axes, out.
 
 const UNITS = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9]];
 
-// Three significant figures and the unit that fits.
+// A duration with three significant digits, in the unit that fits.
 function duration(ns) {
   if (ns === null || ns === undefined || Number.isNaN(ns)) return "–";
   const size = Math.abs(ns);
@@ -19,7 +19,7 @@ function significant(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-// A point in time after the start: as many digits as the step between neighbours needs.
+// A point in time since the start, with as many digits as a step between neighbouring points needs.
 function moment(ns, step = 1e6) {
   const digits = step >= 1e9 ? 0 : step >= 1e8 ? 1 : step >= 1e7 ? 2 : 3;
   const seconds = ns / 1e9;
@@ -42,19 +42,19 @@ function bytes(value) {
   return `${significant(value / 1e6)} MB`;
 }
 
-// A figure in its unit, as schedtel.timeline names them.
+// A figure in its unit. schedtel.analysis.timeline defines the units.
 function inUnit(value, unit) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const texts = { ns: duration, bytes, "1/s": (v) => `${significant(v)}/s`, 1: (v) => v.toFixed(3) };
   return (texts[unit] ?? ((v) => `${significant(v)} ${unit}`))(value);
 }
 
-// A recording that was imported may not know.
+// The wall clock; null for an imported trace without it.
 function wallClock(us) {
   return us === null ? "not known" : new Date(us / 1000).toISOString().replace("T", " ").replace("Z", " UTC");
 }
 
-// Round steps of 1, 2, 5.
+// Ticks at multiples of 1, 2 or 5 times a power of ten.
 function niceTicks(low, high, wanted) {
   const span = high - low || 1, raw = span / Math.max(1, wanted);
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -64,7 +64,7 @@ function niceTicks(low, high, wanted) {
   return { ticks, step };
 }
 
-// Steps of time: below a minute like numbers, above in parts of minutes and hours.
+// Ticks of time: short steps like those of numbers, from a minute on whole minutes, hours or days.
 function timeTicks(low, high, wanted) {
   const steps = [60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400].map((s) => s * 1e9);
   const raw = (high - low) / Math.max(1, wanted);
@@ -75,7 +75,7 @@ function timeTicks(low, high, wanted) {
   return { ticks, step };
 }
 
-// Powers of ten of nanoseconds.
+// Ticks at powers of ten, for nanoseconds.
 function decadeTicks(low, high) {
   const ticks = [];
   for (let d = Math.ceil(Math.log10(low) - 1e-9); 10 ** d <= high * 1.0001; d++) ticks.push(10 ** d);

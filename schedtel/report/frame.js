@@ -1,6 +1,6 @@
-// What every chart has: a place, axes, a cursor shared by all time charts, a brush to zoom, keys, a tooltip.
+// The frame of every chart: its element, axes, a cursor that all time charts share, a brush to zoom, keys, a tooltip.
 
-// The page holds no address, not even that of a namespace: the parser knows it.
+// The page contains no URL, not even that of the SVG namespace, which the parser knows.
 const SVG = document.getElementById("svg").namespaceURI;
 
 function fill(node, attributes, children) {
@@ -39,7 +39,8 @@ function speak(text) {
 const MARGIN = { left: 58, right: 14, top: 8, bottom: 22 };
 const charts = [];
 
-// A chart: draw(plot) draws, read(value, y) gives what the tooltip says there. `time` charts share axis and cursor.
+// A chart. draw(chart) draws it, read(value, y) returns the content of the tooltip at a position. Charts with `time`
+// share the time axis and the cursor.
 class Chart {
   constructor({ height, label, draw, read, time = true, step = null, canvas = false, recordings = RECORDINGS }) {
     Object.assign(this, { height, draw, read, time, step, recordings, cursor: null, row: null });
@@ -70,7 +71,7 @@ class Chart {
     return { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: this.height - MARGIN.bottom, width };
   }
 
-  // Pixel ⇄ value along the x axis. `domain` of a chart that is not of time is set by its draw().
+  // Value ⇄ pixel on the x axis. The draw() of a chart without `time` sets its `domain`.
   get range() { return this.time ? view.range : this.domain; }
   x(value) {
     const { left, right } = this.plot, [a, b] = this.range;
@@ -80,7 +81,7 @@ class Chart {
     const { left, right } = this.plot, [a, b] = this.range;
     return a + ((Math.min(right, Math.max(left, pixel)) - left) / (right - left)) * (b - a);
   }
-  // y axis from 0 to top, or logarithmic.
+  // Value → pixel on a linear y axis from `low` to `high`.
   y(value, [low, high]) {
     const { top, bottom } = this.plot;
     return bottom - ((value - low) / (high - low || 1)) * (bottom - top);
@@ -105,7 +106,7 @@ class Chart {
     this.marks(bottom);
   }
 
-  // Windows that lost something, and windows during which the collector was held up.
+  // Mark the bins with losses below the time axis.
   marks(bottom) {
     for (const recording of this.recordings) {
       const [first, last] = recording.within(view.range);
@@ -149,10 +150,10 @@ class Chart {
       chart.row = chart === this && this.step ? row : null;
       chart.drawCursor();
     }
-    const found = this.read(value, row);
-    if (!found) return tip.hide();
-    tip.show(clientX, clientY, found.title, found.lines, found.losses);
-    return found;
+    const reading = this.read(value, row);
+    if (!reading) return tip.hide();
+    tip.show(clientX, clientY, reading.title, reading.lines, reading.losses);
+    return reading;
   }
 
   leave() {
@@ -210,15 +211,15 @@ class Chart {
     const middle = (this.plot.top + this.plot.bottom) / 2, step = this.step ?? 0;
     const row = Math.min(this.plot.bottom - 1, Math.max(this.plot.top + 1, (this.row ?? middle) + (rows[key] ?? 0) * step * times));
     const box = this.node.getBoundingClientRect();
-    const found = this.pointTo(value, row, box.left + this.x(value), box.top + row);
-    if (found) speak([found.title, ...found.lines.map(([label, v]) => `${label} ${v}`)].join(", "));
+    const reading = this.pointTo(value, row, box.left + this.x(value), box.top + row);
+    if (reading) speak([reading.title, ...reading.lines.map(([label, v]) => `${label} ${v}`)].join(", "));
     return true;
   }
 }
 
 view.listeners.push(() => charts.filter((c) => c.time).forEach((c) => c.render()));
 
-// What a bin is called in tooltips.
+// The title of a bin in tooltips.
 function whenOf(recording, i) {
   const span = recording.end[i] - recording.start[i];
   const many = recording.windows[i] > 1 ? ` · ${recording.windows[i]} windows` : "";

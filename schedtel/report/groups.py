@@ -1,4 +1,4 @@
-"""Windows in, sums over a whole recording out, by cgroup, command name or process."""
+"""Windows in; sums over a whole recording out, by cgroup, command name or process."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ from schedtel.windows.arrow import to_numpy, valid
 from schedtel.windows.window import Window
 
 GROUPINGS = ("cgroup", "comm", "process")
-#: Sums kept of each group, in this order; the largest wait beside them is a maximum.
+#: Sums kept for each group, in this order. The longest wait is kept apart, because it is a maximum.
 SUMS = ("cpu_ns", "wait_ns", "wakeup_wait_ns", "preempt_wait_ns", "blocked_ns", "involuntary_switches", "bursts")
-#: A recording of a build has a million processes. With more groups than this, the smaller half is folded into one.
+#: A recording of a build may have a million processes. Above this many groups, the smaller ones are folded into one
+#: and half this many are kept.
 MOST_GROUPS = 20_000
-#: What stands for rows that are nobody's, for groups that were folded, and for a cgroup that has no path any more.
-#: Longer than a command's name can be (15), and no path.
+#: Names of the group of `other` rows, of the folded groups, and of the cgroups whose path is not known. They are longer
+#: than a command's name can be (15), and no path.
 OTHER, SMALLER, UNKNOWN = "(other: no row of their own)", "(smaller ones, summed)", "(cgroup not known)"
 UNKNOWN_PROCESS = "(process not known)"
 
 
 class Groups:
-    """Who used and who waited for the CPUs. ``add`` takes the next window, ``top`` gives the largest groups."""
+    """CPU time and waits of each group. ``add`` takes the next window, ``top`` returns the largest groups.
+
+    ``folded`` counts the groups that were folded into one.
+
+    :param by: one of :data:`GROUPINGS`.
+    """
 
     def __init__(self, by: str, most_groups: int = MOST_GROUPS) -> None:
         self.by, self._most, self.folded = by, most_groups, 0
@@ -37,14 +43,14 @@ class Groups:
         self._waits = np.zeros((64, TASK_BUCKETS), np.int64)
 
     def add(self, window: Window) -> None:
-        """Add one window's rows, each to its group."""
+        """Add the rows of one window, each to its group."""
         batch = window.tasks
         if not batch.num_rows:
             return
         rows, starts, keys, names = self._grouped(batch)
         index = np.array([self._at(key, name) for key, name in zip(keys, names, strict=True)])
         columns = np.stack([tables.column(batch, name) for name in SUMS], axis=1)
-        # at(): two labels of one group must both count.
+        # add.at(), because `index` may name a group twice, and `+=` would add only one of the two.
         np.add.at(self._sums, index, np.add.reduceat(columns[rows], starts, axis=0))
         waits = tables.histograms(batch, "wait_histogram").astype(np.int64)
         np.add.at(self._waits, index, np.add.reduceat(waits[rows], starts, axis=0))
@@ -54,7 +60,7 @@ class Groups:
             self._fold_smaller()
 
     def _grouped(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, list[Hashable], list[str]]:
-        """Rows in the order of their groups, where each group starts, and the groups' keys and names."""
+        """Rows in the order of their groups, the first position of each group, and the groups' keys and names."""
         other = tables.is_other(batch)
         codes, key_of = _codes(batch, self.by)
         codes = np.where(other, -2, codes)
@@ -64,16 +70,16 @@ class Groups:
         return rows, starts, [key for key, _ in named], [name for _, name in named]
 
     def _at(self, key: Hashable, name: str) -> int:
-        found = self._index.get(key)
-        if found is None:
-            found = self._index[key] = len(self._names)
+        at = self._index.get(key)
+        if at is None:
+            at = self._index[key] = len(self._names)
             self._names.append(name)
-            if found == len(self._sums):
+            if at == len(self._sums):
                 self._sums, self._longest, self._waits = map(_doubled, (self._sums, self._longest, self._waits))
-        return found
+        return at
 
     def _fold_smaller(self) -> None:
-        """Keep the half with the most CPU time and wait; the sums of the rest go into one group."""
+        """Keep the groups with the most CPU time and wait, half of the maximum; sum the rest into one group."""
         order = np.argsort(-self._sums[: len(self._names), :2].sum(axis=1), kind="stable")
         kept, gone = np.sort(order[: self._most // 2]), order[self._most // 2 :]
         self.folded += len(gone)
@@ -107,7 +113,7 @@ class Groups:
 
 
 def _codes(batch: pa.RecordBatch, by: str) -> tuple[np.ndarray, Callable[[int, int], tuple[Hashable, str]]]:
-    """A number for each row's group, and a function of that number and one of its rows to the group's key and name."""
+    """A code for each row's group, and a function of a code and one of its rows that returns the key and the name."""
     comms = batch["comm"]
     if by == "process":
 
@@ -123,7 +129,7 @@ def _codes(batch: pa.RecordBatch, by: str) -> tuple[np.ndarray, Callable[[int, i
         if code >= 0:
             return texts[code], texts[code]
         name = OTHER if code == -2 else UNKNOWN
-        return (name,), name  # a tuple: no task can take this name and be taken for it
+        return (name,), name  # the key is a tuple, so a task that takes this name cannot get into the group
 
     return np.where(valid(labels), to_numpy(labels.indices).astype(np.int64), -1), label
 

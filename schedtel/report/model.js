@@ -1,5 +1,5 @@
-// The figures of the page: what Python put there in, sums over any stretch of time out. Bins are merged as Python
-// merges windows: numerators and denominators are added, histograms are added, percentiles are read from the sum.
+// The figures that document.py put on the page in; sums over any range of time out. Bins are merged as Python merges
+// windows: numerators, denominators and histograms are added, and percentiles are read from the sum.
 
 const PAGE = JSON.parse(document.getElementById("figures").textContent);
 const COMPARED = PAGE.recordings.length > 1;
@@ -15,7 +15,7 @@ class Recording {
     this.unpacked = {};
   }
 
-  // Histograms of one kind: an array of [bucket, count] pairs for each bin.
+  // The histograms of a name of PAGE.samples: an array of [bucket, count] pairs for each bin.
   histograms(name) {
     this.unpacked[name] ??= this.samples[name].counts.map((packed) => {
       const pairs = [];
@@ -29,7 +29,7 @@ class Recording {
     return this.unpacked[name];
   }
 
-  // Bins that lie in a stretch of time at least in part: from first to last + 1.
+  // Bins that overlap a range of time: the first one, and one after the last.
   within([from, to]) {
     let first = 0, last = this.length;
     while (first < last && this.end[first] <= from) first++;
@@ -59,7 +59,7 @@ class Recording {
     return new Distribution(counts, largest, this.mean(name, range));
   }
 
-  // A mean is known where its sum is: not of the waits of all tasks.
+  // A mean needs the sum of the samples, which the waits of all tasks do not have: null.
   mean(name, range) {
     const parts = { selected_wait: ["wakeup_wait_mean_ns", "preempt_wait_mean_ns"] }[name] ?? [`${name}_mean_ns`];
     const sums = parts.filter((part) => this.figures[part]).map((part) => this.sums(part, range));
@@ -80,7 +80,7 @@ class Recording {
     return b > 0 ? a / b : null;
   }
 
-  // Value of every bin, null where it has none.
+  // The value of each bin, or null.
   series(figure) {
     if (!this.figures[figure]) return null;
     const { n, d, low, high } = this.figures[figure], below = this.denominators[d];
@@ -117,7 +117,7 @@ class Distribution {
     return this.largest;
   }
 
-  // Share of the samples that are at most so long, as far as the buckets tell: those wholly below.
+  // Share of the samples up to a duration. Only buckets that end at or below it count, except at the largest sample.
   below(ns) {
     let seen = 0;
     for (let i = 0; i < this.counts.length && this.edges[i + 1] <= ns; i++) seen += this.counts[i];
@@ -139,12 +139,12 @@ function percentileOf(pairs, buckets, q, largest) {
 const RECORDINGS = PAGE.recordings.map((source, i) => new Recording(source, i));
 const WHOLE = [0, Math.max(...RECORDINGS.map((r) => r.duration))];
 
-// The stretch of time that is shown; whoever draws it listens.
+// The range of time on display. Functions that draw it are in `listeners`.
 const view = {
   range: WHOLE,
   listeners: [],
   show(from, to) {
-    // Not closer than two windows: a window is the least that is known.
+    // At least two bins: there is no finer resolution than a bin.
     const least = 2 * Math.min(...RECORDINGS.map((r) => r.duration / r.length));
     const middle = (from + to) / 2, span = Math.min(WHOLE[1], Math.max(least, to - from));
     const start = Math.min(Math.max(0, middle - span / 2), WHOLE[1] - span);

@@ -57,7 +57,7 @@ toolbar(build());
 setTheme(document.documentElement.dataset.theme);
 preferred.addEventListener("change", (e) => setTheme(e.matches ? "dark" : "light"));
 
-// On paper always light.
+// Print with the light theme.
 let before = null;
 addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; setTheme("light"); });
 addEventListener("afterprint", () => { if (before) setTheme(before); });

@@ -1,8 +1,8 @@
-"""JSON and a template in, HTML out; in a file that appears at once and that only its owner can read.
+"""Figures and a template in; HTML out, in a file that appears whole and that only its owner can read.
 
 Names of commands and cgroups come from other users. They reach the page as JSON in a block that no browser executes,
-with the characters escaped that could end the block, and the script puts them on the page as text, never as markup.
-The page's own policy forbids any request, and any script or style but the two it came with, by their hashes.
+and characters that could end the block are escaped. The script puts the names on the page as text, never as markup. The
+page's own content security policy forbids all requests, and all scripts and styles except its own two, by their hashes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from typing import Any
 
 from schedtel.errors import UsageError
 
-#: In this order they make one script.
+#: Concatenated in this order they are one script.
 _SCRIPTS = ("format.js", "model.js", "frame.js", "charts.js", "tables.js", "preemptions.js", "sections.js", "page.js")
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def render(document: dict[str, Any]) -> str:
-    """The page of what :func:`~schedtel.report.document_of` made."""
+    """The HTML of a page.
+
+    :param document: the figures, from :func:`~schedtel.report.document_of`.
+    """
     style, script = _text("page.css"), "".join(map(_text, _SCRIPTS))
     script = f'(() => {{\n"use strict";\n{script}}})();\n'
     names = " and ".join(recording["name"] for recording in document["recordings"])
@@ -41,7 +44,7 @@ def _text(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing from anywhere, but this style and this script (https://www.w3.org/TR/CSP3/)."""
+    """A content security policy that allows this style and this script only (https://www.w3.org/TR/CSP3/)."""
     return (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
@@ -62,12 +65,13 @@ def _as_markup(text: str) -> str:
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Write it beside its place and rename it, mode 0600: it names other users' commands.
+    """Write a page to a file of mode 0600, since it names other users' commands.
 
-    What is no file, a pipe or a device, is written to and stays what it is.
+    The page is written to a file in the same directory, which is then renamed. A pipe or a device is written to
+    directly.
 
-    Raises :class:`UsageError` when it cannot be written; what was there stays. A pipe without a reader is no mistake of
-    the user's: :class:`BrokenPipeError`.
+    Raises :class:`UsageError` if the page cannot be written; the old file stays. Raises :class:`BrokenPipeError` for a
+    pipe without a reader, which is no mistake of the user's.
     """
     target = os.path.realpath(path)
     unfinished = f"{target}.unfinished-{os.getpid()}"

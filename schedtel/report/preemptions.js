@@ -1,6 +1,6 @@
-// Who preempted whom: victims in rows, those that took their CPU in columns. Beside it, what looks like it and is not.
+// The matrix of preemptions: victims in rows, preemptors in columns. Below it, delays that only look like preemption.
 
-// Sums of a cell over a stretch of time, from its quadruples of bin, count, wait and longest wait.
+// Sums of a cell over a range of bins, from its quadruples of bin, count, wait and longest wait.
 function summed(quadruples, [first, last]) {
   const sum = { count: 0, wait: 0, longest: 0 };
   for (let i = 0; i < quadruples.length; i += 4) {
@@ -13,12 +13,12 @@ function summed(quadruples, [first, last]) {
 }
 
 function preemptionSection() {
-  const told = RECORDINGS.filter((r) => r.preemptions.cells.length || r.preemptions.throttled.length);
-  if (!told.length) return null;
-  const nodes = told.flatMap((r) => [
+  const recordings = RECORDINGS.filter((r) => r.preemptions.cells.length || r.preemptions.throttled.length);
+  if (!recordings.length) return null;
+  const nodes = recordings.flatMap((r) => [
     r.preemptions.cells.length ? titled(r.letter ? `${r.letter}: ${r.name}` : "Wait after losing the CPU", matrix(r)) : null,
   ]).filter(Boolean);
-  return [...nodes, ...notItsDoing()];
+  return [...nodes, ...otherDelays()];
 }
 
 function matrix(recording) {
@@ -31,7 +31,7 @@ function matrix(recording) {
   return scrolling(h("table", { class: "matrix" }, h("thead", {}, names), body));
 }
 
-// Of all recordings: two matrices can be compared only if the same colour means the same.
+// The largest wait of all recordings: two matrices can be compared only if the same colour means the same wait.
 function largestWait() {
   const waits = (r) => r.preemptions.cells.map(([, , quadruples]) => summed(quadruples, r.within(view.range)).wait);
   return Math.max(1, ...RECORDINGS.flatMap(waits));
@@ -53,13 +53,13 @@ function matrixRows(recording, victims, preemptors, cells) {
 function matrixCell(sum, share) {
   if (!sum?.count) return h("td", {});
   const colour = share ? `color-mix(in srgb, var(--accent) ${Math.round(50 * Math.sqrt(share(sum.wait)))}%, transparent)` : null;
-  const said = `${count(sum.count)} × ${duration(sum.wait / sum.count)}`;
-  return h("td", { title: `${said}, longest ${duration(sum.longest)}`, ...(colour ? { colour } : {}) },
-    h("div", { text: duration(sum.wait) }), h("small", { text: said }));
+  const each = `${count(sum.count)} × ${duration(sum.wait / sum.count)}`;
+  return h("td", { title: `${each}, longest ${duration(sum.longest)}`, ...(colour ? { colour } : {}) },
+    h("div", { text: duration(sum.wait) }), h("small", { text: each }));
 }
 
-// Time that bandwidth limits and the hypervisor took: a task that waits for them waits for its CPU as well.
-function notItsDoing() {
+// Time taken by bandwidth limits and by the hypervisor: a task that is delayed by them waits for its CPU, too.
+function otherDelays() {
   const rows = (r) => {
     const bins = r.within(view.range), stolen = r.figures.steal_cpus ? r.sums("steal_cpus", view.range)[0] : 0;
     const length = r.duration ? (view.range[1] - view.range[0]) : 1;

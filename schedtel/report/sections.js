@@ -1,6 +1,6 @@
-// The sections of the page, in their order. Each: id, title, about (a sentence that says what is seen), and fill(), which
-// gives its nodes, or nothing where the recordings do not hold what it would show: such a section is left out.
-// A new one is an entry here, and its figures an entry in document.py.
+// The sections of the page, in their order. Each has an id, a title, about(), which describes it to the reader, and
+// fill(), which returns its nodes. If the recordings lack its figures, fill() returns none and the section is left out.
+// A new section is an entry here, and its figures are an entry in document.py.
 
 const SHOWN_SAMPLES = RECORDINGS.some((r) => r.filtered) ? ["tat", "rt", "burst_tat", "selected_wait"] : ["tat", "rt", "burst_tat", "wait"];
 
@@ -8,7 +8,7 @@ const SECTIONS = [
   {
     id: "verdict", title: "What differs",
     about: () => PAGE.comparison?.method,
-    fill: () => (PAGE.comparison ? [...otherwise(), ...verdictTable()] : null),
+    fill: () => (PAGE.comparison ? [...otherDifferences(), ...verdictTable()] : null),
   },
   { id: "glance", title: "At a glance", plain: true, fill: () => [tiles()] },
   {
@@ -36,7 +36,7 @@ const SECTIONS = [
       lineChart({ title: "Blocked", figures: [["blocked_avg", "blocked"], ["iowait_avg", "of these on I/O"]] }),
       lineChart({ title: "Switches per second", figures: [["voluntary_switches_per_s", "voluntary"], ["involuntary_switches_per_s", "involuntary"]] }),
       lineChart({ title: "Births and deaths per second", figures: [["tasks_arrived_per_s", "arrived"], ["tasks_completed_per_s", "completed"]] }),
-      elsewhere()),
+      timeTakenAway()),
   },
   {
     id: "cpus", title: "CPUs", about: () => "Busy share of each CPU.",
@@ -63,15 +63,16 @@ const SECTIONS = [
   { id: "origin", title: "Where this comes from", fill: () => origin() },
 ];
 
-function otherwise() {
+function otherDifferences() {
   const { unlike } = PAGE.comparison;
   return unlike.length ? [h("p", { class: "caution", text: `The recordings also differ in ${unlike.join(", ")}: a change may come from there.` })] : [];
 }
 
 const pairsOf = (...nodes) => (nodes.some(Boolean) ? [h("div", { class: "pairs" }, ...nodes.filter(Boolean))] : []);
 
-// CPU time that went elsewhere looks like waiting or running: shown where there is some, so that nobody is blamed for it.
-function elsewhere() {
+// CPU time that the hypervisor or a bandwidth limit took looks like waiting or running. If there is any, this chart shows
+// it, so that the reader does not blame the scheduler or a task for it.
+function timeTakenAway() {
   const figures = [["steal_cpus", "taken by the hypervisor"], ["throttled_cpus", "throttled by a cgroup's limit"]];
   const some = figures.filter(([name]) => RECORDINGS.some((r) => r.value(name, WHOLE) > 0));
   return some.length ? lineChart({ title: "Not the scheduler's doing, in CPUs", figures: some }) : null;
@@ -89,14 +90,14 @@ function waitSection() {
   return [h("div", { class: "tools" }, pick), place];
 }
 
-// Two heat maps can be compared only if the same colour and the same height mean the same.
+// Two heat maps can be compared only if their colours and heights have the same scale.
 function sameScale(heats) {
   const of = (name, pick) => pick(...heats.map((heat) => heat[name]));
   const scale = { first: of("first", Math.min), last: of("last", Math.max), most: of("most", Math.max) };
   return heats.map((heat) => Object.assign(heat, scale));
 }
 
-// ---- at a glance ----
+// ---- tiles ----
 
 function tiles() {
   const place = h("div", { class: "tiles" });
@@ -128,7 +129,7 @@ function busyShare(recording) {
   return idle === null ? null : 1 - idle;
 }
 
-// ---- losses and provenance ----
+// ---- losses and origin ----
 
 const LOST = {
   ring_dropped: "rows folded into `other`: the ring was full",

@@ -1,12 +1,12 @@
 // Tables: percentiles, groups, all figures, verdicts.
 
-// A title that ends in < stands on the left.
+// Parts of tables. A title given to head() that ends in < is aligned to the left and loses the <.
 const cell = (text, attributes = {}) => h("td", { ...attributes, text });
 const head = (...names) => h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col", class: name.endsWith("<") ? "left" : null, text: name.replace("<", "") }))));
 const keyOf = (recording) => (COMPARED ? h("span", { class: "key", colour: `var(--s${recording.index})` }) : null);
 const scrolling = (table) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, table);
 
-// A table that follows the stretch of time shown: rows() gives its body.
+// A table that is updated with the range of time on display: rows() returns its body.
 function following(header, rows) {
   const body = h("tbody"), update = () => body.replaceChildren(...rows().filter(Boolean));
   view.listeners.push(update);
@@ -79,7 +79,7 @@ function groupRows(state, draw) {
   return [scrolling(h("table", {}, head(...titles), h("tbody", {}, ...rows))), hidden, more].filter(Boolean);
 }
 
-// Groups of both recordings by name, those of the larger of the two first.
+// The groups of all recordings by name, sorted by the larger of their values.
 function unitedGroups(by, order) {
   const found = RECORDINGS.map((r) => new Map(r.groups[by].top.map((group) => [group.name, group])));
   const size = (name) => Math.max(...found.map((of, r) => (of.get(name)?.[order] ?? 0) / (order === "max_wait_ns" ? 1 : RECORDINGS[r].duration)));
@@ -121,14 +121,15 @@ function verdictRow(m) {
     cell(inUnit(m.a, m.unit)), cell(inUnit(m.b, m.unit)), cell(m.low === null ? "–" : change(m, m.change)), h("td", {}, forest(m)), cell(interval));
 }
 
-// A ratio as percent, or as a multiple where percent would be hard to read; a difference in its unit.
+// A ratio in percent, from 3 on as a multiple; a difference in its unit.
 function change(m, value) {
   const sign = (v) => (v > 0 ? "+" : v < 0 ? "−" : "");
   if (m.scale === "difference") return sign(value) + inUnit(Math.abs(value), m.unit);
   return value >= 3 ? `× ${significant(value)}` : `${sign(value - 1)}${(100 * Math.abs(value - 1)).toFixed(1)} %`;
 }
 
-// The interval as a line around its middle, no change. Ratios by their logarithm; a factor of 2 each way, or what it takes.
+// The interval as a line; the middle of the axis is no change. The axis of a ratio is logarithmic and reaches a factor
+// of 2 either way, or further if the interval does.
 function forest(m) {
   if (m.low === null) return "";
   const of = m.scale === "ratio" ? Math.log : (v) => v;

@@ -1,11 +1,11 @@
-"""What another tool has traced in, as text; windows out, by the state machine that live windows come from.
+"""The text of another tracer in; windows out, by the state machine that live windows come from.
 
-text      lines of perf or ftrace     → events
-events    the layout of bpf/replay.c  → a numpy dtype
-order     chunks of events            → the same in the order of time
-library   bpf/replay.c                → the state machine, compiled and loaded into this process
-replay    events, by that             → raw windows
-imported  all of these                → windows
+text      lines of perf or ftrace             → events
+events    the layout of bpf/replay.c          → a numpy dtype
+order     chunks of events                    → the same events in the order of time
+library   bpf/replay.c                        → the state machine, compiled and loaded into this process
+replay    events, through the state machine   → raw windows
+imported  text, through all of these          → windows
 """
 
 from schedtel.traces.imported import ImportedTrace, import_trace

@@ -1,4 +1,4 @@
-"""The events of a trace, as bpf/replay.c takes them: a numpy dtype, and the numbers of kinds and states."""
+"""The events of a trace in the layout of bpf/replay.c: a numpy dtype, and the numbers of kinds and states."""
 
 from enum import IntEnum
 
@@ -16,12 +16,12 @@ class Kind(IntEnum):
     EXIT = 5
     EXEC = 6
     LOST = 7
-    #: sched_waking; :mod:`schedtel.traces.order` makes wakeups of them, or leaves them out.
+    #: sched_waking; :mod:`schedtel.traces.order` turns these into wakeups or leaves them out.
     WAKING = 8
 
 
 class PrevState(IntEnum):
-    """``enum leaving_state`` of bpf/replay.c: what a task was about to be when it left its CPU."""
+    """``enum leaving_state`` of bpf/replay.c: the state that a task entered when it left its CPU."""
 
     RUNNING = 0
     BLOCKED = 1

@@ -1,4 +1,4 @@
-"""A trace that another tool has taken in, as text; windows out, by the state machine that live windows come from."""
+"""The text of a trace in; windows out, as a source, by the state machine that live windows come from."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
 _CHUNK_BYTES = 1 << 20
-#: A line longer than this is none of a tracer's; what is beyond it is read as another.
+#: No tracer prints a longer line. A longer one is cut here, and the rest is read as another line.
 _LONGEST_LINE = 1 << 16
-#: Time without an event longer than so many windows is one window, marked by windows_spanned.
+#: A longer time without events, in windows, becomes one window with a windows_spanned above 1.
 _MOST_EMPTY_WINDOWS = 1000
-#: As for live windows: a first window that would be shorter than this part of one runs to the next edge.
+#: A first window shorter than a window's length divided by this runs to the next edge, as a live one does.
 _LEAST_FIRST_PART = 10
-_OWN_FILES = {
+#: Magic number of a file that is not text → its format, and what to do.
+_BINARY_FORMATS = {
     b"PERFILE2": "perf's own format (give its text: perf script --ns -i FILE)",
     b"\x17\x08Dtracing": "trace-cmd's own format (give its text: trace-cmd report -t FILE)",
 }
 
 
 class ImportedTrace(Source):
-    """Windows of a trace: aligned to multiples of their length on the trace's clock, the first and last cut short.
+    """Windows of a trace, aligned to multiples of their length on the trace's clock; the first and last are shorter.
 
-    They can be had once. ``reading`` says what was read so far, and so does ``metadata``, in words.
+    They can be iterated over once. ``reading`` counts what has been read so far; ``metadata`` has the same as text.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class ImportedTrace(Source):
             self._head = self._read(_CHUNK_BYTES)
             self.reading = ReadProgress(form if form != "auto" else self._detect())
         except RecordingError:
-            if self._file is not trace:  # nobody else could close it
+            if self._file is not trace:  # opened here, and the caller has no object to close
                 self.close()
             raise
         self._wall_start, self._host = wall_start, host
@@ -74,19 +75,19 @@ class ImportedTrace(Source):
             raise RecordingError(f"cannot import {self.name}: {error.strerror} (check the file)") from error
 
     def _detect(self) -> str:
-        own = next((words for magic, words in _OWN_FILES.items() if self._head.startswith(magic)), None)
-        if own:
-            raise RecordingError(f"cannot import {self.name}: it is in {own}")
-        found = trace_text.detect(self._head)
-        if found is None:
+        binary = next((words for magic, words in _BINARY_FORMATS.items() if self._head.startswith(magic)), None)
+        if binary:
+            raise RecordingError(f"cannot import {self.name}: it is in {binary}")
+        form = trace_text.detect(self._head)
+        if form is None:
             raise RecordingError(
                 f"cannot import {self.name}: no line is an event as perf or ftrace print it "
                 "(give the text of `perf script --ns`, `trace-cmd report -t` or ftrace's file trace)"
             )
-        return found
+        return form
 
     def _chunks(self) -> Iterator[np.ndarray]:
-        """Events of one chunk of text after the other, and what was lost after the last."""
+        """Yield the events of each chunk of text, and at last the events lost after the last one."""
         last = None
         for text in self._texts():
             events = trace_text.parse(text, self.reading)
@@ -96,7 +97,7 @@ class ImportedTrace(Source):
             yield trace_text.end(last, self.reading)
 
     def _texts(self) -> Iterator[bytes]:
-        """One chunk of text after the other, cut at the ends of lines."""
+        """Yield the text in chunks, cut at the ends of lines."""
         rest, chunk = b"", self._head
         self._head = b""
         while chunk:
@@ -114,10 +115,10 @@ class ImportedTrace(Source):
 
     @property
     def progress(self) -> float | None:
-        """Part of the text that has been read, from 0 to 1; None where nobody knows how much there is."""
+        """Part of the text that has been read, from 0 to 1; None if its length is not known."""
         try:
             size = os.fstat(self._file.fileno()).st_size
-        except OSError:  # it is no file of the system's
+        except OSError:  # a stream without a file descriptor
             return None
         return min(1.0, self.bytes_read / size) if size else None
 
@@ -134,7 +135,7 @@ class ImportedTrace(Source):
                 f"cannot import {self.name}: no event of the scheduler in it (trace sched:sched_switch and the others)"
             )
         last = self._newest_ns + 1
-        if replay.edge_ns < last:  # the last event is on the edge, and counts behind it
+        if replay.edge_ns < last:  # the last event is on the edge, so it belongs to the next window
             yield self._build(replay.collect(lambda _: last))
         replay.end_at(last)
         yield self._build(replay.collect(lambda start: start + self.window_ns))
@@ -157,7 +158,11 @@ class ImportedTrace(Source):
                 yield self._build(replay.collect(edge_after))
 
     def _edge_after(self, moment_ns: int, upcoming_ns: int) -> int:
-        """The first edge of the grid after a moment; after a long time without an event, the last one before it."""
+        """The first edge of the grid after a moment.
+
+        :param upcoming_ns: time of the next event. If that is more than :data:`_MOST_EMPTY_WINDOWS` windows later, the
+            last edge not after it is returned, so that the time without events is one window.
+        """
         edge = (moment_ns // self.window_ns + 1) * self.window_ns
         if upcoming_ns - edge > _MOST_EMPTY_WINDOWS * self.window_ns:
             return upcoming_ns // self.window_ns * self.window_ns
@@ -169,20 +174,20 @@ class ImportedTrace(Source):
         return build(raw, self._window_id, spanned, self._wall_ns(raw.start_ns), self._of_host(), _NoCgroups)
 
     def _wall_ns(self, moment_ns: int) -> int | None:
-        """What the wall clock showed, by the user's word or by the tracer's."""
+        """Wall clock at a moment of the trace's clock, by the user's or the tracer's information; None without any."""
         if self._wall_start is not None:
             return int(self._wall_start.timestamp() * 1e6) * 1000 + moment_ns - self._start_ns
         offset = self.reading.wall_offset_ns
         return None if offset is None else offset + moment_ns
 
     def _wall_clock(self) -> str:
-        """Who told what the wall clock showed; ``""`` if nobody did."""
+        """Where the wall clock is from: ``the user``, ``the tracer``, or ``""`` if it is not known."""
         if self._wall_start is not None:
             return "the user"
         return "" if self.reading.wall_offset_ns is None else "the tracer"
 
     def _of_host(self) -> dict[str, object]:
-        """The columns of the summary that are not of tasks and CPUs; a trace knows hardly any of them."""
+        """The summary's columns that are not sums over tasks or CPUs. A trace has few of them; the rest are null."""
         unknown = ("scheduler", "steal_ns", "throttled_ns", "collector_cpu_ns", "collector_rss_bytes")
         facts = self.reading.facts
         return {"host": self._host or facts.get("host"), "kernel": facts.get("kernel"), **dict.fromkeys(unknown)}
@@ -209,12 +214,12 @@ class ImportedTrace(Source):
 
     @property
     def out_of_order(self) -> int:
-        """Events that came so late that they could not be put where they belong."""
+        """Number of events that came too late to be sorted to their place."""
         return self._ordered.late
 
     @property
     def wakeups(self) -> str:
-        """The event that stands for wakeups; ``""`` if there is none in the trace."""
+        """Name of the trace's event that wakeups are taken from; ``""`` if the trace has none."""
         return self._ordered.wakeups
 
     def close(self) -> None:
@@ -222,12 +227,12 @@ class ImportedTrace(Source):
             self._file.close()
 
 
-#: What perf calls a clock.
+#: perf's name of a clock → the kernel's.
 _CLOCKS = {"monotonic": "CLOCK_MONOTONIC", "monotonic_raw": "CLOCK_MONOTONIC_RAW", "boottime": "CLOCK_BOOTTIME"}
 
 
 class _NoCgroups:
-    """No event of the scheduler names a cgroup."""
+    """Stands for the table of cgroups: no scheduler event names a cgroup."""
 
     @staticmethod
     def path_of(_identity: int) -> str | None:
@@ -264,12 +269,12 @@ def import_trace(
     :param trace: a text file, an open binary stream, or ``-`` for standard input: the output of `perf script` or
         `perf sched script`, ftrace's ``trace`` or ``trace_pipe``, or the output of `trace-cmd report`.
     :param window: length of a window, such as ``250ms``, ``5s``, ``1m``; from 10 ms to 24 h.
-    :param form: ``perf``, ``ftrace``, or ``auto``, which looks.
-    :param wall_start: when the trace's first event was; without it, ``wall_start`` is null unless perf's header tells
-        (`perf script --header`, recorded with ``-k CLOCK_MONOTONIC``).
-    :param host: name of the machine, unless the header tells.
+    :param form: ``perf``, ``ftrace``, or ``auto``, which detects it.
+    :param wall_start: wall clock of the trace's first event. Without it, the column ``wall_start`` is null, unless
+        perf's header has the wall clock (`perf script --header`, recorded with ``-k CLOCK_MONOTONIC``).
+    :param host: name of the machine; it takes precedence over the name in perf's header.
 
-    Raises :class:`RecordingError` for what cannot be read, :class:`UsageError` for a wrong value, and
-    :class:`CapabilityError` where there is no C compiler.
+    Raises :class:`RecordingError` if the trace cannot be read, :class:`UsageError` for a wrong value, and
+    :class:`CapabilityError` if there is no C compiler.
     """
     return ImportedTrace(trace, window, form, wall_start, host)

@@ -1,7 +1,8 @@
-"""Chunks of events in, as tracers print them; batches in the order of time out.
+"""Chunks of events in, in the order that a tracer printed them; batches in the order of time out.
 
-perf and ftrace merge the buffers of several CPUs and are now and then wrong by a little. So what is newer than a second
-before the newest event is held back, and sorted with what comes after it; ties stay in the order of the lines.
+perf and ftrace merge the buffers of several CPUs, and sometimes print an event a little too late. So the events of the
+last second before the newest one are held back and sorted together with the next chunk. Events of the same time stay in
+the order of their lines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,16 +11,16 @@ import numpy as np
 
 from schedtel.traces.events import EVENT, Kind
 
-#: How far out of order a line may be, in the trace's time, and how many events are held back for that at most.
+#: How late a line may be, in the trace's time, and the most events that are held back for it.
 _SLACK_NS = 1_000_000_000
 _MOST_HELD = 1 << 18
 
 
 class InOrder:
-    """Iterable of arrays of EVENT, none of which is empty.
+    """Iterable of arrays of EVENT in the order of time, none of them empty.
 
-    ``late`` counts events that were further out of order; they come where they are. ``wakeups`` names the event that
-    stands for a wakeup, ``""`` where there has been none.
+    ``late`` counts events that came later than the slack allows; they stay at the place where they came. ``wakeups`` is
+    the name of the event that wakeups are taken from, ``""`` as long as there has been none.
     """
 
     def __init__(self, chunks: Iterable[np.ndarray]) -> None:
@@ -47,9 +48,10 @@ class InOrder:
             yield events
 
     def _with_wakeups(self, events: np.ndarray) -> np.ndarray:
-        """sched_waking tells a little earlier what sched_wakeup tells, and counts where there is no other.
+        """Turn sched_waking into wakeups if the trace has no sched_wakeup; else leave it out.
 
-        `perf sched record` asks for it alone. Where both are recorded, both are among the first events.
+        sched_waking comes a little earlier for the same wakeup. `perf sched record` records it alone. A trace with both
+        has both among its first events.
         """
         waking = events["kind"] == Kind.WAKING
         if (events["kind"] == Kind.WAKEUP).any():
@@ -64,7 +66,7 @@ class InOrder:
 
 
 def _ready(held: np.ndarray) -> int:
-    """How many of the held events can go: those before the slack, or half where there are too many."""
+    """Number of held events to release: those older than the slack, or half of them if there are too many."""
     if not len(held):
         return 0
     horizon = max(0, int(held["time_ns"][-1]) - _SLACK_NS)

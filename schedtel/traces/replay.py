@@ -1,6 +1,6 @@
-"""Events of a trace in, the raw windows of a backend out: the bcc backend's programs and pool, in this process.
+"""Events of a trace in; raw windows out. A backend that runs the bcc backend's programs and pool in this process.
 
-There is nobody to race with: the events stop at a window's end until the window has been collected.
+It has no races: :meth:`Replay.happen` stops at a window's end until the window has been collected.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from schedtel.records.buffer import RecordBuffer
 from schedtel.records.raw_window import RawWindow
 from schedtel.traces.library import ReplayState, replay_library
 
-#: The most that Linux can have (PID_MAX_LIMIT, include/linux/threads.h), and NR_CPUS of the largest configurations.
+#: The most tids of Linux (PID_MAX_LIMIT, include/linux/threads.h), and NR_CPUS of the largest configurations.
 _TIDS, _CPUS = 4 * 1024 * 1024 + 1, 8192
-#: Tasks alive at a time. Memory is taken when it is first used.
+#: The most tasks alive at a time. The kernel allocates a page of their memory when it is first used.
 _SLOTS = 1 << 18
-#: A tgid that is not known: TGID_UNKNOWN of bpf/replay.c.
+#: From this value on a tgid is not known: TGID_UNKNOWN of bpf/replay.c.
 _TGID_UNKNOWN = 1 << 31
-#: Of tasks older than the trace.
+#: Columns that are unknown for tasks older than the trace.
 _UNKNOWN_OF_OLDER = ("arrival_ns", "tat_ns", "total_cpu_ns", "kernel_thread")
 
 
 class Replay(Backend):
-    """A machine whose first window is open from ``start_ns`` to ``first_edge_ns``.
+    """The backend of a replayed machine. Its first window is open from ``start_ns`` to ``first_edge_ns``.
 
-    :param wakeups_traced: false if the trace tells of no wakeup: then nobody knows what a task did before it first ran.
+    :param wakeups_traced: false if the trace has no wakeups; then it is not known what a task did before it first ran.
     """
 
     name = "import"
@@ -43,7 +43,7 @@ class Replay(Backend):
     def __init__(self, start_ns: int, first_edge_ns: int, *, wakeups_traced: bool = True) -> None:
         self._library = replay_library()
         self._cpus, self._seen = _CPUS, np.zeros(_CPUS, bool)
-        # Kept whole and not as views: C writes to them.
+        # Kept as whole arrays and not only as views: C has their addresses and writes to them.
         self._controls, self._pages = np.zeros(1, layout.CONTROL), np.zeros(_SLOTS, slots.SLOT)
         self._slot_cpus, self._entries = np.zeros(_CPUS, slots.SLOT_CPU), np.zeros(_TIDS, slots.TID_ENTRY)
         self._pairs = np.zeros(_CPUS, layout.PREEMPTIONS)
@@ -64,11 +64,11 @@ class Replay(Backend):
     # ---- events ----
 
     def know_cpus(self, count: int) -> None:
-        """That so many CPUs are there, though there may be no event on some."""
+        """Count the first ``count`` CPUs as present, even if some have no event."""
         self._seen[:count] = True
 
     def happen(self, events: np.ndarray) -> int:
-        """Let events of shape (n,) of EVENT happen up to the open window's end; returns how many are."""
+        """Replay events, shape (n,) of EVENT, up to the open window's end; return how many were replayed."""
         events = np.ascontiguousarray(events)
         numbers = events["cpu"]
         self._seen[numbers[numbers < _CPUS]] = True
@@ -81,25 +81,25 @@ class Replay(Backend):
             if done == len(events) or events["time_ns"][done] > edge:
                 return done
             self._make_room()
-            done += self._run(events[done : done + 1], go_on=True)  # with a slot, if there is one
+            done += self._run(events[done : done + 1], go_on=True)  # even if no slot is free
 
     def _run(self, events: np.ndarray, *, go_on: bool = False) -> int:
         address = ctypes.c_void_p(events.ctypes.data)
         return int(self._library.replay(ctypes.byref(self._state), address, len(events), go_on))
 
     def _make_room(self) -> None:
-        """A CPU has run short of slots: take back those of lives that are over."""
+        """A CPU has run out of free slots: report the tasks that have completed, and reuse their slots."""
         self._pool.report_completed(self._edges())
         self._pool.refill()
 
     # ---- windows ----
 
     def end_at(self, moment_ns: int) -> None:
-        """Let the open window end at a moment that no event has passed."""
+        """Move the end of the open window to a moment that no event has passed."""
         self._control["grid"]["edge_ns"][self.window & 3] = moment_ns
 
     def collect(self, edge_after: Callable[[int], int]) -> RawWindow:
-        """The open window, whose events have all happened; the next is open until edge_after(its start)."""
+        """Collect the open window, whose events have all been replayed; the next one ends at edge_after(its start)."""
         start = self.edge_ns
         raw = super().collect(lambda _: edge_after(start))
         tasks = raw.tasks
@@ -113,7 +113,7 @@ class Replay(Backend):
         return Edges(number, int(edges[number - 1 & 3]), int(edges[number & 3]))
 
     def _online(self) -> list[int]:
-        return np.flatnonzero(self._seen).tolist() or [0]  # all events may be on CPUs that cannot be
+        return np.flatnonzero(self._seen).tolist() or [0]  # none if every event is on a CPU beyond _CPUS
 
     def _flush(self) -> None:
         window = self._edges()
@@ -124,7 +124,7 @@ class Replay(Backend):
         self._pool.drain(self._rows)
 
     def _sleep_past(self, moment_ns: int) -> None:
-        """Events tell the time here, and they have passed it."""
+        """Return at once: the events are the clock, and they have passed this moment."""
 
     def _is_ahead(self, _moment_ns: int) -> bool:
         return True
@@ -136,4 +136,4 @@ class Replay(Backend):
         return 0
 
     def close(self) -> None:
-        """Nothing: the memory goes with the object."""
+        """Do nothing: the memory is freed with the object."""

@@ -1,8 +1,8 @@
-"""numpy arrays and Python values in, Arrow arrays out, and Arrow rows back as Python values.
+"""numpy arrays and Python values in; Arrow arrays out, and the reverse.
 
-``pyarrow.array()``, ``to_numpy()`` and ``to_pylist()`` would do all of this, but look for pandas whenever they are
-called, and importing that takes 0.3 s and 40 MB; casts and other compute functions cost 12 MB the first time. So
-arrays are made from their buffers (https://arrow.apache.org/docs/format/Columnar.html).
+``pyarrow.array()``, ``to_numpy()`` and ``to_pylist()`` do the same, but they look for pandas whenever they are called,
+and importing pandas takes 0.3 s and 40 MB. Casts and other compute functions cost 12 MB at their first call. So this
+module makes arrays from their buffers (https://arrow.apache.org/docs/format/Columnar.html).
 """
 
 import functools
@@ -19,7 +19,10 @@ _type_of = functools.cache(pa.from_numpy_dtype)
 
 
 def from_numpy(values: np.ndarray, known: np.ndarray | pa.Buffer | None = None) -> pa.Array:
-    """A numeric or boolean array of shape (n,), null where it is not known; ``known`` as booleans or as their bits."""
+    """A numeric or boolean array of shape (n,) as an Arrow array.
+
+    :param known: booleans of shape (n,), or a buffer of their bits; the array is null where they are false.
+    """
     bitmap = bits(known) if isinstance(known, np.ndarray) else known
     if values.dtype.kind == "b":
         return pa.Array.from_buffers(pa.bool_(), len(values), [bitmap, bits(values)])
@@ -34,7 +37,7 @@ def fixed_list(values: np.ndarray) -> pa.Array:
 
 
 def from_list(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    """A short list of strings, numbers or points in time; None becomes null."""
+    """A short list of strings, numbers or timestamps as an Arrow array of type ``kind``; None becomes null."""
     known = np.array([value is not None for value in values], bool) if None in values else None
     if pa.types.is_string(kind):
         return _strings(["" if value is None else str(value) for value in values], known)
@@ -72,13 +75,13 @@ def _unpacked(bitmap: pa.Buffer, values: pa.Array) -> np.ndarray:
 
 
 def rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch as dictionaries of Python values; points in time (us, UTC) as datetime."""
+    """The rows of a batch as dictionaries of Python values; timestamps (us, UTC) become datetime."""
     columns = [values(column) for column in batch.columns]
     return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def values(column: pa.Array) -> list[Any]:
-    """A column as Python values; points in time (us, UTC) as datetime."""
+    """A column as Python values; timestamps (us, UTC) become datetime."""
     if not pa.types.is_timestamp(column.type):
         return column.to_pylist()
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,5 +97,5 @@ def _strings(texts: list[str], known: np.ndarray | None) -> pa.Array:
 
 
 def bits(values: np.ndarray) -> pa.Buffer:
-    """Booleans of shape (n,) as Arrow keeps them: least significant bit first."""
+    """Booleans of shape (n,) as Arrow stores them: one bit each, least significant bit first."""
     return pa.py_buffer(np.packbits(values, bitorder="little"))

@@ -1,4 +1,4 @@
-"""A raw window of the kernel and what the host counted meanwhile in; a :class:`Window` out."""
+"""A raw window of the kernel and the host's counters in; a :class:`Window` out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,14 @@ def build(
     throttled: Sequence[Throttled] = (),
     memory: Memory | None = None,
 ) -> Window:
-    """A window from what the kernel left behind and what the host counted meanwhile."""
+    """Make a window from the kernel's records and the host's counters.
+
+    :param spanned: number of nominal window lengths that the window covers.
+    :param wall_start_ns: the window's start on the wall clock, in nanoseconds since 1970; None if it is not known.
+    :param host: the summary columns that are not of the kernel's records, name to value.
+    :param cgroups: gives the path of a cgroup id, ``path_of()``.
+    :param memory: lends most of the memory of the table ``tasks``.
+    """
     tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown, memory, raw.unknown_rows)
     cpus = tables.cpus_batch(window_id, raw.cpu_numbers, raw.cpus)
     row: dict[str, object] = {
@@ -50,14 +57,14 @@ def build(
 
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:
     """Summary columns made from the rows of the selected tasks."""
-    # Not the records: a column is in one piece, and they are a cache line apart.
+    # Columns are read, not records: a column is contiguous, while one field of the records is cache lines apart.
     real = tasks.slice(0, len(raw.tasks))
     arrival, first_cpu, completion = (
         tables.column(real, f"{name}_ns") for name in ("arrival", "first_cpu", "completion")
     )
     censored = tables.column(real, "left_censored")
-    # A record tells no first CPU and no completion past its window: on the window's end only those of a life that ends
-    # with it. An arrival is told as soon as it is known.
+    # A record has no first CPU and no completion past its window's end. It has one exactly at the end only if the life
+    # ends with the window. It has an arrival as soon as that is known, even one that belongs to the next window.
     arrived = (arrival >= raw.start_ns) & (arrival < raw.end_ns)
     ended = completion > raw.start_ns
     started = (first_cpu >= raw.start_ns) & ~censored
@@ -94,18 +101,18 @@ def _sample_columns(raw: RawWindow) -> dict[str, object]:
     for prefix, kind in _SAMPLE_ROWS.items():
         samples = selected[:, kind]
         counts = samples["histogram"].sum(axis=0, dtype=np.int64)
-        found = metrics.of_histogram(counts, int(samples["sum_ns"].sum()), int(samples["max_ns"].max(initial=0)))
-        row |= _distribution_columns(prefix, found)
+        largest_ns = int(samples["max_ns"].max(initial=0))
+        row |= _distribution_columns(prefix, metrics.of_histogram(counts, int(samples["sum_ns"].sum()), largest_ns))
     return row
 
 
-def _distribution_columns(prefix: str, found: metrics.Distribution) -> dict[str, object]:
-    values = (found.count, found.mean_ns, found.p50_ns, found.p95_ns, found.p99_ns, found.max_ns)
+def _distribution_columns(prefix: str, of: metrics.Distribution) -> dict[str, object]:
+    values = (of.count, of.mean_ns, of.p50_ns, of.p95_ns, of.p99_ns, of.max_ns)
     return dict(zip(metrics.columns(prefix), values, strict=True))
 
 
 def _host_sums(tasks: pa.RecordBatch, cpus: pa.RecordBatch, window_ns: int) -> dict[str, object]:
-    """Summary columns that are sums over all rows, ``other`` included: the same with any filter."""
+    """Summary columns that are sums over all rows, ``other`` included: a filter does not change them."""
     total = {name: int(tables.column(tasks, name).sum()) for name in TASK_SUMS}
     averages = {"runqueue_length": "wait_ns", "running": "cpu_ns", "blocked": "blocked_ns", "iowait": "iowait_ns"}
     return {

@@ -1,4 +1,4 @@
-"""Windows that are missing between two others, and where a window lies on the wall clock."""
+"""Gaps between windows, and a window's start and end on the wall clock."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from schedtel.windows.window import Window
 
 @dataclass(frozen=True)
 class Gap:
-    """Windows that are missing before a window; the columns of ``gaps``."""
+    """One stretch of missing windows; the fields are the columns of the table ``gaps``."""
 
     uri: str
     cause: str
@@ -24,7 +24,7 @@ class Gap:
 
 def wall_start(window: Window) -> datetime:
     """Start of a window on the wall clock, UTC."""
-    # as_py() of a point in time would import pandas, and wants a database of time zones.
+    # as_py() of a timestamp would import pandas, and needs a database of time zones.
     microseconds = window.summary["wall_start"].view(pa.int64())[0].as_py()
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 

@@ -1,4 +1,4 @@
-"""The table ``tasks`` in; one row a group out: sums, merged histograms, fairness inside the group."""
+"""The table ``tasks`` in; one row for each group out: sums, merged histograms, fairness inside the group."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,11 +8,15 @@ from schedtel.records.histogram import percentiles_ns
 from schedtel.windows import metrics, tables
 from schedtel.windows.arrow import fixed_list, from_list, from_numpy, to_numpy, valid
 
-#: Words for groupings that are not columns, and the column that stands for them.
+#: Groupings whose name is not that of their column → the column.
 _GROUP_COLUMNS = {"process": "tgid", "task": "tid"}
 
 
 def groups_of(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
+    """Sum the rows of a ``tasks`` batch by group; :meth:`schedtel.windows.window.Window.groups` lists the columns.
+
+    Raises :class:`UsageError` for a name that is no column, and for a column of histograms.
+    """
     name = _GROUP_COLUMNS.get(by, by)
     if name not in batch.schema.names or pa.types.is_fixed_size_list(batch.schema.field(name).type):
         known = ", ".join([*_GROUP_COLUMNS, "cgroup", "comm", "uid"])
@@ -43,9 +47,9 @@ def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _group_waits(sums: dict[str, np.ndarray]) -> dict[str, pa.Array]:
-    read = {"wait_p50_ns": 0.50, "wait_p99_ns": 0.99}
-    found = {name: percentiles_ns(sums["wait_histogram"], q, sums["max_wait_ns"]) for name, q in read.items()}
-    return {name: from_numpy(values, values >= 0) for name, values in found.items()}
+    quantiles = {"wait_p50_ns": 0.50, "wait_p99_ns": 0.99}
+    waits = {name: percentiles_ns(sums["wait_histogram"], q, sums["max_wait_ns"]) for name, q in quantiles.items()}
+    return {name: from_numpy(values, values >= 0) for name, values in waits.items()}
 
 
 def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[str, pa.Array]:
@@ -62,8 +66,8 @@ def _group_lives(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> dict[
 
 def _group_fairness(batch: pa.RecordBatch, codes: np.ndarray, groups: int, real: np.ndarray) -> dict[str, pa.Array]:
     cpu_ns, wait_ns = (tables.column(batch, name)[real] for name in ("cpu_ns", "wait_ns"))
-    found = metrics.fairness_within(cpu_ns, wait_ns, codes[real], groups)
+    indices = metrics.fairness_within(cpu_ns, wait_ns, codes[real], groups)
     return {
         name: from_numpy(values, ~np.isnan(values))
-        for name, values in zip(("fairness_cv", "fairness_jain"), found, strict=True)
+        for name, values in zip(("fairness_cv", "fairness_jain"), indices, strict=True)
     }

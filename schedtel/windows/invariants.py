@@ -1,7 +1,8 @@
-"""The laws that always hold: a window in, what was found beside what must be out.
+"""A window in; a finding for each law that must hold for it out.
 
-The numbers are those of the README. Law 4, agreement with the kernel's own books, needs tasks whose books are still
-open and is checked with children of our own (:mod:`schedtel.doctor.verify`); law 6, filters, by the tests.
+The laws have the numbers of the README. Law 4, agreement with the kernel's own accounting, needs tasks whose accounting
+the kernel still shows: :mod:`schedtel.doctor.verify` checks it with child processes of its own. The tests check law 6,
+filters.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from schedtel.windows.window import Window
 
 @dataclass(frozen=True)
 class Finding:
-    """One law and one window (or child): does it hold, and the figure it was judged by."""
+    """Whether one law holds for one window (or child), and the figure that it was judged by."""
 
     law: str
     holds: bool
@@ -23,9 +24,9 @@ class Finding:
 
 
 def check(window: Window, previous: Window | None = None) -> list[Finding]:
-    """Laws 1, 2, 3, 7 and 8 for one window, and 5 where the one before it is given.
+    """Check laws 1, 2, 3, 7 and 8 for one window, and law 5 if the window before it is given.
 
-    Law 8 needs to know who preempted whom: it is not for windows collected with that off.
+    Law 8 needs the table ``preemptions``: the finding says nothing about a window that was collected without it.
     """
     findings = [_times_add_up(window), _cpus_add_up(window), _lives_are_possible(window), _nothing_lost(window)]
     findings.append(_preemptions_add_up(window))
@@ -40,7 +41,7 @@ def _times_add_up(window: Window) -> Finding:
 
 
 def _cpus_add_up(window: Window) -> Finding:
-    """Over all CPUs: what tasks ran, in life and in tear-down, what is hidden, and idle time fill the window."""
+    """Over all CPUs, the time of tasks (alive, in tear-down, or hidden from us) and idle time fill the window."""
     ran = int(tables.column(window.tasks, "cpu_ns").sum())
     rest = sum(int(tables.column(window.cpus, name).sum()) for name in ("idle_ns", "teardown_ns", "untracked_ns"))
     available = (window.end_ns - window.start_ns) * window.cpus.num_rows
@@ -63,14 +64,18 @@ def _windows_tile(previous: Window, window: Window) -> Finding:
 
 
 def _preemptions_add_up(window: Window) -> Finding:
-    """What was preempted by somebody is what waited after a preemption; ``other`` may be of tasks not selected."""
+    """Waits by pair of victim and preemptor are the samples of preempt wait.
+
+    Pairs of the victim ``other`` may be of tasks that the filter leaves out, whose waits are no samples of the summary.
+    If there are such pairs, the samples lie between the waits without them and the waits with them.
+    """
     counts, waits = (tables.column(window.preemptions, name) for name in ("count", "wait_ns"))
     other = np.array([victim == tables.OTHER_COMM for victim in window.preemptions["victim"].to_pylist()], bool)
-    told = window.metrics.preempt_wait
-    sum_ns = told.count * (told.mean_ns or 0)  # give or take the rounding of the mean
-    exact = counts.sum() == told.count and abs(int(waits.sum()) - sum_ns) <= told.count
-    bounded = counts[~other].sum() <= told.count <= counts.sum() and waits[~other].sum() <= sum_ns + told.count
-    figure = f"{int(counts.sum())} waits by {len(counts)} pairs, {told.count} samples"
+    samples = window.metrics.preempt_wait
+    sum_ns = samples.count * (samples.mean_ns or 0)  # exact up to the rounding of the mean
+    exact = counts.sum() == samples.count and abs(int(waits.sum()) - sum_ns) <= samples.count
+    bounded = counts[~other].sum() <= samples.count <= counts.sum() and waits[~other].sum() <= sum_ns + samples.count
+    figure = f"{int(counts.sum())} waits by {len(counts)} pairs, {samples.count} samples"
     return Finding("8 preempted by somebody = preempt waits", bool(bounded if other.any() else exact), figure)
 
 

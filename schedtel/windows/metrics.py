@@ -1,4 +1,4 @@
-"""Metrics: arrays of samples and tables of one window in, numbers out. Pure functions, vectorised, no state."""
+"""Samples and columns of one window in; numbers out. Pure functions, vectorised, no state."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ _WEIGHTED_POLICIES = (0, 3, 5, 7)
 
 @dataclass(frozen=True)
 class Distribution:
-    """Statistics of one kind of duration in one window; all None but ``count`` where there was no sample."""
+    """Statistics of one kind of duration in one window; all but ``count`` are None if there was no sample."""
 
     count: int
     mean_ns: int | None = None
@@ -31,7 +31,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Fairness:
-    """Coefficient of variation and Jain's index, of share and of CPU time per weight; None without tasks."""
+    """Coefficient of variation and Jain's index, of share and of CPU time per weight; None if there are no tasks."""
 
     cv: float | None
     jain: float | None
@@ -57,6 +57,7 @@ class Metrics:
 
     @classmethod
     def from_summary(cls, summary: pa.RecordBatch) -> "Metrics":
+        """Read the metrics from a summary of one row."""
         row = rows(summary)[0]
         distributions = {prefix: Distribution(*(row[name] for name in columns(prefix))) for prefix in DISTRIBUTIONS}
         kinds = ("fairness_cv", "fairness_jain", "weighted_fairness_cv", "weighted_fairness_jain")
@@ -80,7 +81,7 @@ def of_samples(samples_ns: np.ndarray) -> Distribution:
 
 
 def of_histogram(counts: np.ndarray, sum_ns: int, max_ns: int) -> Distribution:
-    """Statistics of a histogram of shape (buckets,) with the exact sum and largest of its samples."""
+    """Statistics of a histogram of shape (buckets,), given the exact sum and the largest of its samples."""
     n = int(counts.sum(dtype=np.int64))
     if n == 0:
         return Distribution(0)
@@ -89,7 +90,7 @@ def of_histogram(counts: np.ndarray, sum_ns: int, max_ns: int) -> Distribution:
 
 
 def jain(x: np.ndarray) -> float | None:
-    """Jain's index (sum x)^2 / (n sum x^2) of shape (n,); None when there is nothing to compare.
+    """Jain's index (sum x)^2 / (n sum x^2) of values of shape (n,); None if there are none, or if all are 0.
 
     R. Jain, D. Chiu, W. Hawe: "A quantitative measure of fairness and discrimination", DEC TR-301, 1984.
     """
@@ -98,7 +99,7 @@ def jain(x: np.ndarray) -> float | None:
 
 
 def coefficient_of_variation(x: np.ndarray) -> float | None:
-    """Population standard deviation / mean of shape (n,); None where the mean is not positive."""
+    """Population standard deviation / mean of values of shape (n,); None if the mean is not positive."""
     mean = float(x.mean()) if len(x) else 0.0
     return float(x.std()) / mean if mean > 0 else None
 
@@ -106,9 +107,11 @@ def coefficient_of_variation(x: np.ndarray) -> float | None:
 def fairness_within(
     cpu_ns: np.ndarray, wait_ns: np.ndarray, codes: np.ndarray, groups: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficient of variation and Jain's index of share, of each group of tasks: two of shape (groups,).
+    """Coefficient of variation and Jain's index of share for each group of tasks: two arrays of shape (groups,).
 
-    As :func:`fairness`, for all groups at once; NaN where that has None. ``codes``, of shape (tasks,), are the groups.
+    Computes :func:`fairness` for all groups at once, with NaN in place of None.
+
+    :param codes: shape (tasks,), each task's group from 0 to groups - 1.
     """
     demand = cpu_ns + wait_ns
     asked = demand >= FAIRNESS_LEAST_DEMAND_NS
@@ -125,7 +128,7 @@ def fairness_within(
 
 
 def fairness(cpu_ns: np.ndarray, wait_ns: np.ndarray, weight: np.ndarray, policy: np.ndarray) -> Fairness:
-    """Fairness among tasks; all arrays of shape (tasks,)."""
+    """Fairness among the tasks that asked for at least 1 ms of CPU time; all arrays are of shape (tasks,)."""
     demand = cpu_ns + wait_ns
     asked = demand >= FAIRNESS_LEAST_DEMAND_NS
     share = cpu_ns[asked] / demand[asked]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Columns of numbers and of words in, rows of JSON out: what Python would take 6 us a task for, in less than 1.
+ * Columns of numbers and texts in; rows of JSON out. A task takes less than 1 us here, and 6 us in Python.
  *
- * The columns are Arrow's own buffers; ndjson.py describes them, and sees to it that there is room for the longest row.
- * Nothing of libc is included, so that the clang that compiles the BPF programs is enough.
+ * The columns are Arrow's own buffers. ndjson.py describes them, and makes sure that the longest row has room.
+ * Nothing of libc is included, so that the clang that compiles the BPF programs can compile this file too.
  */
 typedef __UINT8_TYPE__ u8;
 typedef __UINT16_TYPE__ u16;
@@ -15,25 +15,28 @@ typedef __UINT64_TYPE__ u64;
 typedef __INT64_TYPE__ s64;
 
 #define EXPORTED __attribute__((visibility("default")))
-/* Digits of 2^64 - 1; and of -2^63, with its sign. */
+/* Digits of 2^64 - 1; also the length of -2^63 with its sign. */
 #define MOST_DIGITS 20
-/* Words are copied in pieces of this, as a call would take longer: source and target have room for one beyond the end. */
+/*
+ * Texts are copied in pieces of so many bytes, because a call would take longer. So source and target have room for one
+ * piece beyond the end.
+ */
 #define PIECE 16
 
-enum kind { SIGNED, UNSIGNED, BITS, WORDS };
+enum kind { SIGNED, UNSIGNED, BITS, TEXTS };
 
-/* As in ndjson.py, which compares the size alone; the enum, MOST_DIGITS and PIECE are there as well. */
+/* ndjson.py has the same struct, and checks only its size. The enum, MOST_DIGITS and PIECE are repeated there too. */
 struct column {
-	const char *name;		/* what stands before the value */
-	const u8 *values;		/* numbers, bits, or places of words; NULL where each row has a word of its own */
-	const u8 *known;		/* bits, or NULL where nothing is null */
-	const char *words;		/* one behind the other: word n begins at ends[n] and ends at ends[n + 1] */
+	const char *name;		/* the text before each value: comma, name in quotes, colon */
+	const u8 *values;		/* numbers, bits, or indices of texts; NULL if each row has a text of its own */
+	const u8 *known;		/* bits, or NULL if no value is null */
+	const char *texts;		/* one behind the other: text n begins at ends[n] and ends at ends[n + 1] */
 	const u64 *ends;
 	u64 offset;			/* of the first row, in values and known */
 	u32 name_bytes;
 	u32 kind;
 	u32 width;			/* bytes of a number */
-	u32 elements;			/* 0, or how many unsigned numbers each row has a list of */
+	u32 elements;			/* 0, or the length of the list of unsigned numbers in each row */
 };
 
 static char *put(char *out, const char *text, u64 bytes)
@@ -50,7 +53,7 @@ static char *put_unsigned(char *out, u64 number)
 	u64 limit = 100;
 	int digits = 2, i;
 
-	if (number < 10) {		/* most of a histogram */
+	if (number < 10) {		/* most numbers of a histogram */
 		*out = '0' + number;
 		return out + 1;
 	}
@@ -123,7 +126,7 @@ static char *put_value(char *out, const struct column *column, u64 row)
 	if (column->kind == BITS)
 		return bit(column->values, row) ? put(out, "true            ", 4) : put(out, "false           ", 5);
 	end = &column->ends[column->values ? signed_at(column->values, column->width, row) : (s64)row];
-	return put(out, column->words + end[0], end[1] - end[0]);
+	return put(out, column->texts + end[0], end[1] - end[0]);
 }
 
 EXPORTED u64 column_size(void)
@@ -131,7 +134,10 @@ EXPORTED u64 column_size(void)
 	return sizeof(struct column);
 }
 
-/* Rows from one on up to another, each but the table's first with a comma before it; returns the bytes written. */
+/*
+ * Write the rows from row `from` up to, but not including, row `to`. Each has a comma before it, except the table's
+ * first. Returns the number of bytes written.
+ */
 EXPORTED u64 write_rows(const struct column *columns, u64 count, u64 from, u64 to, char *out)
 {
 	const char *begin = out;

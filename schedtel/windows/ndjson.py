@@ -1,7 +1,8 @@
 """Tables of one window in; one line of JSON out.
 
-``json.dumps()`` of a row takes 20 µs, and any other way that Python has 5 µs or more: a row is some fifty numbers and
-two histograms. So ``ndjson.c`` writes the rows, from Arrow's buffers. All that is not a whole number it gets as words.
+``json.dumps()`` takes 20 µs for a row, and any other way in Python takes 5 µs or more, because a row is some fifty
+numbers and two histograms. So ``ndjson.c`` writes the rows from Arrow's buffers. It writes integers, booleans and lists
+of unsigned integers by itself; all other values it gets as texts.
 """
 
 import ctypes
@@ -21,23 +22,28 @@ import pyarrow as pa
 from schedtel.errors import CapabilityError
 from schedtel.windows.arrow import values
 
-#: Rows that are written at once: few enough for their text to stay in the caches until somebody takes it.
+#: Number of rows written at once: few enough for their text to stay in the caches until the caller has used it.
 ROWS_AT_ONCE = 64
 #: ``enum kind`` of ndjson.c.
-_SIGNED, _UNSIGNED, _BITS, _WORDS = range(4)
+_SIGNED, _UNSIGNED, _BITS, _TEXTS = range(4)
 #: ``struct column`` of ndjson.c.
 _COLUMN = np.dtype(
-    [(name, np.uint64) for name in ("name", "values", "known", "words", "ends", "offset")]
+    [(name, np.uint64) for name in ("name", "values", "known", "texts", "ends", "offset")]
     + [(name, np.uint32) for name in ("name_bytes", "kind", "width", "elements")]
 )
 #: Most bytes of a number: MOST_DIGITS of ndjson.c.
 _NUMBER_BYTES = 20
-#: Words are copied so many bytes at a time, and read so far beyond their end: PIECE of ndjson.c.
+#: Texts are copied in pieces of so many bytes, and so read up to as many beyond their end: PIECE of ndjson.c.
 _SLACK_BYTES = 16
 
 
 def parts(tables: Mapping[str, pa.RecordBatch]) -> Iterator[bytes]:
-    """One line of NDJSON, without its end, in pieces: ``summary`` is an object, the other tables are lists of them."""
+    """One line of NDJSON, in pieces and without the newline.
+
+    ``summary`` is an object, each other table a list of objects.
+
+    Raises :class:`CapabilityError` if the compiled ``ndjson.c`` is missing or of another version.
+    """
     before = "{"
     for name, batch in tables.items():
         opening, closing = ("", b"") if name == "summary" else ("[", b"]")
@@ -52,7 +58,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[bytes]:
     if not batch.num_rows:
         return
     names = _names(tuple(batch.schema.names))
-    columns = [_column(name, column) for name, column in zip(names.places, batch.columns, strict=True)]
+    columns = [_column(name, column) for name, column in zip(names.spans, batch.columns, strict=True)]
     described = np.array([column.described for column in columns], _COLUMN)
     most_bytes = sum(column.most_bytes for column in columns) + len("{},")
     out = np.empty(min(batch.num_rows, ROWS_AT_ONCE) * most_bytes + _SLACK_BYTES, np.uint8)
@@ -63,9 +69,9 @@ def _rows(batch: pa.RecordBatch) -> Iterator[bytes]:
 
 
 class _Names(NamedTuple):
-    """What stands before each value of a row: where, and how many bytes; ``held`` is what the addresses are of."""
+    """The text before each value of a row, as (address, bytes); ``held`` keeps the memory of the addresses alive."""
 
-    places: list[tuple[int, int]]
+    spans: list[tuple[int, int]]
     held: pa.Buffer
 
 
@@ -78,7 +84,10 @@ def _names(names: tuple[str, ...]) -> _Names:
 
 
 class _Column(NamedTuple):
-    """A row of ``_COLUMN``, and the most bytes of a row's text; ``held`` is what the addresses are of."""
+    """A row of ``_COLUMN``, and the most bytes that a value takes together with its name.
+
+    ``held`` keeps the memory of the addresses alive.
+    """
 
     described: tuple[int, ...]
     most_bytes: int
@@ -92,10 +101,10 @@ def _column(name: tuple[int, int], column: pa.Array) -> _Column:
     if pa.types.is_boolean(kind):
         return _described(name, _BITS, column)
     if pa.types.is_dictionary(kind) and pa.types.is_signed_integer(kind.index_type):
-        return _described(name, _WORDS, column.indices, words=column.dictionary.to_pylist())
+        return _described(name, _TEXTS, column.indices, texts_of=column.dictionary.to_pylist())
     if pa.types.is_fixed_size_list(kind) and _all_unsigned(column):
         return _described(name, _UNSIGNED, column, elements=kind.list_size)
-    return _described(name, _WORDS, words=_words(column))
+    return _described(name, _TEXTS, texts_of=_finite_values(column))
 
 
 def _all_unsigned(column: pa.Array) -> bool:
@@ -103,30 +112,39 @@ def _all_unsigned(column: pa.Array) -> bool:
     return kind.list_size and pa.types.is_unsigned_integer(kind.value_type) and not column.values.null_count
 
 
-def _words(column: pa.Array) -> list[Any]:
-    """A word for each row. Our tables have no NaN, but others' servers and files may, and JSON has no word for it."""
-    found = values(column)
-    return [w if math.isfinite(w or 0) else None for w in found] if pa.types.is_floating(column.type) else found
+def _finite_values(column: pa.Array) -> list[Any]:
+    """The value of each row, None for one that JSON cannot express.
+
+    Our tables have no NaN and no infinity, but those of other servers and files may.
+    """
+    of_rows = values(column)
+    return [v if math.isfinite(v or 0) else None for v in of_rows] if pa.types.is_floating(column.type) else of_rows
 
 
 def _described(
-    name: tuple[int, int], kind: int, column: pa.Array = None, elements: int = 0, words: Sequence[object] = ()
+    name: tuple[int, int], kind: int, column: pa.Array = None, elements: int = 0, texts_of: Sequence[object] = ()
 ) -> _Column:
-    """Numbers, or lists of so many; or words, of which each row has one of its own, or in a column the place of one."""
+    """Describe one column for ``ndjson.c``.
+
+    :param name: address and bytes of the text before each value.
+    :param column: numbers or booleans, or lists of ``elements`` unsigned numbers, or indices into ``texts_of``; None if
+        each row has a text of its own.
+    :param texts_of: the values to be written as texts.
+    """
     first = known = offset = width = text = ends = 0
     longest, held = (_NUMBER_BYTES + 1) * (elements + 1), [column]
     if column is not None:
         numbers, bits = column.values if elements else column, column.buffers()[0]
         width, offset, known = numbers.type.bit_width // 8, column.offset, bits.address if column.null_count else 0
-        # Where a list's numbers begin is not told by the lists' offset.
+        # The array of a list's numbers has an offset of its own, which the lists' offset does not include.
         first = numbers.buffers()[1].address + (numbers.offset * width if elements else 0)
-    if words:
-        texts = [_encode(word).encode() for word in words]
+    if texts_of:
+        texts = [_encode(value).encode() for value in texts_of]
         held += [b"".join(texts) + bytes(_SLACK_BYTES), array("Q", accumulate(map(len, texts), initial=0))]
         text, ends = pa.py_buffer(held[1]).address, held[2].buffer_info()[0]
         longest = max(longest, *map(len, texts))
-    places = (name[0], first, known, text, ends, offset)
-    return _Column((*places, name[1], kind, width, elements), name[1] + longest, held)
+    wide_fields = (name[0], first, known, text, ends, offset)
+    return _Column((*wide_fields, name[1], kind, width, elements), name[1] + longest, held)
 
 
 @functools.cache
@@ -144,7 +162,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _point_in_time(value: object) -> str:
-    """What JSON has no type for, as RFC 3339."""
+    """A timestamp, for which JSON has no type, as RFC 3339."""
     assert isinstance(value, datetime)
     return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

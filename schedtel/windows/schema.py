@@ -1,4 +1,6 @@
-"""Every column of every table, once: name, type, unit and meaning. Documents, NDJSON schema and Arrow schemas follow.
+"""The one definition of every column of every table: name, type, unit and meaning.
+
+The documentation, the NDJSON schema and the Arrow schemas are made from it.
 
 A column name is a contract: it is the same in Arrow, Parquet, NDJSON and pandas.
 """
@@ -198,7 +200,8 @@ CPUS = [
     Column("wait_histogram", _FINE_HISTOGRAM, "1", "waits that ended on this CPU, by duration"),
 ]
 
-#: Rows by their wait, the largest first. Their sums are those of the samples of preempt wait, filtered out or not.
+#: The row with the largest wait comes first. The sums over all rows are those of all samples of preempt wait, of tasks
+#: that the filter selects and of tasks that it leaves out.
 PREEMPTIONS = [
     _count("window_id", "number of the window in this run"),
     Column(
@@ -223,7 +226,7 @@ PREEMPTIONS = [
     _ns("max_wait_ns", "the longest of them"),
 ]
 
-#: The cgroups that a bandwidth limit may have stopped; longest throttled first.
+#: The cgroups that a bandwidth limit may have stopped; the one that was throttled longest comes first.
 THROTTLED = [
     _count("window_id", "number of the window in this run"),
     Column("cgroup", _LABEL, "", "path in the hierarchy that has the cpu controller, which may be v1"),
@@ -232,7 +235,7 @@ THROTTLED = [
     _count("throttled_periods", "those of them in which it used up its quota"),
 ]
 
-#: What a dataset of several hosts keeps beside the tables of windows: a row for each time windows are missing.
+#: A table that a dataset of several hosts has beside those of the windows: a row for each gap in a host's windows.
 GAPS = [
     Column("uri", pa.string(), "", "where the windows were to be had"),
     Column("cause", pa.string(), "", "slow: given up by the server; disconnected: out of reach; restarted: a new run"),
@@ -245,7 +248,7 @@ GAPS = [
 ]
 
 TABLES = {"summary": SUMMARY, "tasks": TASKS, "cpus": CPUS, "preemptions": PREEMPTIONS, "throttled": THROTTLED}
-#: Tables that recordings have only where there was something to put in.
+#: Tables for which a recording has files only where there are rows.
 SPARSE = ("preemptions", "throttled")
 ARROW = {name: pa.schema([column.field() for column in columns]) for name, columns in TABLES.items()}
 

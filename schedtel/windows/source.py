@@ -1,4 +1,4 @@
-"""Sources: anything that yields windows. The seam between where windows come from and what is done with them."""
+"""The interface between code that makes windows and code that uses them: a source is an iterable of windows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TABLE_NAMES = ("summary", "tasks", "cpus", "preemptions", "throttled")
 
 
 class Source:
-    """An iterable of windows, and a context manager. Subclasses give :meth:`__iter__` and, if needed, :meth:`close`.
+    """An iterable of windows, and a context manager. Subclasses define :meth:`__iter__` and, if needed, :meth:`close`.
 
-    The source itself is an Arrow stream of its ``tasks``; :meth:`table` gives the others. Any consumer of the Arrow
+    The source itself is an Arrow stream of its ``tasks``; :meth:`table` returns the others. Any consumer of the Arrow
     C stream interface reads them: ``polars.DataFrame(source.table("summary"))``, ``duckdb.from_arrow(...)``.
 
-    ``metadata`` is what is known of all its windows: host, kernel, window, filter.
+    ``metadata`` holds facts that all its windows share: host, kernel, window, filter.
     """
 
     metadata: Mapping[str, str] = MappingProxyType({})
@@ -40,7 +40,7 @@ class Source:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Release what the source holds. Windows already taken stay valid."""
+        """Release the source's resources. Windows that it has yielded stay valid."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,8 +51,8 @@ class Source:
         self.close()
 
     def table(self, name: str) -> TableStream:
-        """The stream of one table over all windows: ``summary``, ``tasks`` or another of a window's."""
-        from schedtel.windows.table_stream import TableStream  # noqa: PLC0415  (tracing begins before pyarrow is there: see live)
+        """The stream of one of :data:`TABLE_NAMES` over all windows. Raises :class:`UsageError` for any other name."""
+        from schedtel.windows.table_stream import TableStream  # noqa: PLC0415  (it imports pyarrow: see live)
 
         return TableStream(self, name)
 
@@ -64,9 +64,9 @@ class Source:
 
 
 def bounded(windows: Iterable[Window], count: int | None = None, duration: str | None = None) -> Iterator[Window]:
-    """The windows up to a number of them, or up to the one that completes a duration since the first began.
+    """Pass on the windows until there are ``count``, or until one completes ``duration`` since the first began.
 
-    Raises :class:`UsageError` for what is no duration.
+    Raises :class:`UsageError` for a text that is no duration.
     """
     limit_ns = parse_duration(duration) if duration is not None else None
     return itertools.islice(windows if limit_ns is None else _lasting(windows, limit_ns), count)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class TableStream:
-    """One table of a source, as an Arrow stream: a record batch a window."""
+    """One table of a source as an Arrow stream, with one record batch for each window.
+
+    Raises :class:`UsageError` for a name that is no table.
+    """
 
     def __init__(self, windows: Iterable[Window], name: str) -> None:
         if name not in ARROW:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """One window of telemetry.
+    """One window of telemetry, as tables.
 
-    ``summary``: one row; ``tasks``: a row for each task active in the window, and ``other``; ``cpus``: a row for
-    each CPU; ``preemptions``: a row for each pair of groups of which one took the CPU from the other; ``throttled``: a
-    row for each cgroup that a bandwidth limit may have stopped. All are :class:`pyarrow.RecordBatch`; the columns are
-    those of :mod:`schedtel.windows.schema`.
+    ``summary``: one row; ``tasks``: a row for each task active in the window, and the row ``other``; ``cpus``: a row
+    for each CPU; ``preemptions``: a row for each pair of a victim and the group that took its CPU; ``throttled``: a row
+    for each cgroup that a bandwidth limit may have stopped. All are :class:`pyarrow.RecordBatch`; the columns are those
+    of :mod:`schedtel.windows.schema`.
     """
 
     summary: pa.RecordBatch
@@ -40,12 +40,12 @@ class Window:
 
     @property
     def start_ns(self) -> int:
-        """Start, CLOCK_MONOTONIC."""
+        """Start, CLOCK_MONOTONIC, in nanoseconds."""
         return int(self.summary["window_start_ns"][0].as_py())
 
     @property
     def end_ns(self) -> int:
-        """End, CLOCK_MONOTONIC; the next window's start."""
+        """End, CLOCK_MONOTONIC, in nanoseconds; the next window's start."""
         return self.start_ns + int(self.summary["window_ns"][0].as_py())
 
     @cached_property
@@ -61,8 +61,8 @@ class Window:
     def groups(self, by: str = "cgroup") -> pa.RecordBatch:
         """Tasks summed by ``cgroup``, ``comm``, ``process``, ``task`` or any column of ``tasks``.
 
-        Returns one row a group: the key, ``tasks``, the sums of all times and counts, ``max_wait_ns``, the merged
-        histograms, ``wait_p50_ns``/``wait_p99_ns`` read from them (a task's histogram has 2 buckets an octave),
+        Returns one row for each group: the key, ``tasks``, the sums of all times and counts, ``max_wait_ns``, the
+        merged histograms, ``wait_p50_ns``/``wait_p99_ns`` read from them (a task's histogram has 2 buckets an octave),
         ``tasks_completed``, mean ``tat_ns`` and ``rt_ns``, and the fairness inside the group. The row ``other`` stays
         a group of its own, under the key null or ``other``.
 
@@ -79,5 +79,5 @@ class Window:
         return b"".join(self.ndjson_parts()).decode()
 
     def ndjson_parts(self) -> Iterator[bytes]:
-        """That line, as UTF-8, in parts of some dozen rows at most, for who has more to do than to write."""
+        """The line of :meth:`to_ndjson` as UTF-8, in parts of 64 rows at most: the caller can do other work between."""
         return ndjson.parts({name: getattr(self, name) for name in TABLES})
