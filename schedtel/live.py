@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -42,6 +43,10 @@ class LiveSource(Source):
     tracing does, the last one ends at :meth:`stop`. A collector that was held up yields one long window, marked by
     ``windows_spanned``.
 
+    Tracing ends with :meth:`close`, with the ``with`` block, with an iteration that ends by itself (a count, a
+    duration, :meth:`stop`), when the source is collected, or with the process. A loop that is left early can be taken
+    up again.
+
     :func:`live` describes the parameters and the errors; ``task_filter`` and ``tracing`` group some of them.
     """
 
@@ -63,6 +68,9 @@ class LiveSource(Source):
         is_short = self.window_ns < _LONG_IMPORT_NS
         meanwhile = partial(_import_meanwhile, (_TO_OPEN, _TO_READ) if is_short else (_TO_OPEN,))
         self._backend, self.not_core_because = open_backend(self.filter, tracing, meanwhile)
+        # Links and programs outlive a source that is merely forgotten: every switch on the machine would go on paying.
+        self._detach = weakref.finalize(self, self._backend.close)
+        self._runs_at_close: dict[str, tuple[int, int]] = {}
         if is_short:
             importlib.import_module(_TO_READ)
         self.backend = self._backend.name
@@ -92,12 +100,14 @@ class LiveSource(Source):
                 self._remaining -= 1
             yield window
             if any(end is not None and window.end_ns >= end for end in (self._stop_ns, self._end_ns)):
-                return
+                break
+        self.close()
 
     def _next(self) -> Window:
         from schedtel.windows import memory  # noqa: PLC0415  (not before tracing has begun: see _TO_READ)
         from schedtel.windows.build import build  # noqa: PLC0415
 
+        self._need_open()
         while time.monotonic_ns() < self._edge_ns and self._stop_ns is None:
             self._backend.wait(self._edge_ns)
         if self._stop_ns is not None:
@@ -132,12 +142,22 @@ class LiveSource(Source):
         For a caller that iterates and takes long over a window: rows of tasks that exit wait in the ring, and those
         that find it full are folded into ``other``. Only the thread that iterates may call this.
         """
+        self._need_open()
         self._backend.wait(0)
+
+    def _need_open(self) -> None:
+        if self.closed:
+            raise UsageError("cannot collect windows: this source is closed (start another with schedtel.live())")
+
+    @property
+    def closed(self) -> bool:
+        """Whether tracing has ended."""
+        return not self._detach.alive
 
     @property
     def elapsed(self) -> float:
         """Part of the open window that has passed, from 0 to 1."""
-        return min(1.0, 1 - (self._edge_ns - time.monotonic_ns()) / self.window_ns)
+        return min(1.0, max(0.0, 1 - (self._edge_ns - time.monotonic_ns()) / self.window_ns))
 
     def stop(self) -> None:
         """End the open window now; iteration yields it and finishes. Safe in a signal handler and from any thread.
@@ -147,14 +167,21 @@ class LiveSource(Source):
         """
         if self._stop_ns is None:
             self._stop_ns = time.monotonic_ns()
-        self._backend.wake()
+        if not self.closed:
+            self._backend.wake()
 
     def program_runs(self) -> dict[str, tuple[int, int]]:
-        """Run count and run time in nanoseconds of each BPF program; zeros unless ``kernel.bpf_stats_enabled`` is 1."""
-        return self._backend.run_counts()
+        """Run count and run time in nanoseconds of each BPF program; zeros unless ``kernel.bpf_stats_enabled`` is 1.
+
+        After :meth:`close`, those at its moment.
+        """
+        return self._runs_at_close if self.closed else self._backend.run_counts()
 
     def close(self) -> None:
-        self._backend.close()
+        """End tracing: detach and unload the programs. Windows already taken stay valid; further calls do nothing."""
+        if not self.closed:
+            self._runs_at_close = self._backend.run_counts()
+            self._detach()
 
 
 def _import_meanwhile(modules: tuple[str, ...]) -> None:

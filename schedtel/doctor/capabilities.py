@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from schedtel.errors import CapabilityError
 from schedtel.host import procfs
 from schedtel.host.cgroups import SEE_ALL_CGROUPS, cgroup_root, is_whole
+from schedtel.host.namespaces import require_machine_clocks
 from schedtel.kernel.bcc import compiler as bcc_compiler
 from schedtel.kernel.bcc import headers, tracepoints
 from schedtel.kernel.bcc.backend import BccBackend
@@ -50,6 +51,7 @@ class Answer:
 def survey() -> Iterator[Answer]:
     """Answer every question, each after those that its answer depends on."""
     yield Answer("Linux", platform.system() == "Linux", f"{platform.system()} {platform.release()}")
+    yield _ask("clocks", _clocks)
     yield _ask("privileges", _privileges)
     yield from (_ask(question, find, backend="core") for question, find in _CORE.items())
     yield from (_ask(question, find, backend="bcc") for question, find in _BCC.items())
@@ -97,6 +99,11 @@ def _object() -> str:
     finally:
         opened.close()
     return f"{len(image) // 1024} KB, layout matches"
+
+
+def _clocks() -> str:
+    require_machine_clocks()
+    return "the machine's own"
 
 
 def _privileges() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from schedtel.errors import CapabilityError, UsageError
+from schedtel.host.namespaces import require_machine_clocks
 from schedtel.kernel.core import programs
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.privileges import missing_capabilities
@@ -30,6 +31,7 @@ def open_backend(
     """
     if tracing.backend not in BACKENDS:
         raise UsageError(f"cannot use backend {tracing.backend!r}: it is {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
+    require_machine_clocks()
     if tracing.backend == "bcc":
         return _bcc(task_filter, tracing), ""
     try:
