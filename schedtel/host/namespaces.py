@@ -39,7 +39,8 @@ def require_machine_clocks() -> None:
     """
     for clock, offset_ns in clock_offsets_ns().items():
         if offset_ns:
+            name, offset_s = f"CLOCK_{clock.upper()}", offset_ns / _NS_PER_S
             raise CapabilityError(
-                f"cannot follow tasks: CLOCK_{clock.upper()} of this time namespace is {offset_ns / _NS_PER_S:+g} s off "
-                "the machine's (run schedtel outside of it)"
+                f"cannot follow tasks: {name} of this time namespace is {offset_s:+g} s off the machine's "
+                "(run schedtel outside of it)"
             )
