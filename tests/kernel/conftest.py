@@ -34,7 +34,7 @@ def workload(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def last_cpu():
-    """The highest CPU we may run on: where little else is pinned."""
+    """The highest CPU on which the tests may run; few other tasks are pinned there."""
     return max(os.sched_getaffinity(0))
 
 

@@ -1,4 +1,4 @@
-"""The live source on a stream: another user's process gets the numbers of the live run, whatever happens meanwhile."""
+"""The live source on a stream: another user's process gets the numbers of the live run."""
 
 import concurrent.futures
 import contextlib
@@ -51,7 +51,7 @@ def numbers(window):
 
 
 def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start):
-    """The collector here is privileged, its reader is nobody, and both write down what they saw."""
+    """This process collects with privileges, and a process of the user nobody reads; both write down their windows."""
     if os.geteuid() or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to be two users (apt install util-linux)")
     program = (
@@ -65,14 +65,14 @@ def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start)
         schedtel.live("100ms") as source,
         schedtel.serve(source, LOOPBACK, token=token, history=10 * PATIENCE_S) as server,
     ):
-        # Nobody may not enter this environment: what the program needs is imported before it changes.
+        # The user nobody may not enter this environment: the program imports what it needs before it changes its user.
         command = [sys.executable, "-c", _as_nobody(program), server.uri]
         environment = {**os.environ, "SCHEDTEL_TOKEN": token}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as reader:
             storm, published = start("storm", 200), []
 
             def publish(window):
-                """From the moment when all is there, stop; also with the window that this ends."""
+                """Stop once all has happened; the window that the stop ends is published too."""
                 published.append(window)
                 seen = len(published) >= 12 and storm.poll() is not None and server.subscribers.present()
                 if seen or reader.poll() is not None:
@@ -87,7 +87,7 @@ def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start)
 
 
 def _as_nobody(program):
-    """The program, with everything imported first and all privileges dropped then."""
+    """The program, which first imports everything and then drops all privileges."""
     drop = "os.setgroups([]), os.setresgid(*[65534] * 3), os.setresuid(*[65534] * 3)"
     return f"import os, sys, pyarrow.flight\nfrom schedtel import subscribe\n{drop}\n{program}"
 
@@ -108,7 +108,7 @@ def test_the_command_of_another_user_may_read_and_may_not_load(serving, tmp_path
 
 
 def test_a_suspended_collector_is_one_long_window_and_no_gap(serving):
-    """SIGSTOP for more than ten windows, as when a machine sleeps: subscribers wait, and windows tile."""
+    """The collector is stopped for over ten windows, as when a machine sleeps: subscribers wait, and windows tile."""
     process, uri = serving()
     with schedtel.subscribe(uri) as source:
         stream = iter(source)
@@ -124,7 +124,7 @@ def test_a_suspended_collector_is_one_long_window_and_no_gap(serving):
 
 
 def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch, caplog):
-    """By an hour and back. Only for this process: the machine's own clock is not a test's to set."""
+    """The clock steps by an hour and back, for this process only: a test must not set the clock of the machine."""
     caplog.set_level(logging.WARNING, logger="schedtel")
     steps_ns = itertools.chain([0] * 3, [3_600_000_000_000] * 3, itertools.repeat(0))
     stepping = SimpleNamespace(monotonic_ns=time.monotonic_ns, time_ns=lambda: time.time_ns() + next(steps_ns))
@@ -143,7 +143,7 @@ def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch, caplog):
         assert one.end_ns == other.start_ns
         assert [finding for finding in laws.check(other, one) if not finding.holds] == []
     walls = [window.summary["wall_start"][0].as_py() for window in windows]
-    assert (walls[3] - walls[2]).total_seconds() > 3500, "the wall clock tells"
+    assert (walls[3] - walls[2]).total_seconds() > 3500, "the wall clock shows the steps"
     assert walls[6] < walls[5]
 
 
@@ -166,7 +166,7 @@ def test_told_to_stop_it_publishes_the_open_window_and_leaves_although_somebody_
 
 
 class Witness:
-    """A subscriber that reads all the time, and in the end says whether anything was missing."""
+    """A subscriber that reads all the time; in the end, its verdict tells whether anything was missing."""
 
     def __init__(self, uri):
         self.windows, self._error = [], None
@@ -181,7 +181,7 @@ class Witness:
             self._error = error
 
     def verdict(self):
-        """Leave; every window must have come, tile, and keep the laws."""
+        """Unsubscribe, and assert that no window is missing and that all tile and keep the laws."""
         self._source.stop()
         self._thread.join(PATIENCE_S)
         assert self._error is None
@@ -204,7 +204,7 @@ def held(process):
     return len(os.listdir(f"/proc/{process.pid}/fd")), int(status["Threads"]), int(status["VmRSS"].split()[0])
 
 
-#: How many windows a server remembers: who reads may be kept from it for two seconds; and it is full soon.
+#: How many windows a server remembers: a reader may be held up for two seconds, and the history is full soon.
 HISTORY = "20"
 
 
@@ -212,7 +212,7 @@ def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_noth
     process, uri = serving("--history", HISTORY)
 
     def visit(number):
-        """In turn: two windows and goodbye, gone in the middle of a batch, gone before the first one."""
+        """In turn: leave after two windows, in the middle of a batch, or before the first window."""
         client = fl.connect(uri)
         reader = client.do_get(fl.Ticket(Request("windows", start="history").ticket()))
         for _ in range(2 - number % 3):
@@ -223,7 +223,7 @@ def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_noth
 
     witness = Witness(uri)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(visit, range(50)))  # what gRPC makes once
+        list(pool.map(visit, range(50)))  # gRPC makes its threads and descriptors now, once
         eventually(lambda: len(witness.windows) > int(HISTORY))
         before = held(process)
         list(pool.map(visit, range(1000)))
@@ -244,7 +244,7 @@ def frame(kind, flags, stream, payload):
 
 
 def call(path, message, length=None, compressed=0):
-    """A gRPC call with a message that says it has another length, or nothing after its head."""
+    """A gRPC call; ``length`` is the one that its message declares."""
 
     def literal(text):
         return bytes([len(text)]) + text
@@ -280,17 +280,17 @@ STRANGE = {
 
 
 def assert_answered(port, said, part):
-    """That a sound call, made in the same way, gets an answer with this in it: here, the schema of the windows."""
+    """Assert that a correct call, made in the same way, gets an answer with ``part`` in it."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as stranger:
         stranger.sendall(said)
         got = b""
         while part not in got:
             got += stranger.recv(4096)
-            assert len(got) < 65536, "more than HTTP/2 lets a server send unasked"
+            assert len(got) < 65536, "HTTP/2 lets a server send no more without being asked"
 
 
 def test_whatever_strangers_send_the_windows_go_on(serving, tmp_path):
-    """A hundred connections of each kind, half of which hang up, and the others never say another word."""
+    """A hundred connections of each kind: half of them hang up, and the others send nothing more."""
     process, uri = serving("-v", "--history", HISTORY)
     witness, port = Witness(uri), int(uri.rpartition(":")[2])
     eventually(lambda: len(witness.windows) > int(HISTORY))
@@ -299,7 +299,7 @@ def test_whatever_strangers_send_the_windows_go_on(serving, tmp_path):
     for said in STRANGE.values():
         for number in range(100):
             stranger = socket.create_connection(("127.0.0.1", port))
-            with contextlib.suppress(OSError):  # it may have hung up on us already
+            with contextlib.suppress(OSError):  # the server may have hung up already
                 stranger.sendall(said)
             if number % 2:
                 stranger.close()
@@ -321,7 +321,7 @@ def test_whatever_strangers_send_the_windows_go_on(serving, tmp_path):
 
 
 def test_a_peer_whose_network_is_gone_is_given_up(tmp_path):
-    """Both in a network of their own, which is switched off: no FIN and no RST arrives. The minute is made seconds."""
+    """Server and client share a network, which is switched off: no FIN or RST arrives. The minute becomes seconds."""
     program = (
         "import subprocess, sys, threading, time, schedtel\n"
         "from schedtel.flight import sockets\n"
@@ -358,8 +358,8 @@ def test_a_peer_whose_network_is_gone_is_given_up(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE_S, check=False)
     assert result.returncode == 0, result.stderr
     seconds, windows = map(float, result.stdout.split())
-    assert 2 < seconds < 50, "at once would be a FIN, and a minute the setting that was not taken"
-    assert windows > seconds, "and meanwhile windows went on: ten a second, and fewer where a collector is held up"
+    assert 2 < seconds < 50, "0 s would mean a FIN, and 60 s that the setting was not taken"
+    assert windows > seconds, "windows must go on meanwhile: ten a second, or fewer where the collector is held up"
 
 
 # ---- again ----
@@ -381,7 +381,7 @@ def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_on
         eventually(lambda: list((tmp_path / "fleet").glob("summary/**/*.parquet")))
         first.kill()
         first.wait()
-        assert (tmp_path / "run" / "socket").exists(), "a killed server cannot take it away"
+        assert (tmp_path / "run" / "socket").exists(), "a killed server cannot remove its socket"
         serving("--listen", socket_uri)
         eventually(lambda: len(list((tmp_path / "fleet").glob("summary/*/*/run=*"))) == 2)
         collect.send_signal(signal.SIGTERM)
