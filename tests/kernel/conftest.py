@@ -3,9 +3,11 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from surroundings import announced
 
 from schedtel.kernel.privileges import missing_capabilities
 
@@ -61,3 +63,25 @@ def start(workload):
         process.stdout.close()
         if process.stdin:
             process.stdin.close()
+
+
+@pytest.fixture
+def serving():
+    """Start `schedtel serve`; returns its process and URI. Whatever still runs at the end is killed, by its pid."""
+    with announced("serving on ") as started:
+
+        def begin(*arguments, window="100ms", **options):
+            command = [
+                sys.executable,
+                "-m",
+                "schedtel.cli",
+                "serve",
+                "-w",
+                window,
+                "--listen",
+                "grpc://127.0.0.1:0",
+                *arguments,
+            ]
+            return started(command, **options)
+
+        yield begin
