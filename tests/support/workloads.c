@@ -1,7 +1,7 @@
 /*
- * What the kernel tests make happen. The first argument chooses a mode; each mode does exactly one thing, and prints the
- * ids of the tasks that it makes where the test cannot know them. The environment has PIN, the CPU to stay on, and GATED:
- * then the mode begins once the test closes standard input.
+ * What the kernel tests make happen. The first argument chooses a mode; each mode does exactly one thing, and prints
+ * the ids of the tasks that it makes where the test cannot know them. The environment has PIN, the CPU to stay on, and
+ * GATED: then the mode begins once the test closes standard input.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -47,7 +47,7 @@ exit {STATUS}
 
 @dataclass
 class Guest:
-    """One backend on this kernel, and what its checks have left for those after them."""
+    """One backend on this kernel; its early checks leave files in /tmp for later ones."""
 
     backend: str
     said: list[str] = field(default_factory=list)
