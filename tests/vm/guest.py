@@ -11,7 +11,7 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from guest_clock import check_clock
@@ -50,7 +50,6 @@ class Guest:
     """One backend on this kernel; its early checks leave files in /tmp for later ones."""
 
     backend: str
-    said: list[str] = field(default_factory=list)
 
     @property
     def live_options(self):
