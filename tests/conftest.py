@@ -3,5 +3,15 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "browser", "exporting", "fleets", "machine", "observe", "player", "readings", "refusals", "serving", "waiting"
+    "browser",
+    "exporting",
+    "fleets",
+    "machine",
+    "observe",
+    "player",
+    "readings",
+    "refusals",
+    "serving",
+    "waiting",
+    "witness",
 )

@@ -3,9 +3,11 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from surroundings import announced
 
 from schedtel.kernel.privileges import missing_capabilities
 
@@ -34,7 +36,7 @@ def workload(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def last_cpu():
-    """The highest CPU we may run on: where little else is pinned."""
+    """The highest CPU on which the tests may run; few other tasks are pinned there."""
     return max(os.sched_getaffinity(0))
 
 
@@ -61,3 +63,25 @@ def start(workload):
         process.stdout.close()
         if process.stdin:
             process.stdin.close()
+
+
+@pytest.fixture
+def serving():
+    """Start `schedtel serve`; returns its process and URI. Whatever still runs at the end is killed, by its pid."""
+    with announced("serving on ") as started:
+
+        def begin(*arguments, window="100ms", **options):
+            command = [
+                sys.executable,
+                "-m",
+                "schedtel.cli",
+                "serve",
+                "-w",
+                window,
+                "--listen",
+                "grpc://127.0.0.1:0",
+                *arguments,
+            ]
+            return started(command, **options)
+
+        yield begin

@@ -1,10 +1,12 @@
-"""Law 4: our rows against what the kernel itself says of the same tasks.
+"""Law 4: the rows of schedtel against the kernel's own accounting of the same tasks.
 
-CPU time and wait are compared as a sum as well as apart. The kernel draws the line between the two at the wakeup
-(it skips the clock update of the switch that follows: RQCF_REQ_SKIP, wakeup_preempt() in kernel/sched/core.c), we draw
-it at the switch; only tasks that rarely wake can be compared apart within the bound. What a hypervisor took while a
-task was on the CPU is in our CPU time, and not in the kernel's (update_rq_clock_task(), ibid.): by how much, the books
-of that CPU say, in ticks of 10 ms. What is less than a tick they do not say; judge() is told so.
+The tests compare CPU time and wait as a sum as well as apart. The kernel draws the line between the two at the wakeup:
+it skips the clock update of the switch that follows (RQCF_REQ_SKIP, wakeup_preempt() in kernel/sched/core.c). schedtel
+draws it at the switch. So only tasks that rarely wake can be compared apart within the bound.
+
+What a hypervisor took while a task was on the CPU is in the CPU time of schedtel, and not in the kernel's
+(update_rq_clock_task(), ibid.). /proc/stat counts it for each CPU, in ticks of 10 ms; the tests allow for it. It does
+not count less than a tick: that is why judge() gets ``stamps=True``.
 """
 
 import os
@@ -17,9 +19,9 @@ from observe import collecting, judge, wait_stopped
 
 from schedtel.doctor.verify import Books
 
-#: How far apart the two lines between CPU time and wait may lie, a switch: the way from a wakeup to the switch.
+#: How far apart the two lines between CPU time and wait may lie at each switch: the time from a wakeup to the switch.
 SPLIT_NS = 20_000
-#: And a wakeup: the interrupt to the other CPU lies between the kernel's stamp and ours, dear in a virtual machine.
+#: And at each wakeup: the interrupt to the other CPU, slow in a virtual machine, lies between the two time stamps.
 WAKEUP_NS = 5_000
 
 
@@ -28,14 +30,14 @@ def bound_ns(kernel_ns, switches):
 
 
 def stolen_from(cpu):
-    """Nanoseconds that the hypervisor has taken from a CPU since boot, by its books (proc_stat(5)), in whole ticks."""
+    """Nanoseconds that the hypervisor has taken from a CPU since boot, in whole ticks (proc_stat(5))."""
     (told,) = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{cpu} ")]
     return int(told[8]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture
 def stopped(start, last_cpu):
-    """Observes hogs, or hogs and nappers, until they have stopped themselves: (rows, books by pid, time stolen)."""
+    """Observe hogs and nappers until all have stopped: windows, the kernel's accounting by pid, stolen ns."""
 
     def observe(hogs, nappers=0):
         before_ns = stolen_from(last_cpu)
@@ -44,15 +46,15 @@ def stopped(start, last_cpu):
             processes += [start("napper", 1.5, cpu=last_cpu) for _ in range(nappers)]
             for process in processes:
                 wait_stopped(process)
-            books = {process.pid: Books.of(process.pid) for process in processes}
-        return collected, books, stolen_from(last_cpu) - before_ns
+            accounts = {process.pid: Books.of(process.pid) for process in processes}
+        return collected, accounts, stolen_from(last_cpu) - before_ns
 
     return observe
 
 
 def test_cpu_time_and_wait_of_hogs_agree_with_schedstat(stopped):
-    def verdict(collected, books, stolen_ns):
-        for pid, told in books.items():
+    def verdict(collected, accounts, stolen_ns):
+        for pid, told in accounts.items():
             switches = told.voluntary_switches + told.involuntary_switches
             assert min(told.cpu_ns, told.wait_ns) > 100_000_000, "1 % of it is more than the 1 ms that is allowed"
             for column, kernel_ns in (("cpu_ns", told.cpu_ns), ("wait_ns", told.wait_ns)):
@@ -63,9 +65,9 @@ def test_cpu_time_and_wait_of_hogs_agree_with_schedstat(stopped):
 
 
 def test_cpu_time_and_wait_together_agree_for_hogs_and_sleepers(stopped):
-    def verdict(collected, books, stolen_ns):
-        assert sum(told.voluntary_switches for told in books.values()) > 100
-        for pid, told in books.items():
+    def verdict(collected, accounts, stolen_ns):
+        assert sum(told.voluntary_switches for told in accounts.values()) > 100
+        for pid, told in accounts.items():
             switches = told.voluntary_switches + told.involuntary_switches
             kernel_ns = told.cpu_ns + told.wait_ns
             ours = collected.sum("cpu_ns", tid=pid) + collected.sum("wait_ns", tid=pid)
@@ -78,18 +80,18 @@ def test_cpu_time_and_wait_together_agree_for_hogs_and_sleepers(stopped):
 
 
 def test_switch_counts_agree_with_status(stopped):
-    def verdict(collected, books, _):
-        for pid, told in books.items():
+    def verdict(collected, accounts, _):
+        for pid, told in accounts.items():
             for column in ("voluntary_switches", "involuntary_switches"):
                 kernel = getattr(told, column)
                 assert abs(collected.sum(column, tid=pid) - kernel) <= max(5, 0.01 * kernel), column
-        assert sum(told.involuntary_switches for told in books.values()) > 100
+        assert sum(told.involuntary_switches for told in accounts.values()) > 100
 
     judge(lambda: stopped(hogs=2, nappers=3), verdict)
 
 
 def test_a_childs_cpu_time_agrees_with_its_rusage(start, last_cpu):
-    """A life from first to last. The rusage that wait4 returns cannot change afterwards; it has the tear-down in it."""
+    """The whole life is compared. The rusage that wait4 returns is final, and includes the teardown."""
 
     def observe():
         before_ns = stolen_from(last_cpu)

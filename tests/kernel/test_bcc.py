@@ -1,4 +1,4 @@
-"""The bcc backend on the running kernel: the laws, and beside the core backend on the same events."""
+"""The bcc backend on the running kernel: the laws, and the numbers of the core backend from the same events."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ from schedtel.windows import invariants as laws
 COUNTS = ("voluntary_switches", "involuntary_switches", "wakeups", "migrations", "bursts")
 TIMES = ("cpu_ns", "wait_ns", "wakeup_wait_ns", "preempt_wait_ns", "max_wait_ns", "burst_tat_sum_ns")
 LIVES = ("tat_ns", "rt_ns", "total_cpu_ns")
-#: What two programs on one tracepoint may differ by: they run one after the other, and take their own time stamps.
+#: By how much two programs on one tracepoint may differ: they run in turn, and each takes its own time stamp.
 RELATIVE, ABSOLUTE_NS = 0.01, 50_000
 
 
@@ -39,7 +39,7 @@ def wait_for(*processes):
 
 
 def both(work):
-    """One run of some work under both backends at once, judged only if the kernel withheld nothing."""
+    """Makes a function that does ``work`` under both backends at once: returns the windows of both, and the pids."""
 
     def observe():
         with (
@@ -55,7 +55,7 @@ def both(work):
 
 
 def totals(collected, tid):
-    """One task's life, over all windows: sums, and what its last row says."""
+    """One task's life, over all windows: sums, and the columns of its last row."""
     rows = collected.rows(tid=tid)
     assert rows, f"no row of {tid}"
     sums = {name: sum(row[name] for row in rows) for name in COUNTS + TIMES if name != "max_wait_ns"}
@@ -63,7 +63,7 @@ def totals(collected, tid):
 
 
 def assert_same(bcc, core, pids):
-    """Counts exactly, times within 1 % or 50 us, for each task."""
+    """Counts are equal, and times within 1 % or 50 us, for each task."""
     assert pids
     for tid in pids:
         ours, theirs = totals(bcc, tid), totals(core, tid)
@@ -73,7 +73,7 @@ def assert_same(bcc, core, pids):
 
 
 def born_here(collected, names):
-    """Threads of these names that were born and died under both backends."""
+    """Tids of threads of these names whose fork and completion the collector has seen."""
     rows = [row for name in names for row in collected.rows(comm=name)]
     return {row["tid"] for row in rows if row["completion_ns"] and row["fork_ns"]}
 
@@ -124,7 +124,7 @@ def test_what_a_tracepoint_does_not_say_is_null(start):
 
 
 def test_who_a_task_is_agrees_with_proc(start):
-    """Of a task older than tracing, and of one born under it."""
+    """One task is older than tracing, and one is born later."""
     early = start("spin", 600)  # and killed afterwards
     wait_for_state(early.pid, "R", "schedtel-load")
     with collecting("200ms", backend="bcc") as collected:
@@ -156,7 +156,7 @@ def test_tasks_beyond_the_slots_are_counted(start):
 
 
 def test_more_lives_than_slots_fit_in_a_window(start):
-    """Slots of lives that are over are used again before the window ends."""
+    """The backend uses the slots of ended lives again before the window ends."""
 
     def observe():
         for _ in range(5):
@@ -164,8 +164,8 @@ def test_more_lives_than_slots_fit_in_a_window(start):
             with collecting("2s", backend="bcc", max_tasks=threads + 1000) as collected:
                 for _ in range(6):
                     wait_for(start("storm", 200))
-                    time.sleep(0.15)  # nobody says that slots are free again
-            if _threads() < threads + 100:  # nobody else has taken the slots
+                    time.sleep(0.15)  # no event tells the test when slots are free again
+            if _threads() < threads + 100:  # no other task has taken the slots
                 break
         return (collected,)
 
@@ -182,7 +182,7 @@ def _threads():
 
 
 def test_a_reused_tid_is_another_task():
-    """The same tid, forked again as soon as its first owner has been waited for."""
+    """The test forks with the same tid again, as soon as it has reaped the last process."""
     last = Path("/proc/sys/kernel/ns_last_pid")
     if not os.access(last, os.W_OK):
         pytest.skip("needs /proc/sys/kernel/ns_last_pid (CONFIG_CHECKPOINT_RESTORE)")
@@ -191,7 +191,7 @@ def test_a_reused_tid_is_another_task():
         tids = []
 
         def reused():
-            """Unless somebody else forked in between."""
+            """Fork under the tid, unless another process forks in between; true after ten times."""
             tids.append(_start_as(last, 31_000))
             return tids.count(tids[-1]) >= 10
 
@@ -202,7 +202,9 @@ def test_a_reused_tid_is_another_task():
     def verdict(collected, tids):
         reused = tids[-1]
         lives = [row for row in collected.rows(tid=reused) if row["completion_ns"]]
-        assert len(lives) >= tids.count(reused), "or more: somebody else may have got it in between"
+        assert len(lives) >= tids.count(reused), (
+            "another process may have had the tid in between, but no life is missing"
+        )
         assert all(row["total_cpu_ns"] <= row["tat_ns"] and row["rt_ns"] <= row["tat_ns"] for row in lives)
         spans = sorted((row["arrival_ns"], row["completion_ns"]) for row in lives)
         assert all(first[1] < second[0] for first, second in itertools.pairwise(spans))
@@ -252,7 +254,7 @@ def test_a_filter_selects_the_task_itself_and_keeps_the_totals(start, options, c
 
 
 def test_a_process_filter_takes_its_threads_and_descendants(start):
-    """A shell and what it forks, alive at attach or born later; nothing else."""
+    """The filter selects a shell and all that it forks, before the attach or later, and nothing else."""
     family = "for i in 1 2 3; do sh -c 'sleep 0.02; true'; done"
     script = f"sleep 600 & echo $!; read go; {family}; kill $!; wait; echo done; read stop"
     shell = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

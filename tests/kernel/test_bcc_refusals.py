@@ -1,4 +1,4 @@
-"""What a kernel can refuse, made to happen: each is one line that says what failed, why, and what to do."""
+"""Refusals of the kernel, made to happen: each is one line that says what failed, why, and what to do."""
 
 import errno
 import json
@@ -47,7 +47,7 @@ def assert_one_line(result, *words):
     assert result.returncode == 2, result.stderr
     [line] = result.stderr.splitlines()
     assert line.startswith("schedtel: cannot ")
-    assert line.endswith(")"), "what to do comes last"
+    assert line.endswith(")"), "what to do stands at the end"
     for word in words:
         assert word in line
 
@@ -67,7 +67,7 @@ def test_no_btf():
 
 
 def test_btf_without_a_field_that_core_reads(tmp_path):
-    """The kernel's own BTF, but that the field has another name."""
+    """The kernel's own BTF, in which the field has another name."""
     image = BTF.read_bytes()
     assert image.count(b"\0start_boottime\0") == 1
     older = tmp_path / "vmlinux"

@@ -1,4 +1,4 @@
-"""Peers of the benchmarks in the running kernel: one that watches, one that cannot, one that sees something else."""
+"""Peers of the benchmarks on the running kernel: one that watches, one that cannot, one that sees other events."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def test_the_process_that_is_measured_holds_the_programs_of_bcc(by_bcc):
     with by_bcc.watching() as pid:
         assert kernel.program_runs(pid).keys() == tracepoints.TRACEPOINTS.keys()
         identities = kernel.program_ids(pid)
-    assert not identities & kernel.observer_ids(), "none is left behind"
+    assert not identities & kernel.observer_ids(), "no program is left loaded"
 
 
 def test_a_backend_that_cannot_run_says_why_in_its_own_words(by_bcc, monkeypatch, tmp_path):

@@ -44,7 +44,7 @@ def needs_setpriv():
 
 
 def assert_readable_and_tiling(directory):
-    """Every file readable, by us and by others; windows tile; returns how many there are."""
+    """schedtel and other readers can read every file, and windows tile. Returns how many windows there are."""
     files = sorted(Path(directory).rglob("*.parquet"))
     for path in files:
         pl.read_parquet(path)
@@ -53,7 +53,7 @@ def assert_readable_and_tiling(directory):
     windows = list(schedtel.read(directory))
     for before, after in itertools.pairwise(windows):
         assert before.end_ns == after.start_ns
-        if not after.losses["state_failed"]:  # else it says itself that it is not exact
+        if not after.losses["state_failed"]:  # otherwise the window itself tells that it is not exact
             assert [finding for finding in laws.check(after, before) if not finding.holds] == []
     assert [w.window_id for w in windows] == list(range(1, len(windows) + 1))
     return len(windows)
@@ -68,7 +68,7 @@ def test_a_recorder_killed_at_random_moments_leaves_what_it_had(tmp_path):
         command = [*COMMAND, "record", "-q", "-w", "20ms", "--rotate-size", "1", "-o", str(target)]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         recorders.append(target)
-        if i % 6 == 0:  # while it starts
+        if i % 6 == 0:  # the command is still starting
             time.sleep(moments.uniform(0.2, 0.6))
         else:
             eventually(lambda target=target: list(target.glob("summary/part-*.parquet")))
@@ -84,7 +84,7 @@ def test_a_recorder_told_to_stop_finishes_its_window(tmp_path, number):
     process = subprocess.Popen(
         [*COMMAND, "record", "-v", "-w", "24h", "-o", str(tmp_path / "r")], stderr=subprocess.PIPE, text=True
     )
-    assert process.stderr.readline().startswith("schedtel "), "it says what it records, and does so by now"
+    assert process.stderr.readline().startswith("schedtel "), "the command has said what it records, and records by now"
     ready_ns = time.monotonic_ns()
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE_S)
@@ -251,7 +251,7 @@ def test_who_stops_with_every_window_gets_the_open_one_and_no_more():
     with schedtel.live("20ms") as source:
         for number, _ in enumerate(source):
             source.stop()
-            assert number <= 2, "each stop has put the end off"
+            assert number <= 2, "each stop has delayed the end"
 
 
 def test_leaves_nothing_behind():
@@ -264,7 +264,7 @@ def test_leaves_nothing_behind():
     before = programs()
     process = subprocess.Popen([*COMMAND, "live", "-w", "100ms", "--format", "ndjson"], stdout=subprocess.PIPE)
     process.stdout.readline()
-    assert programs() - before, "what is looked for is what it loads"
+    assert programs() - before, "the collector loads what the test looks for"
     process.terminate()
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0

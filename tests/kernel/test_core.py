@@ -1,4 +1,4 @@
-"""The backend's choices, on the running kernel."""
+"""What the core backend chooses on the running kernel: how it visits tasks, and how much memory it maps."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from schedtel.kernel.filters import Filter
 
 @pytest.fixture
 def no_walk(monkeypatch):
-    """A kernel whose programs cannot walk the tasks by themselves."""
+    """A kernel that refuses programs which walk the tasks by themselves."""
     real = programs.object_image
 
     def refused(name):
@@ -43,7 +43,7 @@ def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start, no_walk):
 
 
 def everyone_through_a_small_page(start):
-    """Every task has a row in every window, and a page of 64 KB holds 130: ten times it must be emptied meanwhile."""
+    """Every task has a row in every window, and a page of 64 KB holds 130: each flush must empty it ten times."""
     threads = 1200
 
     def observe():
@@ -76,7 +76,7 @@ def test_so_it_is_with_the_iterators(start, no_walk):
 
 
 def mapped_bytes():
-    """What BPF maps have of this process's resident memory, as the kernel counts it."""
+    """Resident bytes of this process that are BPF maps, as the kernel counts them."""
     found, ours = 0, False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         name, *rest = line.split()
@@ -88,7 +88,7 @@ def mapped_bytes():
 
 
 def test_memory_is_for_the_rows_that_there_are(start):
-    """A page for 33,288 rows of 504 bytes, beside a ring as large; then some thousands of them are in use."""
+    """The page is for 33,288 rows of 504 bytes, and the ring is as large; then some thousands of rows are in use."""
     ring, threads, before = 16 << 20, 3000, mapped_bytes()
     with collecting("500ms", ring_bytes=ring, all_tasks=True) as collected:
         collected.await_windows(2)
@@ -105,7 +105,7 @@ def test_memory_is_for_the_rows_that_there_are(start):
 
 @pytest.mark.parametrize("window", ["10ms", "999ms"])
 def test_a_short_window_does_not_open_before_it_could_be_read(window):
-    """Who has the first of them wait for an import would find it longer than it should be."""
+    """A collector that imports modules at the first window would make that window too long."""
     program = f"import sys, schedtel\nwith schedtel.live({window!r}): print('schedtel.windows.build' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

@@ -1,4 +1,4 @@
-"""The units under what they ask for, and the cgroups and processes that a container sees."""
+"""The units under the restrictions that they ask for, and the cgroups and processes that a container sees."""
 
 import ctypes
 import json
@@ -27,14 +27,14 @@ COMMAND = [sys.executable, "-m", "schedtel.cli"]
 
 @pytest.fixture
 def place():
-    """A directory that other users may enter, which those of pytest are not."""
+    """A directory that other users may enter, unlike the directories of pytest."""
     with tempfile.TemporaryDirectory() as path:
         os.chmod(path, 0o711)
         yield Path(path)
 
 
 def may_be_entered(directory):
-    """By the service's user; homes are another matter: the sandbox shows what it needs of them."""
+    """Whether the service's user may enter a directory; the sandbox shows what it needs of the home directories."""
     in_home = any(directory.is_relative_to(home) for home in sandbox.HOMES)
     return in_home or all(path.stat().st_mode & 0o001 for path in (directory, *directory.parents))
 
@@ -84,7 +84,7 @@ def systemd(place):
 
 
 def words_of(name, directory):
-    """ExecStart with this environment's command, in the test's directory and with short windows."""
+    """The words of ExecStart, with this environment's command, the test's directory, and short windows."""
     words = sandbox.command(UNITS[name])
     assert words[0].endswith("/schedtel")
     places = {"grpc+unix:///run/schedtel/socket": f"grpc+unix://{directory}/socket", "5s": "200ms"}
@@ -117,7 +117,7 @@ def test_the_service_that_serves_needs_no_more_than_its_unit_allows(service, sys
     with schedtel.subscribe(f"grpc+unix://{service.directory}/socket") as source:
         stream = iter(source)
         windows = [next(stream) for _ in range(3)]
-    assert "/" in {row["cgroup"] for row in windows[-1].tasks.to_pylist()}, "names of cgroups are found"
+    assert "/" in {row["cgroup"] for row in windows[-1].tasks.to_pylist()}, "the service finds the names of cgroups"
     assert windows[-1].summary["collector_rss_bytes"][0].as_py() < 200 << 20
     assert os.stat(service.directory / "socket").st_mode & 0o777 == 0o600
     process.send_signal(signal.SIGTERM)
@@ -151,7 +151,7 @@ LIVE = [*COMMAND, "live", "-w", "200ms", "-n", "1"]
 
 @pytest.fixture
 def cgroup():
-    """A cgroup with one below it, in which a process can be put."""
+    """A cgroup with a cgroup below it, into which a process can be put."""
     root = cgroup_root()
     if not is_whole(root) or not os.access(root, os.W_OK):
         pytest.skip("needs a cgroup v2 hierarchy to make a cgroup in")
@@ -178,7 +178,7 @@ def test_a_container_that_has_the_hosts_cgroups_mounted_names_every_one(cgroup, 
     assert names >= {"/", f"/{cgroup.parent.name}/.hidden"}
 
 
-#: What a runtime does unless it is told otherwise: of the cgroups, the container sees its own as the root.
+#: The default of container runtimes: the container sees its own cgroup as the root.
 OWN = f"umount -R {cgroup_root().parent if 'unified' in cgroup_root().name else cgroup_root()};"
 OWN += " mkdir -p /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec"
 

@@ -1,4 +1,4 @@
-"""The live source as metrics: the laws hold of what is scraped while the machine runs; told to stop, it ends."""
+"""The live source as metrics: the laws hold for every scrape, and a signal ends the exporter."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def exporting():
 
 
 def scrape(url):
-    """A scrape: series, as the exposition writes them → value."""
+    """The answer to a scrape: series, as the exposition writes it → value."""
     with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
     return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines)}
@@ -45,7 +45,7 @@ def total(found, name):
 
 
 def test_law_2_holds_of_every_scrape_of_a_live_run(exporting, start):
-    """CPU of all cgroups, tear-down, untracked and idle time fill the CPUs; lives are counted; no counter goes back."""
+    """CPU time of all cgroups, teardown, untracked and idle time fill the CPUs; no counter goes back."""
     begin = time.time()
     process, url = exporting("-w", "200ms", "--max-cgroups", "1")
     start("storm", 200).wait()

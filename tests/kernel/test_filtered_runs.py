@@ -1,4 +1,4 @@
-"""Filters: each beside the same run unfiltered; what is left out is folded, and the totals are the same."""
+"""Filters, each beside the same run unfiltered: the totals are the same, and rows that are left out are folded."""
 
 import os
 import subprocess
@@ -12,16 +12,16 @@ import schedtel
 from schedtel.errors import CapabilityError
 from schedtel.host.cgroups import cgroup_root
 
-#: Nobody's, and no other task of the machine has it.
+#: A uid that no user and no other task of the machine has.
 OWN_USER = 61_234
-#: A shell and three that it forks; some shells become their last command, if it is one to be run.
+#: A shell and three programs that it forks. Some shells become their last command if that is a program.
 NAPS = "{nap} 0.1; {nap} 0.1; {nap} 0.1; true"
 SUMS = ("voluntary_switches", "involuntary_switches", "wakeups", "bursts")
 
 
 @pytest.fixture
 def cgroup():
-    """A cgroup of our own, removed afterwards."""
+    """A cgroup of the test, removed afterwards."""
     try:
         root = cgroup_root()
     except CapabilityError as error:
@@ -32,7 +32,7 @@ def cgroup():
 
 @pytest.fixture
 def nap(workload, tmp_path):
-    """A program that sleeps under a name that no other task of the machine has; its command line, but for how long."""
+    """The command line, without the duration, of a program that sleeps under a name that no other task has."""
     (tmp_path / "schedtel-nap").symlink_to(workload)
     return f"{tmp_path}/schedtel-nap sleep"
 
@@ -40,7 +40,7 @@ def nap(workload, tmp_path):
 def run_mixed(start, nap):
     """Tasks of several kinds; returns the processes by kind.
 
-    A filter selects by whose a task is at a window's end: another user's is so before it can sleep for the first time.
+    A filter looks at the user of a task at a window's end: these tasks have their user before they first sleep.
     """
     kinds = {
         "mine": start("pingpong", 4000),
@@ -56,7 +56,7 @@ def run_mixed(start, nap):
 
 @pytest.fixture
 def both(start, nap):
-    """One run under two collectors, filtered and unfiltered, whose totals are found equal."""
+    """One run under two collectors, filtered and unfiltered; asserts that their totals are equal."""
 
     def run(**options):
         return judge(lambda: observe(options), verdict)
@@ -76,7 +76,7 @@ def both(start, nap):
 
 
 def assert_totals_equal(filtered, everything):
-    """Over the time that both were there. They started and ended a moment apart."""
+    """Compared over the time of both: the collectors start and end at different moments."""
     windows = common_span(filtered, everything)
     for column in (*SUMS, "cpu_ns", "wait_ns"):
         ours, all_of_it = (sum(int(w.tasks[column].to_numpy().sum()) for w in of_one) for of_one in windows)
@@ -92,7 +92,7 @@ def test_by_user(both):
     filtered, everything, kinds = both(uid=OWN_USER)
     assert {row["uid"] for row in named(filtered)} == {OWN_USER}
     assert kinds["another's"].pid in {row["tid"] for row in named(filtered)}
-    assert len({row["tid"] for row in named(filtered)}) == 4, "the shell and its three sleeps"
+    assert len({row["tid"] for row in named(filtered)}) == 4, "the shell and its three programs"
     assert len({row["tid"] for row in named(everything)}) > 100
     ours = sum(row["wakeups"] for row in named(filtered))
     theirs = sum(row["wakeups"] for row in everything.rows(uid=OWN_USER))
@@ -112,7 +112,7 @@ def test_by_a_prefix_of_the_name(both):
 
 
 def test_a_task_is_selected_by_its_new_name_from_its_exec_on(nap):
-    """None of them lives to see a window's end, where the filter looks again."""
+    """Each task ends before the window does, where the filter looks again."""
     with collecting("30s", comm="schedtel-nap") as filtered:
         naps = f"{nap} 0.001; " * 20 + "true"
         assert subprocess.run(["sh", "-c", naps], timeout=PATIENCE_S, check=False).returncode == 0
@@ -139,7 +139,7 @@ def test_by_least_activity(both):
 
 
 def test_by_process_takes_its_threads_and_descendants(start):
-    """A shell and what it forks, alive at attach or born later; nothing else."""
+    """The filter selects a shell and all that it forks, before the attach or later, and nothing else."""
 
     def observe():
         family = "for i in 1 2 3; do sh -c 'sleep 0.02; true'; done"
@@ -180,7 +180,7 @@ def test_by_thread(start):
 
 
 def test_by_cgroup_counts_a_wakeup_from_outside(start, cgroup):
-    """The waker is outside, the wakee inside: the wakeup belongs to the wakee."""
+    """The waker is outside the cgroup, and the woken task inside: the wakeup belongs to the woken task."""
 
     def observe():
         read_end, write_end = os.pipe()

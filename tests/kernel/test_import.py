@@ -1,8 +1,8 @@
-"""Our live numbers against two others' traces of the same run: perf's and ftrace's, imported and compared life by life.
+"""Live numbers against traces that perf and ftrace take of the same run: imported, and compared life by life.
 
-The tracers, the text they print and the parser share nothing with the BPF side; the definitions are the same. What is
-compared are whole lives, so that it does not matter when who began to look. The workload keeps its CPU busy: some
-kernels withhold events in the context of an idle CPU, and all three see the same of a CPU that is never idle.
+The tracers, their text and the parser share nothing with the BPF side but the definitions. The tests compare whole
+lives, so that it does not matter when each observer begins. The workload keeps its CPU busy: some kernels withhold
+events in the context of an idle CPU, and all three observers see the same of a CPU that is never idle.
 """
 
 import itertools
@@ -21,15 +21,15 @@ import schedtel
 
 EVENTS = ["sched_switch", "sched_wakeup", "sched_wakeup_new", "sched_process_fork", "sched_process_exit"]
 EVENTS = [f"sched:{name}" for name in [*EVENTS, "sched_process_exec"]] + ["task:task_newtask"]
-#: Hogs that keep the CPU busy; sleepers, pipes, and children that live for a moment, beside them.
-SCRIPT = (  # in one line: it stands in the header that perf prints
+#: Hogs that keep the CPU busy; besides, sleepers, pipes, and children that live for a moment.
+SCRIPT = (  # in one line, since perf prints it in a header
     '"$0" spin 1.6 & "$0" spin 1.6 & "$0" napper 0.6 & napper=$!; '
     '"$0" pingpong 300 & "$0" storm 40 & "$0" threads 4 0.2 & sleep 1.2; kill -9 $napper; wait'
 )
-#: Two observers stand one after the other at a switch. On an overloaded virtual machine, with cold caches, 6 us lay
-#: between their stamps, which whole lives then differ by; on a quiet one none, and all of them agree without this.
+#: Two observers take their stamps of a switch one after the other. On an overloaded virtual machine, with cold caches,
+#: 6 us lay between their stamps, by which whole lives then differ. On a quiet machine all lives agree without this.
 STAMPS_NS = 10_000
-#: How many lives must agree without it on any machine.
+#: The lives that must agree without it on any machine.
 MOST = 0.9
 SUMS = ("cpu_ns", "wait_ns", "blocked_ns", "alive_ns")
 COUNTS = ("voluntary_switches", "involuntary_switches", "wakeups", "migrations", "bursts")
@@ -50,7 +50,7 @@ def print_trace(command, text):
 
 @contextmanager
 def traced_by_perf(directory):
-    """Yields what a command is to be run with, and where its text will be."""
+    """Yields the words to put before a command, and the path of the text that the tracer will write."""
     perf, recorded, text = perf_command(), str(directory / "perf.data"), directory / "perf.txt"
     clock = ["-k", "CLOCK_MONOTONIC", "-m", "4096"]
     yield [*perf, "record", "-q", "-a", *clock, "-e", ",".join(EVENTS), "-o", recorded, "--"], text
@@ -59,7 +59,7 @@ def traced_by_perf(directory):
 
 @contextmanager
 def traced_by_perf_sched(directory):
-    """It asks for sched_waking, and for no exits."""
+    """perf sched asks for sched_waking, and for no exits."""
     perf, recorded, text = perf_command(), str(directory / "perf.data"), directory / "perf.txt"
     yield [*perf, "sched", "record", "-q", "-k", "CLOCK_MONOTONIC", "-o", recorded, "--"], text
     print_trace([*perf, "sched", "-i", recorded, "script", "--ns"], text)
@@ -92,7 +92,7 @@ def _set_up(instance):
 
 
 def lives(collected):
-    """(tid, which life of that tid) → sums over its windows; of the workload's tasks, which lived while we looked."""
+    """(tid, number of the life) → sums over its windows, for the workload's tasks that lived while schedtel looked."""
     rows = [row for window in collected.windows for row in window.tasks.to_pylist() if row["tid"]]
     found = defaultdict(lambda: dict.fromkeys((*SUMS, *COUNTS), 0))
     ends = {(row["tid"], row["arrival_ns"]): row for row in rows if row["completion_ns"] and not row["left_censored"]}
@@ -109,9 +109,9 @@ def lives(collected):
 
 
 def differences(ours, theirs, slack_ns, most_more, stamps_ns=STAMPS_NS):
-    """What differs in a life, beyond 1 % or 50 us and, in how it divides, ``stamps_ns`` a switch.
+    """The columns of a life that differ by more than 1 % or 50 us; its parts may differ by ``stamps_ns`` a switch more.
 
-    Counts must be equal; theirs may be a few more where a life has its tear-down in it, in which it may be preempted.
+    Counts must be equal. Where a traced life includes its teardown, it may have a few more, by preemptions in there.
     """
     switches = ours["voluntary_switches"] + ours["involuntary_switches"]
     divided = dict.fromkeys(("cpu_ns", "wait_ns", "blocked_ns"), stamps_ns * switches)
@@ -129,7 +129,7 @@ def nothing(_life):
 
 
 def waking_and_teardown(life):
-    """Without exits, a life has its tear-down in it. sched_waking comes before sched_wakeup."""
+    """Without exits, a life includes its teardown. sched_waking comes before sched_wakeup."""
     return 300_000 + 5_000 * (life["wakeups"] + 1)
 
 
@@ -153,8 +153,8 @@ def test_an_imported_trace_agrees_with_the_live_windows_of_the_same_run(name, wo
     def verdict(_windows, reading, ours, theirs):
         assert (reading.not_understood, reading.lost) == (0, 0)
         both = ours.keys() & theirs.keys()
-        assert len(both) > 45, "of about 50 lives"
-        assert sum(ours[life]["voluntary_switches"] for life in both) > 600  # of the pipes alone
+        assert len(both) > 45, "there were about 50 lives"
+        assert sum(ours[life]["voluntary_switches"] for life in both) > 600  # the pipes alone make more
         assert sum(ours[life]["involuntary_switches"] for life in both) > 100
         assert {life: wrong for life in both if (wrong := differences(ours[life], theirs[life], *slack))} == {}
         agree = sum(not differences(ours[life], theirs[life], *slack, stamps_ns=0) for life in both)
@@ -164,7 +164,7 @@ def test_an_imported_trace_agrees_with_the_live_windows_of_the_same_run(name, wo
 
 
 def observed(tracer, workload, cpu, directory):
-    """One run of the workload: all windows, how the trace was read, lives as we saw them live, and as it tells them."""
+    """One run of the workload: its windows, the reading of the trace, the lives seen live, the lives in the trace."""
     environment = dict(os.environ) | {"PIN": str(cpu)}
     with collecting("200ms") as live, tracer(directory) as (prefix, text):
         command = [*prefix, "taskset", "-c", str(cpu), "sh", "-c", SCRIPT, workload]
@@ -172,6 +172,6 @@ def observed(tracer, workload, cpu, directory):
     imported = Collected()
     with schedtel.import_trace(text, "200ms") as source:
         imported.windows.extend(source)
-    either = Collected()  # where either was not told of an event, their numbers may differ
+    either = Collected()  # where the kernel withheld an event from either, their numbers may differ
     either.windows = live.windows + imported.windows
     return either, source.reading, lives(live), lives(imported)

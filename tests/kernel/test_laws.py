@@ -1,4 +1,4 @@
-"""The laws, on a machine that is busy in every way at once."""
+"""The laws, on a machine under several kinds of load at once."""
 
 import subprocess
 from unittest import mock
@@ -26,7 +26,7 @@ ADDED = (
 
 @pytest.fixture(scope="module", params=["walks", "iterators"])
 def busy(workload, request):
-    """Windows of four seconds of fork storm, ping-pong, hogs and sleepers at once, with each way of visiting tasks."""
+    """Windows of four seconds of fork storm, ping-pong, hogs and sleepers; once for each way of visiting tasks."""
     if request.param == "walks":
         return collect_busy(workload)
     with mock.patch.object(programs, "_try", return_value=None):
@@ -34,7 +34,7 @@ def busy(workload, request):
 
 
 def collect_busy(workload, tries=3):
-    """A collector that does not get to run says so in its losses: one that did is what the laws are asked of."""
+    """Collect until a run has no losses: they tell that the collector did not get to run."""
     for _ in range(tries):
         collected = collect_once(workload)
         if not collected.losses():
@@ -134,13 +134,13 @@ def test_the_checker_agrees_and_can_say_no(busy):
 
 
 def test_law_5_short_windows_add_up_to_a_long_one(start, last_cpu):
-    """Two collectors at once, one grid: what ten short windows say is what one long window says."""
+    """Two collectors run at once on one grid: ten short windows add up to one long window."""
 
     def observe():
         with collecting("50ms") as short, collecting("500ms") as long:
             running = start("pingpong", 100_000_000, cpu=last_cpu), start("spin", 600, cpu=last_cpu)
-            # Not the first window, which begins when the collector does. One that was held up has a window across the
-            # edge: then another will do.
+            # The first window does not count: it begins when the collector does. Where a collector is held up, a window
+            # lies across the edge: then another long window will do.
             eventually(lambda: any(_switches(w) > 500 and _parts(w, short) for w in long.windows[1:]))
             for process in running:
                 process.kill()
@@ -159,7 +159,7 @@ def _switches(window):
 
 
 def _parts(whole, short):
-    """The short windows that a long one is made of, if they have its edges."""
+    """The short windows between the edges of a long one; empty where they do not have these edges."""
     parts = [w for w in short.windows if whole.start_ns <= w.start_ns and w.end_ns <= whole.end_ns]
     complete = sum(w.end_ns - w.start_ns for w in parts) == whole.end_ns - whole.start_ns
     return parts if complete and len(parts) > 1 else []

@@ -1,4 +1,4 @@
-"""Lives that others got wrong: reused tids, leaders that go first, tids that change hands, long sleeps, crowds."""
+"""Lives that are easy to get wrong: reused tids, leaders that exit first, exchanged tids, long sleeps, crowds."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ _PID_MAX = "/proc/sys/kernel/pid_max"
 
 @pytest.fixture
 def small_pid_space():
-    """Let tids be reused soon: the smallest pid_max that leaves room for what already runs."""
+    """Sets the smallest pid_max that leaves room for what already runs, so that the kernel soon reuses tids."""
     with open(_PID_MAX, encoding="ascii") as file:
         before = file.read()
     alive = [int(name) for pid in os.listdir("/proc") if pid.isdigit() for name in _threads(pid)]
@@ -77,7 +77,7 @@ def test_a_leader_may_exit_before_its_thread(start):
         thread = int(process.stdout.readline())
         wait_for_state(process.pid, "Z")
         gone_ns = time.monotonic_ns()
-        collected.await_windows(3)  # in which it would have rows if it were taken for alive
+        collected.await_windows(3)  # it would have rows in these windows if schedtel took it for alive
         let_go_ns = time.monotonic_ns()
         process.stdin.close()
         assert process.wait(timeout=PATIENCE_S) == 0
@@ -99,7 +99,7 @@ def test_exec_from_a_thread_that_is_not_the_leader(start):
         thread = int(process.stdout.readline())
         assert process.wait(timeout=PATIENCE_S) == 0
     ended = [r for r in collected.rows(tid=process.pid) if r["completion_ns"] is not None]
-    assert len(ended) == 2, "the old leader, and the thread under the leader's tid"
+    assert len(ended) == 2, "the old leader and the thread complete, both under the leader's tid"
     old_leader, heir = sorted(ended, key=lambda r: r["completion_ns"])
     assert old_leader["previous_tid"] is None
     assert heir["previous_tid"] == thread
@@ -110,7 +110,7 @@ def test_exec_from_a_thread_that_is_not_the_leader(start):
 
 
 def test_preempted_in_a_sleeping_state_is_waiting_and_not_blocked(start, last_cpu):
-    """nanosleep sets its state before it schedules. A task preempted there waits for a CPU; sched_switch says so."""
+    """nanosleep sets the state before it schedules. A task preempted there waits for a CPU; sched_switch tells so."""
     with collecting("500ms") as collected:
         for _ in range(2):
             start("spin", 600, cpu=last_cpu)  # and killed afterwards
@@ -120,7 +120,7 @@ def test_preempted_in_a_sleeping_state_is_waiting_and_not_blocked(start, last_cp
         rows = collected.rows(tid=process.pid)
         for row in rows:
             assert row["cpu_ns"] + row["wait_ns"] + row["blocked_ns"] == row["alive_ns"]
-        # Every burst begins with a wakeup and ends with a voluntary switch, however often it is preempted inside.
+        # Every burst begins with a wakeup and ends with a voluntary switch, with any number of preemptions in between.
         bursts, wakeups = (sum(row[name] for row in rows) for name in ("bursts", "wakeups"))
         voluntary = sum(row["voluntary_switches"] for row in rows)
         assert wakeups > 500
@@ -129,7 +129,7 @@ def test_preempted_in_a_sleeping_state_is_waiting_and_not_blocked(start, last_cp
 
 
 def test_a_task_asleep_for_twenty_windows_comes_back_whole(start):
-    """Starting and ending may take a window or several; in between lies one long gap without a row."""
+    """Start and end may take several windows; in between lies one long gap without a row."""
     asleep_ns, twenty_windows_ns = 2_000_000_000, 20 * 50_000_000
     with collecting("50ms") as collected, collecting("50ms", all_tasks=True) as everyone:
         started_ns = time.monotonic_ns()
@@ -147,7 +147,9 @@ def test_a_task_asleep_for_twenty_windows_comes_back_whole(start):
     (end,) = [row for row in with_all if row["completion_ns"] is not None]
     alive = [w for w in everyone.windows if w.end_ns > end["arrival_ns"] and w.start_ns < end["completion_ns"]]
     told = {row["window_id"] for row in with_all}
-    assert {window.window_id for window in alive} <= told, "a row in every window when all tasks are asked for"
+    assert {window.window_id for window in alive} <= told, (
+        "a task has a row in every window when the user asks for all tasks"
+    )
     assert sum(row["alive_ns"] for row in with_all) == end["tat_ns"]
     blocked_ns, runnable_ns = (
         sum(row[name] for row in with_all for name in names) for names in (["blocked_ns"], ["cpu_ns", "wait_ns"])
@@ -203,7 +205,7 @@ def test_twenty_thousand_exits_in_one_window(start):
 
     def verdict(collected, process):
         ended = [row for row in collected.rows(tgid=process.pid) if row["completion_ns"] is not None]
-        assert len(collected.windows) <= 2, "two, if the edge came just then"
+        assert len(collected.windows) <= 2, "there are two where the edge lay in between"
         assert len(ended) == len({(row["tid"], row["start_boottime_ns"]) for row in ended}) == 20_001
         assert collected.losses() == {}
 
@@ -211,7 +213,7 @@ def test_twenty_thousand_exits_in_one_window(start):
 
 
 def test_a_small_ring_folds_what_it_cannot_hold_and_says_so(start):
-    """The collector is kept from draining; rows are folded into `other`, counted, and their times are not lost."""
+    """The test keeps the collector from draining: rows are folded into `other` and counted, and no time is lost."""
     with collecting("2s", ring_bytes=1 << 16) as collected:
         process = start("exits", 3000)
         assert process.wait(timeout=PATIENCE_S) == 0
@@ -227,9 +229,9 @@ def test_a_small_ring_folds_what_it_cannot_hold_and_says_so(start):
 
 
 def test_who_is_busy_with_a_window_and_drains_meanwhile_loses_no_exit(start):
-    """A ring of 1 MB holds 1,500 exits, and 20,000 come between two windows; never many of them between two drains.
+    """A ring of 1 MB holds 1,500 exits. 20,000 come between two windows, but never many of them between two drains.
 
-    Only this process's own: who else ends meanwhile, and how many, is not for the test to say.
+    The filter selects this process's own tasks: the test cannot tell how many others end meanwhile.
     """
     with schedtel.live("100ms", ring_bytes=1 << 20, pid=os.getpid()) as source:
         windows = iter(source)
@@ -252,9 +254,9 @@ def test_a_burst_is_counted_once_from_wakeup_to_sleep(start):
     bursts = collected.sum("bursts", tgid=process.pid)
     wakeups = collected.sum("wakeups", tgid=process.pid)
     assert usage.ru_nvcsw > 1000
-    # The kernel counts how bursts ended, of the two processes together, and in tear-downs, which are no part of a life.
+    # The kernel counts the ends of bursts of both processes together, and of teardowns, which are no part of a life.
     assert abs(collected.sum("bursts", comm="schedtel-load") - usage.ru_nvcsw) <= 10
-    # One more than wakeups: the arrival begins the first burst.
+    # There is one burst more than wakeups: the arrival begins the first one.
     assert wakeups <= bursts <= wakeups + 2
 
 
@@ -264,7 +266,9 @@ def test_io_wait_is_part_of_blocked(tmp_path):
         script = f"for i in 1 2 3 4 5; do dd if=/dev/zero of={tmp_path}/f bs=1M count=8 oflag=direct,dsync; done"
         result = subprocess.run(["sh", "-c", script], stderr=subprocess.DEVNULL, check=False)
     if result.returncode or resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock == written:
-        pytest.skip("needs a file system with direct I/O to a disk")  # tmpfs takes the flag since 6.6, and never waits
+        pytest.skip(
+            "needs a file system with direct I/O to a disk"
+        )  # tmpfs takes the flag since Linux 6.6, and never waits
     waited = collected.sum("iowait_ns", comm="dd")
     assert waited > 0
     for row in collected.rows(comm="dd"):

@@ -1,4 +1,4 @@
-"""Who preempted whom and who was throttled: real cgroups on one CPU, against samples and the kernel's own books."""
+"""Preemptions and throttling of real cgroups on one CPU, against samples and the kernel's own accounting."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ BACKENDS = ("core", "bcc")
 
 @pytest.fixture
 def two_cgroups():
-    """``/schedtel-…-a`` and ``-b``."""
+    """Two cgroups, ``/schedtel-…-a`` and ``-b``."""
     try:
         root = cgroup_root()
     except CapabilityError as error:
@@ -39,12 +39,12 @@ def traceable(backend):
 
 @contextmanager
 def rivals(start, cpu, cgroups):
-    """A hog in each cgroup, all on one CPU, of which each waits to be let go; the processes. Killed in the end."""
+    """Starts a gated hog in each cgroup, all on one CPU; returns the processes, which are killed at the end."""
     hogs = [start("spin", 600, cpu=cpu, gated=True) for _ in cgroups]
     for hog, cgroup in zip(hogs, cgroups, strict=True):
         (cgroup / "cgroup.procs").write_text(str(hog.pid))
-        if len(os.sched_getaffinity(0)) > 1:  # a collector needs a CPU as well
-            with suppress(PermissionError):  # that it is the other one they lose their CPU to, whatever else runs here
+        if len(os.sched_getaffinity(0)) > 1:  # the collector needs a CPU as well
+            with suppress(PermissionError):  # so that it is each other to which they lose their CPU
                 os.setpriority(os.PRIO_PROCESS, hog.pid, -20)
     try:
         yield hogs
@@ -65,7 +65,7 @@ def pairs_of(windows):
 
 
 def assert_adds_up(window, *, filtered=False):
-    """The rows of selected victims are the samples of the summary; without a filter, so is the whole table."""
+    """The rows of selected victims add up to the samples of the summary; without a filter, all rows do."""
     rows = [r for r in window.preemptions.to_pylist() if not filtered or r["victim"] != tables.OTHER_COMM]
     told = window.metrics.preempt_wait
     assert sum(row["count"] for row in rows) == told.count
@@ -80,7 +80,7 @@ def test_two_cgroups_on_one_cpu_preempt_each_other(start, last_cpu, two_cgroups,
     def observe():
         with traceable(backend), collecting("200ms", backend=backend) as collected:
             with rivals(start, last_cpu, two_cgroups) as hogs:
-                collected.await_windows(2)  # bcc learns where they are in the next one
+                collected.await_windows(2)  # bcc learns their cgroups in the next window
                 since, begun_ns = len(collected.windows), time.monotonic_ns()
                 for hog in hogs:
                     hog.stdin.close()
@@ -97,7 +97,7 @@ def test_two_cgroups_on_one_cpu_preempt_each_other(start, last_cpu, two_cgroups,
             lost = [figures for pair, figures in pairs.items() if pair[0] == victim]
             rows = [row for row in collected.rows(tid=hog.pid) if row["window_id"] > since]
             told = {name: sum(row[name] for row in rows) for name in ("involuntary_switches", "preempt_wait_ns")}
-            # Of the last one, when it was killed, the wait may not have ended.
+            # The last wait may not have ended when the task was killed.
             assert 0 <= told["involuntary_switches"] - sum(count for count, _ in lost) <= 1
             assert 0.2 * ran_ns < sum(wait for _, wait in lost) <= told["preempt_wait_ns"] < ran_ns
 
@@ -135,14 +135,14 @@ def test_a_filter_names_its_victims_and_keeps_the_totals(start, last_cpu, two_cg
             for windows in common_span(filtered, everything)
         )
         assert ours > 20
-        # What was preempted before tracing began has no sample, which is at most one of each CPU.
+        # A wait that began before tracing has no sample; there is at most one such wait for each CPU.
         assert abs(ours - theirs) <= 2 + os.cpu_count()
 
     judge(observe, verdict)
 
 
 def test_more_pairs_than_a_table_has_room_for_are_folded_and_counted(start, last_cpu):
-    """Two tasks give way to each other, each time under another name. (bcc reads a name once in a window.)"""
+    """Two tasks yield to each other, each time under another name. (bcc reads a name once in a window.)"""
     with collecting("24h", backend="core", preemptions="comm") as collected:
         assert start("rename", 3000, cpu=last_cpu).wait(timeout=PATIENCE_S) == 0
     for window in collected.windows:
@@ -150,7 +150,7 @@ def test_more_pairs_than_a_table_has_room_for_are_folded_and_counted(start, last
     pairs = pairs_of(collected.windows)
     assert pairs[tables.OTHER_COMM, tables.OTHER_COMM][0] > 1000
     named = [pair for pair in pairs if all(name.startswith("name-") for name in pair)]
-    assert len(pairs) > 100, "whoever else ran there has taken places too"
+    assert len(pairs) > 100, "other tasks on that CPU take places too"
     assert 0 < len(named) <= 2 * layout.PREEMPTION_PAIRS
 
 
@@ -172,7 +172,7 @@ def test_a_recording_says_what_preemptions_were_told_by(tmp_path, scheme):
 
 
 def limit(cgroup: Path, share: float) -> None:
-    """Set a bandwidth limit, in the words of either version."""
+    """Set a bandwidth limit, in the files of either cgroup version."""
     quota, period = round(share * 100_000), 100_000
     if (cgroup / "cpu.max").exists():
         (cgroup / "cpu.max").write_text(f"{quota} {period}")
@@ -183,7 +183,7 @@ def limit(cgroup: Path, share: float) -> None:
 
 
 def throttled(cgroup):
-    """The kernel's own books: for how many ns (version 2 counts microseconds), and in how many periods."""
+    """The kernel's own accounting: throttled for how many ns (version 2 counts us), and in how many periods."""
     stat = dict(line.split() for line in (cgroup / "cpu.stat").read_text().splitlines())
     ns = int(stat.get("throttled_time", 1000 * int(stat.get("throttled_usec", 0))))
     return ns, int(stat["nr_throttled"])
@@ -196,7 +196,7 @@ def throttled_in_rows(collected, cgroup):
 
 
 def test_a_throttled_cgroup_is_named_with_the_time_the_kernel_counts(start, last_cpu):
-    """A twentieth of a CPU for a hog that wants all of it."""
+    """A hog that wants a whole CPU gets a twentieth of it."""
     root = cpu_hierarchy()
     if root is None:
         pytest.skip("needs a cgroup hierarchy with the cpu controller")
@@ -208,12 +208,12 @@ def test_a_throttled_cgroup_is_named_with_the_time_the_kernel_counts(start, last
             eventually(lambda: throttled(limited)[0] > 1_000_000_000)
             hog.kill()
             hog.wait()
-            # A limit that is new is looked for once a second.
+            # schedtel looks for new limits once a second.
             eventually(lambda: throttled_in_rows(collected, limited) == throttled(limited))
         told, _ = throttled(limited)
         assert throttled_in_rows(collected, limited) == throttled(limited)
         for window in collected.windows:
             by_cgroup = sum(row["throttled_ns"] for row in window.throttled.to_pylist())
             assert by_cgroup == window.summary["throttled_ns"][0].as_py()
-        # It was runnable all the while: to the scheduler, and so to us, it had lost its CPU.
+        # The hog was runnable all the while: for the scheduler, and so for schedtel, it had lost its CPU.
         assert collected.sum("preempt_wait_ns", tid=hog.pid) > 0.8 * told

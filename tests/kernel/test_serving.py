@@ -1,28 +1,22 @@
-"""The live source on a stream: another user's process gets the numbers of the live run, whatever happens meanwhile."""
+"""The live source on a stream: another user's process gets the numbers of the live run."""
 
 import concurrent.futures
-import contextlib
 import itertools
 import json
 import logging
 import os
-import random
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.flight as fl
 import pytest
 from observe import wait_stopped
-from surroundings import announced
 from waiting import PATIENCE_S, eventually
+from witness import HISTORY, Witness, assert_tiling, held
 
 import schedtel
 from schedtel.analysis.health_log import HealthLog
@@ -34,24 +28,12 @@ LOOPBACK = "grpc://127.0.0.1:0"
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
 
 
-@pytest.fixture
-def serving():
-    """Start `schedtel serve`; returns its process and URI. Whatever still runs at the end is killed, by its pid."""
-    with announced("serving on ") as started:
-
-        def begin(*arguments, window="100ms", **options):
-            command = [*COMMAND, "serve", "-w", window, "--listen", "grpc://127.0.0.1:0", *arguments]
-            return started(command, **options)
-
-        yield begin
-
-
 def numbers(window):
     return json.loads(window.to_ndjson())
 
 
 def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start):
-    """The collector here is privileged, its reader is nobody, and both write down what they saw."""
+    """This process collects with privileges, and a process of the user nobody reads; both write down their windows."""
     if os.geteuid() or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to be two users (apt install util-linux)")
     program = (
@@ -65,14 +47,14 @@ def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start)
         schedtel.live("100ms") as source,
         schedtel.serve(source, LOOPBACK, token=token, history=10 * PATIENCE_S) as server,
     ):
-        # Nobody may not enter this environment: what the program needs is imported before it changes.
+        # The user nobody may not enter this environment: the program imports what it needs before it changes its user.
         command = [sys.executable, "-c", _as_nobody(program), server.uri]
         environment = {**os.environ, "SCHEDTEL_TOKEN": token}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as reader:
             storm, published = start("storm", 200), []
 
             def publish(window):
-                """From the moment when all is there, stop; also with the window that this ends."""
+                """Stop once all has happened; the window that the stop ends is published too."""
                 published.append(window)
                 seen = len(published) >= 12 and storm.poll() is not None and server.subscribers.present()
                 if seen or reader.poll() is not None:
@@ -87,7 +69,7 @@ def test_another_users_process_gets_the_windows_of_the_live_run(tmp_path, start)
 
 
 def _as_nobody(program):
-    """The program, with everything imported first and all privileges dropped then."""
+    """The program, which first imports everything and then drops all privileges."""
     drop = "os.setgroups([]), os.setresgid(*[65534] * 3), os.setresuid(*[65534] * 3)"
     return f"import os, sys, pyarrow.flight\nfrom schedtel import subscribe\n{drop}\n{program}"
 
@@ -108,7 +90,7 @@ def test_the_command_of_another_user_may_read_and_may_not_load(serving, tmp_path
 
 
 def test_a_suspended_collector_is_one_long_window_and_no_gap(serving):
-    """SIGSTOP for more than ten windows, as when a machine sleeps: subscribers wait, and windows tile."""
+    """The collector is stopped for over ten windows, as when a machine sleeps: subscribers wait, and windows tile."""
     process, uri = serving()
     with schedtel.subscribe(uri) as source:
         stream = iter(source)
@@ -124,7 +106,7 @@ def test_a_suspended_collector_is_one_long_window_and_no_gap(serving):
 
 
 def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch, caplog):
-    """By an hour and back. Only for this process: the machine's own clock is not a test's to set."""
+    """The clock steps by an hour and back, for this process only: a test must not set the clock of the machine."""
     caplog.set_level(logging.WARNING, logger="schedtel")
     steps_ns = itertools.chain([0] * 3, [3_600_000_000_000] * 3, itertools.repeat(0))
     stepping = SimpleNamespace(monotonic_ns=time.monotonic_ns, time_ns=lambda: time.time_ns() + next(steps_ns))
@@ -143,7 +125,7 @@ def test_a_step_of_the_wall_clock_moves_no_window(monkeypatch, caplog):
         assert one.end_ns == other.start_ns
         assert [finding for finding in laws.check(other, one) if not finding.holds] == []
     walls = [window.summary["wall_start"][0].as_py() for window in windows]
-    assert (walls[3] - walls[2]).total_seconds() > 3500, "the wall clock tells"
+    assert (walls[3] - walls[2]).total_seconds() > 3500, "the wall clock shows the steps"
     assert walls[6] < walls[5]
 
 
@@ -165,54 +147,11 @@ def test_told_to_stop_it_publishes_the_open_window_and_leaves_although_somebody_
     idle.close()
 
 
-class Witness:
-    """A subscriber that reads all the time, and in the end says whether anything was missing."""
-
-    def __init__(self, uri):
-        self.windows, self._error = [], None
-        self._source = schedtel.subscribe(uri)
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self):
-        try:
-            self.windows.extend(self._source)
-        except schedtel.SchedtelError as error:
-            self._error = error
-
-    def verdict(self):
-        """Leave; every window must have come, tile, and keep the laws."""
-        self._source.stop()
-        self._thread.join(PATIENCE_S)
-        assert self._error is None
-        assert self._source.windows_missed == 0
-        assert_tiling(self.windows)
-        self._source.close()
-
-
-def assert_tiling(windows):
-    for before, after in itertools.pairwise(windows):
-        assert before.window_id + 1 == after.window_id
-        assert before.end_ns == after.start_ns
-        assert [finding for finding in laws.check(after, before) if not finding.holds] == []
-
-
-def held(process):
-    """Descriptors, threads and resident kilobytes of a process."""
-    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
-    status = dict(line.split(":", 1) for line in lines)
-    return len(os.listdir(f"/proc/{process.pid}/fd")), int(status["Threads"]), int(status["VmRSS"].split()[0])
-
-
-#: How many windows a server remembers: who reads may be kept from it for two seconds; and it is full soon.
-HISTORY = "20"
-
-
 def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_nothing(serving):
     process, uri = serving("--history", HISTORY)
 
     def visit(number):
-        """In turn: two windows and goodbye, gone in the middle of a batch, gone before the first one."""
+        """In turn: leave after two windows, in the middle of a batch, or before the first window."""
         client = fl.connect(uri)
         reader = client.do_get(fl.Ticket(Request("windows", start="history").ticket()))
         for _ in range(2 - number % 3):
@@ -223,7 +162,7 @@ def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_noth
 
     witness = Witness(uri)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(visit, range(50)))  # what gRPC makes once
+        list(pool.map(visit, range(50)))  # gRPC makes its threads and descriptors now, once
         eventually(lambda: len(witness.windows) > int(HISTORY))
         before = held(process)
         list(pool.map(visit, range(1000)))
@@ -231,135 +170,6 @@ def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_noth
     eventually(lambda: held(process)[1] <= before[1] + 4)
     assert held(process)[2] <= before[2] + 30_000
     witness.verdict()
-
-
-# ---- what strangers send ----
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-def frame(kind, flags, stream, payload):
-    """A frame of HTTP/2 (RFC 9113, 4.1)."""
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def call(path, message, length=None, compressed=0):
-    """A gRPC call with a message that says it has another length, or nothing after its head."""
-
-    def literal(text):
-        return bytes([len(text)]) + text
-
-    head = b"\x83\x86" + b"\x04" + literal(path) + b"\x01" + literal(b"localhost")  # RFC 7541, appendix A
-    head += (
-        b"\x00"
-        + literal(b"content-type")
-        + literal(b"application/grpc")
-        + b"\x00"
-        + literal(b"te")
-        + literal(b"trailers")
-    )
-    body = struct.pack(">BI", compressed, len(message) if length is None else length) + message
-    return PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, head) + frame(0, 0, 1, body)
-
-
-DO_GET = b"/arrow.flight.protocol.FlightService/DoGet"
-STRANGE = {
-    "nothing": b"",
-    "HTTP/1": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
-    "noise": random.Random(7).randbytes(4096),
-    "noise after the preface": PREFACE + random.Random(8).randbytes(4096),
-    "a frame of 16 MB": PREFACE + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + bytes(1000),
-    "headers cut off": call(DO_GET, b"")[:-20],
-    "a message cut off": call(DO_GET, b"\n\x02{}", length=1000),
-    "a message of 4 GB": call(DO_GET, b"\n\x02{}", length=0xFFFFFFFF),
-    "no protobuf": call(DO_GET, random.Random(9).randbytes(200)) + frame(0, 1, 1, b""),
-    "compressed by nothing": call(DO_GET, b"\n\x02{}", compressed=1) + frame(0, 1, 1, b""),
-    "another method": call(b"/no.such.Service/Method", b"") + frame(0, 1, 1, b""),
-}
-
-
-def assert_answered(port, said, part):
-    """That a sound call, made in the same way, gets an answer with this in it: here, the schema of the windows."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as stranger:
-        stranger.sendall(said)
-        got = b""
-        while part not in got:
-            got += stranger.recv(4096)
-            assert len(got) < 65536, "more than HTTP/2 lets a server send unasked"
-
-
-def test_whatever_strangers_send_the_windows_go_on(serving, tmp_path):
-    """A hundred connections of each kind, half of which hang up, and the others never say another word."""
-    process, uri = serving("-v", "--history", HISTORY)
-    witness, port = Witness(uri), int(uri.rpartition(":")[2])
-    eventually(lambda: len(witness.windows) > int(HISTORY))
-    assert_answered(port, call(DO_GET, b"\n\x02{}"), b"windows_missed")
-    before, silent = held(process), []
-    for said in STRANGE.values():
-        for number in range(100):
-            stranger = socket.create_connection(("127.0.0.1", port))
-            with contextlib.suppress(OSError):  # it may have hung up on us already
-                stranger.sendall(said)
-            if number % 2:
-                stranger.close()
-            else:
-                silent.append(stranger)
-    begin = len(witness.windows)
-    eventually(lambda: len(witness.windows) > begin + 5)
-    for stranger in silent:
-        stranger.close()
-    eventually(lambda: held(process)[0] <= before[0] + 4)
-    eventually(lambda: held(process)[1] <= before[1] + 8)
-    assert held(process)[2] <= before[2] + 60_000
-    witness.verdict()
-    process.send_signal(signal.SIGTERM)
-    said = process.stderr.read()
-    assert process.wait(PATIENCE_S) == 0
-    assert "Traceback" not in said
-    assert said.splitlines()[-1].startswith("served ")
-
-
-def test_a_peer_whose_network_is_gone_is_given_up(tmp_path):
-    """Both in a network of their own, which is switched off: no FIN and no RST arrives. The minute is made seconds."""
-    program = (
-        "import subprocess, sys, threading, time, schedtel\n"
-        "from schedtel.flight import sockets\n"
-        "sockets._GONE_AFTER_S, sockets._PROBE_EVERY_S = 4, 1\n"
-        "def wait(condition):\n"
-        "    end = time.monotonic() + 60\n"
-        "    while not condition():\n"
-        "        assert time.monotonic() < end, 'it did not happen'\n"
-        "        time.sleep(0.05)\n"
-        "lo = lambda state: subprocess.run(['ip', 'link', 'set', 'lo', state], check=True)\n"
-        "client = 'import schedtel, sys\\nfor w in schedtel.subscribe(sys.argv[1]): print(w.window_id, flush=True)'\n"
-        "lo('up')\n"
-        "with schedtel.live('100ms') as source, schedtel.serve(source, 'grpc://127.0.0.1:0') as server:\n"
-        "    published = []\n"
-        "    collector = threading.Thread(target=server.run, args=(published.append,))\n"
-        "    collector.start()\n"
-        "    peer = subprocess.Popen([sys.executable, '-c', client, server.uri], stdout=subprocess.PIPE, text=True)\n"
-        "    peer.stdout.readline()\n"
-        "    lo('down')\n"
-        "    begin, count = time.monotonic(), len(published)\n"
-        "    assert server.subscribers.present()\n"
-        "    wait(lambda: not server.subscribers.present())\n"
-        "    print(time.monotonic() - begin, len(published) - count)\n"
-        "    peer.kill(); peer.wait(); peer.stdout.close()\n"
-        "    lo('up')\n"
-        "    with schedtel.subscribe(server.uri) as again: next(iter(again))\n"
-        "    source.stop()\n"
-        "    collector.join()\n"
-        "for a, b in zip(published, published[1:]): assert a.end_ns == b.start_ns\n"
-    )
-    if os.geteuid() or not all(map(shutil.which, ("unshare", "ip"))):
-        pytest.skip("needs root, unshare and ip to switch a network off (apt install iproute2)")
-    command = ["unshare", "--net", sys.executable, "-c", program]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE_S, check=False)
-    assert result.returncode == 0, result.stderr
-    seconds, windows = map(float, result.stdout.split())
-    assert 2 < seconds < 50, "at once would be a FIN, and a minute the setting that was not taken"
-    assert windows > seconds, "and meanwhile windows went on: ten a second, and fewer where a collector is held up"
 
 
 # ---- again ----
@@ -381,7 +191,7 @@ def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_on
         eventually(lambda: list((tmp_path / "fleet").glob("summary/**/*.parquet")))
         first.kill()
         first.wait()
-        assert (tmp_path / "run" / "socket").exists(), "a killed server cannot take it away"
+        assert (tmp_path / "run" / "socket").exists(), "a killed server cannot remove its socket"
         serving("--listen", socket_uri)
         eventually(lambda: len(list((tmp_path / "fleet").glob("summary/*/*/run=*"))) == 2)
         collect.send_signal(signal.SIGTERM)

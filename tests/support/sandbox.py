@@ -2,9 +2,9 @@
 
 Run by root as ``python sandbox.py UNIT STAGING WRITABLE -- COMMAND…``, in a mount namespace of its own. It takes from
 the unit: capabilities, user, no new privileges, a read-only tree but for one directory, hidden homes and processes,
-system calls and address families (by libseccomp), and no memory that is writable and executable. The caller
-makes the private network (unshare -n). It leaves out limits of memory, devices, addresses and namespaces: systemd
-applies those by cgroups and filters of its own.
+system calls and address families (by libseccomp), and no memory that is writable and executable. The caller makes the
+private network (unshare -n). It leaves out limits of memory, devices, addresses and namespaces: systemd applies those
+by cgroups and filters of its own.
 """
 
 import ctypes

@@ -1,6 +1,7 @@
 /*
- * What the kernel tests make happen. One program, one word to choose: each mode does one thing exactly, and prints
- * the ids of what it made where the test cannot know them. PIN is the CPU to stay on; GATED ones begin when let go.
+ * What the kernel tests make happen. The first argument chooses a mode; each mode does exactly one thing, and prints
+ * the ids of the tasks that it makes where the test cannot know them. The environment has PIN, the CPU to stay on, and
+ * GATED: then the mode begins once the test closes standard input.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -58,7 +59,7 @@ static void pin(int cpu)
 	}
 }
 
-/* Until whoever started us closes our standard input. */
+/* Wait until the parent closes standard input. */
 static void wait_to_be_let_go(void)
 {
 	char byte;
@@ -67,7 +68,7 @@ static void wait_to_be_let_go(void)
 		;
 }
 
-/* hog SECONDS: burn CPU, then stop, so that the books can be read. */
+/* hog SECONDS: burn CPU, then stop, so that the test can read the kernel's accounting. */
 static int hog(double seconds)
 {
 	spin(seconds);
@@ -109,7 +110,7 @@ static int pingpong(int rounds)
 	if (pipe(there) || pipe(back))
 		return 1;
 	if (fork() == 0) {
-		close(there[1]); /* else it would not see its parent's end */
+		close(there[1]); /* otherwise the child does not see its parent's end */
 		for (int i = 0; i < rounds; i++)
 			if (read(there[0], &byte, 1) != 1 || write(back[1], &byte, 1) != 1)
 				_exit(1);
@@ -131,7 +132,7 @@ static void *sleeping_thread(void *unused)
 	return unused;
 }
 
-/* threads COUNT SECONDS: so many threads at once, each of which sleeps. */
+/* threads COUNT SECONDS: COUNT threads at once, each of which sleeps. */
 static int threads(int count, double seconds)
 {
 	pthread_attr_t attributes;
@@ -160,7 +161,7 @@ static void *outliving_thread(void *unused)
 	return unused;
 }
 
-/* leader: the group's leader exits, and its thread not before it is let go. */
+/* leader: the group's leader exits; its thread exits once the test closes standard input. */
 static int leader_exits_first(void)
 {
 	pthread_t thread;
@@ -190,7 +191,7 @@ static int exec_from_thread(void)
 	return 1;
 }
 
-/* reuse CHILDREN: short children one after another, now and then one that runs; prints their pids. */
+/* reuse CHILDREN: short children one after another, some of which run for a while; prints their pids. */
 static int reuse(int children)
 {
 	for (int i = 0; i < children; i++) {
@@ -231,7 +232,7 @@ static int exits(int count)
 	return 0;
 }
 
-/* rename TIMES: two tasks give way to each other (a yield is a switch while runnable), each time under another name. */
+/* rename TIMES: two tasks yield to each other (a switch while runnable), each time under another name. */
 static int rename_and_yield(int times)
 {
 	char name[16];

@@ -1,4 +1,4 @@
-"""The public face: exactly these names, and nothing heavy behind the import."""
+"""The public interface: exactly these names, and an import that imports nothing heavy."""
 
 import subprocess
 import sys
@@ -63,7 +63,7 @@ def test_all_errors_are_of_one_tree():
     assert issubclass(schedtel.UsageError, ValueError)
 
 
-#: _hashlib is OpenSSL, 3.6 MB.
+#: _hashlib loads OpenSSL, 3.6 MB.
 HEAVY = "sorted({'pandas', 'polars', 'duckdb', 'rich', 'click', '_hashlib'} & set(sys.modules))"
 
 
@@ -74,7 +74,7 @@ def test_importing_the_library_imports_nothing_heavy():
 @pytest.mark.parametrize("later", ["numpy", "arrow"])
 @pytest.mark.parametrize("module", ["schedtel", "schedtel.cli.commands.live"])
 def test_tracing_begins_without(module, later):
-    """They are imported while the kernel verifies the programs; who imports one before adds its time to the start."""
+    """schedtel imports them while the kernel verifies the programs; an earlier import would delay the start."""
     assert python(f"import {module}, sys; print([name for name in sys.modules if {later!r} in name])") == "[]"
 
 
@@ -82,7 +82,7 @@ def test_the_tables_of_a_stream_are_those_of_the_schema():
     assert tuple(schema.TABLES) == source.TABLE_NAMES
 
 
-#: 12 MB, by any compute function.
+#: Any compute function of Arrow costs 12 MB.
 COMPUTE = "[name for name in sys.modules if name == 'pyarrow.compute']"
 
 

@@ -1,6 +1,7 @@
-"""One guest: a kernel and an archive in, what its checks said out.
+"""One guest: a kernel and an archive in, the results of its checks out.
 
-Software emulation: no /dev/kvm, no root. One thread for all virtual CPUs, since with one for each some kernels oops.
+qemu emulates the machine, without /dev/kvm and root. One thread runs all virtual CPUs: with one for each, some kernels
+oops.
 """
 
 import json
@@ -14,15 +15,15 @@ from kernels import UnavailableError
 
 QEMU = "qemu-system-x86_64"
 NEEDED = (QEMU, "busybox", "cpio", "setpriv")
-#: A guest takes a minute where nothing else runs. One that hangs does not end by itself.
+#: A guest takes a minute where nothing else runs. A guest that hangs does not end by itself.
 PATIENCE_S = 1200
-#: What builds of numpy and pyarrow ask for, x86-64-v2.
+#: Builds of numpy and pyarrow need x86-64-v2.
 _CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
 _KERNEL_WORDS = (
     "console=ttyS0",
     "quiet",
     "loglevel=3",
-    # Whatever goes wrong in the kernel ends the guest at once.
+    # Any oops or panic ends the guest at once.
     "oops=panic",
     "panic=-1",
     # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
@@ -34,7 +35,7 @@ _KERNEL_WORDS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """``results``: what the guest wrote, in order; ``console``: the kernel's and Python's complaints."""
+    """``results``: the guest's results, in order; ``console``: messages of the kernel and of Python."""
 
     results: list[dict[str, str]]
     console: str
@@ -64,7 +65,7 @@ def missing() -> str:
 def boot(image: Path, archive: Path, words: tuple[str, ...], scratch: Path) -> Outcome:
     """Run a guest to its end; ``words`` are added to the kernel's command line.
 
-    Raises :class:`UnavailableError` when it did not get as far as its first word.
+    Raises :class:`UnavailableError` when the guest wrote no result.
     """
     console, results = scratch / "console", scratch / "results"
     command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU, "-smp", "2", "-m", "2G"]
@@ -96,5 +97,5 @@ def _last_line(text: str) -> str:
 
 
 def _parsed(path: Path) -> list[dict[str, str]]:
-    """The complete lines; a guest that died may have left half of one."""
+    """The results of complete lines; a guest that died may have left half a line."""
     return [json.loads(line) for line in _text(path).splitlines() if line.startswith("{") and line.endswith("}")]

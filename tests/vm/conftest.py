@@ -1,4 +1,4 @@
-"""Guests with other kernels: `make test-vm`. Left out of `make test`, since they take minutes."""
+"""Guests with other kernels: `make test-vm`. `make test` leaves them out, since they take minutes."""
 
 import functools
 import shutil
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in Path(item.path).parents:
             item.add_marker(pytest.mark.vm)
-            item.add_marker(pytest.mark.timeout(0))  # a guest and a download have limits of their own
+            item.add_marker(pytest.mark.timeout(0))  # boot and download have limits of their own
 
 
 @pytest.fixture(scope="session")

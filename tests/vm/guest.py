@@ -1,7 +1,7 @@
 """What runs inside a guest: checks of schedtel on that kernel, for each backend; a JSON line for each on stdout.
 
-Code runs some twenty times slower there and virtual CPUs take turns, so names, order, counts and conservation laws are
-asserted, and never how long something took.
+Code runs some twenty times slower there and virtual CPUs take turns. So the checks assert names, order, counts and
+conservation laws, and never how long something takes.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from guest_clock import check_clock
@@ -21,21 +21,21 @@ import schedtel
 from schedtel.doctor import verify
 from schedtel.windows import invariants as laws
 
-#: How each backend is asked for: options of live(), words of the command.
+#: What selects each backend: options of live(), words of the command.
 BACKENDS = {"core": ({}, ())}
-#: Some kernels withhold events, and slow CPUs that take turns bring it about: before 6.2, a look-up in task storage
-#: that interrupts another one finds nothing (bpf_task_storage_trylock()); since 7.0, births and deaths can be preempted
-#: by others. Such a loss must be counted, and is shown; no other may be.
+#: Some kernels withhold events, mostly where slow CPUs take turns. Before 6.2, a look-up in task storage that
+#: interrupts another one finds nothing (bpf_task_storage_trylock()); since 7.0, other tasks can preempt births and
+#: deaths. schedtel must count such a loss, and the check shows it; there may be no other loss.
 MAY_MISS = "programs_skipped"
-#: Law 4's room for each switch and wakeup. A virtual CPU may have to wait for its turn between the kernel's stamp of a
-#: wakeup and ours, so of tasks that sleep a thousand times nothing but the counts is left to compare.
+#: Law 4's tolerance for each switch and wakeup. A virtual CPU may have to wait for its turn between the kernel's stamp
+#: of a wakeup and schedtel's, so that only the counts can be compared of tasks that sleep a thousand times.
 PER_SWITCH_NS, PER_WAKEUP_NS = 20_000, 10_000_000
 TRIES = 4
-#: So few ids, of which the kernel keeps the first 300 back, that 400 children must share them.
+#: There are so few ids that 400 children must share them; the kernel keeps the first 300 back.
 MOST_TIDS = 500
 CHILDREN = 400
 STATUS = 7
-#: What docs/kernels.md says is enough, and nothing, each as another user than root.
+#: The capabilities that docs/kernels.md names as enough, and none; each for a user other than root.
 TWO_CAPABILITIES, NO_CAPABILITY = "-all,+bpf,+perfmon", "-all"
 WORK = f"""
 schedtel-load reuse {CHILDREN} > children
@@ -47,10 +47,9 @@ exit {STATUS}
 
 @dataclass
 class Guest:
-    """One backend on this kernel, and what its checks have left for those after them."""
+    """One backend on this kernel; its early checks leave files in /tmp for later ones."""
 
     backend: str
-    said: list[str] = field(default_factory=list)
 
     @property
     def live_options(self):
@@ -70,7 +69,7 @@ class Guest:
 
 
 def check_attach(guest):
-    """The doctor's word, and what the library says when asked itself. Returns which object runs."""
+    """The doctor and the library both find that the backend attaches. Returns which object runs."""
     doctor = guest.command("doctor")
     assert doctor.returncode == 0, doctor.stdout.replace("\n", "; ")
     with schedtel.live("1s", count=1, **guest.live_options) as source:
@@ -79,7 +78,7 @@ def check_attach(guest):
 
 
 def check_record(guest):
-    """A command recorded: its exit status comes back, and its windows obey the laws and tile time."""
+    """Record a command: its exit status comes back, and its windows obey the laws and tile time."""
     Path("/proc/sys/kernel/pid_max").write_text(str(MOST_TIDS))
     result = guest.record(f"/tmp/{guest.backend}")
     assert result.returncode == STATUS, f"exit status {result.returncode}: {result.stderr.strip()}"
@@ -93,7 +92,7 @@ def check_record(guest):
 
 
 def lost(windows):
-    """What the windows have lost, as text; only events that the kernel withheld may be among it."""
+    """The losses of the windows, as text; only events that the kernel withheld may be among them."""
     counts = Counter()
     for window in windows:
         counts.update(window.losses)
@@ -103,7 +102,7 @@ def lost(windows):
 
 
 def check_lives(guest):
-    """Every child ended once, though their tids were used again; names follow exec, and so does a tid's change."""
+    """Every child ended once, though the kernel reused tids; names follow exec, and so does an exchange of tids."""
     rows = [row for window in schedtel.read(f"/tmp/{guest.backend}") for row in window.tasks.to_pylist() if row["tid"]]
     ended = [row for row in rows if row["completion_ns"] is not None]
     children = Counter(map(int, Path("/tmp/children").read_text().split()))
@@ -125,7 +124,7 @@ def check_lives(guest):
 
 
 def check_laws(guest):
-    """The laws over a mixed load. Law 4, the kernel's own books, is judged by a run without a missed event."""
+    """The laws over a mixed load. A run without a missed event judges law 4, on the kernel's own accounting."""
     verify._PER_SWITCH_NS, verify._PER_WAKEUP_NS = PER_SWITCH_NS, PER_WAKEUP_NS
     for _ in range(TRIES):
         findings = verify.verify(2.0)
@@ -139,7 +138,7 @@ def check_laws(guest):
 
 
 def check_capabilities(guest):
-    """Another user with the two capabilities sees every task, and without them is refused in one line."""
+    """Another user with the two capabilities sees every task; without them, one line refuses that user."""
     options = ("-w", "500ms", "-n", "2", "--all-tasks", "--format", "ndjson", *guest.words)
     allowed = guest.command("live", options=options, prefix=as_nobody(TWO_CAPABILITIES))
     assert allowed.returncode == 0, allowed.stderr
@@ -185,7 +184,7 @@ def tell(**words):
 
 
 def run(guest):
-    """All checks of one backend. One that cannot attach must say so as the command does: one line, status 2."""
+    """All checks of one backend. If it cannot attach, the command must say so: one line, status 2."""
     try:
         schedtel.live("1s", **guest.live_options).close()
     except schedtel.CapabilityError as refusal:
@@ -198,7 +197,7 @@ def run(guest):
 
 
 def run_checks(subject, checks, guest):
-    """Each check, and a line of what it found."""
+    """Run each check, and write a line with what it found."""
     for name, check in checks.items():
         try:
             tell(backend=subject, check=name, holds=True, found=check(guest))

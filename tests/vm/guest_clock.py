@@ -1,4 +1,4 @@
-"""The wall clock set while a recorder and a viewer run: only here, in a guest, may it be touched."""
+"""The wall clock is set while a recorder and a viewer run: a test may set it only here, in a guest."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ DATASET, TOLD, SHOWN = Path("/tmp/clock"), Path("/tmp/clock.log"), Path("/tmp/cl
 
 
 def check_clock(words):
-    """Times of the kernel go on as before; the log tells of each step, and the dataset is read in order."""
+    """The kernel's times are undisturbed, the log tells of each step, and the dataset is read in order."""
     time.clock_settime(time.CLOCK_REALTIME, START_S)
     with open(TOLD, "w") as told, open(SHOWN, "w") as shown:
         processes = [start("record", "-v", "-o", f"file://{DATASET}", *words, stderr=told)]
@@ -54,7 +54,7 @@ def wait_until(condition):
 
 
 def shown_summaries():
-    """What the viewer has written so far, in complete lines."""
+    """The summaries of the complete lines that the viewer has written so far."""
     return [json.loads(line)["summary"] for line in SHOWN.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 

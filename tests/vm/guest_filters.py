@@ -1,4 +1,4 @@
-"""Filters inside a guest: each names exactly its tasks, and what it leaves out is in the totals all the same."""
+"""Filters inside a guest: each selects exactly its tasks, and the totals include all others."""
 
 import subprocess
 
@@ -9,7 +9,7 @@ from schedtel.windows import invariants as laws
 
 NOBODY = 65534
 WINDOW = "1s"
-#: What a job is made of: the shell, a program that forks twenty children, and two more.
+#: The tasks of a job: the shell, a program that forks twenty children, and two more programs.
 CHILDREN = 20
 TASKS = 1 + 1 + CHILDREN + 2
 
@@ -47,13 +47,13 @@ def judge(name, value, view):
     rows = [row for row in view.rows() if row["tid"]]
     tasks = {(row["tid"], row["start_boottime_ns"]) for row in rows}
     expected = TASKS - 1 if name == "comm" else TASKS  # the shell has another name
-    # A life of which the kernel withheld every event, which is counted, has no row.
+    # A life has no row where the kernel withheld all of its events; schedtel counts that.
     missed = sum(window.losses["programs_skipped"] for window in view.windows)
     assert expected - missed <= len(tasks) <= expected, f"{len(tasks)} tasks and not {expected}"
     if name == "pid":
-        assert value in {row["tid"] for row in rows}, "its shell is not there"
+        assert value in {row["tid"] for row in rows}, "the shell of the job is missing"
     else:
-        assert {row[name] for row in rows} == {value}, f"others too: { ({row[name] for row in rows}) }"
-    # What is left out is in the row `other`: the CPUs' time is accounted for whatever the filter.
+        assert {row[name] for row in rows} == {value}, f"it selects others too: { ({row[name] for row in rows}) }"
+    # Tasks that the filter leaves out are in the row `other`: all CPU time is accounted for.
     broken = [finding for window in view.windows for finding in laws.check(window) if not finding.holds]
     assert not broken, str(broken)

@@ -1,6 +1,6 @@
-"""What runs inside a guest under systemd: the units of deploy/ as they are, started, asked, killed and stopped.
+"""What runs inside a guest under systemd: it starts, queries, kills and stops the units of deploy/ as they are.
 
-Run by guest-units.service. Everything is asked of systemd, of the kernel's /proc, or of what the services leave behind.
+guest-units.service runs it. It asks systemd, the kernel's /proc, and the files that the services leave behind.
 """
 
 import errno
@@ -36,12 +36,12 @@ def systemctl(*words):
 
 
 def shown(unit):
-    """What systemd knows of a service now."""
+    """The properties of a service in systemd: name → value."""
     return dict(line.split("=", 1) for line in systemctl("show", unit).splitlines())
 
 
 def journal(unit):
-    """Its lines, each with its level."""
+    """The unit's lines in the journal, each with its level."""
     subprocess.run(["journalctl", "--sync"], check=True)
     command = ["journalctl", "--no-pager", "-o", "json", "-u", unit]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -64,7 +64,7 @@ def check_tiling(windows):
 
 
 def check_serve(_):
-    """READY, a subscriber, and a stop that sends it the open window before it says goodbye."""
+    """The service gets ready and sends a subscriber its windows; a stop sends the open window before the end."""
     systemctl("start", SERVE)
     service = shown(SERVE)
     assert (service["Type"], service["ActiveState"]) == ("notify", "active")
@@ -86,7 +86,7 @@ def check_serve(_):
 
 
 def assert_confined(service):
-    """Its user, capabilities and limits, as the kernel tells them; returns the user."""
+    """Assert its user, capabilities and limits, as the kernel tells them; returns the user."""
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{service['MainPID']}/status").read_text().splitlines())
     sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     assert set(sets.values()) == {TWO_CAPABILITIES}, sets
@@ -107,7 +107,7 @@ def assert_stopped(unit):
 
 
 def check_record(_):
-    """Killed, it is started again and adds a run; stopped, it has written all up to the end."""
+    """A killed recorder is started again and adds a run; a stopped one has written all windows up to its end."""
     systemctl("start", RECORD)
     user = assert_confined(shown(RECORD))
     wait_until(lambda: windows_written() >= 2, RECORD)
@@ -142,7 +142,7 @@ INFO = "6"
 
 
 def check_journal(_):
-    """The lines of both, without the prefixes that carry their levels."""
+    """The journal has the lines of both services, without the prefixes that carry their levels."""
     served = journal(SERVE)
     assert (f"serving on {URI}", INFO) in served, served
     recorded = journal(RECORD)
@@ -165,7 +165,7 @@ StandardOutput=truncate:{PROBED}
 
 
 def check_sandbox(_):
-    """Another program in the place of the one that serves is refused what that one does not need."""
+    """The unit refuses another program in place of the server what the server does not need."""
     subprocess.run(["/bin/busybox", "ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
     connect(ADDRESS)
     drop_in = Path(f"/run/systemd/system/{SERVE}.service.d/probe.conf")
@@ -179,7 +179,7 @@ def check_sandbox(_):
     assert {"devices", "addresses"} < found["refused"].keys()
     assert None not in found["refused"].values(), found["refused"]
     assert found["refused"]["addresses"] == os.strerror(errno.EPERM), (
-        "refused by the unit, and not for want of a network"
+        "the unit refuses the address: the machine has a network"
     )
     return f"refused: {', '.join(found['refused'])}"
 

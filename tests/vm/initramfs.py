@@ -1,9 +1,9 @@
-"""What a guest runs from: the host's Python, the environment's packages, schedtel itself in; one cpio archive out.
+"""What a guest runs from: the host's Python, the environment's packages and schedtel in; one cpio archive out.
 
-The interpreter of the system and its libraries keep the paths they have on the host; one from somebody's home moves to
-``/opt/python``, since services see no homes. Packages go to ``/packages``.
-Shared objects are those that a process which has everything imported has mapped: no list to keep, and nothing that
-is not used.
+An interpreter of the system and its libraries keep the paths that they have on the host. An interpreter from a user's
+home directory moves to ``/opt/python``, since services see no home directories. Packages go to ``/packages``. The
+shared objects are those that a process has mapped which has imported everything: there is no list to keep, and no
+unused object.
 """
 
 import compileall
@@ -27,7 +27,7 @@ _UNUSED = ("__pycache__", "test", "tests", "idlelib", "tkinter", "ensurepip", "l
            "dist-packages", "include", "config-*", "*.pyx", "*.pxi", "*.pxd", "*.a", "*.so", "*.so.*")  # fmt: skip
 _LOADER = "/lib64/ld-linux-x86-64.so.2"
 
-#: Imports all that a guest will, and tells which shared objects that maps.
+#: Imports all that a guest will import, and prints which shared objects that maps.
 _PROBE = """
 import importlib, json, pkgutil, sys
 import click, decimal, numpy, pyarrow.flight, pyarrow.parquet, rich.live
@@ -44,7 +44,7 @@ with open("/proc/self/maps") as file:
     paths = {line.split(maxsplit=5)[5].strip() for line in file if line.count("/")}
 print(json.dumps(sorted(path for path in paths if ".so" in path)))
 """
-#: Of the standard library, what is imported late.
+#: Modules of the standard library that schedtel imports late.
 _IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statistics", "subprocess", "threading")
 
 
@@ -64,7 +64,7 @@ def pack(scratch: Path, workload: str) -> Path:
         quiet=2,
         workers=0,
         stripdir=root,
-        # The kernel may unpack files with the time of the boot: no time stamp would match.
+        # The kernel may give files the time of the boot: no time stamp would match.
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     return archive(root, scratch / "initrd.cpio")
@@ -111,7 +111,7 @@ def _pack_schedtel(root: Path) -> None:
 
 
 def _pack_shared_objects(root: Path) -> None:
-    """With the links beside them that point to them: they are asked for by those names, and found as on any machine."""
+    """Copy them with the links that point to them: programs look for shared objects by the names of links."""
     result = subprocess.run([sys.executable, "-c", _PROBE, *_IMPORTED_LATE], check=True, capture_output=True, text=True)
     directories = set()
     for path in map(Path, json.loads(result.stdout)):
@@ -128,7 +128,7 @@ def _pack_shared_objects(root: Path) -> None:
 
 
 def copy_program(path: str, root: Path) -> None:
-    """With its shared objects, which ``ldd`` calls by the names of links; the files are copied under these names."""
+    """Copy a program and its shared objects, these under the names of links by which ``ldd`` tells them."""
     copy(path, root, _in_usr(path))
     lines = subprocess.run(["ldd", path], check=True, capture_output=True, text=True).stdout.splitlines()
     for library in (line.split()[2] for line in lines if "=> /" in line):
@@ -145,7 +145,7 @@ def _pack_programs(root: Path, workload: str) -> None:
     copy(shutil.which("busybox"), root, "usr/bin/busybox")
     copy_program(shutil.which("setpriv"), root)
     copy(workload, root, "usr/bin/schedtel-load")
-    # A command is named after the file it was started as.
+    # The kernel names a task after the file that it executes.
     (root / "usr/bin/renamed-load").symlink_to("schedtel-load")
     copy(HERE / "guest-init", root, "init")
     (root / "init").chmod(0o755)

@@ -1,7 +1,7 @@
 """Kernels to boot: a suite of the Debian archive in, a vmlinuz in the cache out.
 
-Debian's stock kernels, its flavour for virtual machines, through apt with a state of its own: neither root nor the
-host's package lists are touched. Which mirror, the host's own configuration says.
+The kernels are Debian's own, in its flavour for virtual machines. apt fetches them with a state of its own: that needs
+no root, and does not touch the host's package lists. The mirror is the one of the host's configuration.
 """
 
 import os
@@ -30,7 +30,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel to boot. ``suites`` are tried in turn; ``refusals``: backends that must say no, and with which words."""
+    """A kernel to boot. ``suites`` are tried in turn; ``refusals``: backends that must refuse, and with which words."""
 
     name: str
     suites: tuple[Suite, ...]
@@ -52,7 +52,7 @@ def cache_directory() -> Path:
 
 
 def fetch(kernel: Kernel) -> Path:
-    """The kernel's image, from the cache or the mirror; :class:`UnavailableError` names every reason there was."""
+    """The kernel's image, from the cache or the mirror. Raises :class:`UnavailableError` with all reasons."""
     reasons = []
     for suite in kernel.suites:
         directory = cache_directory() / f"{suite.name}{suite.version and '-'}{suite.version}"
@@ -97,7 +97,7 @@ class _Archive:
             return image.rename(self._target / f"vmlinuz-{package.split('-', 2)[2]}")
 
     def _package(self) -> str:
-        """The package with the image in it: from 7.x, linux-image-… only depends on it."""
+        """The package that has the image: from 7.x, linux-image-… only depends on it."""
         names = self._run("apt-cache", "pkgnames", "linux-").split()
         for kind in ("binary", "image"):
             pattern = rf"linux-{kind}-{re.escape(self._suite.version)}[0-9].*-cloud-amd64"
@@ -133,11 +133,11 @@ class _Archive:
             f"Dir::State::status={state}/status",
             f"Dir::Cache={state}/cache",
             "Acquire::Languages=none",
-            # A mirror may lag behind. What is fetched is signed all the same, and only ever boots in a virtual machine.
+            # A mirror may lag behind. Its packages are signed all the same, and the kernel boots only in a guest.
             "Acquire::Check-Valid-Until=false",
             "APT::Architecture=amd64",
             "APT::Sandbox::User=root",  # no other user can write into our cache
-            "APT::Update::Error-Mode=any",  # a list that cannot be had is an error, not a warning
+            "APT::Update::Error-Mode=any",  # a list that cannot be fetched is an error, not a warning
             "Debug::NoLocking=true",
         ]
 

@@ -1,4 +1,4 @@
-"""What the guests said, as a table: a row for each kernel and backend."""
+"""The results of the guests as a table: a row for each kernel and backend."""
 
 CHECKS = ("attach", "record", "lives", "laws", "filters", "capabilities", "clock")
 HEAD = ("kernel", "backend", *CHECKS, "object", "notes")
@@ -36,19 +36,19 @@ class Report:
 
     @staticmethod
     def notes(results):
-        """What is wrong, else what was found."""
+        """The failures, or else the findings."""
         broken = [f"{check}: {result['found']}" for check, result in results.items() if not result["holds"]]
         return "; ".join(broken) or "; ".join(f"{c}: {r['found']}" for c, r in results.items() if c != "attach")
 
     @staticmethod
     def wrong_refusal(kernel, backend, result):
-        """True unless it is the refusal that this kernel must give, and given as the command should."""
+        """True unless this kernel must give this refusal, in the form that the command should give it."""
         expected = dict(kernel.refusals).get(backend)
         return expected is None or expected not in result["found"] or not result["holds"]
 
     @staticmethod
     def wrong(kernel, backend, outcome):
-        """Everything that is not as it should be, as text."""
+        """All that is wrong, as text."""
         results = outcome.of(backend)
         if "refused" in results:
             refusal = results["refused"]

@@ -1,7 +1,7 @@
-"""What a guest needs beside the interpreter to run the units: systemd as its first process; a second archive out.
+"""What a guest needs besides the interpreter to run the units, with systemd as its first process: a second archive.
 
-Debian's systemd as installed on this machine, its own units for a boot to ``basic.target`` without a device manager,
-and schedtel where docs/kernels.md has it installed. It is only ever started inside a guest.
+The archive holds the systemd of this machine (Debian's), its units for a boot to ``basic.target`` without a device
+manager, and schedtel where docs/kernels.md installs it. That systemd starts only inside a guest.
 """
 
 import sys
@@ -12,10 +12,10 @@ from kernels import UnavailableError
 
 SYSTEMD = "/usr/lib/systemd/systemd"
 GUEST_UNIT = "guest-units.service"
-#: What the kernel starts, and what that starts in place of ``default.target``.
+#: The program that the kernel starts, and the unit that it starts in place of ``default.target``.
 COMMAND_LINE = (f"rdinit={SYSTEMD}", f"systemd.unit={GUEST_UNIT}")
 _PROGRAMS = (SYSTEMD, "/usr/lib/systemd/systemd-journald", "/usr/bin/systemctl", "/usr/bin/journalctl")
-#: Starts services, since systemd 255.
+#: systemd starts services by it, since version 255.
 _EXECUTOR = "/usr/lib/systemd/systemd-executor"
 _UNITS = (
     "basic.target",
@@ -41,7 +41,7 @@ _FILES = {
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/machine-id": "5c4ed7e1000000000000000000000001\n",
 }
-#: As pip writes it.
+#: The script as pip writes it.
 _CONSOLE_SCRIPT = """#!/opt/schedtel/bin/python
 import sys
 from schedtel.cli import main
@@ -78,7 +78,7 @@ def _pack_systemd(root: Path) -> None:
 
 
 def _pack_installation(root: Path) -> None:
-    """A virtual environment in /opt/schedtel, and a link to its command: what docs/kernels.md says to make."""
+    """A virtual environment in /opt/schedtel and a link to its command, as docs/kernels.md tells users to make them."""
     home, interpreter = root / "opt/schedtel", interpreter_of_guest()
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to(interpreter)

@@ -8,7 +8,7 @@ from kernels import KERNELS, UnavailableError, fetch
 from report import Report
 from services import COMMAND_LINE, pack_services
 
-#: One is enough: what differs between kernels is asked without systemd (test_vm.py).
+#: One kernel is enough: test_vm.py checks without systemd what differs between kernels.
 KERNEL = next(kernel for kernel in KERNELS if kernel.name == "6.12")
 CHECKS = ("serve", "record", "journal", "sandbox")
 

@@ -1,4 +1,4 @@
-"""Other kernels: each boots once, and runs schedtel's own checks (guest.py). The table is printed at the end."""
+"""Other kernels: each boots once, and runs schedtel's own checks (guest.py). A table at the end has the results."""
 
 import pytest
 from boot import boot

@@ -1,4 +1,4 @@
-"""The statistics, against textbook tables and what theory says of series whose law is known."""
+"""The statistics, against textbook tables, and against theory for series whose law is known."""
 
 import math
 import statistics
@@ -34,14 +34,14 @@ def test_with_many_it_becomes_the_normal_one(freedom):
 
 
 def test_holm_is_that_of_the_paper():
-    """Four p-values, by hand: 0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1, which may not be below the one before."""
+    """Four p-values, by hand: 0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1, which is raised to the value before it."""
     assert bootstrap.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert bootstrap.holm([0.9, 0.8]) == [1.0, 1.0]
     assert bootstrap.holm([]) == []
 
 
 def test_welchs_degrees_of_freedom():
-    """With equal errors and sizes 2 (n - 1); with one error next to nothing, those of the other; known, without end."""
+    """With equal errors and sizes, 2 (n - 1); where one error is tiny, n - 1 of the other; infinite without errors."""
     assert bootstrap.welch_freedom(2, [(1, 10), (1, 10)]) == pytest.approx(18)
     assert bootstrap.welch_freedom(1, [(1, 5), (1e-9, 50)]) == pytest.approx(4)
     assert bootstrap.welch_freedom(1, [(0, 5), (0, 5)]) == math.inf
@@ -51,7 +51,7 @@ def test_welchs_degrees_of_freedom():
 def test_a_resample_is_as_long_as_the_series(block):
     drawn = bootstrap.weights(60, block, 200, np.random.default_rng(1))
     assert (drawn.sum(axis=1) == 60).all()
-    assert drawn.sum(axis=0).min() > 100  # every window, the ends as well, 200 times on average
+    assert drawn.sum(axis=0).min() > 100  # every window, at the ends of the series as well, 200 times on average
     assert drawn.sum(axis=0).max() < 320
 
 
@@ -63,7 +63,7 @@ def test_the_error_of_a_mean_of_independent_values_is_sigma_over_root_n():
 
 
 def test_the_error_of_a_mean_of_an_autoregressive_series_is_that_of_theory():
-    """Its variance is (1 + c) / (1 - c) / n: here 3 times that of independent values, as a mean over series."""
+    """Its variance is (1 + c) / (1 - c) / n: for c = 0.5, 3 times that of independent values, as a mean over series."""
     found = []
     for seed in range(40):
         x = autoregressive(np.random.default_rng(seed), 1000, 0.5)

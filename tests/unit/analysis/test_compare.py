@@ -1,4 +1,4 @@
-"""Verdicts: true when something differs, silent when nothing does, and never from too little."""
+"""Verdicts: there is one where something differs, and none where nothing does or where windows are too few."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def judged(a, b, name: str, **options):
 
 
 def coverage(make, name: str, times: int = 120) -> float:
-    """How often the 95 % interval of two recordings of the same law holds "no change"."""
+    """How often the 95 % interval of two recordings of the same law contains "no change"."""
     held = 0
     for number in range(times):
         random = np.random.default_rng(number)
@@ -34,7 +34,7 @@ def test_intervals_of_skewed_means_hold_the_truth_about_as_often_as_they_say(cor
 
 
 def test_intervals_of_percentiles_hold_the_truth_about_as_often_as_they_say():
-    """Waits are exponential, of a mean that changes from window to window."""
+    """Waits are exponential, with a mean that changes from window to window."""
 
     def make(random):
         means = 20_000 * np.exp(0.5 * random.standard_normal(40))
@@ -57,7 +57,7 @@ def busy(random, n: int, slower: float = 1.0):
 
 
 def test_when_nothing_differs_hardly_ever_even_one_metric_does():
-    """Holm: at most 5 % of comparisons. Of 20, more than 4 would come up in 3 of a thousand tries."""
+    """By Holm, at most 5 % of comparisons differ in any metric; more than 4 of 20 would in 3 of a thousand tries."""
     wrong = 0
     for number in range(20):
         random = np.random.default_rng(number)
@@ -111,7 +111,7 @@ def test_a_metric_that_few_windows_have_tells_nothing_though_the_recording_is_lo
 def test_a_percentile_without_samples_beyond_it_tells_nothing():
     short, long = ([np.full(4, ns)] * 40 for ns in (1_000, 9_000_000))
     a, b = of_samples("rt", short), of_samples("rt", long)
-    assert judged(a, b, "rt_p99_ns").verdict == FEW  # of 160 samples 1.6 are beyond
+    assert judged(a, b, "rt_p99_ns").verdict == FEW  # of 160 samples, 1.6 lie beyond it
     assert judged(a, b, "rt_p95_ns").verdict == WORSE
 
 

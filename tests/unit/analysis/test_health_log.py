@@ -1,4 +1,4 @@
-"""What the log of a long run says: a line for an event, and none for a window without one."""
+"""The health log: a line for each event, and none for a window without one."""
 
 import datetime as dt
 import logging
@@ -14,7 +14,7 @@ SECOND_NS = 1_000_000_000
 
 @pytest.fixture
 def second(windows):
-    """Makes the n-th of windows of a second each, without losses, with other values if wished."""
+    """Makes window ``number`` of one second, without losses, with other values in its summary where given."""
     began = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
 
     def make(number, step_s=0, **columns):
@@ -28,12 +28,12 @@ def second(windows):
 
 @pytest.fixture
 def told(caplog):
-    """Log lines of a chronicle of these windows, with their levels."""
+    """Adds windows to a health log; returns its lines with their levels."""
 
     def lines(*windows):
-        chronicle = HealthLog()
+        log = HealthLog()
         for window in windows:
-            chronicle.add(window)
+            log.add(window)
         return [(record.levelname, record.getMessage()) for record in caplog.records]
 
     return lines
@@ -41,7 +41,7 @@ def told(caplog):
 
 @pytest.fixture(autouse=True)
 def listening(caplog):
-    """Events are told, whatever a command that ran in this process has left behind."""
+    """Shows events whatever level a command has set that ran in this process before."""
     caplog.set_level(logging.INFO, logger="schedtel")
 
 
@@ -50,7 +50,7 @@ def test_a_thousand_windows_without_an_event_are_no_line(told, second):
 
 
 def test_losses_are_told_when_they_begin_and_when_they_have_ended(told, second):
-    lossy = {3: 5, 4: 0, 8: 2}  # 8 comes before ten windows without a loss: the same story
+    lossy = {3: 5, 4: 0, 8: 2}  # window 8 comes before ten windows without a loss: the same period of losses
     found = told(*(second(n, programs_skipped=lossy.get(n, 0), ring_dropped=int(n == 30)) for n in range(1, 31)))
     assert found == [
         ("WARNING", "losses begin in window 3: 5 programs_skipped"),

@@ -1,4 +1,4 @@
-"""Sums of who preempted whom over windows and bins: exact, and bounded."""
+"""Preemptions summed over windows and bins: the sums are exact, and their number is bounded."""
 
 from collections import Counter
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_beyond_the_bound_the_smallest_are_summed_and_the_totals_stay():
 
 
 def test_the_page_names_the_largest_and_sums_up_the_others():
-    """Fifteen victims of one preemptor in each of two bins, victim n with n + 1 us: ten of them have a row."""
+    """Each of two bins has fifteen victims of one preemptor, victim n with n + 1 us; ten of them have a row."""
     pairs = {(f"/v{n}", "/p"): (1, 1_000 * (n + 1), 1_000) for n in range(15)}
     bins = [make_bin(i, {}, {}, preempted=Preempted(dict(pairs), {"/p": 7})) for i in range(2)]
     document = document_of([RunSummary("a", make_timeline(bins))])

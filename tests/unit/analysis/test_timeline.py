@@ -1,4 +1,4 @@
-"""Bins of time: the same numbers as one long window, whatever is merged, and one window at a time."""
+"""Bins of time: however windows are merged, they sum to one long window, and one window is in memory at a time."""
 
 import gc
 import weakref
@@ -28,7 +28,7 @@ def test_turnaround_and_response_are_those_of_the_history(windows):
 
 
 def test_cpu_0_is_idle_from_its_last_switch_on(windows):
-    """It runs task 0 or 2 from 1 ms to 250 ms, of 300 ms, and before that nothing."""
+    """It runs task 0 or task 2 from 1 ms to 250 ms of 300 ms."""
     busy, idle = timeline_of(windows).total().cpus[0]
     assert busy == 249 * MS
     assert idle == 51 * MS
@@ -88,7 +88,7 @@ def test_only_one_window_is_in_memory_at_a_time(windows):
     alive: list[weakref.ref] = []
     for window in follow(fresh(), Timeline()):
         alive.append(weakref.ref(window))
-        del window  # what the loop holds is not the timeline's
+        del window  # the loop holds this window, not the timeline
         gc.collect()
         assert sum(reference() is not None for reference in alive) <= 1
 

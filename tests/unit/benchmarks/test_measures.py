@@ -1,4 +1,4 @@
-"""The benchmarks' arithmetic: medians, ratios, orders, slopes, and the scale model, by numbers worked out on paper."""
+"""The benchmarks' arithmetic by numbers worked out on paper: medians, ratios, orders, slopes, the scale model."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Who is measured, and what is taken for a proof that they watched."""
+"""The programs that the benchmarks measure, and what proves that they watched."""
 
 import os
 import time
@@ -56,7 +56,7 @@ def test_who_watches_runs_at_every_switch_and_every_wakeup(monkeypatch, switches
 
 
 def test_what_somebody_adds_is_told_from_the_load_alone_around_it():
-    """The machine is half as fast in the second round: what each adds to a round trip is the same."""
+    """The machine is half as fast in the second round; what each watcher adds to a round trip is the same."""
     samples = {"schedtel": [Sample(150.0, 100.0), Sample(250.0, 200.0)]}
     samples["runqlat"] = [Sample(200.0, 100.0), Sample(300.0, 200.0)]
     assert told(pipe._rows(samples)) == {
@@ -69,7 +69,7 @@ def test_what_somebody_adds_is_told_from_the_load_alone_around_it():
 
 
 def chunks(calm: int, crowded: int, adds: int = 0) -> list[Chunk]:
-    """4 and 5 µs a round trip, of which a watcher adds so many ns to a calm one, half as much again to others."""
+    """Round trips of 4 and 5 µs: a watcher adds ``adds`` ns to a calm one, and half as much again to a crowded one."""
     return [Chunk((4_000 + adds) * 500, 52_000)] * calm + [Chunk((5_000 + adds * 3 // 2) * 500, 62_000)] * crowded
 
 
@@ -102,7 +102,7 @@ def test_a_slowdown_is_in_times_of_the_load_alone():
 
 
 def test_what_a_collector_does_now_and_then_is_added_as_its_part_of_the_cpus(monkeypatch):
-    """It takes half of one of two CPUs, of which the runs need not have seen anything."""
+    """The collector takes half of one of two CPUs; the runs need not have noticed it."""
     clock, spent, slept = iter([1_000, 2_000]), iter([500, 1_000]), []
     monkeypatch.setattr(loads.time, "monotonic_ns", lambda: next(clock))
     monkeypatch.setattr(loads.time, "sleep", slept.append)
@@ -125,7 +125,7 @@ def told(rows):
 
 
 def test_a_load_under_a_watcher_is_compared_with_the_load_alone_at_the_same_pace(monkeypatch):
-    """While it is watched, the machine takes half as long again for everything, and the watcher adds a tenth."""
+    """In those turns the machine takes half as long again for everything, and the watcher adds a tenth."""
     took, paces = iter([100.0, 160.0, 165.0, 102.0]), iter([[10, 99], [15, 99], [15, 99], [10, 99]])
     monkeypatch.setattr(loads, "_WATCHED_S", 0)
     monkeypatch.setattr(loads, "_ALONE_S", 0)
@@ -137,7 +137,7 @@ def test_a_load_under_a_watcher_is_compared_with_the_load_alone_at_the_same_pace
 
 
 def test_the_control_sets_what_is_told_beside_what_the_kernel_counted_while_it_watched(monkeypatch):
-    """Of two runs under the control, 100 ns each, 40 ns are its programs': 200 where 160 would have done."""
+    """In two runs of 100 ns under the control, the kernel counts 40 ns of its programs: 200 ns instead of 160 ns."""
     counted = iter([0, 0, 0, 15, 15, 40])
 
     def three_runs(load, _):

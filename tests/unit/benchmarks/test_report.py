@@ -1,4 +1,4 @@
-"""What the benchmarks write and what they parse of others."""
+"""The documents that the benchmarks write, and the output of other programs that they parse."""
 
 from dataclasses import replace
 

@@ -33,7 +33,7 @@ def recording(tmp_path, windows):
 
 @pytest.fixture
 def long_recording(tmp_path, windows):
-    """The three windows, five times."""
+    """A recording of the three windows, five times."""
     recorder = schedtel.Recorder(tmp_path / "long", window="100ms")
     for number, window in enumerate(windows * 5, 1):
         tables = {name: renumbered(getattr(window, name), number) for name in ARROW}

@@ -1,4 +1,4 @@
-"""`schedtel export`: sources, signals, extras."""
+"""`schedtel export`: its sources, signals to it, and extras that are not installed."""
 
 import re
 import signal
@@ -17,7 +17,7 @@ import schedtel
 from schedtel.recordings.dataset import Dataset
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "export"]
-#: The label that metrics have where windows of several hosts may come.
+#: The label of metrics where windows of several hosts may come.
 HOST = (("host", "testhost"),)
 NEEDS_OTLP = "needs opentelemetry-exporter-otlp-proto-http (pip install)"
 
@@ -32,7 +32,7 @@ def recording(windows, tmp_path):
 
 @pytest.fixture
 def port():
-    """Where nobody listens, but for servers of the test."""
+    """A port on which only servers of the test listen."""
     with unused_port() as number:
         yield number
 
@@ -54,12 +54,12 @@ def export():
 
 
 def counted(url):
-    """What a scrape gets, without buckets: name, labels, value."""
+    """The answer to a scrape: name, labels, value."""
     return {(*series, value) for series, value in samples(get(url)[1]).items()}
 
 
 def test_the_hosts_of_a_dataset_are_told_apart(export, windows, tmp_path):
-    """Two hosts with a CPU 0 each, that a fleet's dataset holds: three windows of one, one of the other."""
+    """A dataset has two hosts with a CPU 0 each: three windows of one, and one window of the other."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
     dataset = Dataset(tmp_path / "fleet")
     for window in [*(on_host(window, "web1") for window in windows), on_host(windows[0], "db")]:
@@ -112,7 +112,7 @@ def test_a_recording_that_reaches_no_collector_is_no_success(recording, port):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_last_push_and_what_was_not_pushed_is_said(export, recording, number):
-    """A collector that listens and does not answer; without the signal it would be waited for for ten seconds."""
+    """The collector listens and does not answer; without the signal, the exporter would wait for ten seconds."""
     pytest.importorskip("schedtel.export.otlp", reason=NEEDS_OTLP)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         process, _ = export("otlp", recording, "--endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -127,7 +127,7 @@ def test_a_signal_ends_the_last_push_and_what_was_not_pushed_is_said(export, rec
 
 
 def test_a_stream_is_followed_through_the_end_of_its_server(export, windows, port):
-    """The server comes back as another run: sums go on, and nothing that came is lost."""
+    """The server comes back as another run: the sums go on, and keep what came before."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
     uri = f"grpc://127.0.0.1:{port}"
     process, line = export("prometheus", uri, "--listen", "127.0.0.1:0")
@@ -163,7 +163,7 @@ def test_a_missing_extra_is_named(name, module):
 
 
 def test_adding_windows_imports_no_pandas(recording):
-    """It would take 40 MB, of a process that runs for as long as its machine."""
+    """pandas would take 40 MB in a process that runs for as long as its machine."""
     program = (
         "import sys, schedtel\n"
         "from schedtel.export.hosts import Totals\n"

@@ -101,7 +101,7 @@ def test_at_a_uri_a_trace_is_a_dataset_as_what_is_recorded_there(trace, tmp_path
     assert re.fullmatch(r"schedtel: cannot write to .*: .* no host or no wall clock \(.*\)\n", ended.stderr)
     assert not any(tmp_path.glob("*fleet"))
     command += ["--host", "vm", "--wall-start", "2026-01-31T12:00:00"]
-    for _ in range(2):  # many may share it
+    for _ in range(2):  # several runs may share the dataset
         subprocess.run(command, check=True, timeout=60)
     runs = list((tmp_path / "the fleet" / "summary" / "host=vm" / "day=2026-01-31").iterdir())
     assert len(runs) == 2
@@ -113,7 +113,7 @@ def test_at_a_uri_a_trace_is_a_dataset_as_what_is_recorded_there(trace, tmp_path
 
 
 def test_an_import_without_host_and_clock_is_not_exported(trace, tmp_path):
-    """Series are told apart by hosts, and a sum is of a moment."""
+    """Series are told apart by their host, and a sum has a time."""
     pytest.importorskip("prometheus_client", reason="needs prometheus-client (pip install)")
     command = [sys.executable, "-m", "schedtel.cli"]
     subprocess.run([*command, "import", str(trace), "-o", str(tmp_path / "rec")], check=True, timeout=60)

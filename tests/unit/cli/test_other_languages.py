@@ -10,7 +10,7 @@ import pytest
 import schedtel
 from schedtel.windows import tables
 
-#: Sums a column, lists another, and says how many batches there were.
+#: Prints the sum of one column, the values of another, and the number of batches.
 PROGRAM = """
 import { RecordBatchReader } from "apache-arrow";
 const [, , summed, listed] = process.argv;

@@ -31,7 +31,7 @@ def test_what_cannot_be_watched_empties_no_file(run, tmp_path, wrong):
 
 
 def run_buffered(*arguments, stdout):
-    """Run the command in a process of its own, whose output is no terminal's and so kept back by Python."""
+    """Run the command in a process of its own; Python buffers its output, which is no terminal."""
     command = [sys.executable, "-m", "schedtel.cli", *arguments]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(command, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True, env=buffered)
@@ -57,7 +57,7 @@ def test_a_full_disk_is_one_line(recording, kind):
     ids=" ".join,
 )
 def test_a_reader_that_has_gone_ends_it_as_sigpipe_does(recording, written):
-    """In silence, and whatever Python holds back until its end."""
+    """The command prints no error, even where Python writes its buffer only at the end."""
     arguments = [recording if argument == "RECORDING" else argument for argument in written]
     reader, output = os.pipe()
     os.close(reader)

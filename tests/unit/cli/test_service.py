@@ -1,4 +1,4 @@
-"""What a service says: a line for an event and none for a window; levels for the journal; a word to systemd."""
+"""The lines of a service: subscribers that come and go, levels for the journal, notifications to systemd."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "schedtel.cli"]
 
 @pytest.fixture(autouse=True)
 def listening(caplog):
-    """Events are told, whatever a command that ran in this process has left behind."""
+    """Shows events whatever level a command has set that ran in this process before."""
     caplog.set_level(logging.INFO, logger="schedtel")
 
 
@@ -52,7 +52,7 @@ def test_a_refused_token_is_told_and_never_shown(caplog):
 
 
 def test_a_library_that_nobody_has_set_up_prints_nothing():
-    program = "import logging, schedtel; logging.getLogger('schedtel.chronicle').warning('losses')"
+    program = "import logging, schedtel; logging.getLogger('schedtel.analysis.health_log').warning('losses')"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")
 
@@ -95,7 +95,7 @@ def test_systemd_is_told_when_it_serves_and_when_it_stops(serve, tmp_path):
 
 
 def test_in_the_journal_every_line_has_its_level_and_events_are_told(serve, tmp_path):
-    """A stream that says it is the journal's; its lines are what journald would get."""
+    """The process is told that its stderr is the journal's; its lines are those that journald would get."""
     path = tmp_path / "journal"
     with open(path, "wb") as journal:
         found = os.fstat(journal.fileno())
@@ -110,7 +110,9 @@ def test_in_the_journal_every_line_has_its_level_and_events_are_told(serve, tmp_
     assert failed.returncode == 2
     lines = path.read_text().splitlines()
     assert re.fullmatch(r"<6>\S+ joined \(1 present\)", lines[1])
-    ending = [line for line in lines if " left after " not in line]  # which may come at any time after it has left
+    ending = [
+        line for line in lines if " left after " not in line
+    ]  # that line may come at any time after the client has left
     assert ending[-3:-1] == ["<6>stopping: SIGTERM", "<6>served 1 stream, 0 windows missed by slow ones"]
     assert lines[-1].startswith("<3>cannot read /no/such: ")
 
@@ -134,7 +136,7 @@ def test_a_log_that_nobody_reads_any_more_ends_nothing(serve):
 
 
 def test_a_slow_log_does_not_slow_those_who_publish(windows):
-    """Whoever waits for the log must not hold what the collector needs."""
+    """A thread that waits for the log must not hold a lock that the collector needs."""
     reached, held = threading.Event(), threading.Event()
 
     class Stuck(logging.Handler):

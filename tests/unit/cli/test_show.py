@@ -57,7 +57,7 @@ def test_show_groups(run, recording, by):
 
 
 def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
-    """Of task 2: batch takes the CPU from one web at 51 ms, and gives it back at 91 ms."""
+    """Task 2, named batch, takes the CPU from a task named web at 51 ms, and gives it back at 91 ms."""
     status, out, _ = run("show", recording, "--by", "preemption", "--count", 1)
     assert status == 0
     [pair] = [line.split() for line in out.splitlines() if line.startswith("web")]
@@ -108,7 +108,7 @@ def test_a_stream_says_that_preemptions_were_not_traced(run, windows, tmp_path, 
     ],
 )
 def test_who_preempted_whom_is_sorted_by_what_is_asked_for(run, windows, tmp_path, sort, order):
-    """Waits of 100 ms in 2, 60 ms in 1 and 50 ms in 10: 50, 60 and 5 ms each."""
+    """The pairs have 2 waits of 50 ms, 1 wait of 60 ms, and 10 waits of 5 ms."""
     pairs = ("/c", "/", 10, 50 * MS), ("/a", "/", 2, 100 * MS), ("/b", "/", 1, 60 * MS)
     schedtel.Recorder(tmp_path / "pairs").write(preempted(windows[0], *pairs))
     status, out, _ = run("show", tmp_path / "pairs", "--by", "preemption", *(["--sort", sort] if sort else []))

@@ -21,7 +21,7 @@ ENTER_SCREEN, LEAVE_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 
 
 class Terminal:
-    """A command on a pseudo-terminal of 40 lines, and all that it has written."""
+    """A command on a pseudo-terminal of 40 lines; ``written`` is all that it has written."""
 
     def __init__(self, *arguments):
         self._ours, self._theirs = pty.openpty()
@@ -82,7 +82,7 @@ def terminal():
 
 @pytest.fixture
 def watched(terminal):
-    """A server that is fed by hand, and a terminal that watches it."""
+    """A server whose source the test feeds, and a terminal that subscribes to it."""
     with served() as server:
         screen = terminal("subscribe", server.uri)
         eventually(lambda: subscribers(server))
@@ -97,13 +97,13 @@ def test_the_page_redraws_itself_and_takes_keys(watched, windows):
     eventually(lambda: screen.shows("b by process"))
     server.source.feed(windows[1])
     eventually(lambda: screen.written.count("testhost") > 2)
-    assert screen.written.count(ENTER_SCREEN) == 1, "one screen, and not a page below the other"
+    assert screen.written.count(ENTER_SCREEN) == 1, "the pages share one screen"
     screen.press("q")
     assert screen.ended() == (0, "", True)
 
 
 def test_pairs_are_sorted_by_columns_of_their_own(watched, windows):
-    """By wait, then by the column after it; tasks stay sorted by cpu."""
+    """Pairs are sorted by wait, then by the column after it; tasks stay sorted by cpu."""
     server, screen = watched
     server.source.feed(windows[0])
     eventually(lambda: screen.shows("cpu▾"))

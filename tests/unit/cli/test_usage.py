@@ -159,7 +159,7 @@ OF_STREAMS = [
 @pytest.mark.parametrize("option", ["token-file", "ca", "tls-cert", "tls-key"])
 @pytest.mark.parametrize("arguments", OF_STREAMS, ids=" ".join)
 def test_what_is_for_a_server_is_refused_where_there_is_none(run, recording, arguments, option):
-    """A token or certificate that nobody is shown would be a promise that is not kept."""
+    """There is no server to show a token or certificate to: to ignore the option would be a promise not kept."""
     name = f"--source-{option}" if arguments[0] == "export" else f"--{option}"
     given = [str(recording) if argument == "RECORDING" else argument for argument in arguments]
     status, out, err = run(*given, name, "/no/such/file")

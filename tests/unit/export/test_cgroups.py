@@ -36,7 +36,7 @@ def test_the_busiest_have_series_of_their_own_and_the_rest_are_other(windows):
     st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=5), min_size=1, max_size=12), st.integers(0, 4)
 )
 def test_whatever_comes_and_goes_no_series_goes_back_and_nothing_counts_twice(windows, history, most):
-    """Windows an idle time apart, so that places are given away: a series may end, and begins again from 0."""
+    """Half an idle time lies between windows, so series lose their places; a series that ends begins again from 0."""
     cgroups, before, ended, added = CgroupTotals(most), {}, 0, 0
     for number, paths in enumerate(history):
         window = in_cgroups(windows[number % 2], [f"/{path}" for path in paths])

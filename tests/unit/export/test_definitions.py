@@ -6,7 +6,7 @@ from schedtel.export import definitions
 
 
 def test_names_follow_the_conventions():
-    """Base units, `_total` for counters and for nothing else, no unit of schedtel's columns, one metric a name."""
+    """Names have base units, `_total` only for counters, and no unit of schedtel's columns; each names one metric."""
     names = [metric.prometheus_name for metric in definitions.METRICS]
     assert len(set(names)) == len(names) == len({metric.name for metric in definitions.METRICS})
     for metric, name in zip(definitions.METRICS, names, strict=True):

@@ -9,7 +9,7 @@ from schedtel.export.hosts import Totals
 
 
 def test_the_series_of_two_hosts_are_those_of_each_alone(windows):
-    """Whatever order their windows come in, and though they have CPUs and cgroups of the same names."""
+    """Their windows come in any order, and their CPUs and cgroups have the same names."""
     first, second = (
         [on_host(in_cgroups(w, GROUPS), name) for w in windows[:n]] for name, n in (("web1", 3), ("db", 2))
     )
@@ -18,17 +18,17 @@ def test_the_series_of_two_hosts_are_those_of_each_alone(windows):
     for name in ("web1", "db"):
         for metric, series in alone[name].items():
             if metric == definitions.HOST:
-                continue  # it has the label anyway
+                continue  # it always has the label
             (found,) = [mixed for other, mixed in both.items() if other.name == metric.name]
             assert numbers(series) == numbers({labels[1:]: v for labels, v in found.items() if labels[0] == name})
     assert set(named(totals_of([first[0], second[0]], max_hosts=2), "schedtel_host_info")) == {
         (name, "6.18.0", "eevdf") for name in alone
     }
-    assert named(totals_of(windows), "schedtel_windows_total") == {(): 3}, "of one host, no label says so"
+    assert named(totals_of(windows), "schedtel_windows_total") == {(): 3}, "with one host, series have no label of it"
 
 
 def numbers(series):
-    """Values of series in numbers that can be compared."""
+    """Series with their values as numbers that can be compared."""
     return {k: (v.sum_s, v.counts.tolist()) if hasattr(v, "sum_s") else v for k, v in series.items()}
 
 

@@ -1,4 +1,4 @@
-"""Who may scrape, and what he gets: the endpoint of `schedtel export prometheus`."""
+"""The endpoint of `schedtel export prometheus`: which clients may scrape it, and what it answers."""
 
 import socket
 import ssl
@@ -111,7 +111,7 @@ def test_with_a_client_authority_only_its_clients_scrape(application, pki):
 
 
 def test_one_who_says_nothing_does_not_hold_up_the_others(application, pki):
-    """Also where a handshake is expected of him; when there are too many of them, a connection is closed."""
+    """This holds where the server expects a handshake too; and closes a connection where too many are silent."""
     with Endpoint(application, "127.0.0.1:0", **own(pki)) as endpoint:
         port = int(endpoint.url.split(":")[2].split("/")[0])
         silent = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(15)]

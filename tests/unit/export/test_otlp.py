@@ -28,7 +28,7 @@ otlp = pytest.importorskip("schedtel.export.otlp", reason="needs opentelemetry-e
 
 
 def pushed(totals, **options):
-    """What a real protobuf server receives of totals: its requests and their paths and headers."""
+    """Push totals to a real protobuf server; returns its requests, with their paths and headers."""
     with OtlpServer() as server:
         pusher = otlp.Pusher(totals, server.url, 3600, pytest.fail, **options)
         pusher.close()
@@ -105,7 +105,7 @@ def test_each_host_is_a_resource_of_its_own(windows):
 
 
 def test_a_collector_that_comes_back_gets_everything(windows):
-    """One line when it fails, one when it works again, and the sums of all windows in the next push."""
+    """One line tells that a push failed, one that pushes work again; the next push has the sums of all windows."""
     totals, said = totals_of(windows[:1]), []
     with unused_port() as port:
         pusher = otlp.Pusher(totals, f"http://127.0.0.1:{port}", 0.05, said.append)
@@ -136,7 +136,7 @@ def test_a_refusal_is_explained(windows):
 
 @pytest.mark.parametrize("broken_off_at_once", [False, True])
 def test_a_push_that_was_given_up_is_counted_once_and_says_no_more(windows, monkeypatch, capfd, broken_off_at_once):
-    """A collector that has it tried again and again; who waited for the last time is told to wait no more."""
+    """The collector makes the exporter try again and again, until the test tells the exporter to wait no more."""
     with OtlpServer() as server:
         server.status = 503
         pusher = otlp.Pusher(totals_of(windows), server.url, 3600, pytest.fail)

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes us: its percentiles against schedtel's, its linter, and the dashboard's expressions."""
+"""A real Prometheus scrapes schedtel: its percentiles, its linter, and the expressions of the dashboard."""
 
 import json
 import re
@@ -28,7 +28,7 @@ PATHS = ["/web", "/batch", "/db"]
 
 @pytest.fixture(scope="module")
 def window(windows):
-    """One with waits and bursts of all lengths, in three cgroups, and a kernel that counts the time of BPF programs."""
+    """A window with waits and bursts of all lengths, in cgroups, on a kernel that counts the time of BPF programs."""
     found = with_waits(in_cgroups(windows[0], PATHS), np.random.default_rng(3))
     window = Window(replaced(found.summary, bpf_ns=[70_000]), found.tasks, found.cpus)
     return preempted(window, ("/web", "/batch", 3, 12_000_000), ("/batch", "(idle)", 1, 2_000_000))
@@ -36,7 +36,7 @@ def window(windows):
 
 @pytest.fixture(scope="module")
 def scraping(window, tmp_path_factory):
-    """A Prometheus that has scraped this window many times over, one after the other; and how often it came."""
+    """A Prometheus that has scraped the window, added again and again; and how often it was added."""
     from schedtel.export.prometheus import application  # noqa: PLC0415
 
     totals, came = Totals(), 0
@@ -44,7 +44,7 @@ def scraping(window, tmp_path_factory):
     with Endpoint(application(totals), "127.0.0.1:0", token=TOKEN) as endpoint:
         target = endpoint.url.split("/")[2]
         with prometheus(folder, target, authorization=f", authorization: {{credentials: {TOKEN}}}") as server:
-            for _ in range(6):  # each is to be seen on its own, so that there is a rate
+            for _ in range(6):  # Prometheus must scrape each one, so that there is a rate
                 totals.add(window)
                 came += 1
                 wanted = came
@@ -53,9 +53,11 @@ def scraping(window, tmp_path_factory):
 
 
 def bucket_around(ns, step):
-    """Lower and upper bound, in seconds, of the exported bucket in which a percentile of schedtel's lies."""
+    """Lower and upper bound, in seconds, of the exported bucket that holds a percentile of schedtel."""
     bounds = np.array([0, *exported(np.zeros(448, np.int64), 0, step).bounds_s])
-    upper = int(np.searchsorted(bounds, ns / 1e9, side="left"))  # schedtel reads upper edges
+    upper = int(
+        np.searchsorted(bounds, ns / 1e9, side="left")
+    )  # a percentile of schedtel is the upper edge of a bucket
     return bounds[upper - 1], bounds[upper]
 
 
@@ -97,7 +99,7 @@ def test_prometheus_has_every_metric_with_its_kind_unit_and_help(scraping):
     metadata = json.loads(get(f"{server.url}/api/v1/metadata")[1])["data"]
     for metric in definitions.METRICS:
         name = metric.prometheus_name
-        (found,) = metadata.get(name) or metadata[name.removesuffix("_total")]  # OpenMetrics names a counter without
+        (found,) = metadata.get(name) or metadata[name.removesuffix("_total")]  # OpenMetrics names a counter without it
         assert (found["type"], found["help"]) == (metric.kind, metric.help)
         assert found["unit"] == definitions.UNIT_WORDS.get(metric.unit, "")
     assert server.value("schedtel_observed_seconds_total") == pytest.approx(0.1 * came)
@@ -122,7 +124,7 @@ def test_promtool_has_nothing_to_say(window):
 
 
 def test_scrapes_are_bounded_by_the_number_of_cgroups(window):
-    """However many: for each of those and `other`, 2 histograms of 54 buckets, count and sum, and 7 counters."""
+    """Each of them and `other` has 2 histograms of 54 buckets, count and sum, and 7 counters."""
     from schedtel.export.prometheus import exposition  # noqa: PLC0415
 
     def series(most):
@@ -139,7 +141,7 @@ def test_scrapes_are_bounded_by_the_number_of_cgroups(window):
 
 
 def expression(target):
-    """A panel's expression, with what Grafana puts in for its variables."""
+    """The expression of a panel, with values in the place of Grafana's variables."""
     return re.sub(r"\$(instance|host|cgroup)\b", ".*", target["expr"].replace("$__rate_interval", "5m"))
 
 

@@ -1,4 +1,4 @@
-"""A recording of the windows, and its server."""
+"""A recording of the three windows, and a server of it."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def recording(windows, tmp_path):
 
 @pytest.fixture
 def replayed(recording):
-    """The server of a recording."""
+    """A server of the recording."""
     with schedtel.serve(recording, "grpc://127.0.0.1:0") as server:
         yield server

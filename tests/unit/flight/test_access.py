@@ -1,4 +1,4 @@
-"""Who may have a stream: addresses that are refused, tokens, certificates; every refusal is one line with a remedy."""
+"""Access to streams: addresses, tokens, certificates; each refusal is one line that says what to do."""
 
 import socket
 
@@ -21,7 +21,7 @@ def recording(windows, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory):
-    """A folder of certificates: an authority, a server, an expired one, one for another host, a client, a stranger."""
+    """A folder of certificates: of an authority, a server, a client, a stranger; one expired, one for another host."""
     pytest.importorskip("cryptography", reason="needs cryptography to make certificates (pip install cryptography)")
     folder = tmp_path_factory.mktemp("pki")
     authority, other = certificate(folder, "authority"), certificate(folder, "other")
@@ -138,7 +138,7 @@ def test_a_token_is_not_sent_in_the_clear_over_a_network():
 
 @pytest.fixture(scope="module")
 def secured(recording, pki):
-    """A server that wants the token and a certificate of our authority."""
+    """A server that asks for the token and for a certificate of our authority."""
     terms = own(pki, "server") | {"client_ca": str(pki / "authority.pem")}
     with schedtel.serve(recording, "grpc+tls://127.0.0.1:0", token=TOKEN, **terms) as server:
         yield server

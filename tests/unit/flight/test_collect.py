@@ -26,7 +26,7 @@ def subscribe(uri, request):
 
 
 class CollectionReader:
-    """A collection that is read in a thread."""
+    """A thread that reads a collection."""
 
     def __init__(self, *uris, connect=subscribe):
         self.collection = Collection(uris, connect)
@@ -46,7 +46,7 @@ class CollectionReader:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
-    """Try again at once."""
+    """Shorten the pauses between tries."""
     monkeypatch.setattr(collect, "_FIRST_DELAY_S", 0.05)
     monkeypatch.setattr(collect, "_LONGEST_DELAY_S", 0.2)
 

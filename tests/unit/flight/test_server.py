@@ -91,7 +91,9 @@ def test_a_thousand_subscribers_come_and_go_and_leave_nothing_behind(windows):
 
     with served() as server, concurrent.futures.ThreadPoolExecutor(8) as pool:
         server.source.feed(windows[0])
-        assert set(pool.map(visit, range(50))) == {windows[0].tasks.num_rows}  # what gRPC makes once
+        assert set(pool.map(visit, range(50))) == {
+            windows[0].tasks.num_rows
+        }  # gRPC makes its threads and descriptors now, once
         eventually(lambda: subscribers(server) == 0)
         before = descriptors(), threads(), resident_bytes()
         assert len(list(pool.map(visit, range(1000)))) == 1000

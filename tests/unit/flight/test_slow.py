@@ -30,7 +30,7 @@ def test_who_waits_hears_that_the_server_lives(windows, monkeypatch):
 
 
 def wide(window, rows=4000):
-    """A window large enough that a few fill every buffer between server and subscriber."""
+    """The window with so many tasks that a few windows fill all buffers between server and subscriber."""
     indices = pa.array([0] * rows, pa.int32())
     return replace(window, tasks=window.tasks.take(indices))
 
@@ -54,7 +54,9 @@ def test_a_subscriber_that_never_reads_delays_neither_publishing_nor_others_nor_
             server.feed.publish(big)
             taken.append(time.perf_counter() - begin)
             eventually(lambda n=count: len(reader.windows) + sum(reader.gaps) > n)
-        assert sorted(taken)[20] < 0.25, "publishing waits for nobody, who may be stalled for half a second"
+        assert sorted(taken)[20] < 0.25, (
+            "publishing waits for no subscriber; a stalled one is waited for up to half a second"
+        )
         assert reader.error is None
         if slow == "drop":
             eventually(lambda: subscribers(server) == 1)
@@ -62,10 +64,10 @@ def test_a_subscriber_that_never_reads_delays_neither_publishing_nor_others_nor_
                 list(frozen)
         else:
             rest = list(itertools.takewhile(lambda _: idle.sequence < 41, frozen))
-            assert 1 + len(rest) + 1 + idle.windows_missed == 41, "what did not come is counted"
+            assert 1 + len(rest) + 1 + idle.windows_missed == 41, "the client counts the windows that did not come"
             assert idle.windows_missed > 0
         begin = time.monotonic()
-    assert time.monotonic() - begin < PATIENCE_S / 2, "the end waits for nobody"
+    assert time.monotonic() - begin < PATIENCE_S / 2, "the end waits for no subscriber"
     idle.close()
 
 

@@ -1,4 +1,4 @@
-"""The files in deploy/ as far as they can be judged without running them: units, image, DaemonSet, and their words."""
+"""The files in deploy/, as far as they can be judged without running them: units, image, DaemonSet, command lines."""
 
 import re
 import shlex
@@ -14,13 +14,13 @@ from schedtel.cli import group
 ROOT = Path(__file__).parents[3]
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
-README = (ROOT / "docs" / "kernels.md").read_text()
-#: systemd's own score, in tenths; 20 is where it stops to call a service "OK".
+KERNELS = (ROOT / "docs" / "kernels.md").read_text()
+#: systemd's own score, in tenths; 20 is where systemd stops calling a service "OK".
 MOST_EXPOSED = 20
 
 
 def assert_is_a_command(words):
-    """That the command line parses, without running it."""
+    """Assert that the command line parses, without running it."""
     command = group.get_command(click.Context(group), words[0])
     assert command is not None, words
     command.make_context(words[0], list(words[1:]))
@@ -34,19 +34,19 @@ def systemd_analyze(*words):
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_understands_every_line_of_a_unit(unit, tmp_path):
-    """With a command that exists: an installed schedtel is not the test's to ask for."""
+    """The unit gets a command that exists: schedtel may not be installed where the test runs."""
     text, replaced = re.subn(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
     assert replaced == 1
     (tmp_path / unit.name).write_text(text)
     found = systemd_analyze("verify", tmp_path / unit.name)
-    # It also looks at the units of the machine that are near: their faults are not ours.
+    # systemd-analyze also reads related units of the machine, whose faults are not ours.
     assert [line for line in found.stderr.splitlines() if unit.stem in line] == []
     (tmp_path / unit.name).write_text(text + "\n[Service]\nNoSuchSetting=yes\n")
     assert "NoSuchSetting" in systemd_analyze("verify", tmp_path / unit.name).stderr
 
 
 def test_the_readmes_addition_to_a_unit_fits_it(tmp_path):
-    (addition,) = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
+    (addition,) = re.findall(r"```ini\n(.*?)```", KERNELS, re.DOTALL)
     (start,) = re.findall(r"^ExecStart=(.+)$", addition, re.MULTILINE)
     assert_is_a_command(shlex.split(start)[1:])
     (tmp_path / "together.service").write_text(
@@ -81,7 +81,7 @@ def test_the_image_copies_what_is_there_and_all_that_the_package_is_made_of():
 def test_the_image_is_built_with_what_the_build_needs():
     needed = re.findall(r"need ([a-z][a-z-]+)$", (ROOT / "scripts" / "system-packages").read_text(), re.MULTILINE)
     build = CONTAINERFILE.partition("AS build")[2].partition("\nFROM")[0]
-    assert {"clang", "libbpf-dev"} <= set(needed), "what the script asks for is found here"
+    assert {"clang", "libbpf-dev"} <= set(needed), "the pattern finds what the script asks for"
     tests_alone = {"util-linux", "gcc", "libc6-dev"}
     assert [name for name in set(needed) - tests_alone if f" {name}" not in build] == []
 
@@ -101,7 +101,7 @@ def test_the_daemonset_asks_for_what_the_readme_asks_for():
 
 
 def test_the_readme_runs_the_image_with_a_command():
-    runs = re.findall(r"\$ podman run (.*?)\n(?!      )", README.replace("\\\n", ""), re.DOTALL)
+    runs = re.findall(r"\$ podman run (.*?)\n(?!      )", KERNELS.replace("\\\n", ""), re.DOTALL)
     assert runs
     for line in runs:
         assert "--cap-drop=ALL --cap-add=BPF --cap-add=PERFMON" in " ".join(line.split())

@@ -69,7 +69,7 @@ def test_a_dataset_is_a_recording_too(fleet, windows):
 
 
 def test_the_window_of_one_run_is_not_said_of_all(windows, tmp_path):
-    """A page says how long each window is; of one run, the head says what the run was asked for."""
+    """The head of a page tells the window that the user asked for only where the dataset has one run."""
     heads = []
     for length, host in (("1s", "web1"), ("100ms", "web1"), ("5s", "web2")):
         Dataset(tmp_path, window=length).write(changed(windows[0], host=host))
@@ -93,7 +93,7 @@ def test_a_day_ends_at_midnight_utc_and_so_does_its_part(windows, tmp_path):
 
 
 def test_windows_that_wait_to_be_written_are_written_with_what_is_known_of_their_run(windows, tmp_path):
-    """Also those of the day before, and of the run before."""
+    """Windows of an earlier day and of an earlier run are written as well."""
     dataset = Dataset(tmp_path, window="100ms", filter_text="uid=0")
     dataset.facts = {"imported_from": "perf"}
     start = windows[0].summary["wall_start"].view(pa.int64())[0].as_py()
@@ -120,7 +120,7 @@ def test_windows_keep_their_order_when_the_clock_is_set_back_over_midnight(windo
     Dataset(tmp_path, window="1s").write(changed(windows[0], wall_start=start - DAY_US))
     read = schedtel.read(tmp_path)
     assert [w.window_id for w in read] == [1, 2, 3, 1]
-    assert read.metadata["window"] == "1s", "that of the newest part"
+    assert read.metadata["window"] == "1s", "the metadata of the newest part"
 
 
 WITHOUT_TIME_ZONES = """
@@ -153,7 +153,7 @@ def test_who_starts_again_adds_to_a_dataset(windows, tmp_path):
 
 
 def test_hosts_of_the_same_name_keep_the_windows_of_each(windows, tmp_path):
-    """Their runs take turns."""
+    """The windows of their two runs come in turn."""
     dataset = Dataset(tmp_path)
     for window in windows:
         for run in ("one", "two"):
@@ -161,7 +161,7 @@ def test_hosts_of_the_same_name_keep_the_windows_of_each(windows, tmp_path):
     assert dataset.windows_written == 2 * len(windows)
     read = pl.read_parquet(tmp_path / "summary", hive_partitioning=True).sort("run", "window_id")
     assert read.select("run", "window_id").rows() == [(run, n) for run in ("one", "two") for n in (1, 2, 3)]
-    # The second begins a part of the first: from then on both grow, and there is no file for each window.
+    # The second run begins a new part of the first; from then on both parts grow, and no window has a file of its own.
     assert sorted(path.stem[-1] for path in tmp_path.glob("summary/**/run=one/*")) == ["1", "2"]
     assert sorted(path.stem[-1] for path in tmp_path.glob("summary/**/run=two/*")) == ["1"]
 

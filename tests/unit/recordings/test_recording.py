@@ -1,4 +1,4 @@
-"""Recordings: the same numbers again, and no damage that goes unnoticed."""
+"""Recordings: reading gives the same numbers again, and notices every damage."""
 
 import os
 import resource
@@ -27,7 +27,7 @@ TABLES = tuple(ARROW)
 
 @pytest.fixture
 def recording(windows, tmp_path):
-    """The three windows, written."""
+    """A recording of the three windows."""
     recorder = Recorder(tmp_path / "recording", window="100ms", filter_text="uid=0")
     for window in windows:
         recorder.write(window)
@@ -50,7 +50,7 @@ def assert_same(found, expected) -> None:
 
 
 def refused(directory) -> str:
-    """The one line with which a damaged recording is refused, at opening or while reading."""
+    """The one line that refuses a damaged recording, at opening or while reading."""
     with pytest.raises(RecordingError) as caught:
         list(read(directory))
     message = str(caught.value)
@@ -139,7 +139,7 @@ def test_who_is_killed_while_writing_leaves_tables_that_polars_reads(recording, 
 
 
 def test_a_window_without_its_summary_does_not_count(windows, tmp_path):
-    """Killed after tasks and cpus were written and before the summary."""
+    """The recorder is killed after it has written tasks and cpus, and before the summary."""
     recorder = Recorder(tmp_path / "whole")
     recorder.write(windows[0])
     shutil.copytree(tmp_path / "whole" / "summary", tmp_path / "summary-of-one")
@@ -182,7 +182,7 @@ def test_a_recording_from_before_a_table_was_there_reads_without_it(recording, w
 
 
 def test_a_table_without_rows_has_no_file(windows, tmp_path):
-    """Where nobody was preempted or throttled; a later part may have rows of both again."""
+    """No task was preempted or throttled in this part; a later part may have rows of both again."""
     recorder = Recorder(tmp_path, rotate_every="1ns")
     recorder.write(schedtel.Window(windows[0].summary, windows[0].tasks, windows[0].cpus))
     recorder.write(windows[1])
@@ -252,7 +252,7 @@ def test_wrong_rotation_is_refused_before_anything_is_made(tmp_path, wrong):
 
 @pytest.fixture
 def no_room():
-    """Files may not grow beyond some kilobytes, as on a disk that is nearly full."""
+    """Limits files to some kilobytes, as on a disk that is nearly full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
@@ -308,7 +308,7 @@ def test_a_recording_is_a_source(recording, windows):
 
 @pytest.mark.parametrize(("window_ns", "expected"), [(100 * MS, 3), (3600_000 * MS, 1)])
 def test_windows_are_not_held_up_by_the_writing_of_those_before(tmp_path, windows, monkeypatch, window_ns, expected):
-    """On a disk that needs 5 ms for every file, a part of windows of 100 ms is closed when it has 50 of them."""
+    """Where each file takes 5 ms, the recorder closes a part of 100 ms windows once it has 50 of them."""
     written = Directory.write
 
     def slowly(*arguments):

@@ -1,4 +1,4 @@
-"""Places of recordings: directories and object stores."""
+"""Where recordings lie: directories, and object stores at a URI."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_keys_in_a_uri_are_not_shown():
 
 @pytest.fixture(scope="module")
 def bucket():
-    """The URI of an empty bucket on an S3 server of this machine."""
+    """The two ends of a URI of an empty bucket, on an S3 server of this machine; a path goes between them."""
     pytest.importorskip("moto", reason="needs moto as an S3 server (pip install 'moto[s3]' flask flask-cors)")
     before = {name: os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     os.environ.update(dict.fromkeys(before, "testing"))

@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing complains, hovering says exact values, zooming changes what is shown."""
+"""The page in a real browser: its console has no complaint, hovering tells exact values, zooming works."""
 
 import re
 
@@ -18,7 +18,7 @@ MS = 1_000_000
 HOSTILE = "</script><b id=owned>x</b>\u2028"
 
 
-def story(name: str) -> RunSummary:
+def summary_of(name: str) -> RunSummary:
     """Ten windows of a second; window i has i + 1 waits of 3 ms, a run queue of i, and Jain's index 0.9.
 
     In it, /batch preempts /web i + 1 times for 1 ms each, and is throttled for 10 ms.
@@ -42,13 +42,13 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory, windows):
-    """One recording, two, and one with a hostile name."""
+    """Pages of one recording, of two, and of one with a hostile name."""
     folder = tmp_path_factory.mktemp("pages")
-    stories = [story("one"), story("two")]
-    comparison = compare(stories[0].timeline, stories[1].timeline, resamples=100).as_document()
+    summaries = [summary_of("one"), summary_of("two")]
+    comparison = compare(summaries[0].timeline, summaries[1].timeline, resamples=100).as_document()
     documents = {
-        "one": document_of([story("a recording")]),
-        "two": document_of(stories, comparison),
+        "one": document_of([summary_of("a recording")]),
+        "two": document_of(summaries, comparison),
         "hostile": document_of([tell([renamed(window, HOSTILE) for window in windows], HOSTILE)]),
     }
     for name, document in documents.items():
@@ -58,7 +58,7 @@ def paths(tmp_path_factory, windows):
 
 @pytest.fixture
 def page(chromium, paths):
-    """The page of one recording, just opened, in a browser that has not complained yet."""
+    """The page of one recording, just opened; the browser must not have complained at the end."""
     chromium.problems.clear()
     chromium.open(paths["one"])
     yield chromium
@@ -66,7 +66,7 @@ def page(chromium, paths):
 
 
 def chart(page, section: str, number: int = 0):
-    """Where the plot of a section's chart begins and ends on the screen: left, right, middle in height."""
+    """Left and right end and middle height of the plot of a section's chart, on the screen."""
     page.evaluate(f"document.querySelectorAll('#{section} .chart')[{number}].id = 'under-test'")
     x, y, width, height = page.box("#under-test")
     page.evaluate("document.getElementById('under-test').removeAttribute('id')")
@@ -86,10 +86,10 @@ def shown(page) -> tuple[float, float]:
 
 
 def test_hovering_over_the_load_says_the_exact_value_of_that_window(page):
-    said = hover(page, "load", 0.75)  # of ten windows, the eighth
+    said = hover(page, "load", 0.75)  # the eighth of ten windows
     assert "7.00 tasks" in said
     assert "7.000 s + 1.00 s" in said
-    assert "2023-11-14 22:13:27.000 UTC" in said  # the first began at 1,700,000,000 s
+    assert "2023-11-14 22:13:27.000 UTC" in said  # the first window began at 1,700,000,000 s
 
 
 def test_hovering_over_the_heat_map_counts_the_waits_of_that_duration(page):
@@ -110,7 +110,7 @@ def test_dragging_over_a_chart_zooms_all_of_them_and_the_figures_follow(page):
     left, right, middle = chart(page, "load")
     page.drag(middle, left + 0.2 * (right - left), left + 0.5 * (right - left))
     assert shown(page) == pytest.approx((2, 5), abs=0.05)
-    assert "3.00" in page.text("#glance")  # of 2, 3 and 4
+    assert "3.00" in page.text("#glance")  # the mean of 2, 3 and 4
     ticks = page.evaluate(
         "[...document.querySelectorAll('#waits .chart')[0].querySelectorAll('text')].map(t => t.textContent)"
     )
@@ -128,7 +128,7 @@ def test_who_preempted_whom_is_a_matrix_that_follows_the_zoom(page):
     left, right, middle = chart(page, "load")
     page.drag(middle, left + 0.2 * (right - left), left + 0.5 * (right - left))
     part = page.text("#preemptions")
-    assert "12 \xd7 1.00 ms" in part  # of windows 3, 4 and 5
+    assert "12 \xd7 1.00 ms" in part  # in windows 3, 4 and 5
     assert "55 \xd7" not in part
     assert "30.0 ms\t" in part
     page.evaluate("document.getElementById('reset').click()")
@@ -152,7 +152,7 @@ def test_percentiles_on_the_page_are_those_of_the_histograms(page):
     rows = page.evaluate("[...document.querySelectorAll('#distributions tbody tr')].map(r => r.innerText)")
     (tat,) = (row.split("\t") for row in rows if row.startswith("turnaround"))
     assert tat[1] == "40"
-    assert tat[3:] == ["50.0 ms"] * 6  # its upper edge is above, but no sample is
+    assert tat[3:] == ["50.0 ms"] * 6  # the upper edge of its bucket is above 50 ms, but no sample is
 
 
 def test_the_theme_is_the_readers_and_can_be_changed(page, paths):

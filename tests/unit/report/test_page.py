@@ -1,4 +1,4 @@
-"""The page as text: what is in it, what must not be, and who may read it."""
+"""The page as text: what it holds, what it must not hold, and which users may read it."""
 
 import json
 import os
@@ -89,8 +89,8 @@ def test_of_several_hosts_all_are_named(windows):
         return replace(window, summary=pa.RecordBatch.from_pylist([summary], schema=window.summary.schema))
 
     seen = [("web1", "6.1"), ("web2", "6.1"), ("web1", "6.12")]
-    story = tell([of(window, *facts) for window, facts in zip(windows, seen, strict=True)], "fleet")
-    (found,) = Page(render(document_of([story]))).figures()["recordings"]
+    summary = tell([of(window, *facts) for window, facts in zip(windows, seen, strict=True)], "fleet")
+    (found,) = Page(render(document_of([summary]))).figures()["recordings"]
     assert (found["facts"]["host"], found["facts"]["kernel"]) == ("web1, web2", "6.1, 6.12")
 
 
@@ -121,8 +121,8 @@ def test_the_policy_of_the_page_allows_nothing_but_its_own_script_and_style(page
 
 
 def test_a_hostile_name_stays_text(windows):
-    story = tell([renamed(window, HOSTILE) for window in windows], HOSTILE, {"filter": HOSTILE})
-    text = render(document_of([story]))
+    summary = tell([renamed(window, HOSTILE) for window in windows], HOSTILE, {"filter": HOSTILE})
+    text = render(document_of([summary]))
     page = Page(text)
     assert page.of("img") == []
     assert len(page.of("script")) == 2
@@ -153,7 +153,7 @@ def test_a_page_takes_the_place_of_an_older_one_at_once(tmp_path):
     target.write_text("old")
     with open(target) as reader:
         write_page("new", target)
-        assert reader.read() == "old"  # who reads the old one goes on reading it
+        assert reader.read() == "old"  # a reader of the old page goes on reading it
     assert target.read_text() == "new"
 
 
@@ -166,7 +166,7 @@ def test_where_nothing_can_be_written_nothing_is_left_behind(tmp_path, place):
 
 
 def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path):
-    """As root, a page at /dev/null was the end of it for the whole machine."""
+    """Run by root, a page at /dev/null must not replace the device."""
     pipe, link, target = tmp_path / "pipe", tmp_path / "link.html", tmp_path / "target.html"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -197,9 +197,9 @@ def test_the_largest_timeline_makes_a_page_under_3_mb():
 
 
 def test_a_page_of_two_has_both_and_the_comparison(windows):
-    stories = [tell(windows * 4, name) for name in ("one", "two")]
-    comparison = compare(*(story.timeline for story in stories), resamples=100).as_document()
-    figures = Page(render(document_of(stories, comparison))).figures()
+    summaries = [tell(windows * 4, name) for name in ("one", "two")]
+    comparison = compare(*(summary.timeline for summary in summaries), resamples=100).as_document()
+    figures = Page(render(document_of(summaries, comparison))).figures()
     assert [recording["name"] for recording in figures["recordings"]] == ["one", "two"]
     assert {metric["verdict"] for metric in figures["comparison"]["metrics"]} <= {"none", "few"}
 

@@ -39,7 +39,7 @@ def test_preempted_in_the_middle_of_going_to_sleep_is_waiting():
 
 
 def test_a_life_from_fork_to_exit():
-    """Forked and woken at 1 ms, first CPU at 3, exec at 4, exit at 8, last switch at 9: teardown is the CPU's."""
+    """Forked and woken at 1 ms, first CPU at 3, exec at 4, exit at 8, last switch at 9: the last ms is teardown."""
     window = only(
         switch(0, 0, IDLE, B, "R"),
         *born(1, 0, B, A),
@@ -57,7 +57,7 @@ def test_a_life_from_fork_to_exit():
 
 
 def test_without_exits_a_life_ends_with_its_last_switch_and_that_is_no_loss():
-    """`perf sched record` traces none."""
+    """`perf sched record` traces no exits."""
     window = only(switch(0, 0, IDLE, B, "R"), *born(1, 0, B, A), switch(3, 0, B, A, "S"), switch(9, 0, A, IDLE, "X"))
     assert rows(window)[101]["tat_ns"] == 8 * MS
     assert not any(window.losses.values())
@@ -143,7 +143,7 @@ def test_who_comes_in_first_without_a_wakeup_was_waiting_and_its_wait_is_no_samp
 
 
 def test_nobody_is_taken_to_have_waited_for_long_before_its_first_event():
-    """Its wakeup is missing: that is a loss, and no wait of a second."""
+    """Its wakeup is missing: the window counts a loss, and no wait of a second."""
     window = only(woken(0, 0, C), switch(900, 0, B, A, "S"), switch(901, 0, A, IDLE, "S"))
     assert rows(window)[101]["wait_ns"] == 0
     assert window.losses["programs_skipped"] == 1
@@ -170,7 +170,9 @@ def test_lost_events_make_their_window_inexact_and_no_other(style):
 def test_without_wakeups_every_wait_after_one_is_missing_and_counted():
     lines = [switch(0, 0, IDLE, A, "R"), switch(1, 0, A, B, "S"), switch(2, 0, B, A, "S"), switch(3, 0, A, IDLE, "S")]
     window = only(*lines)
-    assert window.losses["programs_skipped"] == 1  # A's second; what either did before its first is not known
+    assert (
+        window.losses["programs_skipped"] == 1
+    )  # for the second wait of A; the trace does not tell what either did before its first event
     assert [row["wait_ns"] for row in rows(window).values()] == [0, 0]
 
 

@@ -60,7 +60,7 @@ def test_a_trace_whose_last_line_has_no_end_and_whose_lines_are_cut_by_chunks(tr
 
 @pytest.mark.parametrize("place", [1, 5, 9])
 def test_a_loss_is_in_a_window_wherever_the_text_is_cut(place, monkeypatch):
-    """The text is read by pieces, and all that some of them say is that so much was lost: the last, too."""
+    """The import reads the text in pieces, of which some have no event, but only a loss; so may the last one."""
     monkeypatch.setattr("schedtel.traces.imported._CHUNK_BYTES", 400)
     events = [switch(10 * n, 0, *((A, IDLE) if n % 2 else (IDLE, A))) for n in range(9)]
     comments = ["#" + 99 * "-"] * 12

@@ -1,4 +1,4 @@
-"""What a tracer prints, read and replayed, against the same model as live windows: any history, to the nanosecond."""
+"""Histories as a tracer prints them, read and replayed, against the model of live windows: to the nanosecond."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("compiler")
 
 
 def play(history: History, style: str) -> list[RawWindow]:
-    """A history printed, read again, and looked at through the history's own edges."""
+    """Print a history, read it again, and collect its windows at the edges of the history."""
     text = "".join(f"{line}\n" for event in history.events if (line := text_of(style, event)))
     reading = ReadProgress("perf" if style == PERF else "ftrace")
     events = np.concatenate(list(InOrder([parse(text.encode(), reading)])) or [parse(b"", reading)])
@@ -67,7 +67,7 @@ _any_event = st.tuples(
     st.integers(0, 3_000),  # time
     st.sampled_from(list(Kind)[:-1]),
     st.sampled_from([0, 1, 2, 3, 4, 5, 4_194_304, 9_999_999]),  # tid
-    st.sampled_from([0, 1, 2, 3, 4, 5, 4_194_304, 9_999_999]),  # the other one
+    st.sampled_from([0, 1, 2, 3, 4, 5, 4_194_304, 9_999_999]),  # the other tid
     st.sampled_from([0, 1, 2, 8191, 8192, 65_535]),  # CPU
     st.sampled_from(list(PrevState)),
     st.sampled_from([0, 1, 3]),  # tgid
@@ -78,7 +78,7 @@ _any_event = st.tuples(
 @given(events=st.lists(_any_event, max_size=60), in_order=st.booleans())
 @settings(max_examples=300)
 def test_law_1_holds_whatever_a_trace_says(events, in_order):
-    """Traces may be damaged, or made up: what comes out may mean little, but it adds up, and nothing breaks."""
+    """A trace may be damaged or made up: the windows may mean little, but they add up, and the import does not fail."""
     made = np.zeros(len(events), EVENT)
     names = ("time_ns", "kind", "tid", "other", "cpu", "state", "tgid", "prio")
     for name, values in zip(names, np.array(events, np.int64).reshape(-1, len(names)).T, strict=True):

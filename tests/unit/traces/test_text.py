@@ -1,4 +1,4 @@
-"""Lines of perf, ftrace and trace-cmd: every shape of them, and what looks like one."""
+"""Lines of perf, ftrace and trace-cmd: every form of an event, and lines that only look like one."""
 
 import time
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_a_name_may_be_anything(style, comm):
     assert seen(events[0], "other", "other_comm") == (56, name)
 
 
-#: Pasted: perf 6.1; ftrace with record-tgid, trace-cmd 3.1 with an instance, and the shape of a wakeup in Linux 3.10.
+#: Real output: perf 6.1; ftrace with record-tgid, trace-cmd 3.1 with an instance, and a wakeup as Linux 3.10 prints it.
 PRINTED = Path(__file__).parent / "printed"
 
 
@@ -221,7 +221,7 @@ def test_what_comes_more_than_a_second_late_is_counted():
     second = 1_000_000_000
     ordered = InOrder([at(second, 5 * second), at(2 * second), at(8 * second), at(3 * second)])
     assert sum(map(len, ordered)) == 5
-    assert ordered.late == 1  # that of 3 s came after 5 s had been let go
+    assert ordered.late == 1  # the event of 3 s came after that of 5 s had been handed on
 
 
 def test_waking_counts_where_there_is_no_wakeup():
@@ -236,7 +236,7 @@ def test_waking_counts_where_there_is_no_wakeup():
 @pytest.mark.parametrize("form", ["perf", "ftrace"])
 @given(cuts=st.lists(st.tuples(st.integers(0, 700), st.integers(0, 40), st.binary(max_size=12)), max_size=6))
 def test_damaged_text_is_read_as_far_as_it_can_be(form, cuts):
-    """Pieces of real lines replaced by anything: every line is an event, a loss, no matter, or counted."""
+    """Pieces of real lines are replaced by anything: every line is an event, a loss or a comment, or is counted."""
     text = (PRINTED / f"{form}.txt").read_bytes()
     for start, length, put in cuts:
         text = text[:start] + put + text[start + length :]

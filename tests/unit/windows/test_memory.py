@@ -1,4 +1,4 @@
-"""Memory that is lent again: only when nobody can see it any more."""
+"""Memory of tables: it is lent again only when no array refers to it any more."""
 
 import platform
 import subprocess
@@ -22,7 +22,7 @@ def address(array: np.ndarray) -> int:
 
 
 def batch(number: int, count: int, memory: Memory) -> pa.RecordBatch:
-    """A table whose every figure says which it is."""
+    """A table whose figures tell its window and each of its tasks."""
     records = np.zeros(count, layout.TASK_RECORD)
     records["tid"], records["comm"], records["bank"]["time_ns"] = 1 + np.arange(count), f"of {number}".encode(), number
     records["bank"]["wait_histogram"] = number
@@ -90,7 +90,7 @@ def test_windows_that_go_together_leave_no_more_than_two_need():
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.sets(st.integers(0, 7))), min_size=1, max_size=12))
 def test_a_window_stays_what_it_was_whatever_windows_follow(history):
-    """Windows of so many tasks each; before the next one, those at some places are forgotten."""
+    """Windows of so many tasks each; before each next one, the test forgets those at some places."""
     memory, kept = Memory(), []
     for number, (count, forgotten) in enumerate(history, 1):
         kept = [window for place, window in enumerate(kept) if place not in forgotten]
@@ -126,4 +126,4 @@ def test_what_a_crowd_has_used_goes_back_to_the_system():
         return float(subprocess.check_output([sys.executable, "-c", _CROWD, word], timeout=60))
 
     assert left_mb("told") < 5, "one block of 2 MB is still in use"
-    assert left_mb("not told") > 15, "or this says nothing"
+    assert left_mb("not told") > 15, "otherwise the test shows nothing"

@@ -94,7 +94,7 @@ def test_percentiles_are_samples_in_order(x):
 
 @pytest.mark.parametrize(("n", "rank"), [(100, 95), (200, 190), (1_000, 950), (20, 19), (40, 38), (60, 57)])
 def test_the_rank_of_a_percentile_is_not_off_by_a_rounding_error(n, rank):
-    """0.95 has no exact binary form; q·n must not land above the whole number it is."""
+    """0.95 has no exact binary form; a rounding error must not push q·n above the whole number that it is."""
     assert metrics.of_samples(np.arange(1, n + 1)).p95_ns == rank
     assert metrics.of_samples(np.arange(1, n + 1)).p99_ns == -(-99 * n // 100)
 

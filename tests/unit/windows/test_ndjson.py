@@ -1,4 +1,4 @@
-"""Tables in, text out: the same text as the standard library makes of the same rows, whatever is in them."""
+"""Tables in, text out: the text that the standard library makes of the same rows, for any values."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def by_the_row(batch: pa.RecordBatch) -> list[str]:
 
 
 def without_nan(value: object) -> object:
-    """What JSON has no number for is null."""
+    """A value with null where JSON has no such number."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -38,13 +38,13 @@ def numbers(bits: int, signed: bool) -> st.SearchStrategy[int]:
     return st.integers(least, least + (1 << bits) - 1)
 
 
-# Surrogates are no text to Arrow, and strftime() pads no year before 1000.
+# Arrow takes no surrogates for text, and strftime() does not pad years before 1000.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 MOMENTS = st.datetimes(timezones=st.just(UTC)).filter(lambda moment: moment.year >= 1000)
 
 
 def elements(kind: pa.DataType) -> st.SearchStrategy[object]:
-    """What a column of a type may hold, null left out."""
+    """Values that a column of this type may hold, without null."""
     if pa.types.is_fixed_size_list(kind):
         few = st.one_of(st.just(0), st.integers(0, 12), numbers(kind.value_type.bit_width, signed=False))
         return st.sampled_from([few, st.none() | few]).flatmap(
@@ -75,7 +75,7 @@ def array(values: list[object], kind: pa.DataType) -> pa.Array:
 
 @st.composite
 def batches(draw, schema: pa.Schema, most_rows: int) -> pa.RecordBatch:
-    """Any rows of a schema, as a slice of more of them: its buffers begin elsewhere."""
+    """Any rows of a schema, as a slice of more rows: its buffers do not begin at their first byte."""
     count, before = draw(st.integers(0, most_rows)), draw(st.integers(0, 9))
     columns = []
     for field in schema:
@@ -124,7 +124,7 @@ def test_there_is_room_for_the_longest_word_and_for_none():
 
 
 def test_what_is_no_number_in_json_is_null():
-    """A stranger's server or file may have it; the window is shown all the same."""
+    """The server or file of another program may have such values; the window is shown all the same."""
     batch = pa.RecordBatch.from_pydict({"jain": pa.array([0.5, math.nan, math.inf, None])})
     assert json.loads(f"[{by_the_column(batch)}]") == [{"jain": jain} for jain in (0.5, None, None, None)]
 

@@ -1,4 +1,4 @@
-"""Sources as Arrow streams: what polars and duckdb read is what the windows say."""
+"""Sources as Arrow streams: polars and duckdb read the numbers of the windows."""
 
 import duckdb
 import polars as pl

@@ -38,7 +38,7 @@ def test_the_schema_is_that_of_the_contract():
 
 
 def test_times_come_from_their_phases():
-    # running 1, wakeup wait 2, preempt wait 4, blocked 8, iowait 16; unknown and not alive count nowhere.
+    # running 1, wakeup wait 2, preempt wait 4, blocked 8, iowait 16; no column counts unknown and not alive.
     made = records()
     made["bank"]["time_ns"] = [1_000, 1, 2, 4, 8, 16, 1_000, 0]
     found = batch(made).to_pylist()[0]
@@ -134,7 +134,7 @@ def test_a_task_named_other_is_not_the_row_other():
 
 
 def test_a_burst_of_a_life_that_ended_on_the_edge_has_a_row_or_a_histogram_would_miss_it():
-    """The burst ends in the window after, in which the task lived no nanosecond: counts, and no task."""
+    """The burst ends in the next window, in which the task lived no nanosecond: its row has counts, and no task."""
     other = folded(tasks=0)
     other["bank"]["bursts"] = 1
     found = other_row(other)
@@ -155,7 +155,7 @@ def test_a_window_in_which_nothing_was_folded_has_no_row_other():
 
 def test_cpus_count_what_is_hidden_and_what_is_torn_down_as_busy():
     banks = np.zeros(2, layout.CPU_BANK)
-    banks["time_ns"][:, :5] = [[0, 1, 2, 4, 8], [0, 16, 32, 64, 128]]  # unknown, busy, idle, untracked, tear-down
+    banks["time_ns"][:, :5] = [[0, 1, 2, 4, 8], [0, 16, 32, 64, 128]]  # unknown, busy, idle, untracked, teardown
     banks["switches"] = [3, 5]
     banks["samples"]["histogram"][1, :, :, 9] = [[1, 2, 64], [4, 8, 128]]  # wakeup waits, preempt waits, bursts
     found = tables.cpus_batch(7, np.array([0, 3]), banks).to_pylist()

@@ -1,4 +1,4 @@
-"""Windows: metrics, groups and NDJSON of a simulated machine whose history is written out in samples.py."""
+"""Windows of a simulated machine: metrics, groups and NDJSON; samples.py has the history."""
 
 import itertools
 import json

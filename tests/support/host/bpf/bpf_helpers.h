@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The helpers that bpf/core.bpf.c calls, as declarations for the host: tests/unit/host_machine.c defines them over a
+ * The helpers that bpf/core.bpf.c calls, as declarations for the host: tests/support/host_machine.c defines them over a
  * simulated machine. It takes libbpf's header's place on the include path.
  */
 #ifndef HOST_BPF_HELPERS_H
