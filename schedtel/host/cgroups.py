@@ -73,7 +73,8 @@ class CgroupPaths:
     """Looks up cgroup paths by id (the inode number of the directory), and remembers those of removed cgroups.
 
     In a container that sees only its own part of the cgroups, that part would be called ``/`` and all others would have
-    no path. There a cgroup's name is its id, such as ``id:4711``, which is the same on the whole machine.
+    no path. There, and where no hierarchy is mounted, a cgroup's name is its id, such as ``id:4711``, which is the same
+    on the whole machine.
     """
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class CgroupPaths:
             self.root: Path | None = cgroup_root()
         except CapabilityError:
             self.root = None
-        self._shows_paths = self.root is None or is_whole(self.root)
+        self._shows_paths = self.root is not None and is_whole(self.root)
         self._paths: dict[int, str] = {}
         self._scanned = -1.0
 

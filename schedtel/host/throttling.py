@@ -1,5 +1,6 @@
 """The cpu.stat files of cgroups in; the cgroups that a bandwidth limit has throttled since the last call, out."""
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -30,28 +31,34 @@ class Throttling:
 
     A cgroup without a limit counts no periods. So each call reads only the cgroups that have counted some. A cgroup
     that a later search finds has counted from zero: nothing of it is missed, though it is reported a little late.
+
+    A cgroup is known by its inode: v1 hierarchies let it be renamed, and it counts on under its new name.
     """
 
     def __init__(self, root: str | None = None) -> None:
         self._root = root or cpu_hierarchy()
-        self._limited: dict[str, _Counts] = {}
+        #: Inode of a cgroup's directory → its path and what it had counted.
+        self._limited: dict[int, tuple[str, _Counts]] = {}
         self._search_ns = 0
         self.since_last()
 
     def since_last(self) -> list[Throttled]:
         """The cgroups that had a period since the last call, the one throttled longest first."""
         before = self._limited
-        now = ((directory, _read(directory)) for directory in self._directories())
-        self._limited = {directory: counts for directory, counts in now if counts[1]}
-        changed = {d: _since(before.get(d, (0, 0, 0)), counts) for d, counts in self._limited.items()}
-        with_periods = [Throttled(self._path(d), *counts) for d, counts in changed.items() if counts[1]]
+        now = ((_inode(directory), directory, _read(directory)) for directory in self._directories())
+        self._limited = {inode: (directory, counts) for inode, directory, counts in now if inode and counts[1]}
+        with_periods = [
+            Throttled(self._path(directory), *changed)
+            for inode, (directory, counts) in self._limited.items()
+            if (changed := _since(before.get(inode, ("", (0, 0, 0)))[1], counts))[1]
+        ]
         return sorted(with_periods, key=lambda throttled: -throttled.throttled_ns)
 
     def _directories(self) -> Iterator[str]:
         """Directories of the cgroups known to have a limit; when a search is due, of all cgroups."""
         start = time.monotonic_ns()
         if start < self._search_ns or self._root is None:
-            yield from self._limited
+            yield from (directory for directory, _ in self._limited.values())
             return
         yield from directories(self._root)
         end = time.monotonic_ns()
@@ -59,6 +66,14 @@ class Throttling:
 
     def _path(self, directory: str) -> str:
         return directory.removeprefix(str(self._root).rstrip("/")) or "/"
+
+
+def _inode(directory: str) -> int:
+    """The inode of a cgroup's directory; 0 if it is removed."""
+    try:
+        return os.stat(directory).st_ino
+    except OSError:
+        return 0
 
 
 def _since(before: _Counts, now: _Counts) -> _Counts:

@@ -21,10 +21,10 @@ def groups_of(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
     if name not in batch.schema.names or pa.types.is_fixed_size_list(batch.schema.field(name).type):
         known = ", ".join([*_GROUP_COLUMNS, "cgroup", "comm", "uid"])
         raise UsageError(f"cannot group by {by!r}: no such column (use {known} or another column of tasks)")
-    keys, codes = _encode(batch.column(name))
+    real = ~tables.is_other(batch)
+    keys, codes = _encode(batch.column(name), real)
     groups = len(keys)
     sums = tables.group_sums(batch, codes, groups)
-    real = ~tables.is_other(batch)
     columns: dict[str, pa.Array] = {by: keys}
     columns["tasks"] = from_numpy(np.bincount(codes[real], minlength=groups))
     for column, values in sums.items():
@@ -33,17 +33,23 @@ def groups_of(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The distinct keys of a column in their order of appearance, null last, and each row's index into them."""
+def _encode(column: pa.Array, real: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """The distinct keys of a column in their order of appearance, null last, and each row's index into them.
+
+    Rows that are not ``real``, those of `other`, are a last group with the key null. A task may have any name, or a
+    cgroup without one, and is in no group with them.
+    """
     texts = column.dictionary.to_pylist() if pa.types.is_dictionary(column.type) else None
-    numbers, known = to_numpy(column.indices if texts is not None else column), valid(column)
+    numbers, known = to_numpy(column.indices if texts is not None else column), valid(column) & real
     distinct, first, index = np.unique(numbers[known], return_index=True, return_inverse=True)
     order = np.argsort(first)
     codes = np.full(len(column), len(distinct))
     codes[known] = np.argsort(order)[index]
     keys = [texts[i] if texts is not None else i for i in distinct[order].tolist()]
     kind = column.type.value_type if texts is not None else column.type
-    return from_list(keys + [None] * (not known.all()), kind), codes
+    unknown = bool((real & ~known).any())
+    codes[~real] = len(distinct) + unknown
+    return from_list(keys + [None] * (unknown + (not real.all())), kind), codes
 
 
 def _group_waits(sums: dict[str, np.ndarray]) -> dict[str, pa.Array]:

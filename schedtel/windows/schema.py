@@ -142,7 +142,10 @@ TASKS = [
     _count("window_id", "number of the window in this run"),
     Column("tid", pa.int32(), "", "thread id; 0 in the row `other`"),
     Column("tgid", pa.int32(), "", "process id; 0 in the row `other`"),
-    _ns("start_boottime_ns", "start of the thread, CLOCK_BOOTTIME; with tid the task's identity"),
+    _ns(
+        "start_boottime_ns",
+        "start of the thread, CLOCK_BOOTTIME; with tid and previous_tid the task's identity in a window",
+    ),
     Column("previous_tid", pa.int32(), "", "tid before an exec by a thread that was not the leader; null if none"),
     Column("comm", _LABEL, "", "command name; `other` for what has no row of its own"),
     Column("cgroup_id", pa.int64(), "", "id of the cgroup (v2)"),
@@ -209,7 +212,8 @@ PREEMPTIONS = [
         _LABEL,
         "",
         "whose tasks lost their CPU while runnable: a cgroup or a command name; `other` for tasks that the filter "
-        "leaves out, and for pairs that the kernel's table had no room for; null when the cgroup was gone",
+        "leaves out, and for pairs that the kernel's table had no room for (a command of that name is `\\other`); null "
+        "when the cgroup was gone",
     ),
     Column(
         "victim_cgroup_id", pa.int64(), "", "id of the cgroup (v2); null for `other` and where told by command name"

@@ -120,7 +120,9 @@ def _group_name(group: bytes, by: str, path_of: Callable[[int], str | None]) -> 
         return NOBODY if kind == layout.GROUP_IDLE else OTHER_COMM
     if by == "cgroup":
         return path_of(int.from_bytes(group[:8], "little"))
-    return group.partition(b"\0")[0].decode(errors="backslashreplace")
+    name = group.partition(b"\0")[0].decode(errors="backslashreplace")
+    # A task may take the name of a group that is no command. A backslash before its name tells the two apart.
+    return f"\\{name}" if name.lstrip("\\") in (NOBODY, OTHER_COMM) else name
 
 
 def throttled_batch(window_id: int, throttled: Sequence[Throttled]) -> pa.RecordBatch:

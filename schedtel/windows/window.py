@@ -64,8 +64,8 @@ class Window:
 
         Returns one row for each group: the key, ``tasks``, the sums of all times and counts, ``max_wait_ns``, the
         merged histograms, ``wait_p50_ns``/``wait_p99_ns`` read from them (a task's histogram has 2 buckets an octave),
-        ``tasks_completed``, mean ``tat_ns`` and ``rt_ns``, and the fairness inside the group. The row ``other`` stays
-        a group of its own, under the key null or ``other``.
+        ``tasks_completed``, mean ``tat_ns`` and ``rt_ns``, and the fairness inside the group. The row ``other`` is the
+        last group, with the key null and 0 ``tasks``; no task is in it, whatever its name.
 
         Raises :class:`UsageError` for a name that is no column.
         """

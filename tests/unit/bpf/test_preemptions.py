@@ -194,6 +194,21 @@ def test_names_that_are_no_text_and_cgroups_that_have_gone():
     assert tables.preemptions_batch(3, entries[:1], "comm", PATHS)["victim"].to_pylist() == ["\\xffa"]
 
 
+@pytest.mark.parametrize("name", ["other", "(idle)"])
+def test_a_command_that_has_the_name_of_a_group_that_is_none_is_told_from_it(name):
+    entries = np.zeros(2, layout.PREEMPTION)
+    entries["count"], entries["wait_ns"] = 1, (10, 20)
+    entries["victim"]["words"][0] = np.frombuffer(name.encode().ljust(16, b"\0"), "<u8")
+    entries["victim"]["words"][1] = [0, layout.GROUP_OTHER << 56]
+    entries["preemptor"]["words"][:, 1] = layout.GROUP_IDLE << 56
+    batch = tables.preemptions_batch(1, entries, "comm", PATHS)
+    assert batch.select(["victim", "wait_ns"]).to_pylist() == [
+        {"victim": "other", "wait_ns": 20},
+        {"victim": f"\\{name}", "wait_ns": 10},
+    ]
+    assert set(batch["preemptor"].to_pylist()) == {"(idle)"}
+
+
 def test_what_an_older_kernel_leaves_behind_a_name_makes_no_other_group():
     entries = np.zeros(3, layout.PREEMPTION)
     entries["victim"]["words"] = np.frombuffer(b"ls\0emd\0\0" + 8 * b"\0", "<u8")

@@ -51,6 +51,17 @@ def test_a_limit_that_is_new_is_found_by_the_next_search_with_all_it_did(hierarc
     assert limits.since_last() == [Throttled("/batch", 9_000, 3, 2)]
 
 
+def test_a_cgroup_that_is_renamed_counts_on_under_its_new_name(hierarchy, monkeypatch):
+    """As v1 hierarchies allow. What it had counted under its old name is not counted again."""
+    v1(hierarchy / "batch", 100, 50, 700)
+    limits = Throttling(str(hierarchy))
+    (hierarchy / "batch").rename(hierarchy / "nightly")
+    v1(hierarchy / "nightly", 104, 51, 730)
+    later = throttling.time.monotonic_ns() + 3_600_000_000_000
+    monkeypatch.setattr(throttling.time, "monotonic_ns", lambda: later)
+    assert limits.since_last() == [Throttled("/nightly", 30, 4, 1)]
+
+
 def test_a_cgroup_made_anew_counts_from_zero_and_one_that_has_gone_is_forgotten(hierarchy):
     v1(hierarchy / "batch", 100, 50, 700)
     v1(hierarchy / "web", 100, 50, 700)

@@ -137,8 +137,26 @@ def test_groups_by_command_sum_their_tasks(windows):
 
 def test_other_is_a_group_of_no_task_of_its_own(windows):
     groups = {group["comm"]: group for group in windows[1].groups("comm").to_pylist()}
-    assert groups.keys() == {"web", "batch", "other"}
-    assert (groups["other"]["tasks"], groups["other"]["blocked_ns"]) == (0, 100 * MS)
+    assert groups.keys() == {"web", "batch", None}
+    assert (groups[None]["tasks"], groups[None]["blocked_ns"]) == (0, 100 * MS)
+
+
+@pytest.mark.parametrize("by", ["comm", "cgroup"])
+def test_a_task_that_calls_itself_other_or_has_no_cgroup_is_in_no_group_with_it(windows, by):
+    window = windows[1]
+    named = window.tasks.set_column(
+        window.tasks.schema.get_field_index("comm"),
+        window.tasks.schema.field("comm"),
+        pa.array(["other"] * window.tasks.num_rows).dictionary_encode(),
+    )
+    groups = replace(window, tasks=named).groups(by).to_pylist()
+    real = [group for group in groups if group["tasks"]]
+    (folded,) = [group for group in groups if not group["tasks"]]
+    assert folded[by] is None
+    assert folded["blocked_ns"] == 100 * MS
+    assert sum(group["tasks"] for group in real) == 3
+    if by == "comm":
+        assert [group["comm"] for group in real] == ["other"]
 
 
 @pytest.mark.parametrize("by", ["cgroup", "comm", "process", "task", "uid", "kernel_thread", "nice", "tgid", "policy"])
