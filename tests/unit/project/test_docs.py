@@ -39,7 +39,15 @@ COMMANDS = _commands(group)
 #: Names of places on the machines this was written on. Put together here, so that this file does not contain them.
 INTERNAL_WORDS = re.compile(r"\bshared" + r"/|(?<![\w)\]])\." + r"library\b|(?<!\w)/work" + r"/")
 #: Named on a page, defined elsewhere: in the kernel, in libbpf, in Python and its libraries, in PromQL.
-FOREIGN_FUNCTIONS = {"copy_process", "kernel_clone", "exit_mm", "exit_notify", "wakeup_preempt", "rcu_read_lock"}
+FOREIGN_FUNCTIONS = {
+    "copy_process",
+    "de_thread",
+    "kernel_clone",
+    "exit_mm",
+    "exit_notify",
+    "wakeup_preempt",
+    "rcu_read_lock",
+}
 FOREIGN_FUNCTIONS |= {"trace_call_bpf", "bpf_disable_instrumentation", "bpf_task_storage_trylock", "kmalloc_nolock"}
 FOREIGN_FUNCTIONS |= {"bpf_core_read", "bpf_core_field_exists", "bpf_ktime_get_ns", "bpf_preempt_disable"}
 FOREIGN_FUNCTIONS |= {
