@@ -7,7 +7,7 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 # BPF needs privileges; sudo only where this user has none.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
-SOURCES = $(wildcard bpf/*) schedtel/windows/ndjson.c pyproject.toml setup.py
+SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c pyproject.toml setup.py
 
 .PHONY: live test test-vm env build lint bench clean
 

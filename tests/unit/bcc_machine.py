@@ -1,7 +1,7 @@
 """The bcc front end on the host, driven from Python: scheduler events in, the backend's raw windows out.
 
-``host_bcc.c`` is bpf/bcc.c compiled for the host. :class:`HostBccBackend` is the real backend over its pages, with its
-own clock; what reads the slots, flushes and collects is the code that ships.
+``host_bcc.c`` is bpf/bcc/bcc.c compiled for the host. :class:`HostBccBackend` is the real backend over its pages, with
+its own clock; what reads the slots, flushes and collects is the code that ships.
 """
 
 import ctypes

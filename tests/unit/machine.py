@@ -1,7 +1,7 @@
 """The kernel side on the host, driven from Python: scheduler events in, the backend's raw windows out.
 
-``host_machine.c`` is bpf/core.bpf.c compiled for the host. :class:`HostBackend` is the real backend with its own clock
-and with the kernel behind it replaced, so that what reads the edges, flushes and collects is the code that ships.
+``host_machine.c`` is bpf/core/core.bpf.c compiled for the host. :class:`HostBackend` is the real backend with its own
+clock and with the kernel behind it replaced, so that what reads the edges, flushes and collects is the code that ships.
 """
 
 import ctypes

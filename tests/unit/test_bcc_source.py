@@ -11,7 +11,7 @@ from schedtel.errors import CapabilityError, UsageError
 from schedtel.kernel import privileges as refusals
 from schedtel.kernel import selection as backends
 from schedtel.kernel.bcc import compiler as bcc_compiler
-from schedtel.kernel.bcc import headers, slots, tracepoints
+from schedtel.kernel.bcc import headers, slots, sources, tracepoints
 from schedtel.kernel.bcc.backend import settings_record
 from schedtel.kernel.filters import Filter
 from schedtel.records import layout
@@ -34,7 +34,7 @@ NO_PLUS = f'print fmt: "prev_state=%s", REC->prev_state ? __print_flags(REC->pre
 
 def test_the_programs_look_into_no_struct_of_the_kernel():
     """Only tracepoint fields: that is why headers of any version will do."""
-    source = "".join((BPF / name).read_text() for name in ("bcc.c", "slots.h", "machine.h", "records.h"))
+    source = sources.one_text(BPF / "bcc" / "bcc.c")
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", source, flags=re.DOTALL)
     clears = "bpf_probe_read_kernel(memory, size, 0)"  # it reads nothing, and leaves zeros
     assert clears in code
@@ -50,9 +50,9 @@ def test_the_programs_look_into_no_struct_of_the_kernel():
 
 
 def test_what_bcc_needs_ships_with_the_package():
-    directory = bcc_compiler.source_directory()
-    for name in ("bcc.c", "slots.h", "machine.h", "records.h"):
-        assert (directory / name).read_text() == (BPF / name).read_text(), "make build"
+    for name in ("bcc/bcc.c", "replay/replay.c"):
+        shipped, here = sources.with_includes(sources.source_path(name)), sources.with_includes(BPF / name)
+        assert [path.read_text() for path in shipped] == [path.read_text() for path in here], "make build"
 
 
 def test_the_settings_become_constants():
