@@ -1,6 +1,7 @@
-"""The build steps that setuptools does not know: clang compiles bpf/*.bpf.c and schedtel/windows/ndjson.c.
+"""The build steps that setuptools does not know: clang compiles bpf/core/*.bpf.c and schedtel/windows/ndjson.c.
 
-Beside the BPF objects goes the source that is compiled on the machine where it runs, by bcc or for `schedtel import`.
+The BPF objects ship, and with them all other sources of bpf/: those are compiled on the machine where they run, by bcc
+or for `schedtel import`.
 """
 
 import shutil
@@ -14,16 +15,17 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "bpf"
-COMPILED_LATER = ("bcc.c", "replay.c", "slots.h", "machine.h", "records.h", "tracepoint_args.h")
+#: The folder whose programs ship as objects.
+COMPILED_NOW = "core"
 #: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
 BPF_FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
-#: No libc and no headers: what compiles the BPF programs is enough.
+#: Without libc and its headers, so that the compiler of the BPF programs is enough.
 LIBRARY_FLAGS = ["-O2", "-shared", "-fPIC", "-ffreestanding", "-nostdlib", "-fvisibility=hidden"]
 LIBRARY_FLAGS += ["-Wall", "-Wextra", "-Werror"]
 
 
 def newest_tool(name: str) -> str | None:
-    """The tool, or its newest versioned name (clang-19) where there is no plain one."""
+    """The path of the tool, or of its newest versioned name (clang-19) where there is no plain one."""
     versioned = (found for number in range(30, 11, -1) if (found := shutil.which(f"{name}-{number}")))
     return shutil.which(name) or next(versioned, None)
 
@@ -39,30 +41,30 @@ def run_clang(flags: list[str], source: Path, target: Path) -> None:
 
 
 def compile_bpf(source: Path, target: Path) -> None:
-    # -target bpf knows no host directories: Debian keeps asm/types.h under the machine's own name.
+    # -target bpf knows no host directories, and Debian keeps asm/types.h under the machine's own name.
     multiarch = sysconfig.get_config_var("MULTIARCH")
     includes = [f"-I/usr/include/{multiarch}"] if multiarch else []
     run_clang([*BPF_FLAGS, *includes, "-c"], source, target)
     strip = newest_tool("llvm-strip")
-    if strip:  # DWARF is dead weight once BTF is made
+    if strip:  # DWARF is of no use once there is BTF
         subprocess.run([strip, "-g", str(target)], check=True)
 
 
 class build_with_clang(build_py):  # noqa: N801  (distutils names commands so)
-    """build_py, with the objects beside the modules: in the build tree, or in the source tree if editable."""
+    """build_py, then objects and sources in the package: the build tree's, or the source tree's if editable."""
 
     def run(self) -> None:
         super().run()
         package = ROOT / "schedtel" if self.editable_mode else Path(self.build_lib) / "schedtel"
-        for source in SOURCES.glob("*.bpf.c"):
+        shutil.rmtree(package / "_bpf", ignore_errors=True)  # of an earlier build, whose files may have other names
+        shutil.copytree(SOURCES, package / "_bpf", ignore=shutil.ignore_patterns(COMPILED_NOW))
+        for source in (SOURCES / COMPILED_NOW).glob("*.bpf.c"):
             compile_bpf(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
-        for name in COMPILED_LATER:
-            shutil.copy(SOURCES / name, package / "_bpf" / name)
         run_clang(LIBRARY_FLAGS, ROOT / "schedtel" / "windows" / "ndjson.c", package / "_native" / "ndjson.so")
 
 
 class ForThisMachine(Distribution):
-    """A wheel with machine code says for which machines it is."""
+    """Marks the wheel as one for this kind of machine, since it has machine code."""
 
     def has_ext_modules(self) -> bool:
         return True

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * A watcher of known cost: so many STEPS of arithmetic, each of which waits for the one before, at every birth and exit.
- * These run in the context of who forks and ends, whose CPU time they are, where no lock is held for which others spin and
- * nobody waits to be woken. They touch next to no memory: what the kernel counts as run time is what they cost.
+ * A watcher of known cost: forks and exits in; nothing but time spent out.
+ *
+ * At each of them it does -DSTEPS=n steps of arithmetic, each of which depends on the one before. They run in the
+ * context of the task that forks or exits, and are CPU time of that task. No lock is held there for which other CPUs
+ * spin, and no task waits to be woken. The steps touch next to no memory, so the run time that the kernel counts is
+ * what they cost.
  */
-#include "../../bpf/kernel_types.h"
+#include "../../bpf/core/kernel_types.h"
 #include <bpf/bpf_helpers.h>
 
 __u64 sink;

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The ladder: the same four events, one thing more on every rung, so that the difference of two rungs is the price of
- * one thing. Compiled once for each rung, with -DRUNG=n. No telemetry comes out of it: what a rung does is of the kind
- * and size that schedtel does, and no more.
+ * The ladder: four scheduler events in; nothing but time spent out.
  *
- *   1 empty      attached, and nothing else: what the kernel takes to call a program
- *   2 timestamp  and one bpf_ktime_get_ns(): the floor of anything that measures time
- *   3 storage    and the task's state: two lookups at a switch, one at a wakeup or exit, one allocation at a fork
- *   4 books      and the CPU's state, sequence numbers, the time since the last event added to a bank
- *   5 histogram  and log-linear buckets, the task's and the CPU's; at an exit, a record in the ring
+ * Each rung does one thing more than the rung before, so the difference of two rungs is the price of that thing. It is
+ * compiled once for each rung, with -DRUNG=n. What a rung does has the kind and the size of what schedtel does; no
+ * telemetry comes out of it.
  *
- * The top of the ladder is schedtel itself. RECORD_BYTES and STATE_BYTES, its sizes, are given
- * at compilation as well.
+ *   1 empty       attached, and nothing else: what the kernel takes to call a program
+ *   2 timestamp   and one bpf_ktime_get_ns(): the floor of anything that measures time
+ *   3 storage     and the task's state: two lookups at a switch, one at a wakeup or exit, one allocation at a fork
+ *   4 accounting  and the CPU's state, sequence counts, the time since the last event added to a bank
+ *   5 histogram   and log-linear buckets, the task's and the CPU's; at an exit, a record in the ring
+ *
+ * The top of the ladder is schedtel itself. Its sizes are given at compilation as well: RECORD_BYTES and STATE_BYTES.
  */
-#include "../../bpf/kernel_types.h"
+#include "../../bpf/core/kernel_types.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-enum { EMPTY = 1, TIMESTAMP, STORAGE, BOOKS, HISTOGRAM };
+enum { EMPTY = 1, TIMESTAMP, STORAGE, ACCOUNTING, HISTOGRAM };
 
 #define inlined inline __attribute__((always_inline))
 #define CPUS 4096
 #define TASK_BUCKETS 56
 #define FINE_BUCKETS 448
 
-/* As large as schedtel's, and with what an event touches in the same cache lines. */
+/* As large as schedtel's, and what an event touches is in the same cache lines. */
 struct state {
 	__u32 seq;
 	__u32 phase;
@@ -91,7 +92,7 @@ static inlined __u32 bucket_of(__u64 ns)
 		exponent = log2_floor(units) - 4;
 		bucket = exponent * 16 + (units >> exponent);
 	}
-	asm volatile("" : "+r"(bucket));	/* the verifier needs to see the bound that clang can prove */
+	asm volatile("" : "+r"(bucket));	/* the verifier needs to see the check that clang could drop */
 	return bucket < FINE_BUCKETS ? bucket : FINE_BUCKETS - 1;
 }
 
@@ -105,7 +106,7 @@ static inlined struct state *state_of(struct task_struct *task)
 	return bpf_task_storage_get(&states, task, 0, 0);
 }
 
-static inlined void book(struct state *state, __u64 now, __u32 phase)
+static inlined void account(struct state *state, __u64 now, __u32 phase)
 {
 	begin(&state->seq);
 	state->time_ns[state->phase & 7] += now - state->since_ns;
@@ -114,7 +115,7 @@ static inlined void book(struct state *state, __u64 now, __u32 phase)
 	begin(&state->seq);
 }
 
-static inlined void book_cpu(struct cpu_state *cpu, __u64 now, __u32 phase)
+static inlined void account_cpu(struct cpu_state *cpu, __u64 now, __u32 phase)
 {
 	begin(&cpu->seq);
 	cpu->time_ns[cpu->phase & 7] += now - cpu->since_ns;
@@ -158,16 +159,16 @@ int rung_switch(__u64 *ctx)
 	}
 	from = prev->pid ? state_of(prev) : 0;
 	to = next->pid ? state_of(next) : 0;
-	if (RUNG < BOOKS || !(cpu = this_cpu())) {
+	if (RUNG < ACCOUNTING || !(cpu = this_cpu())) {
 		if (from)
 			from->since_ns = now;
 		if (to)
 			to->since_ns = now;
 		return 0;
 	}
-	book_cpu(cpu, now, !!to);
+	account_cpu(cpu, now, !!to);
 	if (from) {
-		book(from, now, 1);
+		account(from, now, 1);
 		from->switches++;
 		if (RUNG >= HISTOGRAM)
 			sample(from, cpu, now - from->wait_since_ns);
@@ -175,7 +176,7 @@ int rung_switch(__u64 *ctx)
 	if (to) {
 		if (RUNG >= HISTOGRAM)
 			sample(to, cpu, now - to->since_ns);
-		book(to, now, 2);
+		account(to, now, 2);
 	}
 	return 0;
 }
@@ -197,8 +198,8 @@ int BPF_PROG(rung_wakeup, struct task_struct *task)
 	if (!state)
 		return 0;
 	state->wait_since_ns = now;
-	if (RUNG >= BOOKS) {
-		book(state, now, 3);
+	if (RUNG >= ACCOUNTING) {
+		account(state, now, 3);
 		state->wakeups++;
 	}
 	return 0;
@@ -223,7 +224,7 @@ int BPF_PROG(rung_fork, struct task_struct *task)
 	return 0;
 }
 
-/* At an exit there is nothing to put into a histogram: the last rung sends a record as large as schedtel's. */
+/* An exit has nothing to put into a histogram: the last rung sends a record as large as schedtel's. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(rung_exit, struct task_struct *task)
 {
@@ -242,8 +243,8 @@ int BPF_PROG(rung_exit, struct task_struct *task)
 	if (!state)
 		return 0;
 	state->since_ns = now;
-	if (RUNG >= BOOKS)
-		book(state, now, 4);
+	if (RUNG >= ACCOUNTING)
+		account(state, now, 4);
 	if (RUNG < HISTOGRAM)
 		return 0;
 	record = bpf_ringbuf_reserve(&ring, RECORD_BYTES, 0);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Producers that do nothing but fill a ring: each run sends a batch of records as large as schedtel's (-DRECORD_BYTES), so that several
- * CPUs meet at the ring's lock and nowhere else.
+ * Producers that do nothing but fill a ring: a run in; a batch of records as large as schedtel's (-DRECORD_BYTES=n)
+ * out.
+ *
+ * Several CPUs that run it contend for the ring's lock and for nothing else.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -17,12 +19,12 @@ struct {
 static long send(__u32 number, __u32 *sent)
 {
 	volatile __u64 *record = bpf_ringbuf_reserve(&ring, RECORD_BYTES, 0);
-	int word;
+	int i;
 
 	if (!record)
 		return 1;
-	for (word = 0; word < RECORD_BYTES / 8; word++)
-		record[word] = number;
+	for (i = 0; i < RECORD_BYTES / 8; i++)
+		record[i] = number;
 	bpf_ringbuf_submit((void *)record, BPF_RB_NO_WAKEUP);
 	(*sent)++;
 	return 0;

@@ -1,4 +1,8 @@
-"""The records of ``bpf/records.h`` as numpy dtypes; :mod:`schedtel.kernel.btf` checks them against the object's BTF."""
+"""The records of ``bpf/records.h`` as numpy dtypes: pages and ring records of the kernel side in; arrays of fields out.
+
+:mod:`schedtel.kernel.btf` checks them against the core object's BTF. For bcc, the compiler checks them, with assertions
+that :mod:`schedtel.kernel.bcc.compiler` adds to the text.
+"""
 
 import numpy as np
 
@@ -9,7 +13,8 @@ RUNNING, WAKEUP_WAIT, PREEMPT_WAIT, BLOCKED, IOWAIT, NOT_ALIVE = range(1, 7)
 SAMPLE_KINDS = ("wakeup_wait", "preempt_wait", "burst_tat")
 CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN = range(5)
 
-_BOOKS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
+#: What is accounted to a task, or to several together: ``BANK_FIELDS``.
+_BANK_FIELDS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
     ("time_ns", "<u8", (8,)),
     ("burst_tat_sum_ns", "<u8"),
     ("max_wait_ns", "<u8"),
@@ -22,13 +27,13 @@ _BOOKS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
     ("bursts_unfinished", "<u4"),
 ]
 
-#: A task's, one behind the other.
+#: A task's histograms, in the order in which a spill numbers their buckets.
 TASK_HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
 SPILL = np.dtype([("bucket", "<u2"), ("times", "<u2")])
 
 BANK = np.dtype(
     [
-        *_BOOKS,
+        *_BANK_FIELDS,
         ("spilled", "<u4"),
         ("wait_histogram", "<u2", (TASK_BUCKETS,)),
         ("burst_tat_histogram", "<u2", (TASK_BUCKETS,)),
@@ -38,7 +43,7 @@ BANK = np.dtype(
 
 WIDE_BANK = np.dtype(
     [
-        *_BOOKS,
+        *_BANK_FIELDS,
         ("reserved", "<u4"),
         ("wait_histogram", "<u4", (TASK_BUCKETS,)),
         ("burst_tat_histogram", "<u4", (TASK_BUCKETS,)),

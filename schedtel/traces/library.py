@@ -1,7 +1,7 @@
-"""bpf/replay.c in, a loaded library out: compiled here when it is first needed, and kept in the user's cache.
+"""The replay library: bpf/replay/replay.c in; a loaded library out, compiled on first use and kept in the user's cache.
 
-What is in the cache is code that will run as this user. So it counts only if nobody else can have written it; where
-that cannot be had (root with another user's home), it is compiled for this time alone.
+A file in the cache is code that runs as this user. So it is used only if no other user can have written it. Where there
+is no such cache (root with another user's home directory), the library is compiled for this process alone.
 """
 
 import ctypes
@@ -11,21 +11,20 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from importlib import resources
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
 from schedtel.kernel.bcc import slots
+from schedtel.kernel.bcc.sources import source_path, with_includes
 from schedtel.traces.events import EVENT
 
-_SOURCES = ("replay.c", "bcc.c", "slots.h", "machine.h", "records.h", "tracepoint_args.h")
 _COMPILERS = ("cc", "gcc", "clang")
-#: No libc, no headers: a compiler alone will do.
+#: Without libc and its headers, so that a compiler alone is enough.
 _FLAGS = ("-shared", "-fPIC", "-O2", "-w", "-nostdlib", "-ffreestanding", "-fvisibility=hidden")
 
 
 class ReplayState(ctypes.Structure):
-    """``struct replay`` of bpf/replay.c."""
+    """``struct replay`` of bpf/replay/event.h."""
 
     _fields_ = (
         ("controls", ctypes.c_void_p),
@@ -45,18 +44,17 @@ class ReplayState(ctypes.Structure):
 
 @functools.cache
 def replay_library() -> ctypes.CDLL:
-    """The library. Raises :class:`CapabilityError` where it cannot be compiled."""
-    directory = Path(str(resources.files("schedtel"))) / "_bpf"
-    compiler = find_compiler()
-    name = f"replay-{_fingerprint(directory, compiler)}.so"
+    """The loaded library. Raises :class:`CapabilityError` where it cannot be compiled."""
+    source, compiler = source_path("replay/replay.c"), find_compiler()
+    name = f"replay-{_fingerprint(source, compiler)}.so"
     cache = _private_cache()
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="schedtel-") as made:
-            return _load(_compile(compiler, directory, Path(made) / name))
+            return _load(_compile(compiler, source, Path(made) / name))
     target = cache / name
     if not _is_ours(target):
         with tempfile.TemporaryDirectory(dir=cache) as made:
-            _compile(compiler, directory, Path(made) / name).rename(target)
+            _compile(compiler, source, Path(made) / name).rename(target)
     return _load(target)
 
 
@@ -68,16 +66,16 @@ def find_compiler() -> str:
     return found
 
 
-def _fingerprint(directory: Path, compiler: str) -> str:
-    import hashlib  # noqa: PLC0415  (OpenSSL: 3.6 MB that who imports no trace does without)
+def _fingerprint(source: Path, compiler: str) -> str:
+    import hashlib  # noqa: PLC0415  (it loads OpenSSL, 3.6 MB, for a trace's import alone)
 
-    texts = [(directory / name).read_bytes() for name in _SOURCES]
+    texts = [path.read_bytes() for path in with_includes(source)]
     how = " ".join((compiler, *_FLAGS, platform.machine())).encode()
     return hashlib.sha256(b"\0".join([how, *texts])).hexdigest()[:16]
 
 
 def _private_cache() -> Path | None:
-    """The user's cache, if it can be made and nobody else can write there."""
+    """The user's cache directory, made if needed; None where another user can write to it, or this one cannot."""
     directory = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "schedtel" / "compiled"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,7 +85,7 @@ def _private_cache() -> Path | None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is there, and nobody else can write to it."""
+    """Whether the path exists, is this user's, and no other user can write to it."""
     try:
         status = path.lstat()
     except OSError:
@@ -95,8 +93,8 @@ def _is_ours(path: Path) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
-def _compile(compiler: str, directory: Path, target: Path) -> Path:
-    command = [compiler, *_FLAGS, "-o", str(target), str(directory / _SOURCES[0])]
+def _compile(compiler: str, source: Path, target: Path) -> Path:
+    command = [compiler, *_FLAGS, "-o", str(target), str(source)]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.returncode:
         cause = next((line for line in result.stderr.splitlines() if "error" in line), f"status {result.returncode}")

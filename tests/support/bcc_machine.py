@@ -1,4 +1,4 @@
-"""The bcc backend over its programs on the host: ``host_bcc.c`` is bpf/bcc.c, compiled for the host."""
+"""The bcc backend over its programs on the host: ``host_bcc.c`` is bpf/bcc/bcc.c, compiled for the host."""
 
 import ctypes
 from ctypes import c_char_p, c_int64, c_uint32, c_uint64, c_void_p

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The bcc front end on the host: bpf/bcc.c itself over a simulated machine. What bcc adds to C is made up for by macros:
- * a table is an array with a lookup function, a tracepoint's arguments are a struct.
+ * The bcc backend's programs on the host: scheduler events of a simulated machine in; pages of slots, CPUs and
+ * preemptions out.
+ *
+ * It includes bpf/bcc/bcc.c itself. Macros make up for what bcc adds to C: a table is an array with a lookup function,
+ * and a tracepoint's arguments are a struct.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,9 +38,9 @@ typedef __s64 s64;
 
 static struct settings settings;
 
-#include "../../bpf/tracepoint_args.h"
+#include "../../bpf/bcc/tracepoint_args.h"
 
-/* Who a task is, by its tid: what helpers say of the current one. */
+/* A task's identity, by its tid: what helpers say of the current task. */
 struct identity { u32 tgid, uid; char comm[16]; };
 
 static struct {
@@ -68,9 +71,9 @@ static void bpf_get_current_comm(void *to, u32 size)
 	memcpy(to, host.tasks[host.current].comm, size);
 }
 
-#include "../../bpf/bcc.c"
+#include "../../bpf/bcc/bcc.c"
 
-/* ---- the machine, for ctypes; a task is named by its tid, the idle task by 0 ---- */
+/* ---- the machine, for ctypes; a task is named by its tid, and the idle task by 0 ---- */
 
 void bcc_reset(void)
 {

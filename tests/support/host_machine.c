@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel side on the host: bpf/core.bpf.c itself, with bpf/machine.h in it, over a simulated machine. The test says
- * what time it is, which CPU it is on and what the scheduler did; the programs run as they would in the kernel, and the
- * records they submit are drained from a ring of chosen size. The page of the flush has room for as many.
+ * The core backend's programs on the host: scheduler events of a simulated machine in; records and banks out.
+ *
+ * It includes bpf/core/core.bpf.c itself, and with it the state machine. The test sets the time, the CPU and what the
+ * scheduler did. The programs run as they would in the kernel, and the records that they submit are drained from a ring
+ * of chosen size. The page of the flush has room for as many.
  */
 #include <string.h>
 
-/* So few that most tests have tasks at home and others in task storage. */
+/* So few slots that most tests have tasks in the task cache and others in task storage. */
 #define TASK_CACHE_BITS 2
 
-/* The settings are constants to the verifier only: a test changes them from one case to the next. */
+/* The settings are constants to the verifier alone; a test changes them from one case to the next. */
 #define const
-#include "../../bpf/core.bpf.c"
+#include "../../bpf/core/core.bpf.c"
 #undef const
 
 #define MOST_TASKS 256
@@ -23,7 +25,7 @@ struct host_task {
 	struct task_struct task;	/* first: the programs hold a pointer to it */
 	struct task_state state;
 	bool has_state;
-	bool released;			/* unhashed: the iterator does not reach it */
+	bool released;			/* unhashed, so the iterator does not reach it */
 	struct cred cred;
 };
 
@@ -34,7 +36,7 @@ static struct {
 	struct cpu_state cpu_state[MOST_CPUS];
 	struct preemptions preemptions[MOST_CPUS];
 	struct cache_slot task_cache[TASK_CACHE_SLOTS];
-	bool cache_full;			/* from now on nobody has a home */
+	bool cache_full;		/* from now on no task gets a slot */
 	struct host_task task[MOST_TASKS];
 	struct task_struct idle;
 	struct task_struct *current;
@@ -48,7 +50,7 @@ static struct {
 	bool wants_room;
 	bool turned_back;		/* the next switch's prev_state is stale: a signal kept its task running */
 
-	/* Runs once, when a program asks for room for its next record: what another CPU does at that moment. */
+	/* What another CPU does when a program asks for room for its next record. It runs once. */
 	void (*meanwhile)(void);
 } host;
 
@@ -100,7 +102,7 @@ static void meanwhile(void)
 	}
 }
 
-/* What was there before is still there: nobody clears a row before it is used again. */
+/* No program clears a row before it is used again, so the earlier contents are still there. */
 static struct task_record *stale(struct task_record *record)
 {
 	return memset(record, 0xAA, sizeof(*record));
@@ -136,7 +138,7 @@ static __u64 bpf_ringbuf_query(void *ring, __u64 flags)
 	return host.reserved * sizeof(struct task_record);
 }
 
-/* Asked only for what cannot be read; zeros are what it leaves then. */
+/* The programs call it only to read at address 0, where it leaves zeros. */
 static long bpf_probe_read_kernel(void *to, __u32 size, void *from)
 {
 	memset(to, 0, size);
@@ -173,7 +175,7 @@ void host_reset(__u32 cpus, __u32 ring_records, __u64 first_edge)
 	control.grid.epoch = 1;
 }
 
-/* A task as the kernel has it before any event: what the iterator sees of one that is older than tracing. */
+/* A task as the kernel has it before any event, and as the iterator sees one that is older than tracing. */
 void host_task(int task, int tid, int tgid, __u64 start_time, __u32 uid, char *comm)
 {
 	struct host_task *of = &host.task[task];
@@ -192,7 +194,7 @@ void host_task(int task, int tid, int tgid, __u64 start_time, __u32 uid, char *c
 		host.tasks = task + 1;
 }
 
-/* What a task older than tracing is doing at the moment. */
+/* What a task older than tracing is doing. */
 void host_standing(int task, int on_cpu, __u32 cpu, int on_rq, __u32 state, int in_iowait, __u64 cpu_ns)
 {
 	struct task_struct *of = task_of(task);
@@ -230,14 +232,14 @@ void host_arrive(__u64 now, int task)
 	on_arrival(task_of(task));
 }
 
-/* What the kernel has put down of a task that it has just queued: where, and by the clock of that run queue, when. */
+/* What the kernel writes to a task that it queues: the CPU, and the time by that run queue's clock. */
 void host_queue(int task, __u32 cpu, __u64 stamp)
 {
 	task_of(task)->thread_info.cpu = cpu;
 	task_of(task)->sched_info.last_queued = stamp;
 }
 
-/* What a wakeup would take for its time. */
+/* The time that a wakeup would have. */
 __u64 host_woken_at(__u64 now, __u32 cpu, int task, __u64 since)
 {
 	host.now = now;
@@ -280,7 +282,7 @@ void host_switch(__u64 now, __u32 cpu, int prev, int next, int preempt, __u32 pr
 	on_switch(ctx);
 }
 
-/* The iterators, from one task on. Returns the task to go on with once there is room, or -1 at the end. */
+/* The iterators, from a task on. Returns the task to go on with once there is room, or -1 at the end. */
 int host_iterate(int flushing, __u64 now, int from)
 {
 	struct bpf_iter_meta meta = {};
@@ -304,7 +306,7 @@ int host_iterate(int flushing, __u64 now, int from)
 	return -1;
 }
 
-/* Empties the ring; returns how many records were copied. */
+/* Empties the ring. Returns how many records it has copied. */
 __u32 host_drain(struct task_record *to)
 {
 	__u32 count = host.reserved;
@@ -314,7 +316,7 @@ __u32 host_drain(struct task_record *to)
 	return count;
 }
 
-/* Reaped and unhashed: the iterator does not reach it any more, though it may still have to leave its CPU. */
+/* Reaped and unhashed: the iterator no longer reaches the task, which may still have to leave its CPU. */
 void host_release(int task)
 {
 	host.task[task].released = true;
@@ -325,7 +327,7 @@ void host_turn_back(void)
 	host.turned_back = true;
 }
 
-/* How many states are being written to: none, between two events. */
+/* How many states a writer is inside of; between two events there is none. */
 int host_unfinished(void)
 {
 	int count = 0, i;
@@ -339,7 +341,7 @@ int host_unfinished(void)
 	return count;
 }
 
-/* Which home is a task's; and whether it lives there. */
+/* The number of a task's slot in the task cache, and whether the task owns it. */
 int host_cache_slot(int task)
 {
 	return cache_slot_of(identity_of(task_of(task))) - host.task_cache;
@@ -350,13 +352,13 @@ int host_is_cached(int task)
 	return host.task_cache[host_cache_slot(task)].owner == identity_of(task_of(task));
 }
 
-/* Whether the next event at this moment finds the books of a task, of a CPU, as they should be, and nothing to roll. */
+/* Whether an event at this moment finds the bank of a task, or of a CPU, open, so that there is nothing to roll. */
 int host_task_is_open(__u64 now, int task)
 {
 	return is_open(&any_state_of(task_of(task))->window, moment_of(&control.grid, now));
 }
 
-/* Which of a task's next events at this moment would go the usual way: 1 to leave its CPU, 2 to take one, 4 to wake. */
+/* Which events of a task would take the fast path at this moment: 1 to leave its CPU, 2 to take one, 4 to wake. */
 int host_fast_paths(__u64 now, int task)
 {
 	struct task_state *state = any_state_of(task_of(task));
@@ -428,11 +430,12 @@ void host_buckets_of(__u64 *ns, __u32 *buckets, __u64 count)
 		buckets[i] = bucket_of(ns[i]);
 }
 
-/* samples: as many in that bucket of that histogram; 0 is of waits, 1 of bursts. */
+/* Adds so many samples to a bucket. kind: 0 is the histogram of waits, 1 that of bursts. */
 void host_count(struct bank *bank, int kind, __u64 bucket, __u64 samples)
 {
 	while (samples--)
-		count_sample(bank, kind ? bank->burst_tat_histogram : bank->wait_histogram, kind * TASK_BUCKETS, bucket);
+		count_sample(bank, kind ? bank->burst_tat_histogram : bank->wait_histogram, kind * TASK_BUCKETS,
+			     bucket);
 }
 
 void host_fold(struct wide_bank *into, struct bank *bank)

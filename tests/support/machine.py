@@ -1,4 +1,4 @@
-"""The core backend over its programs on the host: ``host_machine.c`` is bpf/core.bpf.c, compiled for the host."""
+"""The core backend over its programs on the host: ``host_machine.c`` is bpf/core/core.bpf.c, compiled for the host."""
 
 import ctypes
 import threading

@@ -24,13 +24,13 @@ settings.load_profile("unit")
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
-    """bpf/core.bpf.c for the host, with the functions of host_machine.c."""
+    """bpf/core/core.bpf.c for the host, with the functions of host_machine.c."""
     return machine.load(compiled(tmp_path_factory.mktemp("host"), "host_machine"))
 
 
 @pytest.fixture(scope="session")
 def bcc_library(tmp_path_factory):
-    """bpf/bcc.c for the host, with the functions of host_bcc.c."""
+    """bpf/bcc/bcc.c for the host, with the functions of host_bcc.c."""
     return bcc_machine.load(compiled(tmp_path_factory.mktemp("host"), "host_bcc"))
 
 

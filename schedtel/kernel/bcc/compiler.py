@@ -1,6 +1,6 @@
-"""bcc from outside: settings in; maps and attached programs out, as file descriptors.
+"""The bcc of the distribution: settings in; file descriptors of maps and attached programs out.
 
-Finds the distribution's bcc, puts the source together, and has a process of its own compile and load it
+This module finds bcc and puts the source text together. A process of its own compiles and loads the text
 (:mod:`schedtel.kernel.bcc.child`).
 """
 
@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from glob import glob
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +23,7 @@ from schedtel.errors import CapabilityError
 from schedtel.kernel.bcc import child as bcc_child
 from schedtel.kernel.bcc import slots, tracepoints
 from schedtel.kernel.bcc.headers import find_headers
+from schedtel.kernel.bcc.sources import one_text, source_path
 from schedtel.kernel.privileges import advice
 
 MAPS = ("controls", "cpus", "slots", "tids", "preemptions")
@@ -39,7 +39,7 @@ _LENGTH = 4
 
 
 def module_directory() -> Path:
-    """Where the distribution keeps its module bcc. Raises :class:`CapabilityError` where there is none."""
+    """The directory of the distribution's module bcc. Raises :class:`CapabilityError` where there is none."""
     for pattern in _MODULE_DIRECTORIES:
         for directory in sorted(map(Path, glob(pattern)), reverse=True):
             if (directory / "bcc" / "libbcc.py").is_file():
@@ -51,32 +51,27 @@ def module_directory() -> Path:
 
 
 def _namesake() -> str:
-    """A word on the package of that name on PyPI, where somebody was taken in by it."""
+    """For the error message: the package of the same name on PyPI, where that one is installed."""
     found = importlib.util.find_spec("bcc")
     if found is None or found.origin is None:
         return ""
     return f" (the one in {Path(found.origin).parent} is another, about lattices)"
 
 
-def source_directory() -> Path:
-    """Where the package keeps ``bcc.c`` and its headers."""
-    directory = Path(str(resources.files("schedtel"))) / "_bpf"
-    if not (directory / "bcc.c").is_file():
-        raise CapabilityError(f"cannot find the source bcc.c in {directory} (run `make build`, or reinstall schedtel)")
-    return directory
-
-
 def source_text(settings: np.ndarray, constants: Mapping[str, int]) -> str:
     """The whole source: settings and sizes as constants, then ``bcc.c``, then the layout that numpy expects.
 
+    It is one text with all included files in it, since bcc rewrites lookups in tables in the main file alone.
+
     :param settings: one record of ``layout.SETTINGS``, shape ().
     """
+    records, programs = source_path("records.h"), source_path("bcc/bcc.c")
     return "\n".join(
         [
-            '#include "records.h"',
+            one_text(records),
             *(f"#define {name} {value}ULL" for name, value in constants.items()),
             f"static const struct settings settings = {{ {', '.join(_initialisers(settings))} }};",
-            (source_directory() / "bcc.c").read_text(),
+            one_text(programs),
             *_assertions(),
         ]
     )
@@ -90,7 +85,7 @@ def _initialisers(settings: np.ndarray) -> Iterator[str]:
 
 
 def _assertions() -> Iterator[str]:
-    """Every field where numpy will look for it, checked by the compiler before anything is loaded."""
+    """The offset at which numpy looks for each field, for the compiler to check before anything is loaded."""
     for struct, dtype in slots.CONTRACT.items():
         yield f'_Static_assert(sizeof(struct {struct}) == {dtype.itemsize}, "size of struct {struct}");'
         for name, (_, offset) in ((n, dtype.fields[n][:2]) for n in dtype.names or ()):  # type: ignore[index]
@@ -122,9 +117,8 @@ class LoadedPrograms:
             raise
 
     def _load(self, text: str, directory: Path) -> None:
-        flags = [f"-I{source_directory()}", *_FLAGS]
         programs = tracepoints.TRACEPOINTS
-        wanted = {"module_directory": str(directory), "text": text, "flags": flags, "maps": MAPS, "programs": programs}
+        wanted = {"module_directory": str(directory), "text": text, "flags": _FLAGS, "maps": MAPS, "programs": programs}
         self._send(wanted)
         fds = self._receive()
         self._maps = dict(zip(MAPS, fds, strict=False))
@@ -134,13 +128,13 @@ class LoadedPrograms:
         return self._maps[name]
 
     def attach(self) -> None:
-        """Attach all programs, in the order of ``TRACEPOINTS``; the process that holds bcc ends."""
+        """Attach all programs, in the order of ``TRACEPOINTS``. The process that holds bcc ends after that."""
         self._send({"attach": True})
         self._receive()
         self._child.wait()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Program → what the kernel counts of it, as far as it does: runs, their time, runs skipped."""
+        """Program → what the kernel counts of it: runs, their time in ns, runs skipped; 0 for what it does not."""
         return {name: _program_counts(fd) for name, fd in self._programs.items()}
 
     def close(self) -> None:
@@ -176,7 +170,7 @@ class LoadedPrograms:
 
 
 def failure(answer: dict[str, Any], complaints: str) -> CapabilityError:
-    """One line from what the process said and what bcc wrote to its stderr."""
+    """The error, in one line: from the process's answer and from what bcc wrote to its stderr."""
     what, number = answer.get("failed", "run bcc"), answer.get("errno", 0)
     cause = answer.get("reason") or (os.strerror(number) if number else "bcc failed")
     told = re.search(r"(?:fatal )?error: .*|^.*(?:not permitted|denied|unbounded|invalid).*$", complaints, re.MULTILINE)

@@ -1,8 +1,8 @@
-"""The bcc backend's pool of slots: copies of slots in, task records and what is folded out. Vectorised, and pure.
+"""The bcc backend's slots as arrays: copies of slots in; task records and what is folded out. Vectorised, and pure.
 
-The layout is that of ``bpf/slots.h``; :mod:`schedtel.kernel.bcc.compiler` has the compiler compare the two. What a
-window's row says is defined by ``bpf/core.bpf.c`` (``flush_task()``, ``report_finished()``), and said again here for
-arrays.
+The layout is that of ``bpf/bcc/slots.h``; :mod:`schedtel.kernel.bcc.compiler` has the compiler compare the two. Core's
+programs define what a window's row says (``flush_task()`` in ``bpf/core/flush.h``, ``report_finished()`` in
+``bpf/core/rows.h``), and this module does the same for arrays.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ import numpy as np
 from schedtel.records import layout
 from schedtel.records.histogram import add_spills
 
-#: How many free slots one CPU can be given at a time (FREE_SLOTS of bpf/slots.h).
+#: How many free slots one CPU can be given at a time: FREE_SLOTS of bpf/bcc/slots.h.
 FREE_SLOTS = 1024
-#: A completed task has left its CPU for good (SLOT_GONE).
+#: The status of a completed task that has left its CPU for good: SLOT_GONE.
 GONE = 1
 COMPLETED, HIDDEN = 1, 2
 _FOREVER = np.uint64(2**64 - 1)
@@ -96,7 +96,7 @@ _MAX_RT_PRIO, _PRIO_OF_NICE_0 = 100, 120
 
 @dataclass(frozen=True)
 class Edges:
-    """One window: its number, and where it begins and ends."""
+    """One window: its number, its beginning and its end."""
 
     number: int
     start_ns: int
@@ -104,9 +104,9 @@ class Edges:
 
 
 def banks(slots: np.ndarray, window: Edges) -> np.ndarray:
-    """What slots of shape (n,) did in a window: shape (n,) of ``layout.BANK``.
+    """What the tasks of slots of shape (n,) did in a window: shape (n,) of ``layout.BANK``.
 
-    A task that has not had an event since the window's end is still in the phase it had then; its time up to the end is
+    A task without an event since the window's end is still in the phase that it had then, and its time up to the end is
     added. A completed task's bank is complete.
     """
     state = slots["state"]
@@ -129,13 +129,13 @@ def completed(slots: np.ndarray) -> np.ndarray:
 
 
 def edges_of(slots: np.ndarray, window: Edges) -> np.ndarray:
-    """Up to when each row tells, shape (n,): what a completed task did last is all there will ever be."""
+    """The time up to which each row reports, in ns, shape (n,): unbounded for a completed task's last window."""
     last = completed(slots) & (slots["state"]["window"] <= window.number)
     return np.where(last, _FOREVER, np.uint64(window.end_ns))
 
 
 def alive_ns(slots: np.ndarray, window: Edges) -> np.ndarray:
-    """Each task's life inside the window: nanoseconds of shape (n,)."""
+    """Each task's life inside the window, in ns, shape (n,)."""
     state, edge = slots["state"], edges_of(slots, window)
     ends = np.where(state["completion_ns"] == 0, edge, np.minimum(state["completion_ns"], edge))
     begins = np.maximum(state["alive_since_ns"], np.uint64(window.start_ns))
@@ -144,7 +144,7 @@ def alive_ns(slots: np.ndarray, window: Edges) -> np.ndarray:
 
 
 def records(slots: np.ndarray, window: Edges) -> np.ndarray:
-    """The rows of a window, wanted or not: shape (n,) of ``layout.TASK_RECORD``."""
+    """The rows of a window, of selected tasks and of all others: shape (n,) of ``layout.TASK_RECORD``."""
     state, edge = slots["state"], edges_of(slots, window)
     rows = np.zeros(len(slots), layout.TASK_RECORD)
     rows["window"], rows["bank"], rows["alive_ns"] = window.number, banks(slots, window), alive_ns(slots, window)
@@ -162,9 +162,10 @@ def records(slots: np.ndarray, window: Edges) -> np.ndarray:
 
 
 def _scheduling(prio: np.ndarray, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Policy, nice and load weight, each of shape (n,), from the scheduler's priority and the policy last asked for.
+    """Policy, nice and load weight, each of shape (n,), from the scheduler's priority and the policy last known.
 
-    The priority also tells what was changed since: negative is a deadline's, below 100 a real-time task's.
+    The priority overrules a policy that has changed since: a negative one is a deadline task's, one below 100 a
+    real-time task's.
     """
     real_time = (prio >= 0) & (prio < _MAX_RT_PRIO)
     stays = real_time == np.isin(policy, (_SCHED_FIFO, _SCHED_FIFO + 1))
@@ -175,9 +176,9 @@ def _scheduling(prio: np.ndarray, policy: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def wanted(slots: np.ndarray, rows: np.ndarray, least_ns: int) -> np.ndarray:
-    """Which rows are rows of their own, by the filter as it was when the window began: booleans of shape (n,).
+    """Which tasks have a row of their own, by the filter as it was when the window began: booleans of shape (n,).
 
-    To complete is a sign of life by itself: its time on the CPU may be 0 where the switch to it was withheld.
+    To complete is activity by itself: the time on the CPU may be 0 where the kernel withheld the switch to the task.
     """
     time = rows["bank"]["time_ns"]
     activity = time[:, layout.RUNNING] + time[:, layout.WAKEUP_WAIT] + time[:, layout.PREEMPT_WAIT]
@@ -197,7 +198,10 @@ def fold(into: np.ndarray, rows: np.ndarray) -> None:
 
 
 def selected(slots: np.ndarray, settings: np.ndarray) -> np.ndarray:
-    """What the filter says of slots of shape (n,), for the next window: ``selects()`` of bpf/bcc.c.
+    """Which tasks the filter selects for the next window: booleans of shape (n,).
+
+    These are the conditions of ``passes_filter()`` in ``bpf/filter.h``, for slots of shape (n,) at once: the collector
+    asks about every task in every window.
 
     :param settings: a record of ``layout.SETTINGS``.
     """

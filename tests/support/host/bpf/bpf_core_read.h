@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* On the host every field of kernel_types.h exists, and reading one is reading memory. */
+/* CO-RE reads for the host: a field in; its value out. Every field of kernel_types.h exists, and a read is a load. */
 #define HOST_READ_2(from, a) ((from)->a)
 #define HOST_READ_3(from, a, b) ((from)->a->b)
 #define HOST_READ_PICK(_1, _2, _3, name, ...) name

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The helpers that bpf/core.bpf.c calls, as declarations for the host: tests/support/host_machine.c defines them over a
- * simulated machine. It takes libbpf's header's place on the include path.
+ * The helpers that bpf/core/ calls, declared for the host: host_machine.c defines them over a simulated machine. This
+ * file stands in for libbpf's header on the include path.
  */
 #ifndef HOST_BPF_HELPERS_H
 #define HOST_BPF_HELPERS_H

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schedtel.errors import CapabilityError
-from schedtel.kernel.bcc import compiler, slots, tracepoints
+from schedtel.kernel.bcc import compiler, slots, sources, tracepoints
 from schedtel.kernel.bcc.backend import settings_record
 from schedtel.kernel.filters import Filter
 
@@ -19,7 +19,7 @@ BPF = Path(__file__).parents[4] / "bpf"
 
 def test_the_programs_look_into_no_struct_of_the_kernel():
     """They read only tracepoint fields: that is why headers of any version will do."""
-    source = "".join((BPF / name).read_text() for name in ("bcc.c", "slots.h", "machine.h", "records.h"))
+    source = sources.one_text(BPF / "bcc" / "bcc.c")
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", source, flags=re.DOTALL)
     clears = "bpf_probe_read_kernel(memory, size, 0)"  # it reads nothing, and leaves zeros
     assert clears in code
@@ -35,9 +35,9 @@ def test_the_programs_look_into_no_struct_of_the_kernel():
 
 
 def test_what_bcc_needs_ships_with_the_package():
-    directory = compiler.source_directory()
-    for name in ("bcc.c", "slots.h", "machine.h", "records.h"):
-        assert (directory / name).read_text() == (BPF / name).read_text(), "make build"
+    for name in ("bcc/bcc.c", "replay/replay.c"):
+        shipped, here = sources.with_includes(sources.source_path(name)), sources.with_includes(BPF / name)
+        assert [path.read_text() for path in shipped] == [path.read_text() for path in here], "make build"
 
 
 def test_the_settings_become_constants():

@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where the core loader's programs keep the state of a task: in its slot, or else in task storage.
+ * Where core's programs keep the state of a task: a task in; its state, in its slot of the task cache or in BPF task
+ * storage, out.
  *
- * A home is an element of an array, and which one is computed from where the kernel keeps the task; that never
- * changes, as a tid may. So what every event asks for is found without a call: a third of what a switch costs besides
- * its time stamp, where returns from calls are mispredicted (docs/performance.md). A task whose home is taken lives
- * in task storage, for which there is no limit.
+ * A slot is an element of an array. Which slot is a task's is computed from the address of its task_struct, which never
+ * changes, while a tid may. So an event finds the state without a call. A call would take a third of what a switch
+ * costs besides its time stamp, where returns from calls are mispredicted (docs/performance.md). A task whose slot
+ * another one owns has its state in task storage, for which there is no limit.
  *
- * A home changes hands at once for a task at the same address: the kernel uses that memory again only when nobody can
- * be looking at the dead one any more. For any other task it does so after its owner's last switch, but not while a
- * flush may be under way: that may be looking still.
+ * A slot passes at once to a task at the same address: the kernel reuses that memory only when no program can hold a
+ * pointer to the dead task any more. It passes to any other task after its owner's last switch, but not while a flush
+ * may run: the flush may still read the state.
  */
-#ifndef SCHEDTEL_TASK_CACHE_H
-#define SCHEDTEL_TASK_CACHE_H
+#ifndef SCHEDTEL_CORE_TASK_CACHE_H
+#define SCHEDTEL_CORE_TASK_CACHE_H
 
 #ifndef TASK_CACHE_BITS
 #define TASK_CACHE_BITS 12
 #endif
 #define TASK_CACHE_SLOTS (1 << TASK_CACHE_BITS)
-/* After its completion, of a task whose last switch has not been seen. */
+/* When the slot of a completed task whose last switch has not been seen may be reused. */
 #define COMPLETED_FOR_NS 10000000000ULL
-/* An owner that nobody is: tasks are aligned. */
+/* An owner that is no task's identity, since tasks are aligned: the slot is being handed over. */
 #define SLOT_CLAIMED 1
 
 struct cache_slot {
-	__u64 owner;			/* identity of the task that lives here; 0: nobody has yet */
+	__u64 owner;			/* identity of the task whose state this is; 0: never used */
 	struct task_state state;
 };
 
@@ -32,7 +33,7 @@ _Static_assert(sizeof(struct cache_slot) % 64 == 0, "states begin at the same pl
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);	/* nobody maps it: such an array begins with a page */
+	__uint(map_flags, BPF_F_MMAPABLE);	/* never mapped, but such an array begins at a page's start */
 	__uint(max_entries, TASK_CACHE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct cache_slot);
@@ -45,12 +46,12 @@ struct {
 	__type(value, struct task_state);
 } tasks SEC(".maps");
 
-/* Where the kernel keeps a task: as a distance, since a difference of pointers is a number to the verifier. */
+/* The address of a task, as a distance: to the verifier, a difference of pointers is a number. */
 static inlined __u64 identity_of(struct task_struct *task)
 {
 	__u64 identity = (__u64)task - (__u64)&control;
 
-	asm volatile("" : "+r"(identity));	/* or clang goes on calculating with the pointers */
+	asm volatile("" : "+r"(identity));	/* else clang goes on calculating with the pointers */
 	return identity;
 }
 
@@ -61,7 +62,7 @@ static inlined struct cache_slot *cache_slot_of(__u64 identity)
 	return bpf_map_lookup_elem(&task_cache, &place);
 }
 
-/* NULL: it has none, or not at home. */
+/* NULL for a task that has no state, or has it in task storage. */
 static inlined struct task_state *cached_state_of(struct task_struct *task)
 {
 	__u64 identity = identity_of(task);
@@ -70,7 +71,7 @@ static inlined struct task_state *cached_state_of(struct task_struct *task)
 	return likely(slot && slot->owner == identity) ? &slot->state : 0;
 }
 
-/* Of one that has completed, too. NULL: it has none. */
+/* The state of a task, of a completed one too. NULL for a task that has none. */
 static inlined struct task_state *any_state_of(struct task_struct *task)
 {
 	struct task_state *state = cached_state_of(task);
@@ -78,7 +79,18 @@ static inlined struct task_state *any_state_of(struct task_struct *task)
 	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, 0);
 }
 
-/* Who completed before now, and now is before the edge, has completed to a flush that begins after the edge. */
+/* NULL for a task that is not seeded yet, one that the iterator does not reach, and one that has completed. */
+static inlined struct task_state *state_of(struct task_struct *task)
+{
+	struct task_state *state = any_state_of(task);
+
+	return state && likely(!(state->seqcount.flags & (TASK_HIDDEN | TASK_COMPLETED))) ? state : 0;
+}
+
+/*
+ * Whether another task may have the slot. A flush runs only after the open window's edge. So before the edge no flush
+ * reads this state, and a flush that begins later finds that its owner has completed.
+ */
 static inlined bool may_be_reused(struct cache_slot *slot)
 {
 	__u64 end = slot->state.completion_ns, now = bpf_ktime_get_ns();
@@ -88,10 +100,14 @@ static inlined bool may_be_reused(struct cache_slot *slot)
 	return (slot->state.seqcount.flags & TASK_COMPLETED) && end && end + after < now && !flushing;
 }
 
-/* All but the sequence number, so that whoever still looks notices, and the banks, which are cleared when opened. */
+/*
+ * Clears all but the seqcount's number, which goes on so that a reader of the old state notices, and the banks, which
+ * are cleared when they are opened.
+ */
 static inlined void clear_state(struct task_state *state)
 {
-	*(volatile __u32 *)&state->seqcount.seq = (state->seqcount.seq + 1) | 1;	/* odd, whatever its last writer left behind */
+	/* Odd, whatever the last writer left. */
+	*(volatile __u32 *)&state->seqcount.seq = (state->seqcount.seq + 1) | 1;
 	machine_order();
 	state->seqcount.phase = PHASE_UNKNOWN;
 	state->seqcount.flags = 0;
@@ -101,7 +117,7 @@ static inlined void clear_state(struct task_state *state)
 	write_end(&state->seqcount);
 }
 
-/* Moves into a task's slot, if it is free. */
+/* Makes a task the owner of its slot. NULL where another task owns it. */
 static inlined struct task_state *claim_slot(struct task_struct *task)
 {
 	__u64 identity = identity_of(task), before;
@@ -116,7 +132,7 @@ static inlined struct task_state *claim_slot(struct task_struct *task)
 		return 0;
 	if (__sync_val_compare_and_swap(&slot->owner, before, SLOT_CLAIMED) != before)
 		return 0;
-	if (unlikely(others && !may_be_reused(slot))) {	/* a task at its owner's address came first */
+	if (unlikely(others && !may_be_reused(slot))) {	/* a task at the owner's address claimed it in between */
 		slot->owner = before;
 		return 0;
 	}
@@ -127,8 +143,8 @@ static inlined struct task_state *claim_slot(struct task_struct *task)
 }
 
 /*
- * The allocator hands out what lies ready on this CPU and refills it from an interrupt: a storm of forks can empty it,
- * and the attempt that failed is what calls for the refill. So the second attempt, right behind it, finds something.
+ * The allocator hands out what lies ready on this CPU and refills it from an interrupt. A storm of forks can empty it,
+ * and it is the failed attempt that calls for the refill, so a second attempt right behind it succeeds.
  */
 static inlined struct task_state *create_storage(struct task_struct *task)
 {
@@ -137,7 +153,7 @@ static inlined struct task_state *create_storage(struct task_struct *task)
 	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
-/* At home if it is free, or where there is always room. */
+/* New state for a task, in its slot where that is free. */
 static inlined struct task_state *create_state(struct task_struct *task)
 {
 	struct task_state *state = claim_slot(task);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the programs of bcc.c read of their tracepoints, for who compiles them for this machine and calls them by hand.
- * In the kernel, bcc makes these structs from the tracepoints' formats. The types s32, s64 and u64 must be there.
+ * What the programs of bcc.c read of their tracepoints, for a build that runs them in user space (replay/replay.c and
+ * the tests). In the kernel, bcc makes these structs from the tracepoints' formats. The types s32, s64 and u64 must
+ * exist.
  */
-#ifndef SCHEDTEL_TRACEPOINT_ARGS_H
-#define SCHEDTEL_TRACEPOINT_ARGS_H
+#ifndef SCHEDTEL_BCC_TRACEPOINT_ARGS_H
+#define SCHEDTEL_BCC_TRACEPOINT_ARGS_H
 
 struct tracepoint__sched__sched_switch {
 	s32 prev_pid, prev_prio;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Events of a trace in, the same books out: the programs of bcc.c, compiled for this machine and called by hand.
+ * The replay of a trace: its events in; the accounting of a live run with bcc out.
  *
- * What bcc and the kernel give to those programs is made up for here: a table is an array of the caller, a helper
- * answers from the event. Nothing of libc is included, so that a compiler alone is enough.
+ * It is a library for this machine, made of the programs of bcc.c, which it calls with each event. kernel.h makes up
+ * for what bcc and the kernel give to them. Nothing of libc is included, so a compiler alone is enough.
  *
- * What is added: of a task that the trace did not see begin, its first event says what it did before; and what a kind
- * of event that was not recorded would have said, as far as another kind tells.
+ * It adds what a trace lacks. The first event of a task that the trace did not see begin says what the task did before.
+ * Where a kind of event was not recorded, another kind says it, as far as it can.
  */
 typedef __UINT8_TYPE__ u8, __u8;
 typedef __UINT16_TYPE__ u16, __u16;
@@ -15,111 +15,24 @@ typedef __INT32_TYPE__ s32, __s32;
 typedef unsigned long long u64, __u64;
 typedef long long s64, __s64;
 
-#include "records.h"
-
-enum kind { SWITCH, WAKEUP, ARRIVAL, FORK, NEWTASK, EXIT, EXEC, LOST };
-
-/* What the task that leaves its CPU was about to be, as the trace prints its state. */
-enum leaving_state {
-	LEFT_RUNNING,		/* R */
-	LEFT_BLOCKED,
-	LEFT_PREEMPTED,		/* R+ */
-	LEFT_DEAD,		/* X, Z */
-	LEFT_PARKED_OR_DEAD,	/* x: dead to kernels before 4.14, and to old tools whatever is parked */
-};
-
-/* schedtel/traces/events.py declares the same layout for numpy; the sizes are compared when this is loaded. */
-struct event {
-	u64 time_ns;
-	u32 tid;		/* whom it tells of: who leaves the CPU, is woken, forks, execs, exits */
-	u32 other;		/* who comes in, the child, the tid before the exec */
-	s32 prio;
-	s32 other_prio;
-	u32 current;		/* who was on the CPU */
-	u32 tgid;		/* the process of current; 0: the trace does not say */
-	u32 argument;		/* NEWTASK: clone flags. LOST: how many events */
-	u16 cpu;
-	u8 kind;
-	u8 state;
-	char comm[COMM_LENGTH];
-	char other_comm[COMM_LENGTH];
-};
-
-struct slot;
-struct slot_cpu;
-struct tid_entry;
-
-/* A machine being replayed. All but exits_seen and event is the caller's to set. */
-struct replay {
-	struct control *controls;
-	struct slot_cpu *cpus;
-	struct slot *slots;
-	struct tid_entry *tids;
-	struct preemptions *preemptions;
-	u32 cpu_count, slot_count, tid_count;
-	u32 wakeups_traced;
-	u32 exits_seen;
-	u32 padding;
-	const struct event *event;
-};
-
-static __thread struct replay *machine;
+#include "../records.h"
+#include "event.h"
+#include "kernel.h"
+#include "../bcc/bcc.c"
 
 #define exported __attribute__((visibility("default")))
-#define CPUS machine->cpu_count
-#define SLOTS machine->slot_count
-#define TIDS machine->tid_count
-#define PREEMPTION_CPUS machine->cpu_count
-#define RUNNABLE_STATES 0x100
-#define DEAD_STATES 0x10
-#define SLEEPING_STATE 1
-#define BPF_F_MMAPABLE 0
-#define lock_xadd(where, value) ((void)(*(where) += (value)))
-
-#define BPF_F_TABLE(kind, key, leaf, name, entries, flags) \
-	static inline leaf *name##_lookup(key *index) \
-	{ \
-		return *index < (entries) ? &machine->name[*index] : 0; \
-	} \
-	static const struct { leaf *(*lookup)(key *); } name = { name##_lookup }
-
-/* No filter; and no trace tells of cgroups. */
-static const struct settings settings = { .preemptions = PREEMPTIONS_BY_COMM };
-
-#include "tracepoint_args.h"
 
 /* Set in the tgid of a task whose process is not known; no tid is that large. */
 #define TGID_UNKNOWN 0x80000000
 /* The CPU of a task that has not been seen on any. */
 #define CPU_UNSEEN 0xffff
-/* Who gets a CPU without having been woken was waiting when the trace began; later than this, its wakeup is missing. */
+/*
+ * A task that gets a CPU without a wakeup was waiting when the trace began, if that was at most so long ago. Later, its
+ * wakeup is missing.
+ */
 #define LONGEST_OLD_WAIT_NS 100000000
 
-static u32 current_tgid(void);
-
-static inline u64 bpf_ktime_get_ns(void) { return machine->event->time_ns; }
-static inline u64 bpf_ktime_get_boot_ns(void) { return 0; }
-static inline u32 bpf_get_smp_processor_id(void) { return machine->event->cpu; }
-static inline u64 bpf_get_current_cgroup_id(void) { return 0; }
-static inline u64 bpf_get_current_ancestor_cgroup_id(int level) { (void)level; return 0; }
-static inline u64 bpf_get_current_uid_gid(void) { return 0; }
-static inline u64 bpf_get_current_pid_tgid(void) { return (u64)current_tgid() << 32 | machine->event->current; }
-
-static inline void bpf_get_current_comm(void *to, u32 size)
-{
-	__builtin_memcpy(to, machine->event->comm, size);
-}
-
-/* Asked only for what cannot be read; zeros are what it leaves then. */
-static inline void bpf_probe_read_kernel(void *to, u32 size, const void *from)
-{
-	(void)from;
-	__builtin_memset(to, 0, size);
-}
-
-#include "bcc.c"
-
-/* What the event says, else what an earlier one said. */
+/* The process of the current task: what the event says, else what an earlier one said. */
 static u32 current_tgid(void)
 {
 	const struct event *event = machine->event;
@@ -137,8 +50,8 @@ static u64 open_window_start(void)
 	return window_start(&machine->controls->grid, open_window(&machine->controls->grid));
 }
 
-/* A task that has done one thing since before the trace: it is followed from the open window's start. */
-static void has_been(struct slot *slot, u8 phase)
+/* Follows a task from the open window's start on, in the phase that it has had since before the trace. */
+static void follow_in_phase(struct slot *slot, u8 phase)
 {
 	struct task_state *state = &slot->state;
 
@@ -160,13 +73,13 @@ static struct slot *begin_older(struct slot_cpu *cpu, u32 tid, s32 prio, const c
 	}
 	slot->tgid = tid == KTHREADD ? KTHREADD : tid | TGID_UNKNOWN;
 	__builtin_memcpy(slot->comm, comm, COMM_LENGTH);
-	has_been(slot, phase);
+	follow_in_phase(slot, phase);
 	return slot;
 }
 
 /*
- * Before a CPU's first switch: who leaves it has run there all the time, and was never seen elsewhere. On any other CPU
- * somebody else was seen to come in, and what is missing is between.
+ * The task that leaves a CPU. If it is the CPU's first event, and the task was never seen elsewhere, the task has run
+ * there all the time. If another task was seen to come in, events are missing in between.
  */
 static void ran_before(struct slot_cpu *cpu, const struct event *event)
 {
@@ -182,7 +95,7 @@ static void ran_before(struct slot_cpu *cpu, const struct event *event)
 	if (!slot)
 		slot = begin_older(cpu, event->tid, event->prio, event->comm, PHASE_RUNNING);
 	else if (slot->state.seqcount.cpu == CPU_UNSEEN && !completed(slot))
-		has_been(slot, PHASE_RUNNING);	/* wakeups of running tasks are traced, too */
+		follow_in_phase(slot, PHASE_RUNNING);	/* a wakeup made it known: running tasks are woken, too */
 	else
 		return;
 	if (!slot)
@@ -193,7 +106,7 @@ static void ran_before(struct slot_cpu *cpu, const struct event *event)
 	cpu->cpu.seqcount.phase = CPU_BUSY;
 }
 
-/* What a task did of which a switch-in is the first that the trace tells. */
+/* What a task did before the trace, if its first event is a switch to it. */
 static u8 phase_before(u64 now)
 {
 	if (!machine->wakeups_traced)
@@ -213,7 +126,7 @@ static void waited_before(struct slot_cpu *cpu, const struct event *event)
 		slot = begin_older(cpu, event->other, event->other_prio, event->other_comm,
 				   phase_before(event->time_ns));
 	if (slot && slot->state.seqcount.cpu == CPU_UNSEEN)
-		slot->state.seqcount.cpu = event->cpu;	/* to come to the first CPU it is seen on is no migration */
+		slot->state.seqcount.cpu = event->cpu;	/* coming to the first CPU it is seen on is no migration */
 }
 
 /* ---- events ---- */
@@ -253,7 +166,7 @@ static void switches(struct slot_cpu *cpu, const struct event *event)
 	waited_before(cpu, event);
 	slot = slot_at(index_of(event->tid));
 	args.prev_state = prev_state(event, slot);
-	/* A trace without exits: a life ends with its last switch. */
+	/* In a trace without exits, a life ends with its last switch. */
 	if (event->state == LEFT_DEAD && !machine->exits_seen && slot && !completed(slot))
 		exits(cpu, event);
 	on_switch(&args);
@@ -271,7 +184,7 @@ static void wakes(struct slot_cpu *cpu, const struct event *event)
 	on_wakeup(&args);
 }
 
-/* Whether it is a thread of its parent's process has not been told; of those of the kernel, each is its own. */
+/* Where the trace does not tell whether a task is a thread of its parent's process. A kernel thread is a process. */
 static void forget_process(struct slot *slot)
 {
 	if (!slot->kernel_thread)
@@ -295,7 +208,7 @@ static void arrives(const struct event *event)
 	}
 }
 
-/* task_newtask comes first and knows of threads; sched_process_fork knows the child's name. Either may be missing. */
+/* task_newtask comes first and tells of threads; sched_process_fork tells the child's name. Either may be missing. */
 static void forks(const struct event *event, u64 clone_flags)
 {
 	struct tracepoint__task__task_newtask args = { event->other, clone_flags };
@@ -318,7 +231,7 @@ static void execs(const struct event *event)
 	on_exec(&args);
 }
 
-/* The idle task, tid 0, is neither forked nor woken and does not end, whatever a trace may say. */
+/* Tid 0 is the idle task, which is neither forked nor woken and does not end, whatever a trace may say. */
 static int possible(const struct event *event)
 {
 	if (event->kind == FORK || event->kind == NEWTASK)
@@ -326,7 +239,7 @@ static int possible(const struct event *event)
 	return event->kind == SWITCH || event->kind == LOST || event->tid != 0;
 }
 
-static void happens(struct slot_cpu *cpu, const struct event *event)
+static void apply(struct slot_cpu *cpu, const struct event *event)
 {
 	struct slot *current;
 
@@ -365,13 +278,13 @@ static void happens(struct slot_cpu *cpu, const struct event *event)
 	}
 }
 
-/* The most slots that one event takes. */
+/* One event takes at most so many slots. */
 #define SLOTS_OF_AN_EVENT 2
 
 /*
- * Lets events happen up to the open window's end, or until a CPU runs short of slots, unless it shall go on without.
- * Those on the edge belong to both windows: a life that ends there ends with the one, a switch counts in the other.
- * Returns how many have happened.
+ * Applies events up to the open window's end, or until a CPU runs short of slots; with go_on, it goes on without slots.
+ * Events on the edge belong to both windows: a life that ends there ends with the first, a switch counts in the second.
+ * Returns how many events have been applied.
  */
 exported u64 replay(struct replay *replayed, const struct event *events, u64 count, u32 go_on)
 {
@@ -387,7 +300,7 @@ exported u64 replay(struct replay *replayed, const struct event *events, u64 cou
 		if (!go_on && cpu->free_tail - cpu->free_head < SLOTS_OF_AN_EVENT)
 			break;
 		if (possible(&events[i]))
-			happens(cpu, &events[i]);
+			apply(cpu, &events[i]);
 	}
 	return i;
 }

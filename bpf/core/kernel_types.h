@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The few kernel types the programs look into. preserve_access_index makes every access a CO-RE relocation: only the
- * names matter, offsets come from the running kernel's BTF. A "___" suffix is another version's shape of a type.
+ * The few kernel types that core's programs look into: names of fields in; offsets of the running kernel out.
+ *
+ * preserve_access_index makes every access a CO-RE relocation, so only the names matter and offsets come from the
+ * running kernel's BTF. A type with a "___" suffix is the type's shape in other versions.
  */
-#ifndef SCHEDTEL_KERNEL_TYPES_H
-#define SCHEDTEL_KERNEL_TYPES_H
+#ifndef SCHEDTEL_CORE_KERNEL_TYPES_H
+#define SCHEDTEL_CORE_KERNEL_TYPES_H
 
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -65,7 +67,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
 	unsigned int flags;
-	unsigned int on_cpu;		/* int up to 7.1, u8 in 7.2: a load is made to fit where both sides are unsigned */
+	unsigned int on_cpu;		/* int up to 7.1, u8 in 7.2: libbpf makes a load fit where both are unsigned */
 	unsigned int on_rq;
 	int static_prio;
 	unsigned int policy;
@@ -83,7 +85,7 @@ struct task_struct {
 	struct sched_info sched_info;
 };
 
-/* Of an x86 kernel, and of no other. */
+/* Only x86 kernels have this type. */
 struct cpuinfo_x86 {
 	unsigned char x86;
 };
@@ -113,7 +115,7 @@ struct bpf_iter__task {
 
 #pragma clang attribute pop
 
-/* kernel/bpf/task_iter.c: the iterator lives on the program's stack. */
+/* kernel/bpf/task_iter.c. The iterator is on the program's stack. */
 struct bpf_iter_task {
 	__u64 __opaque[3];
 } __attribute__((aligned(8)));

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Fields of a task_struct that moved or that need more than one access: a task in; the field's value out.
+ */
+#ifndef SCHEDTEL_CORE_TASK_FIELDS_H
+#define SCHEDTEL_CORE_TASK_FIELDS_H
+
+/* __state, or state before 5.14. The running kernel's BTF decides and not its version, since distributions backport. */
+static inlined __u32 state_field(struct task_struct *task)
+{
+	struct task_struct___state *older = (void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return task->__state;
+	return older->state;
+}
+
+static inlined __u32 cpu_field(struct task_struct *task)
+{
+	struct task_struct___cpu *older = (void *)task;
+
+	if (bpf_core_field_exists(task->thread_info.cpu))
+		return task->thread_info.cpu;
+	return older->cpu;
+}
+
+/* How long the task has been on its CPU, by the kernel's own accounting; up to a tick old while it still runs. */
+static inlined __u64 slice_ns(struct task_struct *task)
+{
+	return task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime;
+}
+
+/* Whether its own events are about to create its state (a birth), or it needs none any more (an exit). */
+static inlined bool comes_or_goes(struct task_struct *task)
+{
+	return (task->flags & PF_EXITING) || (state_field(task) & TASK_NEW);
+}
+
+/*
+ * For reading fields, a pointer that the verifier trusts is no better than one that it does not trust, and it is
+ * expensive: at each pointer read through it, the verifier searches the kernel's whole BTF by name for lists of fields
+ * that keep the trust (kernel/bpf/btf.c: btf_nested_type_is_trusted()), about a millisecond a time. The cast costs
+ * nothing at run time.
+ */
+#ifdef OPEN_CODED_ITERATORS
+extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym;
+
+static inlined struct task_struct *readable(struct task_struct *task)
+{
+	return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+}
+#else
+static inlined struct task_struct *readable(struct task_struct *task)
+{
+	return task;
+}
+#endif
+
+#endif
