@@ -1,7 +1,6 @@
-"""The build steps that setuptools does not know: clang compiles bpf/core/*.bpf.c and schedtel/windows/ndjson.c.
+"""The build steps that setuptools does not know: clang compiles the BPF programs of bpf/core/ and two small libraries.
 
-The BPF objects ship, and with them all other sources of bpf/: those are compiled on the machine where they run, by bcc
-or for `schedtel import`.
+All of that ships. The sources of the bcc backend ship as well: bcc compiles them on the machine where they run.
 """
 
 import shutil
@@ -11,17 +10,23 @@ import sysconfig
 from pathlib import Path
 
 from setuptools import Distribution, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "bpf"
-#: The folder whose programs ship as objects.
-COMPILED_NOW = "core"
+#: The folders whose programs ship compiled.
+COMPILED_NOW = ("core", "replay")
 #: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
 BPF_FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 #: Without libc and its headers, so that the compiler of the BPF programs is enough.
 LIBRARY_FLAGS = ["-O2", "-shared", "-fPIC", "-ffreestanding", "-nostdlib", "-fvisibility=hidden"]
 LIBRARY_FLAGS += ["-Wall", "-Wextra", "-Werror"]
+#: The libraries, and the flags that each needs besides: the replay is made of programs that are written for bcc.
+LIBRARIES = {
+    ROOT / "schedtel" / "windows" / "ndjson.c": [],
+    SOURCES / "replay" / "replay.c": ["-Wno-unused-function", "-Wno-unused-parameter"],
+}
 
 
 def newest_tool(name: str) -> str | None:
@@ -57,17 +62,25 @@ class build_with_clang(build_py):  # noqa: N801  (distutils names commands so)
         super().run()
         package = ROOT / "schedtel" if self.editable_mode else Path(self.build_lib) / "schedtel"
         shutil.rmtree(package / "_bpf", ignore_errors=True)  # of an earlier build, whose files may have other names
-        shutil.copytree(SOURCES, package / "_bpf", ignore=shutil.ignore_patterns(COMPILED_NOW))
-        for source in (SOURCES / COMPILED_NOW).glob("*.bpf.c"):
+        shutil.copytree(SOURCES, package / "_bpf", ignore=shutil.ignore_patterns(*COMPILED_NOW))
+        for source in (SOURCES / "core").glob("*.bpf.c"):
             compile_bpf(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
-        run_clang(LIBRARY_FLAGS, ROOT / "schedtel" / "windows" / "ndjson.c", package / "_native" / "ndjson.so")
+        for source, flags in LIBRARIES.items():
+            run_clang([*LIBRARY_FLAGS, *flags], source, package / "_native" / f"{source.stem}.so")
+
+
+class wheel_for_any_python(bdist_wheel):  # noqa: N801  (as above)
+    """A wheel for this kind of machine, since it has machine code, and for any Python, which loads that by ctypes."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return ("py3", "none", super().get_tag()[2])
 
 
 class ForThisMachine(Distribution):
-    """Marks the wheel as one for this kind of machine, since it has machine code."""
+    """Has setuptools put the package where a machine's own code goes."""
 
     def has_ext_modules(self) -> bool:
         return True
 
 
-setup(cmdclass={"build_py": build_with_clang}, distclass=ForThisMachine)
+setup(cmdclass={"build_py": build_with_clang, "bdist_wheel": wheel_for_any_python}, distclass=ForThisMachine)

@@ -20,7 +20,6 @@ from schedtel.kernel.filters import Filter
 from schedtel.kernel.libbpf import BpfObject, KernelTypes, libbpf
 from schedtel.kernel.privileges import missing_capabilities
 from schedtel.records.layout import CONTRACT
-from schedtel.traces.library import find_compiler
 
 _BTF = "/sys/kernel/btf/vmlinux"
 _TRACEPOINTS = (
@@ -57,7 +56,6 @@ def survey() -> Iterator[Answer]:
     yield from (_ask(question, find, backend="bcc") for question, find in _BCC.items())
     yield _ask("cgroup v2 (filter --cgroup, paths)", _cgroups, needed=False)
     yield _ask("process ids (filters --pid, --tid, a command)", _process_ids, needed=False)
-    yield _ask("C compiler (import)", find_compiler, needed=False)
     yield _bpf_statistics()
     yield _sched_ext()
 

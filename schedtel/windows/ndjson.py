@@ -13,13 +13,12 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from schedtel.errors import CapabilityError
+from schedtel.records.native import load_library
 from schedtel.windows.arrow import values
 
 #: Number of rows written at once: few enough for their text to stay in the caches until the caller has used it.
@@ -149,15 +148,9 @@ def _described(
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    path = Path(__file__).parents[1] / "_native" / "ndjson.so"
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise CapabilityError(f"cannot write NDJSON: {error} (run `make build`, which needs clang)") from None
-    library.column_size.restype = library.write_rows.restype = ctypes.c_uint64
+    library = load_library("ndjson", {"column_size": _COLUMN.itemsize})
+    library.write_rows.restype = ctypes.c_uint64
     library.write_rows.argtypes = [ctypes.c_void_p, *(3 * [ctypes.c_uint64]), ctypes.c_void_p]
-    if library.column_size() != _COLUMN.itemsize:
-        raise CapabilityError(f"cannot write NDJSON: {path} is of another version (build schedtel again: make build)")
     return library
 
 

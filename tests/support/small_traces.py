@@ -3,13 +3,10 @@
 import io
 from pathlib import Path
 
-import pytest
 import traces
 from traces import PERF
 
 import schedtel
-from schedtel.errors import CapabilityError
-from schedtel.traces import library
 
 IDLE, IDLE1, A, B, C = ("swapper/0", 0), ("swapper/1", 0), ("task-a", 101), ("task-b", 102), ("task-c", 103)
 MS = 1_000_000
@@ -60,14 +57,6 @@ TRACE = [
     switch(9, 0, A, IDLE, "Z"),
     woken(1_500, 0, B),
 ]
-
-
-def require_compiler() -> None:
-    """Skip where the replay library cannot be compiled."""
-    try:
-        library.replay_library()
-    except CapabilityError as error:
-        pytest.skip(str(error))
 
 
 def write_trace(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """The C sources that ship with the package: a name in; its path, the files that it includes, or one text of all, out.
 
-The package has ``bpf/`` as ``_bpf/``, except for the core backend's sources, which ship compiled. What a source needs
-is read from its ``#include "..."`` lines, so there is no list of files to keep.
+The package has ``bpf/`` as ``_bpf/``, except for what ships compiled: the core backend and the replay. What a source
+needs is read from its ``#include "..."`` lines, so there is no list of files to keep.
 """
 
 import re

@@ -6,18 +6,12 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from small_traces import require_compiler, write_trace
+from small_traces import write_trace
 
 import schedtel
 from schedtel.cli import group, main
 from schedtel.errors import UsageError
 from schedtel.traces.text import wall_clock
-
-
-@pytest.fixture(autouse=True)
-def compiler():
-    """Skips where the replay library cannot be compiled."""
-    require_compiler()
 
 
 @pytest.fixture

@@ -1,13 +1,7 @@
-"""What the tests of imports need: a C compiler, and a trace in a file."""
+"""What the tests of imports share: a trace in a file."""
 
 import pytest
-from small_traces import require_compiler, write_trace
-
-
-@pytest.fixture
-def compiler():
-    """Skips where the replay library cannot be compiled."""
-    require_compiler()
+from small_traces import write_trace
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import traces
 from small_traces import IDLE, IDLE1, MS, START, A, B, C, at, born, only, rows, summary, switch, windows, woken
 from traces import FTRACE, PERF, PLUGIN
 
-pytestmark = pytest.mark.usefixtures("compiler")
-
 # ---- numbers ----
 
 

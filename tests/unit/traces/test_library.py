@@ -1,33 +1,33 @@
-"""The replay library: compiled where it is needed, and kept where only its user can write."""
+"""The replay library ships compiled: no compiler, no cache, and no library of another version."""
+
+import subprocess
+import sys
 
 import pytest
 
-import schedtel
 from schedtel.errors import CapabilityError
-from schedtel.traces import library
+from schedtel.records import native
 
-pytestmark = pytest.mark.usefixtures("compiler")
-
-
-def test_without_a_compiler_it_says_what_to_install(trace, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    library.replay_library.cache_clear()
-    try:
-        with pytest.raises(CapabilityError, match="apt install"):
-            list(schedtel.import_trace(trace))
-    finally:
-        library.replay_library.cache_clear()
+IMPORT = "import sys, schedtel; print(len(list(schedtel.import_trace(sys.argv[1]))))"
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o700])
-def test_a_cache_that_others_can_write_to_is_not_used(mode, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache = tmp_path / "schedtel" / "compiled"
-    cache.mkdir(parents=True)
-    cache.chmod(mode)
-    library.replay_library.cache_clear()
-    try:
-        library.replay_library()
-    finally:
-        library.replay_library.cache_clear()
-    assert [path.suffix for path in cache.iterdir()] == ([] if mode == 0o777 else [".so"])
+def test_an_import_needs_no_compiler_and_leaves_nothing_in_the_home_directory(trace, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"PATH": str(tmp_path), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, trace], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) >= 1
+    assert list(home.iterdir()) == []
+
+
+def test_a_library_that_is_missing_is_one_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(native, "_DIRECTORY", tmp_path)
+    with pytest.raises(CapabilityError, match="make build"):
+        native.load_library("replay", {})
+
+
+def test_a_library_of_another_version_is_refused():
+    with pytest.raises(CapabilityError, match=r"replay_size\(\) is \d+ and not 1 bytes"):
+        native.load_library("replay", {"replay_size": 1})

@@ -10,8 +10,6 @@ import schedtel
 from schedtel.errors import RecordingError, UsageError
 from schedtel.traces.text import wall_clock
 
-pytestmark = pytest.mark.usefixtures("compiler")
-
 
 def test_the_wall_clock_is_the_users_word(trace):
     [window, _] = schedtel.import_trace(trace, "1s", wall_start=wall_clock("2026-01-31T12:00"))

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pytest
 from histories import (
     COMPLETES_ON_THE_EDGE,
     DEAD_BEFORE_THE_WARM_UP_IS_DRAINED,
@@ -24,8 +23,6 @@ from schedtel.traces.events import EVENT, Kind, PrevState
 from schedtel.traces.order import InOrder
 from schedtel.traces.replay import Replay
 from schedtel.traces.text import ReadProgress, parse
-
-pytestmark = pytest.mark.usefixtures("compiler")
 
 
 def play(history: History, style: str) -> list[RawWindow]:
