@@ -4,18 +4,26 @@ If only headers of another kernel version are installed, the peers use those. Pr
 arguments compile with them and cost the same, but the output of such a peer may be wrong.
 """
 
+import atexit
 import platform
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
 from schedtel.kernel.bcc import headers
 
+#: Ends what the part of a benchmark has made, with the process.
+_made = ExitStack()
+atexit.register(_made.close)
+
 
 @cache
-def _found() -> tuple[str, Path | None] | None:
+def _found() -> tuple[headers.Headers, Path | None] | None:
+    """The headers, and the tree to name for them."""
     try:
-        return headers.find_headers()
+        found = headers.find_headers()
+        return found, _made.enter_context(found.whole())
     except CapabilityError:
         return None
 
@@ -27,7 +35,7 @@ def are_there() -> bool:
 
 def environment() -> dict[str, str]:
     """Environment variables that point bcc and bpftrace to the tree; empty if they find it by themselves."""
-    tree = _found()[1] if _found() else None
+    tree = found[1] if (found := _found()) else None
     return {name: str(tree) for name in ("BCC_KERNEL_SOURCE", "BPFTRACE_KERNEL_SOURCE") if tree}
 
 
@@ -36,7 +44,7 @@ def note() -> str:
     found = _found()
     if found is None:
         return "no kernel headers (apt install linux-headers-$(uname -r))"
-    tree = found[1]
+    tree = found[0].tree
     path = tree / "include" / "config" / "kernel.release" if tree else None
     release = path.read_text().strip() if path and path.exists() else ""
     return "" if release in ("", platform.release()) else f"compiled with the headers of Linux {release}"

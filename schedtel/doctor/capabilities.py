@@ -158,7 +158,7 @@ _CORE = {
 }
 _BCC = {
     "bcc of the distribution": lambda: str(bcc_compiler.module_directory()),
-    "kernel headers": lambda: headers.find_headers()[0],
+    "kernel headers": lambda: headers.find_headers().description,
     "tracefs": lambda: str(tracepoints.tracefs()),
     "tracepoints' fields": _formats,
     "mapped arrays, compile, attach": _compile,

@@ -96,7 +96,17 @@ class LoadedPrograms:
     """The programs in the kernel, not yet attached, and their maps."""
 
     def __init__(self, text: str) -> None:
-        directory, (_, headers) = module_directory(), find_headers()
+        directory, headers = module_directory(), find_headers()
+        with headers.whole() as tree:
+            self._start(tree)
+            try:
+                self._load(text, directory)
+            except BaseException:
+                self.close()
+                raise
+
+    def _start(self, headers: Path | None) -> None:
+        """Start the process that has bcc compile."""
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close())
         self._channel, childs_end = socket.socketpair()
         command = [sys.executable, "-I", bcc_child.__file__, str(childs_end.fileno())]
@@ -110,11 +120,6 @@ class LoadedPrograms:
                 stderr=self._complaints,
             )
         self._fds: list[int] = []
-        try:
-            self._load(text, directory)
-        except BaseException:
-            self.close()
-            raise
 
     def _load(self, text: str, directory: Path) -> None:
         programs = tracepoints.TRACEPOINTS

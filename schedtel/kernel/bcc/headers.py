@@ -7,8 +7,10 @@ kernel has no headers, those of any other version will do.
 
 import os
 import re
-import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
@@ -20,43 +22,63 @@ _VARIABLE = "BCC_KERNEL_SOURCE"
 _TOUCHSTONES = ("include/linux/types.h", "include/generated/autoconf.h")
 
 
-def find_headers() -> tuple[str, Path | None]:
-    """Where the headers come from, in words, and the tree that ``BCC_KERNEL_SOURCE`` must name.
+@dataclass(frozen=True)
+class Headers:
+    """Where kernel headers are. ``description`` says it in words; ``tree`` is None if bcc finds them by itself.
 
-    The tree is None if bcc finds the headers by itself. Raises :class:`CapabilityError` if there are no headers.
+    Debian splits its tree in two: then ``tree`` has the architecture's part and ``common`` the other.
     """
+
+    description: str
+    tree: Path | None = None
+    common: Path | None = None
+
+    @contextmanager
+    def whole(self) -> Iterator[Path | None]:
+        """The tree that ``BCC_KERNEL_SOURCE`` must name, while the block lasts; a split one is merged, in 5 ms.
+
+        The merged tree is new each time, in a directory that only this user may enter. Kept in the user's cache, it
+        could hold another user's headers, which root would compile into the kernel.
+        """
+        if self.tree is None or self.common is None:
+            yield self.tree
+            return
+        made = _merged(self.common, self.tree)
+        try:
+            yield Path(made.name)
+        finally:
+            made.cleanup()
+
+
+def find_headers() -> Headers:
+    """The headers that bcc can use here. Raises :class:`CapabilityError` if there are none."""
     given = os.environ.get(_VARIABLE)
     if given:
         return _given(Path(given))
     release = os.uname().release
     if (Path("/lib/modules") / release / "build" / "include").is_dir():
-        return f"those of the running kernel, {release}", None
+        return Headers(f"those of the running kernel, {release}")
     for tree in sorted(_INSTALLED.glob("linux-headers-*"), reverse=True):
-        complete = _complete(tree)
-        if complete:
-            return f"{tree} (the running kernel has none of its own; any will do)", complete
+        description = f"{tree} (the running kernel has none of its own; any will do)"
+        if all((tree / name).is_file() for name in _TOUCHSTONES):
+            return Headers(description, tree)
+        common = _common_part(tree)
+        if common and (tree / _TOUCHSTONES[1]).is_file():
+            return Headers(description, tree, common)
     if _KERNELS_OWN.exists():
-        return "those that the running kernel carries in itself", None
+        return Headers("those that the running kernel carries in itself")
     raise CapabilityError(
         f"cannot find kernel headers: none for {release}, and no other version's in {_INSTALLED} "
         "(apt install linux-headers-amd64, or your distribution's like; any version will do)"
     )
 
 
-def _given(tree: Path) -> tuple[str, Path]:
+def _given(tree: Path) -> Headers:
     if not (tree / _TOUCHSTONES[0]).is_file():
         raise CapabilityError(
             f"cannot use the kernel headers in {tree}: there is no {_TOUCHSTONES[0]} (set {_VARIABLE} to another tree)"
         )
-    return f"{tree} ({_VARIABLE})", tree
-
-
-def _complete(tree: Path) -> Path | None:
-    """The tree if it is whole; if the distribution splits it in two, both merged; None for any other."""
-    if all((tree / name).is_file() for name in _TOUCHSTONES):
-        return tree
-    common = _common_part(tree)
-    return _merged(common, tree) if common and (tree / _TOUCHSTONES[1]).is_file() else None
+    return Headers(f"{tree} ({_VARIABLE})", tree)
 
 
 def _common_part(tree: Path) -> Path | None:
@@ -69,26 +91,16 @@ def _common_part(tree: Path) -> Path | None:
     return common if common and (common / _TOUCHSTONES[0]).is_file() else None
 
 
-def _merged(common: Path, tree: Path) -> Path:
-    """A tree of links in the user's cache, to the common tree and over it to the architecture's.
-
-    It is built under a temporary name and renamed when it is whole.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "schedtel"
-    target = cache / tree.name
-    if all((target / name).is_file() for name in _TOUCHSTONES):
-        return target
+def _merged(common: Path, tree: Path) -> tempfile.TemporaryDirectory[str]:
+    """A new directory of links to the common tree, and over it to the architecture's."""
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=cache))
-        _link(common, tree, unfinished)
-        shutil.rmtree(target, ignore_errors=True)
-        unfinished.rename(target)
+        made = tempfile.TemporaryDirectory(prefix="schedtel-headers-")
+        _link(common, tree, Path(made.name))
     except OSError as error:
         raise CapabilityError(
-            f"cannot merge the kernel headers into {target}: {error.strerror} (set XDG_CACHE_HOME to a writable place)"
+            f"cannot merge the kernel headers: {error.strerror} (set TMPDIR to a writable place)"
         ) from error
-    return target
+    return made
 
 
 def _link(below: Path, above: Path, target: Path) -> None:

@@ -1,5 +1,7 @@
 """Where the bcc backend finds the kernel's headers."""
 
+import stat
+
 import pytest
 
 from schedtel.errors import CapabilityError
@@ -35,26 +37,37 @@ def test_no_headers_at_all(installed):
 
 def test_a_whole_tree_of_another_version_is_taken_as_it_is(installed):
     write(installed / "linux-headers-5.15.0-1-generic", WRITTEN, GENERATED)
-    found, tree = headers.find_headers()
-    assert tree == installed / "linux-headers-5.15.0-1-generic"
-    assert "any will do" in found
+    found = headers.find_headers()
+    assert "any will do" in found.description
+    with found.whole() as tree:
+        assert tree == installed / "linux-headers-5.15.0-1-generic"
+    assert tree.is_dir()
 
 
-def test_a_split_tree_is_merged_into_the_cache_and_nowhere_else(installed, tmp_path):
+def test_a_split_tree_is_merged_while_it_is_needed_and_nowhere_else(installed):
     common, own = installed / "linux-headers-6.1-common", installed / "linux-headers-6.1-amd64"
     write(common, WRITTEN, "arch/x86/include/asm/a.h", "arch/x86/Makefile", "Makefile")
     write(own, GENERATED, "arch/x86/include/generated/b.h")
     (own / "Makefile").write_text(f"include {common}/Makefile\n")
     before = sorted(installed.rglob("*"))
-    _, tree = headers.find_headers()
-    assert tree == tmp_path / "cache" / "schedtel" / own.name
-    for part, names in {common: (WRITTEN, "arch/x86/include/asm/a.h"), own: (GENERATED, "Makefile")}.items():
-        for name in names:
-            assert (tree / name).read_text() == (part / name).read_text()
-    assert (tree / "arch/x86/include/generated/b.h").is_file()
+    with headers.find_headers().whole() as tree:
+        assert stat.S_IMODE(tree.stat().st_mode) == 0o700, "only this user can put headers there"
+        for part, names in {common: (WRITTEN, "arch/x86/include/asm/a.h"), own: (GENERATED, "Makefile")}.items():
+            for name in names:
+                assert (tree / name).read_text() == (part / name).read_text()
+        assert (tree / "arch/x86/include/generated/b.h").is_file()
     assert sorted(installed.rglob("*")) == before
-    assert headers.find_headers()[1] == tree, "the tree is made once"
-    assert [path.name for path in tree.parent.iterdir()] == [own.name], "no half-made tree is left"
+    assert not tree.exists(), "nothing is left"
+
+
+def test_a_tree_that_another_user_has_put_into_the_cache_is_not_taken(installed, tmp_path):
+    common, own = installed / "linux-headers-6.1-common", installed / "linux-headers-6.1-amd64"
+    write(common, WRITTEN)
+    write(own, GENERATED)
+    (own / "Makefile").write_text(f"include {common}/Makefile\n")
+    write(tmp_path / "cache" / "schedtel" / own.name, WRITTEN, GENERATED)
+    with headers.find_headers().whole() as tree:
+        assert (tree / WRITTEN).read_text() == (common / WRITTEN).read_text()
 
 
 def test_headers_asked_for_are_taken_or_refused(installed, tmp_path, monkeypatch):
@@ -63,4 +76,4 @@ def test_headers_asked_for_are_taken_or_refused(installed, tmp_path, monkeypatch
     with pytest.raises(CapabilityError, match="BCC_KERNEL_SOURCE"):
         headers.find_headers()
     write(mine, WRITTEN)
-    assert headers.find_headers()[1] == mine
+    assert headers.find_headers().tree == mine
