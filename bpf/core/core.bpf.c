@@ -35,7 +35,7 @@
 #include "../machine/machine.h"
 #include "task_cache.h"
 #include "task_fields.h"
-#include "filters.h"
+#include "filter_fields.h"
 #include "rows.h"
 #include "preemptors.h"
 #include "switch.h"

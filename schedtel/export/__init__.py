@@ -1,6 +1,6 @@
 """Windows in; cumulative metrics with bounded cardinality out, for Prometheus and OpenTelemetry.
 
-    definitions   columns of the schema         → metrics: name, unit, kind, help; docs/metrics.md
+    definitions   columns of the schema         → metrics: name, unit, kind, help; docs/exported-metrics.md
     buckets       schedtel's histograms         → histograms of fewer buckets, exactly
     series_slots  keys                          → one of a fixed number of slots for each
     cgroups       rows of `tasks`               → sums for each cgroup, up to a maximum

@@ -35,7 +35,7 @@ TRIES = 4
 MOST_TIDS = 500
 CHILDREN = 400
 STATUS = 7
-#: The capabilities that docs/kernels.md names as enough, and none; each for a user other than root.
+#: The capabilities that docs/deployment.md names as enough, and none; each for a user other than root.
 TWO_CAPABILITIES, NO_CAPABILITY = "-all,+bpf,+perfmon", "-all"
 WORK = f"""
 schedtel-load reuse {CHILDREN} > children

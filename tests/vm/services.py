@@ -1,7 +1,7 @@
 """What a guest needs besides the interpreter to run the units, with systemd as its first process: a second archive.
 
 The archive holds the systemd of this machine (Debian's), its units for a boot to ``basic.target`` without a device
-manager, and schedtel where docs/kernels.md installs it. That systemd starts only inside a guest.
+manager, and schedtel where docs/deployment.md installs it. That systemd starts only inside a guest.
 """
 
 import sys
@@ -78,7 +78,7 @@ def _pack_systemd(root: Path) -> None:
 
 
 def _pack_installation(root: Path) -> None:
-    """A virtual environment in /opt/schedtel and a link to its command, as docs/kernels.md tells users to make them."""
+    """A virtual environment in /opt/schedtel and a link to its command, as docs/deployment.md tells users to make them."""
     home, interpreter = root / "opt/schedtel", interpreter_of_guest()
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to(interpreter)

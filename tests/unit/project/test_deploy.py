@@ -14,7 +14,7 @@ from schedtel.cli import group
 ROOT = Path(__file__).parents[3]
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
-KERNELS = (ROOT / "docs" / "kernels.md").read_text()
+DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
 #: systemd's own score, in tenths; 20 is where systemd stops calling a service "OK".
 MOST_EXPOSED = 20
 
@@ -46,7 +46,7 @@ def test_systemd_understands_every_line_of_a_unit(unit, tmp_path):
 
 
 def test_the_readmes_addition_to_a_unit_fits_it(tmp_path):
-    (addition,) = re.findall(r"```ini\n(.*?)```", KERNELS, re.DOTALL)
+    (addition,) = re.findall(r"```ini\n(.*?)```", DEPLOYMENT, re.DOTALL)
     (start,) = re.findall(r"^ExecStart=(.+)$", addition, re.MULTILINE)
     assert_is_a_command(shlex.split(start)[1:])
     (tmp_path / "together.service").write_text(
@@ -101,7 +101,7 @@ def test_the_daemonset_asks_for_what_the_readme_asks_for():
 
 
 def test_the_readme_runs_the_image_with_a_command():
-    runs = re.findall(r"\$ podman run (.*?)\n(?!      )", KERNELS.replace("\\\n", ""), re.DOTALL)
+    runs = re.findall(r"\$ podman run (.*?)\n(?!      )", DEPLOYMENT.replace("\\\n", ""), re.DOTALL)
     assert runs
     for line in runs:
         assert "--cap-drop=ALL --cap-add=BPF --cap-add=PERFMON" in " ".join(line.split())

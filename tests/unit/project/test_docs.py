@@ -70,7 +70,7 @@ def test_the_page_of_tables_is_what_schema_prints():
 
 
 def test_the_page_of_metrics_is_what_schema_prints():
-    page = (ROOT / "docs" / "metrics.md").read_text()
+    page = (ROOT / "docs" / "exported-metrics.md").read_text()
     assert page[page.index("| Prometheus") :] == definitions.markdown(), "out of date: schedtel schema --format metrics"
 
 

@@ -4,8 +4,8 @@
  *
  * The task that is asked about is the event's, and not always the current one.
  */
-#ifndef SCHEDTEL_CORE_FILTERS_H
-#define SCHEDTEL_CORE_FILTERS_H
+#ifndef SCHEDTEL_CORE_FILTER_FIELDS_H
+#define SCHEDTEL_CORE_FILTER_FIELDS_H
 
 #define MAX_ANCESTRY 32
 
