@@ -78,7 +78,7 @@ def _pack_systemd(root: Path) -> None:
 
 
 def _pack_installation(root: Path) -> None:
-    """A virtual environment in /opt/schedtel and a link to its command, as docs/deployment.md tells users to make them."""
+    """A virtual environment in /opt/schedtel and a link to its command, made as docs/deployment.md says."""
     home, interpreter = root / "opt/schedtel", interpreter_of_guest()
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to(interpreter)
