@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bcc_here import mounted_tracefs
 from observe import await_edges, collecting, common_span, judge
-from surroundings import made_cgroup
+from surroundings import limit, made_cgroup
 from waiting import PATIENCE_S, eventually
 
 import schedtel
@@ -169,17 +169,6 @@ def test_a_recording_says_what_preemptions_were_told_by(tmp_path, scheme):
     recording = schedtel.read(tmp_path / "off")
     assert recording.metadata["preemptions"] == "off"
     assert not recording.has_rows("preemptions")
-
-
-def limit(cgroup: Path, share: float) -> None:
-    """Set a bandwidth limit, in the files of either cgroup version."""
-    quota, period = round(share * 100_000), 100_000
-    if (cgroup / "cpu.max").exists():
-        (cgroup / "cpu.max").write_text(f"{quota} {period}")
-    elif (cgroup / "cpu.cfs_quota_us").exists():
-        (cgroup / "cpu.cfs_quota_us").write_text(str(quota))
-    else:
-        pytest.skip("needs a cgroup hierarchy with the cpu controller enabled, and bandwidth limits in the kernel")
 
 
 def throttled(cgroup):

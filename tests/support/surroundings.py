@@ -21,6 +21,17 @@ def made_cgroup(path: Path):
         eventually(lambda: _removed(path))
 
 
+def limit(cgroup: Path, share: float) -> None:
+    """Set a bandwidth limit, in the files of either cgroup version."""
+    quota, period = round(share * 100_000), 100_000
+    if (cgroup / "cpu.max").exists():
+        (cgroup / "cpu.max").write_text(f"{quota} {period}")
+    elif (cgroup / "cpu.cfs_quota_us").exists():
+        (cgroup / "cpu.cfs_quota_us").write_text(str(quota))
+    else:
+        pytest.skip("needs a cgroup hierarchy with the cpu controller enabled, and bandwidth limits in the kernel")
+
+
 def _removed(cgroup: Path) -> bool:
     try:
         cgroup.rmdir()
