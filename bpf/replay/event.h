@@ -19,13 +19,15 @@ enum leaving_state {
 	LEFT_PARKED_OR_DEAD,	/* x: dead to kernels before 4.14; old tools print it for every parked task */
 };
 
+#define CURRENT_UNTOLD 0xffffffff
+
 struct event {
 	u64 time_ns;
 	u32 tid;		/* the event's task: it leaves the CPU, is woken, forks, execs or exits */
 	u32 other;		/* the task that comes in, the child, or the tid before the exec */
 	s32 prio;
 	s32 other_prio;
-	u32 current;		/* the task on the CPU */
+	u32 current;		/* the task on the CPU; CURRENT_UNTOLD: the trace does not say */
 	u32 tgid;		/* the process of current; 0: the trace does not say */
 	u32 argument;		/* NEWTASK: clone flags. LOST: how many events */
 	u16 cpu;
@@ -47,7 +49,7 @@ struct replay {
 	struct tid_entry *tids;
 	struct preemptions *preemptions;
 	u32 cpu_count, slot_count, tid_count;
-	u32 wakeups_traced;
+	u32 wakeups_traced;	/* a task whose first event is a switch-in was then woken unseen */
 	u32 exits_seen;
 	u32 padding;
 	const struct event *event;

@@ -30,6 +30,7 @@ static const struct settings settings = { .preemptions = PREEMPTIONS_BY_COMM };
 
 #include "../bcc/tracepoint_args.h"
 
+static u32 current_tid(void);
 static u32 current_tgid(void);
 
 static inline u64 bpf_ktime_get_ns(void) { return machine->event->time_ns; }
@@ -38,7 +39,7 @@ static inline u32 bpf_get_smp_processor_id(void) { return machine->event->cpu; }
 static inline u64 bpf_get_current_cgroup_id(void) { return 0; }
 static inline u64 bpf_get_current_ancestor_cgroup_id(int level) { (void)level; return 0; }
 static inline u64 bpf_get_current_uid_gid(void) { return 0; }
-static inline u64 bpf_get_current_pid_tgid(void) { return (u64)current_tgid() << 32 | machine->event->current; }
+static inline u64 bpf_get_current_pid_tgid(void) { return (u64)current_tgid() << 32 | current_tid(); }
 
 static inline void bpf_get_current_comm(void *to, u32 size)
 {

@@ -24,40 +24,43 @@ typedef long long s64, __s64;
 
 /* Set in the tgid of a task whose process is not known; no tid is that large. */
 #define TGID_UNKNOWN 0x80000000
+#define PRIO_OF_NICE_0 120	/* DEFAULT_PRIO, include/linux/sched/prio.h */
 /* The CPU of a task that has not been seen on any. */
 #define CPU_UNSEEN 0xffff
-/*
- * A task that gets a CPU without a wakeup was waiting when the trace began, if that was at most so long ago. Later, its
- * wakeup is missing.
- */
-#define LONGEST_OLD_WAIT_NS 100000000
+/* The task that the event names, else the one that came to this CPU last; 0: neither is known. */
+static u32 current_tid(void)
+{
+	struct slot *slot = slot_at(machine->cpus[machine->event->cpu].slot);
+
+	if (machine->event->current != CURRENT_UNTOLD)
+		return machine->event->current;
+	return slot ? slot->tid : 0;
+}
 
 /* The process of the current task: what the event says, else what an earlier one said. */
 static u32 current_tgid(void)
 {
-	const struct event *event = machine->event;
-	struct slot *slot = slot_at(index_of(event->current));
+	u32 tgid = machine->event->tgid, tid = current_tid();
+	struct slot *slot = slot_at(index_of(tid));
 
-	if (event->tgid || event->current == KTHREADD)
-		return event->tgid ? event->tgid : KTHREADD;
-	return slot && slot->tgid ? slot->tgid : event->current | TGID_UNKNOWN;
+	if (tgid || tid == KTHREADD)
+		return tgid ? tgid : KTHREADD;
+	return slot && slot->tgid ? slot->tgid : tid | TGID_UNKNOWN;
 }
 
 /* ---- tasks that the trace did not see begin ---- */
 
-static u64 open_window_start(void)
-{
-	return window_start(&machine->controls->grid, open_window(&machine->controls->grid));
-}
-
-/* Follows a task from the open window's start on, in the phase that it has had since before the trace. */
+/*
+ * A task or a CPU is followed from the first event that tells of it. What was before is not made up, or it would depend
+ * on where windows begin: the task has no row, and the CPU's time is unknown.
+ */
 static void follow_in_phase(struct slot *slot, u8 phase)
 {
 	struct task_state *state = &slot->state;
 
 	__builtin_memset(state->bank, 0, sizeof(state->bank));
 	state->window = 0;
-	state->since_ns = state->alive_since_ns = open_window_start();
+	state->since_ns = state->alive_since_ns = machine->event->time_ns;
 	state->wait_since_ns = state->burst_since_ns = 0;
 	state->seqcount.phase = phase;
 	state->seqcount.cpu = CPU_UNSEEN;
@@ -77,43 +80,90 @@ static struct slot *begin_older(struct slot_cpu *cpu, u32 tid, s32 prio, const c
 	return slot;
 }
 
-/*
- * The task that leaves a CPU. If it is the CPU's first event, and the task was never seen elsewhere, the task has run
- * there all the time. If another task was seen to come in, events are missing in between.
- */
-static void ran_before(struct slot_cpu *cpu, const struct event *event)
+/* Puts a CPU into a phase from now on. Its time up to now stays unknown. */
+static void begin_cpu_phase(struct slot_cpu *cpu, u8 phase)
 {
-	struct slot *slot = slot_at(index_of(event->tid));
+	account_cpu(&cpu->cpu, moment_of(&machine->controls->grid, machine->event->time_ns));
+	cpu->cpu.seqcount.phase = phase;
+}
 
-	if (!event->tid)
+/*
+ * A task comes to a CPU, leaves one or begins, although by its last event it is running on another CPU. The event by
+ * which it left that CPU is missing, and what that CPU has done since is unknown.
+ */
+static void left_unseen(u32 tid, u32 here)
+{
+	u32 index = index_of(tid);
+	struct slot *slot = slot_at(index);
+	struct slot_cpu *cpu;
+
+	if (!slot || slot->state.seqcount.phase != PHASE_RUNNING || slot->state.seqcount.cpu == here ||
+	    slot->state.seqcount.cpu >= CPUS)
 		return;
-	if (cpu->cpu.seqcount.phase != CPU_UNKNOWN) {
-		if (!slot && begin_older(cpu, event->tid, event->prio, event->comm, PHASE_UNKNOWN))
+	cpu = &machine->cpus[slot->state.seqcount.cpu];
+	if (cpu->slot != index)
+		return;
+	machine_missed();
+	cpu->slot = 0;
+	begin_cpu_phase(cpu, CPU_UNTRACKED);
+}
+
+/*
+ * The first event on a CPU tells which task is on it. A task that was seen elsewhere is left as it is: the event that
+ * brought it here is missing. A task that was only seen to be woken was running then, since wakeups of running tasks are
+ * traced, too; if its wait has been reported, that window was wrong.
+ */
+static void is_on_cpu(struct slot_cpu *cpu, u32 tid, s32 prio, const char *comm)
+{
+	struct slot *slot = slot_at(index_of(tid));
+
+	if (!tid) {
+		begin_cpu_phase(cpu, CPU_IDLE);
+		return;
+	}
+	if (!slot) {
+		slot = begin_older(cpu, tid, prio, comm, PHASE_RUNNING);
+	} else if (slot->state.seqcount.cpu == CPU_UNSEEN && !completed(slot)) {
+		if (slot->state.flushed)
 			machine_missed();
+		follow_in_phase(slot, PHASE_RUNNING);
+	} else {
 		return;
 	}
 	if (!slot)
-		slot = begin_older(cpu, event->tid, event->prio, event->comm, PHASE_RUNNING);
-	else if (slot->state.seqcount.cpu == CPU_UNSEEN && !completed(slot))
-		follow_in_phase(slot, PHASE_RUNNING);	/* a wakeup made it known: running tasks are woken, too */
-	else
 		return;
-	if (!slot)
-		return;
-	slot->state.seqcount.cpu = event->cpu;
+	slot->state.seqcount.cpu = machine->event->cpu;
 	cpu->slot = slot - machine->slots;
-	cpu->cpu.since_ns = open_window_start();
-	cpu->cpu.seqcount.phase = CPU_BUSY;
+	begin_cpu_phase(cpu, CPU_BUSY);
 }
 
-/* What a task did before the trace, if its first event is a switch to it. */
-static u8 phase_before(u64 now)
+/* A task leaves a CPU that another task was on, and has had no event itself: the switch between them is missing. */
+static void leaves_unannounced(struct slot_cpu *cpu, const struct event *event)
 {
-	if (!machine->wakeups_traced)
-		return PHASE_UNKNOWN;
-	if (open_window(&machine->controls->grid) == 1 && now - open_window_start() < LONGEST_OLD_WAIT_NS)
-		return PHASE_PREEMPT_WAIT;
-	return PHASE_BLOCKED;
+	if (event->tid && !index_of(event->tid) &&
+	    begin_older(cpu, event->tid, event->prio, event->comm, PHASE_UNKNOWN))
+		machine_missed();
+}
+
+static void ran_before(struct slot_cpu *cpu, const struct event *event)
+{
+	if (cpu->cpu.seqcount.phase == CPU_UNKNOWN)
+		is_on_cpu(cpu, event->tid, event->prio, event->comm);
+	else
+		leaves_unannounced(cpu, event);
+}
+
+/*
+ * Events of the other kinds name the task on the CPU in their line's header, which has no priority. Where other_comm is
+ * the header's name, that task is followed from now on. A fork has the child's name there: the CPU stays unknown until
+ * its next event.
+ */
+static void header_before(struct slot_cpu *cpu, const struct event *event)
+{
+	if (cpu->cpu.seqcount.phase != CPU_UNKNOWN || event->current == CURRENT_UNTOLD)
+		return;
+	if (!event->current || event->kind == WAKEUP || event->kind == ARRIVAL)
+		is_on_cpu(cpu, event->current, PRIO_OF_NICE_0, event->other_comm);
 }
 
 static void waited_before(struct slot_cpu *cpu, const struct event *event)
@@ -124,7 +174,7 @@ static void waited_before(struct slot_cpu *cpu, const struct event *event)
 		return;
 	if (!slot)
 		slot = begin_older(cpu, event->other, event->other_prio, event->other_comm,
-				   phase_before(event->time_ns));
+				   machine->wakeups_traced ? PHASE_BLOCKED : PHASE_UNKNOWN);
 	if (slot && slot->state.seqcount.cpu == CPU_UNSEEN)
 		slot->state.seqcount.cpu = event->cpu;	/* coming to the first CPU it is seen on is no migration */
 }
@@ -135,6 +185,7 @@ static void exits(struct slot_cpu *cpu, const struct event *event)
 {
 	struct tracepoint__sched__sched_process_exit args = { event->tid, event->prio };
 
+	left_unseen(event->tid, event->cpu);
 	ran_before(cpu, event);
 	on_exit(&args);
 }
@@ -162,6 +213,8 @@ static void switches(struct slot_cpu *cpu, const struct event *event)
 	};
 	struct slot *slot;
 
+	left_unseen(event->tid, event->cpu);
+	left_unseen(event->other, event->cpu);
 	ran_before(cpu, event);
 	waited_before(cpu, event);
 	slot = slot_at(index_of(event->tid));
@@ -175,12 +228,25 @@ static void switches(struct slot_cpu *cpu, const struct event *event)
 		slot->state.seqcount.cpu = event->cpu;
 }
 
+/*
+ * The kernel wakes no task that is runnable by its state (ttwu_state_match(), kernel/sched/core.c), and a wakeup makes it
+ * so: between two wakeups the task has run and gone to sleep, and no event has told it.
+ */
+static void wakes_again(struct slot *slot)
+{
+	machine_missed();
+	task_wakes(&slot->state, moment_of(&machine->controls->grid, machine->event->time_ns));
+}
+
 static void wakes(struct slot_cpu *cpu, const struct event *event)
 {
 	struct tracepoint__sched__sched_wakeup args = { event->tid, event->prio };
+	struct slot *slot = slot_at(index_of(event->tid));
 
-	if (!index_of(event->tid))
+	if (!slot)
 		begin_older(cpu, event->tid, event->prio, event->comm, PHASE_BLOCKED);
+	else if (!completed(slot) && slot->state.seqcount.phase == PHASE_WAKEUP_WAIT)
+		wakes_again(slot);
 	on_wakeup(&args);
 }
 
@@ -244,11 +310,15 @@ static void apply(struct slot_cpu *cpu, const struct event *event)
 	struct slot *current;
 
 	machine->event = event;
-	if (event->tgid) {
+	if (event->kind != SWITCH && event->kind != EXIT && event->kind != LOST)
+		header_before(cpu, event);
+	if (event->tgid && event->current != CURRENT_UNTOLD) {
 		current = slot_at(index_of(event->current));
 		if (current && !completed(current))
 			current->tgid = event->tgid;
 	}
+	if (event->kind == FORK || event->kind == NEWTASK)
+		left_unseen(event->other, CPU_UNSEEN);
 	switch (event->kind) {
 	case SWITCH:
 		switches(cpu, event);
@@ -257,6 +327,7 @@ static void apply(struct slot_cpu *cpu, const struct event *event)
 		wakes(cpu, event);
 		break;
 	case ARRIVAL:
+		left_unseen(event->tid, CPU_UNSEEN);
 		arrives(event);
 		break;
 	case FORK:

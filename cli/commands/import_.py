@@ -90,7 +90,9 @@ def _remarks(source: ImportedTrace) -> Iterator[str]:
     if reading.lost:
         yield f"{reading.lost} events were lost by the tracer: the windows they are missing from say programs_skipped"
     if source.out_of_order:
-        yield f"{source.out_of_order} events came more than a second late"
+        yield f"{source.out_of_order} events came more than a second late, or with a damaged time: they are losses"
+    if reading.other_namespace:
+        yield "perf ran in another pid namespace than the tasks: their processes are not known"
     if not source.wakeups:
         yield "no wakeup was traced: waits after a wakeup are in the blocked time (trace sched:sched_wakeup)"
 

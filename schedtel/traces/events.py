@@ -30,6 +30,9 @@ class PrevState(IntEnum):
     PARKED_OR_DEAD = 4
 
 
+#: The current task of an event whose line does not tell it: CURRENT_UNTOLD of bpf/replay.c.
+UNTOLD = 2**32 - 1
+
 #: ``struct event`` of bpf/replay.c.
 EVENT = np.dtype(
     [
@@ -48,3 +51,11 @@ EVENT = np.dtype(
         ("other_comm", "S16"),
     ]
 )
+
+
+def lost(moment: np.ndarray, count: int) -> np.ndarray:
+    """A LOST event of so many, at the time and CPU of this event; both of shape (1,)."""
+    event = np.zeros(1, EVENT)
+    event["time_ns"], event["cpu"] = moment["time_ns"], moment["cpu"]
+    event["kind"], event["argument"] = Kind.LOST, min(count, 2**32 - 1)
+    return event

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 from schedtel.errors import RecordingError, UsageError
 from schedtel.records.raw_window import RawWindow
 from schedtel.traces import text as trace_text
+from schedtel.traces.file import TraceFile
 from schedtel.traces.order import InOrder
 from schedtel.traces.replay import Replay
 from schedtel.traces.text import FORMATS, ReadProgress
@@ -22,18 +22,14 @@ from schedtel.windows.grid import window_length
 from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
-_CHUNK_BYTES = 1 << 20
-#: No tracer prints a longer line. A longer one is cut here, and the rest is read as another line.
-_LONGEST_LINE = 1 << 16
+#: Of a wall clock: in nanoseconds since 1970, it and what follows must fit 63 bits.
+_YEARS = range(1970, 2200)
+#: A text of which so many lines have no event of the scheduler is not read further: it may have no end.
+_MOST_LINES_WITHOUT = 500_000
 #: A longer time without events, in windows, becomes one window with a windows_spanned above 1.
 _MOST_EMPTY_WINDOWS = 1000
 #: A first window shorter than a window's length divided by this runs to the next edge, as a live one does.
 _LEAST_FIRST_PART = 10
-#: Magic number of a file that is not text → its format, and what to do.
-_BINARY_FORMATS = {
-    b"PERFILE2": "perf's own format (give its text: perf script --ns -i FILE)",
-    b"\x17\x08Dtracing": "trace-cmd's own format (give its text: trace-cmd report -t FILE)",
-}
 
 
 class ImportedTrace(Source):
@@ -52,75 +48,37 @@ class ImportedTrace(Source):
     ) -> None:
         if form not in FORMATS:
             raise UsageError(f"cannot import format {form!r}: there are {', '.join(FORMATS)}")
+        if wall_start and wall_start.year not in _YEARS:
+            raise UsageError(
+                f"cannot use the time {wall_start.isoformat()}: it is not between {_YEARS.start} and {_YEARS.stop} "
+                "(give the wall clock of the first event)"
+            )
         self.window_ns, self._window = window_length(window), window
-        self.name = _name_of(trace)
-        self._file = _opened(trace)
-        try:
-            self._head = self._read(_CHUNK_BYTES)
-            self.reading = ReadProgress(form if form != "auto" else self._detect())
-        except RecordingError:
-            if self._file is not trace:  # opened here, and the caller has no object to close
-                self.close()
-            raise
+        self._text = TraceFile(trace, form)
+        self.name = self._text.name
+        self.reading = ReadProgress(self._text.form)
         self._wall_start, self._host = wall_start, host
-        self._start_ns = self._newest_ns = self._window_id = self.bytes_read = 0
+        self._start_ns = self._newest_ns = self._window_id = 0
         self._ordered = InOrder(self._chunks())
 
     # ---- text ----
 
-    def _read(self, size: int) -> bytes:
-        try:
-            return self._file.read(size) or b""
-        except OSError as error:
-            raise RecordingError(f"cannot import {self.name}: {error.strerror} (check the file)") from error
-
-    def _detect(self) -> str:
-        binary = next((words for magic, words in _BINARY_FORMATS.items() if self._head.startswith(magic)), None)
-        if binary:
-            raise RecordingError(f"cannot import {self.name}: it is in {binary}")
-        form = trace_text.detect(self._head)
-        if form is None:
-            raise RecordingError(
-                f"cannot import {self.name}: no line is an event as perf or ftrace print it "
-                "(give the text of `perf script --ns`, `trace-cmd report -t` or ftrace's file trace)"
-            )
-        return form
-
     def _chunks(self) -> Iterator[np.ndarray]:
         """Yield the events of each chunk of text, and at last the events lost after the last one."""
         last = None
-        for text in self._texts():
+        for text in self._text:
             events = trace_text.parse(text, self.reading)
             last = events[-1:].copy() if len(events) else last
+            if last is None and self.reading.lines > _MOST_LINES_WITHOUT:
+                return
             yield events
         if last is not None:
             yield trace_text.end(last, self.reading)
 
-    def _texts(self) -> Iterator[bytes]:
-        """Yield the text in chunks, cut at the ends of lines."""
-        rest, chunk = b"", self._head
-        self._head = b""
-        while chunk:
-            self.bytes_read += len(chunk)
-            text = rest + chunk
-            end = text.rfind(b"\n") + 1
-            if not end and len(text) > _LONGEST_LINE:
-                end = len(text)
-            if end:
-                yield text[:end]
-            rest = text[end:]
-            chunk = self._read(_CHUNK_BYTES)
-        if rest:
-            yield rest
-
     @property
     def progress(self) -> float | None:
         """Part of the text that has been read, from 0 to 1; None if its length is not known."""
-        try:
-            size = os.fstat(self._file.fileno()).st_size
-        except OSError:  # a stream without a file descriptor
-            return None
-        return min(1.0, self.bytes_read / size) if size else None
+        return self._text.progress
 
     # ---- windows ----
 
@@ -132,7 +90,8 @@ class ImportedTrace(Source):
             yield from self._play(replay, events)
         if replay is None:
             raise RecordingError(
-                f"cannot import {self.name}: no event of the scheduler in it (trace sched:sched_switch and the others)"
+                f"cannot import {self.name}: no event of the scheduler in its {self.reading.lines} lines "
+                "(trace sched:sched_switch and the others)"
             )
         last = self._newest_ns + 1
         if replay.edge_ns < last:  # the last event is on the edge, so it belongs to the next window
@@ -146,6 +105,7 @@ class ImportedTrace(Source):
             start_ns,
             self._edge_after(start_ns + self.window_ns // _LEAST_FIRST_PART, start_ns),
             wakeups_traced=bool(self._ordered.wakeups),
+            overwritten=self.reading.overwritten,
         )
         replay.know_cpus(int(self.reading.facts.get("cpus", 0)))
         return replay
@@ -225,8 +185,7 @@ class ImportedTrace(Source):
 
     def close(self) -> None:
         """Close the file, unless it is standard input."""
-        if self._file is not sys.stdin.buffer:
-            self._file.close()
+        self._text.close()
 
 
 #: perf's name of a clock → the kernel's.
@@ -239,23 +198,6 @@ class _NoCgroups:
     @staticmethod
     def path_of(_identity: int) -> str | None:
         return None
-
-
-def _name_of(trace: str | os.PathLike[str] | BinaryIO) -> str:
-    if isinstance(trace, str | os.PathLike):
-        return "standard input" if os.fspath(trace) == "-" else os.fspath(trace)
-    return str(getattr(trace, "name", "a stream"))
-
-
-def _opened(trace: str | os.PathLike[str] | BinaryIO) -> BinaryIO:
-    if not isinstance(trace, str | os.PathLike):
-        return trace
-    if os.fspath(trace) == "-":
-        return sys.stdin.buffer
-    try:
-        return open(trace, "rb")
-    except OSError as error:
-        raise RecordingError(f"cannot import {os.fspath(trace)}: {error.strerror} (name a text file, or -)") from error
 
 
 def import_trace(

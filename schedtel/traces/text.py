@@ -1,99 +1,94 @@
 """Text of other tracers in; events out: `perf script`, `perf sched script`, ftrace's `trace`, `trace-cmd report`.
 
 A chunk of text is searched as a whole: first for its lines (task, CPU, time, event), then, for each kind of event, for
-the fields of the event. Python code runs for single lines only if they are not events.
+the fields of the event (:mod:`schedtel.traces.fields`). Python code runs for single lines only if they are not events.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import compress
+from operator import itemgetter
 
 import numpy as np
 
-from schedtel.traces.events import EVENT, Kind, PrevState
+from schedtel.traces import fields
+from schedtel.traces.events import EVENT, UNTOLD, Kind, lost
 
-#: The end of a line in both formats: [CPU] flags seconds.fraction: event: fields.
-_REST = rb" +\[(\d{1,5})\] +(?:[^\s\d]\S* +)?(\d{1,11})\.(\d{1,9}): +(?:\d+ +)?(?:[\w-]+:)?(\w{1,64}): *(.*)"
-#: Format → pattern of a line. A comm may contain any bytes, up to 15 (16 if perf or ftrace made it up), so the pattern
-#: takes as much of the line's beginning as it can for the comm. After the comm, perf prints tid or pid/tid, and ftrace
-#: tid and perhaps (tgid). What may belong to the comm or to its padding is bounded: otherwise the time for a long line
-#: of blanks would grow with the square of its length.
-_LINES = {
-    "perf": re.compile(
-        rb"^ {0,32}(?:.{0,16}) {1,32}(-1|\d{1,7})(?:/(-1|\d{1,7}))?" + _REST + rb"$|^(.*)$",
-        re.MULTILINE,
-    ),
-    "ftrace": re.compile(
-        rb"^(?:\S+: )? *(?:.{0,16})-(\d{1,7})(?: +\( *(\d{1,7}|-+)\))?" + _REST + rb"$|^(.*)$",
-        re.MULTILINE,
-    ),
-}
+#: The end of a line in both formats: [CPU] flags seconds.fraction: event: fields. Between the time and the event,
+#: `trace-cmd report --ts-diff` prints the time since the line before, and perf perhaps a period.
+_REST = (
+    rb" +\[(\d{1,5})\] +(?:[^\s\d]\S* +)?(\d{1,10})\.(\d{1,9}): +(?:\(\+-?\d{1,19}\) +)?(?:\d+ +)?(?:[\w-]+:)?"
+    rb"(\w{1,64}): *(.*)"
+)
+#: Longest name of a task: 15 bytes, or 16 if perf or ftrace made it up. perf has a worker's name from /proc, which may
+#: be longer (proc_task_name(), fs/proc/array.c: 64 bytes).
+_USUAL_NAME, _LONGEST_NAME = 16, 64
+
+
+def _perf(longest: int) -> bytes:
+    """perf prints the name, unless `-F -comm` leaves it out, and then tid or pid/tid."""
+    return rb"^(?: {0,32}(.{0,%d}) {1,32})?(-1|\d{1,7})(?:/(-1|\d{1,7}))?" % longest + _REST + rb"$"
+
+
+def _ftrace(longest: int) -> bytes:
+    """ftrace prints the name, tid and perhaps (tgid)."""
+    return rb"^(?:\S{1,255}: )? {0,64}(.{0,%d})-(\d{1,7})(?: +\( *(\d{1,7}|-+)\))?" % longest + _REST + rb"$"
+
+
+#: Format → pattern of a line. A name may contain any bytes, so the pattern takes as much of the line's beginning as it
+#: can for it. What may belong to the name or to its padding is bounded: otherwise the time for a long line of blanks
+#: would grow with the square of its length.
+_PATTERNS = {"perf": _perf, "ftrace": _ftrace}
+_LINES = {name: re.compile(of(_USUAL_NAME) + rb"|^(.*)$", re.MULTILINE) for name, of in _PATTERNS.items()}
+_EVENT_LINES = {name: re.compile(of(_USUAL_NAME), re.MULTILINE) for name, of in _PATTERNS.items()}
+_LONG_LINES = {name: re.compile(of(_LONGEST_NAME) + rb"()") for name, of in _PATTERNS.items()}
 FORMATS = ("auto", *_LINES)
-_FIRST, _SECOND, _CPU, _SECONDS, _FRACTION, _NAME, _BODY, _OTHER = range(8)
+_COMM, _FIRST, _SECOND, _CPU, _SECONDS, _FRACTION, _NAME, _BODY, _OTHER = range(9)
 
-# The fields of an event, as the kernel prints them (include/trace/events/sched.h), or as libtraceevent's plugin does,
-# which perf and trace-cmd use if it is installed.
-_ID, _PRIO = rb"(\d{1,7})", rb"(-?\d{1,7})"
-_SWITCH = (
-    rb"prev_comm=(.{0,15}) prev_pid=" + _ID + rb" prev_prio=" + _PRIO + rb" prev_state=(\S{1,32}) ==> "
-    rb"next_comm=(.{0,15}) next_pid=" + _ID + rb" next_prio=" + _PRIO
+_NAME_OF = itemgetter(_NAME)
+
+_COUNT = rb"(\d{1,19})"
+#: Lines by which a tracer says that it has lost events. The whole line must be one of these: others may quote them.
+_LOST = re.compile(
+    rb"CPU:\d{1,5} \[LOST (?:%b )?EVENTS\]$|CPU:\d{1,5} \[(?:%b )?EVENTS DROPPED\]$|(?i:LOST) %b events!?$"
+    rb"|.{0,99} \[\d{1,5}\] +\d{1,11}\.\d{1,9}: PERF_RECORD_LOST(?:_SAMPLES)? lost %b$"
+    rb"|#{5} CPU \d{1,5} buffer started #{4}$" % ((_COUNT,) * 4)
 )
-_SWITCH_BY_PLUGIN = (
-    rb"(.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\] (\S{1,32}) ==> (.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\]"
+_CPU_OF_LOSS = re.compile(rb".{0,99} \[(\d{1,5})\] +\d{1,11}\.\d{1,9}: PERF_RECORD_LOST|CPU:(\d{1,5}) ")
+#: ftrace's header, if the oldest events have been overwritten: how many events are left, and how many there were.
+_ENTRIES = re.compile(rb"# entries-in-buffer/entries-written: (\d{1,18})/(\d{1,18})\b")
+#: A line that is damaged before the event's name tells that a scheduler event is missing.
+_MISSING = re.compile(rb"\b(%b):" % b"|".join(fields.NAMES))
+#: Lines that are rightly no events: comments, call chains of perf and of ftrace, what trace-cmd says about its file and
+#: about CPUs, and records of perf that are no samples.
+_NO_MATTER = re.compile(
+    rb"\s*$|#|\t|version = |cpus=\d+$| {0,16}CPU \d{1,5} is empty$| ?=> |.{0,99}: <(?:user )?stack trace ?>$"
+    rb"|.{0,99} \[\d{1,5}\] +\d{1,11}\.\d{1,9}: PERF_RECORD_\w"
 )
-_WAKEUP = rb"comm=(.{0,15}) pid=" + _ID + rb" prio=" + _PRIO + rb" (?:success=\d )?target_cpu=\d+"
-_WAKEUP_BY_PLUGIN = rb"(.{0,15}):" + _ID + rb" \[" + _PRIO + rb"\](?: success=\d)? <?CPU:\d+>?"
-_FORK = rb"comm=(.{0,15}) pid=" + _ID + rb" child_comm=(.{0,15}) child_pid=" + _ID
-_NEWTASK = rb"pid=" + _ID + rb" comm=(.{0,15}) clone_flags=(?:0x)?([0-9a-f]{1,16}) oom_score_adj=-?\d+"
-_EXIT = rb"comm=(.{0,15}) pid=" + _ID + rb" prio=" + _PRIO
-_EXEC = rb"filename=(.*) pid=" + _ID + rb" old_pid=" + _ID
-
-
-@dataclass(frozen=True)
-class _Form:
-    """How one event is printed, and the fields of EVENT that the pattern's groups are, in their order."""
-
-    kind: Kind
-    pattern: re.Pattern[bytes]
-    fields: tuple[str, ...]
-
-
-def _form(kind: Kind, patterns: Sequence[bytes], *fields: str) -> tuple[_Form, ...]:
-    # Newer or other kernels may add fields at the end; they are ignored.
-    compiled = (re.compile(rb"^" + pattern + rb"(?: .*)?$", re.MULTILINE) for pattern in patterns)
-    return tuple(_Form(kind, pattern, fields) for pattern in compiled)
-
-
-_WOKEN = ("comm", "tid", "prio")
-#: Name of an event → the forms it is printed in, the likeliest first.
-_FORMS = {
-    b"sched_switch": _form(
-        Kind.SWITCH, (_SWITCH, _SWITCH_BY_PLUGIN), "comm", "tid", "prio", "state", "other_comm", "other", "other_prio"
-    ),
-    b"sched_wakeup": _form(Kind.WAKEUP, (_WAKEUP, _WAKEUP_BY_PLUGIN), *_WOKEN),
-    b"sched_waking": _form(Kind.WAKING, (_WAKEUP, _WAKEUP_BY_PLUGIN), *_WOKEN),
-    b"sched_wakeup_new": _form(Kind.ARRIVAL, (_WAKEUP, _WAKEUP_BY_PLUGIN), *_WOKEN),
-    b"sched_process_fork": _form(Kind.FORK, (_FORK,), "comm", "tid", "other_comm", "other"),
-    b"task_newtask": _form(Kind.NEWTASK, (_NEWTASK,), "other", "other_comm", "flags"),
-    b"sched_process_exit": _form(Kind.EXIT, (_EXIT,), "comm", "tid", "prio"),
-    b"sched_process_exec": _form(Kind.EXEC, (_EXEC,), "file", "tid", "other"),
-}
-_LOST = re.compile(rb"(?i)\blost (\d{1,19})\b|\[(?:(\d{1,19}) )?events dropped\]")
-#: Lines that are rightly no events: comments, call chains of perf, trace-cmd's number of CPUs.
-_NO_MATTER = re.compile(rb"\s*$|#|\t|version = |cpus=\d+$")
 _FACTS = {
-    "host": re.compile(rb"# hostname : (\S+)"),
-    "kernel": re.compile(rb"# os release : (\S+)"),
-    "clock": re.compile(rb"# clockid: (\w+)"),
+    "host": re.compile(rb"# hostname : ([!-~]{1,255})$"),
+    "kernel": re.compile(rb"# os release : ([!-~]{1,255})$"),
+    "clock": re.compile(rb"# clockid: (\w{1,64})"),
     "cpus": re.compile(rb"# nrcpus online : (\d{1,5})\b|#.* #P:(\d{1,5})\b|cpus=(\d{1,5})$"),
     "reference": re.compile(rb"# reference time: .* = (\d{1,10}\.\d+) \(TOD\) = (\d{1,10}\.\d+) "),
 }
+#: Of so many events, each is counted by its name. A kernel has some thousands; a trace, a few.
+_MOST_NAMES = 5_000
 _NO_EVENTS = np.zeros(0, EVENT)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """A loss that a line reports: the line's number, how many events, and the CPU if the line names it."""
+
+    line: int
+    count: int
+    cpu: int | None = None
 
 
 @dataclass
@@ -106,6 +101,17 @@ class ReadProgress:
     lost: int = 0
     #: Number of lost events that no LOST event reports yet, because no event has been read since.
     untold: int = 0
+    #: Whether the tracer has overwritten its oldest events, so that some CPUs' events begin later than others'.
+    overwritten: bool = False
+    #: Whether a switch was printed field by field: then so are the other events.
+    by_field: bool = False
+    #: Whether perf's own task ids are of another pid namespace than those in the events' fields.
+    other_namespace: bool = False
+    #: CPU → the time of its last event.
+    newest_ns: dict[int | None, int] = field(default_factory=dict)
+    #: Name of a scheduler event → how many of its lines were understood, and were not.
+    understood: Counter[str] = field(default_factory=Counter)
+    misread: Counter[str] = field(default_factory=Counter)
     #: Name of an event → how many; also of events that this module ignores.
     events: Counter[str] = field(default_factory=Counter)
     #: Facts of the tracer's header: host, kernel, clock, cpus.
@@ -113,25 +119,33 @@ class ReadProgress:
     #: Wall clock minus the trace's clock, in nanoseconds; None without a header that has both.
     wall_offset_ns: int | None = None
 
+    def remember(self, events: np.ndarray) -> None:
+        """Note when each CPU has had its last event."""
+        for cpu in np.unique(events["cpu"]):
+            self.newest_ns[int(cpu)] = int(events["time_ns"][events["cpu"] == cpu][-1])
+
 
 def detect(chunk: bytes) -> str | None:
     """The format in which the most lines of a chunk are events; None if none is."""
-    counts = {name: sum(1 for row in pattern.findall(chunk) if row[_NAME]) for name, pattern in _LINES.items()}
+    counts = {name: sum(1 for _ in pattern.finditer(chunk)) for name, pattern in _EVENT_LINES.items()}
     best = max(counts, key=lambda name: counts[name])
     return best if counts[best] else None
 
 
 def parse(chunk: bytes, reading: ReadProgress) -> np.ndarray:
-    """The events of whole lines, in their order, shape (n,) of EVENT. What is read is counted in ``reading``."""
+    """The events of whole lines, in their order, shape (n,) of EVENT. What is read is counted in ``reading``.
+
+    A scheduler event whose fields are damaged is a LOST event at its time.
+    """
     # Text that was edited or copied on Windows may end its lines with CR LF.
     rows = _LINES[reading.format].findall(chunk.replace(b"\r\n", b"\n").removesuffix(b"\n"))
     reading.lines += len(rows)
-    is_event = [bool(row[_NAME]) for row in rows]
-    events, understood = _events(list(compress(rows, is_event)), reading)
-    others = [(at, row[_OTHER]) for at, row in enumerate(rows) if not is_event[at]]
-    gives_event = np.array(is_event)
-    gives_event[gives_event] = understood
-    return _with_losses(events[understood], gives_event, _not_events(others, reading), reading)
+    others = [] if all(map(_NAME_OF, rows)) else _others(rows, reading)
+    is_event = np.fromiter(map(bool, map(_NAME_OF, rows)), bool, len(rows))
+    events, read = _events(list(compress(rows, is_event)), reading)
+    gives_event = is_event.copy()
+    gives_event[gives_event] = read
+    return _with_losses(events[read], gives_event, _losses(others, reading), reading)
 
 
 def end(last: np.ndarray, reading: ReadProgress) -> np.ndarray:
@@ -139,22 +153,61 @@ def end(last: np.ndarray, reading: ReadProgress) -> np.ndarray:
 
     :param last: the trace's last event, shape (1,) of EVENT.
     """
-    return _lost(last, [reading.untold]) if reading.untold else _NO_EVENTS
+    return lost(last, reading.untold) if reading.untold else _NO_EVENTS
 
 
-def _not_events(others: Iterable[tuple[int, bytes]], reading: ReadProgress) -> list[tuple[int, int]]:
-    """Lines that are no events, with their numbers, in; (number, lost events) of the lines that report a loss out."""
+# ---- lines that are no events ----
+
+
+def _others(rows: list[tuple[bytes, ...]], reading: ReadProgress) -> list[tuple[int, bytes]]:
+    """The lines that are no events, with their numbers. Lines with a long name become events in ``rows``."""
+    others = []
+    long_line = _LONG_LINES[reading.format]
+    for at, row in enumerate(rows):
+        if row[_NAME]:
+            continue
+        match = long_line.fullmatch(row[_OTHER]) if row[_OTHER] else None
+        if match:
+            rows[at] = tuple(group or b"" for group in match.groups())
+        else:
+            others.append((at, row[_OTHER]))
+    return others
+
+
+def _losses(others: Iterable[tuple[int, bytes]], reading: ReadProgress) -> list[_Loss]:
+    """Lines that are no events, with their numbers, in; the losses that they report out."""
     losses = []
     for at, line in others:
-        lost = _LOST.search(line)
-        if lost and not line.startswith(b"#"):
-            losses.append((at, int(lost[1] or lost[2] or 1)))
+        count = _loss_of(line, reading)
+        if count:
+            reading.lost += count
+            losses.append(_Loss(at, count, _cpu_of(line)))
         elif _NO_MATTER.match(line):
             _read_fact(line, reading)
         else:
             reading.not_understood += 1
-    reading.lost += sum(count for _, count in losses)
+            missing = _MISSING.search(line)
+            if missing:
+                reading.misread[missing[1].decode()] += 1
+                losses.append(_Loss(at, 1))
     return losses
+
+
+def _loss_of(line: bytes, reading: ReadProgress) -> int:
+    """How many events a line says are lost; 0 if it says nothing of the kind."""
+    entries = _ENTRIES.match(line)
+    overwritten = max(0, int(entries[2]) - int(entries[1])) if entries else 0
+    if overwritten:
+        reading.overwritten = True
+        _read_fact(line, reading)
+    lost = _LOST.match(line)
+    return int(next(filter(None, lost.groups()), 1)) if lost else overwritten
+
+
+def _cpu_of(line: bytes) -> int | None:
+    """The CPU of a line that reports a loss; None if it names none."""
+    cpu = _CPU_OF_LOSS.match(line)
+    return int(cpu[1] or cpu[2]) if cpu else None
 
 
 def _read_fact(line: bytes, reading: ReadProgress) -> None:
@@ -171,76 +224,106 @@ def _nanoseconds(seconds: bytes) -> int:
     return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
 
 
-def _with_losses(
-    events: np.ndarray, gives_event: np.ndarray, losses: list[tuple[int, int]], reading: ReadProgress
-) -> np.ndarray:
+def _with_losses(events: np.ndarray, gives_event: np.ndarray, losses: list[_Loss], reading: ReadProgress) -> np.ndarray:
     """Insert a LOST event for each loss, at the time of the event before it, or of the one after it if it is first.
 
     :param gives_event: which lines the events are from, booleans of shape (lines,).
-    :param losses: number of a line, and the events lost there.
     """
     if not len(events):
-        reading.untold += sum(count for _, count in losses)
+        reading.untold += sum(loss.count for loss in losses)
         return events
     if reading.untold:
-        losses = [(-1, reading.untold), *losses]
+        losses = [_Loss(-1, reading.untold), *losses]
         reading.untold = 0
-    if not losses:
-        return events
+    if losses:
+        places, added = _lost_events(events, gives_event, losses, reading)
+        told = np.insert(events, places, added)
+    else:
+        told = events
+    reading.remember(events)
+    return told
+
+
+def _lost_events(
+    events: np.ndarray, gives_event: np.ndarray, losses: list[_Loss], reading: ReadProgress
+) -> tuple[np.ndarray, np.ndarray]:
+    """LOST events for these losses, and the places among the events to insert them at; both of shape (n,)."""
     before = np.append(0, np.cumsum(gives_event))  # number of events before the first line, and up to each line
-    at = np.array([before[line + 1] for line, _ in losses])
-    return np.insert(events, at, _lost(events[np.maximum(at, 1) - 1], [count for _, count in losses]))
+    places: list[int] = []
+    found = []
+    for loss in losses:
+        place = int(before[loss.line + 1])
+        moment = events[max(place, 1) - 1 : max(place, 1)]
+        told = np.concatenate([lost(moment, loss.count), _gap(events[:place], moment, loss.cpu, reading)])
+        places += [place] * len(told)
+        found.append(told)
+    return np.array(places), np.concatenate(found)
 
 
-def _lost(moments: np.ndarray, counts: list[int]) -> np.ndarray:
-    """LOST events with these counts, at the times of these events."""
-    lost = moments.copy()
-    lost["kind"], lost["argument"] = Kind.LOST, [min(count, 2**32 - 1) for count in counts]
-    return lost
+def _gap(before: np.ndarray, moment: np.ndarray, cpu: int | None, reading: ReadProgress) -> np.ndarray:
+    """A LOST event of no events where a gap begins, which says where it ends; shape (0,) if the CPU is not known.
+
+    It begins with the CPU's last event before the loss. The end is in ``tid`` and, above 32 bits, in ``other``.
+    """
+    own = before["time_ns"][before["cpu"] == cpu] if cpu is not None else before["time_ns"][:0]
+    begin_ns = int(own[-1]) if len(own) else reading.newest_ns.get(cpu)
+    end_ns = int(moment["time_ns"][0])
+    if begin_ns is None or begin_ns == end_ns:
+        return _NO_EVENTS
+    gap = lost(moment, 0)
+    gap["time_ns"], gap["tid"], gap["other"] = begin_ns, end_ns & 0xFFFFFFFF, end_ns >> 32
+    return gap
 
 
 # ---- events ----
 
 
 def _events(rows: list[tuple[bytes, ...]], reading: ReadProgress) -> tuple[np.ndarray, np.ndarray]:
-    """The events of rows, shape (rows,) of EVENT, and which of them were understood, booleans of shape (rows,)."""
+    """The events of rows, shape (rows,) of EVENT, and which of them are of the scheduler, booleans of shape (rows,)."""
     if not rows:
         return _NO_EVENTS, np.zeros(0, bool)
     columns = list(zip(*rows, strict=True))
     names = np.array(columns[_NAME])
-    events = np.zeros(len(rows), EVENT)
-    understood = np.zeros(len(rows), bool)
-    for name in np.unique(names):
-        at = np.flatnonzero(names == name)
-        reading.events[name.decode()] += len(at)
-        if name in _FORMS:
-            bodies = [columns[_BODY][i] for i in at.tolist()] if len(at) < len(rows) else columns[_BODY]
-            good = _fill(events, at, bodies, _FORMS[name])
-            understood[at[good]] = True
+    events, read = np.zeros(len(rows), EVENT), np.zeros(len(rows), bool)
+    for name, at, bodies in _by_name(names, columns[_BODY], reading):
+        good = fields.fill(events, at, name, bodies, by_field=reading.by_field)
+        read[at] = True
+        events["kind"][at[~good]], events["argument"][at[~good]] = Kind.LOST, 1
+        reading.understood[name.decode()] += int(good.sum())
+        if not good.all():
+            reading.misread[name.decode()] += int(len(at) - good.sum())
             reading.not_understood += int(len(at) - good.sum())
     _place(events, columns, reading.format)
-    kinds = events["kind"]
-    newtask, execed = kinds == Kind.NEWTASK, kinds == Kind.EXEC
-    events["tid"][newtask] = events["current"][newtask]
-    events["tgid"][execed] = events["tid"][execed]  # exec leaves a process with one thread, whose tid is the tgid
-    by_current = np.isin(kinds, (Kind.SWITCH, Kind.EXIT, Kind.EXEC, Kind.FORK))
-    events["current"][by_current] = events["tid"][by_current]  # perf prints no tid for a task that is reaped already
-    return events, understood
+    _name_current(events, read, columns[_COMM], reading)
+    return events, read
 
 
-def _place(events: np.ndarray, columns: list[tuple[bytes, ...]], kind: str) -> None:
-    """Fill in the current task, its process, the CPU and the time."""
+def _by_name(
+    names: np.ndarray, bodies: tuple[bytes, ...], reading: ReadProgress
+) -> Iterable[tuple[bytes, np.ndarray, list[bytes]]]:
+    """Each scheduler event of a chunk: its name, the places of its rows, and their bodies. sched_switch is first."""
+    found = np.unique(names)
+    for name in sorted(found, key=lambda name: name != b"sched_switch"):
+        at = np.flatnonzero(names == name)
+        reading.events[name.decode() if len(reading.events) < _MOST_NAMES else "others"] += len(at)
+        if name in fields.NAMES:
+            texts = [bodies[i] for i in at.tolist()]
+            if name == b"sched_switch" and not reading.by_field:
+                reading.by_field = fields.are_by_field(texts)
+            yield name, at, texts
+
+
+def _place(events: np.ndarray, columns: list[tuple[bytes, ...]], form: str) -> None:
+    """Fill in the current task, its process, the CPU and the time. perf prints -1 for a task that is reaped already."""
     n = len(events)
+    first = np.fromiter(map(int, columns[_FIRST]), np.int64, n)
     second = np.array(columns[_SECOND])
-    known = np.char.isdigit(second)
-    numbers = np.where(known, second, b"0").astype(np.uint32)
-    first = np.fromiter(map(int, columns[_FIRST]), np.int64, n).clip(
-        min=0
-    )  # perf prints -1 for a task that is reaped already
+    told = np.char.isdigit(second) | (second == b"-1")
+    numbers = np.where(told, second, b"0").astype(np.int64)
     # perf prints pid/tid, ftrace tid (tgid).
-    swapped = known if kind == "perf" else np.zeros(n, bool)
-    events["current"] = np.where(swapped, numbers, first)
-    events["tgid"] = np.where(swapped, first, numbers)
+    tid, tgid = (np.where(told, numbers, first), np.where(told, first, 0)) if form == "perf" else (first, numbers)
+    events["current"] = np.where(tid < 0, UNTOLD, tid)
+    events["tgid"] = tgid.clip(min=0)
     events["cpu"] = np.fromiter(map(int, columns[_CPU]), np.uint32, n).clip(max=2**16 - 1)
     fraction = np.array(columns[_FRACTION])
     scale = 10 ** (9 - np.char.str_len(fraction).astype(np.int64))
@@ -248,72 +331,41 @@ def _place(events: np.ndarray, columns: list[tuple[bytes, ...]], kind: str) -> N
     events["time_ns"] = seconds * 1_000_000_000 + fraction.astype(np.int64) * scale
 
 
-def _fill(events: np.ndarray, at: np.ndarray, bodies: Sequence[bytes], forms: tuple[_Form, ...]) -> np.ndarray:
-    """Fill in the fields of the events of one name; return which were understood, booleans of shape (len(at),)."""
-    good = np.zeros(len(at), bool)
-    for form in forms:
-        left = np.flatnonzero(~good)
-        texts = bodies if len(left) == len(at) else [bodies[i] for i in left.tolist()]
-        rows = form.pattern.findall(b"\n".join(texts)) if len(left) else []
-        if len(rows) != len(left):  # some are printed in another form, or damaged
-            matches = [form.pattern.match(text) for text in texts]
-            left = left[[match is not None for match in matches]]
-            rows = [match.groups() for match in matches if match]
-        if rows:
-            _fill_form(events, at[left], rows, form)
-        good[left] = True
-    return good
+def _name_current(events: np.ndarray, read: np.ndarray, comms: tuple[bytes, ...], reading: ReadProgress) -> None:
+    """Put the fields' word for the current task before the header's, and the header's where the fields have none.
+
+    :param read: which of the events are of the scheduler, booleans of shape (n,).
+    """
+    kinds = events["kind"]
+    newtask, execed = kinds == Kind.NEWTASK, kinds == Kind.EXEC
+    by_current = read & np.isin(kinds, (Kind.SWITCH, Kind.EXIT, Kind.FORK))
+    if reading.format == "perf":
+        _compare_namespaces(events[by_current], reading)
+    if reading.other_namespace:
+        events["tgid"] = 0
+        events["current"] = UNTOLD
+    events["tid"][newtask] = events["current"][newtask]
+    events["tgid"][execed] = events["tid"][execed]  # exec leaves a process with one thread, whose tid is the tgid
+    by_current |= execed
+    events["current"][by_current] = events["tid"][by_current]
+    # Only on a CPU's first event is the name of the task on it of use, when nothing is known of it yet.
+    cpus = set(np.unique(events["cpu"][read]).tolist())
+    if cpus <= reading.newest_ns.keys():
+        return
+    woken = np.flatnonzero(np.isin(kinds, (Kind.WAKEUP, Kind.WAKING, Kind.ARRIVAL)))
+    events["other_comm"][woken] = [comms[at].rstrip(b" ")[:15] for at in woken.tolist()]
 
 
-def _fill_form(events: np.ndarray, at: np.ndarray, rows: list[tuple[bytes, ...]], form: _Form) -> None:
-    events["kind"][at] = form.kind
-    for name, values in zip(form.fields, zip(*rows, strict=True), strict=True):
-        column, convert = _FIELDS.get(name, (name, _integers))
-        events[column][at] = convert(values)
+def _compare_namespaces(events: np.ndarray, reading: ReadProgress) -> None:
+    """Notice that perf ran in another pid namespace than the first.
 
+    The fields of events are numbers of the first namespace (task_struct.pid). perf's own, in the header, are those of
+    the namespace that it runs in, and 0 for a task that is not in there (perf_event_pid_type(), kernel/events/core.c).
 
-def _integers(values: tuple[bytes, ...]) -> np.ndarray:
-    return np.fromiter(map(int, values), np.int64, len(values))
-
-
-def _flags(values: tuple[bytes, ...]) -> np.ndarray:
-    return np.array([int(value, 16) & 0xFFFFFFFF for value in values], np.int64)
-
-
-def _commands(values: tuple[bytes, ...]) -> np.ndarray:
-    return np.array(values)
-
-
-def _commands_of_files(values: tuple[bytes, ...]) -> np.ndarray:
-    """An exec names the task after the last part of the file's path, cut to 15 bytes (begin_new_exec(), fs/exec.c)."""
-    return np.array([value.rpartition(b"/")[2][:15] for value in values])
-
-
-def _states(values: tuple[bytes, ...]) -> np.ndarray:
-    distinct, index = np.unique(np.array(values), return_inverse=True)
-    return np.array([_state(text) for text in distinct], np.uint8)[index.reshape(-1)]
-
-
-def _state(text: bytes) -> PrevState:
-    """The state of R, R+, S, D|K …: letters of __trace_sched_switch_state(), with a + if the task was preempted."""
-    if b"+" in text:
-        return PrevState.PREEMPTED
-    letters = set(text.split(b"|"))
-    if letters & {b"X", b"Z"}:
-        return PrevState.DEAD
-    if letters == {b"R"}:
-        return PrevState.RUNNING
-    return PrevState.PARKED_OR_DEAD if b"x" in letters else PrevState.BLOCKED
-
-
-#: Field of a form that is not an integer of the same name → the field of EVENT, and the conversion.
-_FIELDS = {
-    "state": ("state", _states),
-    "comm": ("comm", _commands),
-    "other_comm": ("other_comm", _commands),
-    "file": ("comm", _commands_of_files),
-    "flags": ("argument", _flags),
-}
+    :param events: events whose fields name the current task, with the header's number in ``current``.
+    """
+    told = events["current"] != UNTOLD
+    reading.other_namespace |= bool((events["current"][told] != events["tid"][told]).any())
 
 
 def wall_clock(text: str) -> datetime:

@@ -6,8 +6,8 @@ PERF, FTRACE, PLUGIN = "perf", "ftrace", "plugin"
 STYLES = (PERF, FTRACE, PLUGIN)
 
 
-def line(style: str, now: int, cpu: int, event: str, says: str, comm: str = "a b", tid: int = 7) -> str:
-    """The line of an event that happened while a task was on a CPU."""
+def line(style: str, now: int, cpu: int, event: str, says: str, comm: str = "a b", tid: int | str = 0) -> str:
+    """The line of an event that happened while a task was on a CPU; unless the test names one, the idle task."""
     time = f"{now // 10**9}.{now % 10**9:09d}"
     if style == PERF:
         return f"{comm:>16} {tid:5} [{cpu:03}] {time}: {'sched:' + event:>24}: {says}"
@@ -28,10 +28,11 @@ def switch(style, now, cpu, prev, following, state="S", prio=120, next_prio=120)
     return line(style, now, cpu, "sched_switch", says, *prev)
 
 
-def woken(style, now, cpu, task, event="sched_wakeup", prio=120) -> str:
+def woken(style, now, cpu, task, event="sched_wakeup", prio=120, on=("a b", 0)) -> str:
+    """``on`` is the task on the CPU, (comm, tid)."""
     comm, tid = task
     says = f"comm={comm} pid={tid} prio={prio} target_cpu={cpu:03}"
-    return line(style, now, cpu, event, f"{comm}:{tid} [{prio}] CPU:{cpu:03}" if style == PLUGIN else says)
+    return line(style, now, cpu, event, f"{comm}:{tid} [{prio}] CPU:{cpu:03}" if style == PLUGIN else says, *on)
 
 
 def forked(style, now, cpu, parent, child) -> str:

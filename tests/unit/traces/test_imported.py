@@ -1,5 +1,7 @@
 """Traces in, windows out: arithmetic on paper, with one small trace for each question."""
 
+from collections import Counter
+
 import pytest
 import traces
 from small_traces import IDLE, IDLE1, MS, START, A, B, C, at, born, only, rows, summary, switch, windows, woken
@@ -9,7 +11,7 @@ from traces import FTRACE, PERF, PLUGIN
 
 
 def test_running_waiting_and_blocked_of_one_task():
-    """A sleeps until 2 ms, waits 3 ms, runs 4 ms, is preempted for 5 ms, runs 6 ms, sleeps."""
+    """A is woken at 2 ms, waits 3 ms, runs 4 ms, is preempted for 5 ms, runs 6 ms, sleeps."""
     window = only(
         switch(0, 0, IDLE, B, "R"),
         woken(2, 0, A),
@@ -21,8 +23,8 @@ def test_running_waiting_and_blocked_of_one_task():
     row = rows(window)[101]
     times = [row[name] for name in ("cpu_ns", "wakeup_wait_ns", "preempt_wait_ns", "max_wait_ns")]
     assert times == [10 * MS, 3 * MS, 5 * MS, 5 * MS]
-    assert row["blocked_ns"] == 2 * MS + 1  # the window ends with the nanosecond of its last event
-    assert row["alive_ns"] == 20 * MS + 1
+    assert row["blocked_ns"] == 1  # the window ends with the nanosecond of its last event
+    assert row["alive_ns"] == 18 * MS + 1  # what A did before its first event is not known
     counts = [row[name] for name in ("wakeups", "voluntary_switches", "involuntary_switches", "bursts", "migrations")]
     assert counts == [1, 1, 1, 1, 0]
     assert row["burst_tat_sum_ns"] == 18 * MS
@@ -121,30 +123,69 @@ def test_priority_tells_nice_and_class(prio, nice, policy):
 # ---- what was before the trace ----
 
 
-def test_who_leaves_a_cpu_first_ran_on_it_from_the_start():
-    window = only(woken(0, 1, C), switch(10, 0, A, IDLE, "S"), switch(10, 1, IDLE1, C))
+def test_a_task_and_a_cpu_are_known_from_their_first_event_on():
+    """CPU 0 tells of A when A leaves it at 10 ms; what CPU 0 and A did before is not known."""
+    window = only(woken(0, 1, C), switch(10, 0, A, B, "R+"), switch(15, 0, B, A, "S"), switch(20, 0, A, IDLE, "S"))
     row = rows(window)[101]
-    assert (row["cpu_ns"], row["left_censored"]) == (10 * MS, True)
+    assert (row["cpu_ns"], row["preempt_wait_ns"], row["left_censored"]) == (5 * MS, 5 * MS, True)
     assert [row[name] for name in ("arrival_ns", "tat_ns", "total_cpu_ns", "kernel_thread")] == [None] * 4
-    assert window.cpus["busy_ns"].to_pylist()[0] == 10 * MS
+    assert window.cpus["untracked_ns"].to_pylist() == [10 * MS, 0]
+    assert window.cpus["idle_ns"].to_pylist() == [1, 20 * MS + 1]
 
 
-def test_a_wakeup_of_a_running_task_does_not_make_it_sleep_before():
-    row = rows(only(woken(0, 0, C), woken(5, 1, A), switch(10, 0, A, IDLE, "S")))[101]
-    assert (row["cpu_ns"], row["blocked_ns"], row["wait_ns"], row["wakeups"]) == (10 * MS, 1, 0, 0)
+def test_the_task_on_a_cpu_is_known_from_the_first_line_that_has_it_in_its_header():
+    lines = [
+        switch(0, 0, IDLE, B, "R"),
+        traces.woken(PERF, at(200), 1, B, on=A),
+        switch(2_500, 1, A, IDLE1, "S"),
+    ]
+    long, short = windows(*lines, window="1h"), windows(*lines, window="1s")
+    assert len(long) == 1
+    assert rows(long[0])[101]["cpu_ns"] == 2_300 * MS
+    assert (summary(long[0])["untracked_ns"], long[0].cpus["idle_ns"].to_pylist()) == (200 * MS, [0, 1])
+    for table, key, name in (("tasks", "tid", "cpu_ns"), ("cpus", "cpu", "untracked_ns"), ("cpus", "cpu", "idle_ns")):
+        assert totals(short, table, key, name) == totals(long, table, key, name)
+    assert {rows(window)[101]["comm"] for window in short} == {"task-a"}
 
 
-def test_who_comes_in_first_without_a_wakeup_was_waiting_and_its_wait_is_no_sample():
-    window = only(woken(0, 0, C), switch(5, 0, B, A, "S"), switch(6, 0, A, IDLE, "S"))
-    assert rows(window)[101]["preempt_wait_ns"] == 5 * MS
+def totals(of_trace, table, key, name):
+    """Sums of a column over windows by the key of its rows."""
+    found = Counter()
+    for window in of_trace:
+        for row in getattr(window, table).to_pylist():
+            found[row[key]] += row[name]
+    return +found
+
+
+def test_a_wakeup_of_a_running_task_does_not_make_it_wait():
+    row = rows(only(woken(0, 0, C), woken(5, 0, B, on=A), switch(10, 0, A, IDLE, "S"), switch(11, 0, IDLE, A)))[101]
+    assert (row["wait_ns"], row["wakeups"]) == (0, 1)  # the one that is missing before 11 ms
+
+
+def test_a_wakeup_of_a_task_that_runs_on_a_cpu_not_known_yet():
+    window = only(woken(0, 0, C), woken(5, 0, A), switch(10, 1, A, B, "R+"), switch(12, 1, B, A, "S"))
+    assert (rows(window)[101]["wait_ns"], rows(window)[101]["wakeups"]) == (2 * MS, 0)
+    assert not any(window.losses.values())
+
+
+def test_if_that_wait_has_been_reported_the_next_window_is_not_exact():
+    found = windows(woken(0, 0, C), woken(500, 0, A), switch(1_500, 1, A, IDLE1, "R+"), switch(1_600, 1, IDLE1, A))
+    assert [window.losses["programs_skipped"] for window in found] == [0, 1]
+
+
+def test_who_comes_in_without_a_wakeup_when_the_trace_begins_was_waiting():
+    window = only(woken(0, 0, C), switch(5, 0, IDLE, A, "R"), switch(6, 0, A, IDLE, "S"))
+    assert (rows(window)[101]["wait_ns"], rows(window)[101]["cpu_ns"]) == (0, MS)
     assert summary(window)["preempt_wait_count"] == 0
+    assert not any(window.losses.values())
 
 
-def test_nobody_is_taken_to_have_waited_for_long_before_its_first_event():
-    """Its wakeup is missing: the window counts a loss, and no wait of a second."""
-    window = only(woken(0, 0, C), switch(900, 0, B, A, "S"), switch(901, 0, A, IDLE, "S"))
-    assert rows(window)[101]["wait_ns"] == 0
-    assert window.losses["programs_skipped"] == 1
+@pytest.mark.parametrize("window", ["10ms", "1s"])
+def test_nobody_is_taken_to_have_waited_for_long_before_its_first_event(window):
+    """Its wakeup is missing: that is a loss, and no wait of a second. How long windows are does not matter."""
+    found = windows(woken(0, 0, C), switch(900, 0, IDLE, A, "R"), switch(901, 0, A, IDLE, "S"), window=window)
+    assert sum(window.losses["programs_skipped"] for window in found) == 1
+    assert totals(found, "tasks", "tid", "wait_ns") == {103: 901 * MS + 1}
 
 
 # ---- losses ----
@@ -198,9 +239,10 @@ def test_a_long_time_without_events_is_one_window():
     assert found[-1].end_ns == at(3_600_000) + 1
 
 
-def test_a_cpu_of_the_header_without_events_is_idle():
+def test_a_cpu_of_the_header_without_events_is_unknown_and_not_idle():
     window = only("# nrcpus online : 3", switch(0, 0, IDLE, A, "R"), switch(5, 0, A, IDLE, "S"))
-    assert window.cpus["idle_ns"].to_pylist() == [1, 5 * MS + 1, 5 * MS + 1]
+    assert window.cpus["idle_ns"].to_pylist() == [1, 0, 0]
+    assert window.cpus["untracked_ns"].to_pylist() == [0, 5 * MS + 1, 5 * MS + 1]
 
 
 def test_what_no_trace_tells_is_null():

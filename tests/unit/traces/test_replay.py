@@ -1,6 +1,7 @@
 """Histories as a tracer prints them, read and replayed, against the model of live windows: to the nanosecond."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from histories import (
@@ -14,8 +15,9 @@ from histories import (
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from model import Arrive, Event, Switch, Wake
 from readings import assert_cpus_equal_the_model, assert_rows_equal_the_model, total_of
-from traces import PERF, STYLES, text_of
+from traces import PERF, STYLES, switch, text_of
 
 from schedtel.records.layout import BLOCKED, CPU_BUSY, PREEMPT_WAIT, RUNNING, WAKEUP_WAIT
 from schedtel.records.raw_window import RawWindow
@@ -25,9 +27,26 @@ from schedtel.traces.replay import Replay
 from schedtel.traces.text import ReadProgress, parse
 
 
+def without_second_wakeups(history: History) -> Iterator[Event]:
+    """The events of a history but for wakeups of a task that waits since one: by those, an import notices a gap."""
+    woken = set()
+    for event in history.events:
+        match event:
+            case Wake(_, task) if task in woken:
+                continue
+            case Wake(_, task) | Arrive(_, task):
+                woken.add(task)
+            case Switch(_, _, prev, following):
+                woken -= {prev, following}
+        yield event
+
+
 def play(history: History, style: str) -> list[RawWindow]:
-    """Print a history, read it again, and collect its windows at the edges of the history."""
-    text = "".join(f"{line}\n" for event in history.events if (line := text_of(style, event)))
+    """A history printed, read again, and looked at through the history's own edges."""
+    # Before its first event, a CPU of a trace is unknown; in the model it is idle.
+    silent = [switch(style, 0, cpu, (f"swapper/{cpu}", 0), (f"swapper/{cpu}", 0), "R") for cpu in range(history.cpus)]
+    lines = [*silent, *(line for event in without_second_wakeups(history) if (line := text_of(style, event)))]
+    text = "".join(f"{line}\n" for line in lines)
     reading = ReadProgress("perf" if style == PERF else "ftrace")
     events = np.concatenate(list(InOrder([parse(text.encode(), reading)])) or [parse(b"", reading)])
     assert (reading.not_understood, len(events)) == (0, text.count("\n"))
