@@ -115,7 +115,7 @@ class Part:
             by_table[table] = self._table(table, rows.get(table), by_table["summary"], causes)
         for number in by_table["summary"]:
             window = Window(**{table: by_table[table].get(number, _EMPTY[table]) for table in TABLES})
-            cause = causes.get(number) or validation.flaw_between_tables(window, identified=identified)
+            cause = causes.get(number) or validation.flaw_of_one(window.summary, identified=identified)
             cause = cause or order.flaw_of(window)
             if not cause:
                 yield window
@@ -170,8 +170,7 @@ class Part:
                 raise
             except (OSError, pa.ArrowException, MemoryError, ValueError) as error:
                 if attempt + 1 == _ATTEMPTS or not self._place.is_replaced_while_read:
-                    cause = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-                    raise DamagedFile(self._path(table), cause) from error
+                    raise DamagedFile(self._path(table), _line(error)) from error
         raise AssertionError
 
     def _read_once(self, table: str) -> pa.Table:
@@ -183,6 +182,12 @@ class Part:
             stored = file.read()
         stored.validate(full=True)
         return stored
+
+
+def _line(error: Exception) -> str:
+    """The error in one line of printable text: it may quote bytes of the file."""
+    line = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in line)
 
 
 def _row_bytes(table: str) -> int:

@@ -87,7 +87,8 @@ def flaw_of(window: Window, *, identified: bool = True) -> str:
         cause = _inconsistency(batch) or next((flaw.cause for flaw in flaws(name, batch)), "")
         if cause:
             return cause
-    return flaw_between_tables(window, identified=identified)
+    others = [name for name in TABLES if (to_numpy(getattr(window, name)["window_id"]) != window.window_id).any()]
+    return f"{others[0]} has rows of another window" if others else flaw_of_one(window.summary, identified=identified)
 
 
 def _inconsistency(batch: pa.RecordBatch) -> str:
@@ -99,18 +100,18 @@ def _inconsistency(batch: pa.RecordBatch) -> str:
     return ""
 
 
-def flaw_between_tables(window: Window, *, identified: bool = True) -> str:
-    """What is wrong between the tables of a window, each of which has no :func:`flaws`; ``""`` if they agree."""
-    summary = window.summary
+def flaw_of_one(summary: pa.RecordBatch, *, identified: bool = True) -> str:
+    """What is wrong with the summary of one window, which has no :func:`flaws`; ``""`` if nothing is.
+
+    :param identified: it must have a host and a wall clock.
+    """
     if summary.num_rows != 1:
         return f"summary has {summary.num_rows} rows for a window"
-    for name in TABLES:
-        if (to_numpy(getattr(window, name)["window_id"]) != window.window_id).any():
-            return f"{name} has rows of another window"
     missing = [name for name in IDENTITY if identified and summary[name].null_count]
     if missing:
         return f"summary.{missing[0]} is null"
-    return "" if window.end_ns < _LIMIT else "its end is out of range"
+    start_ns, length_ns = (int(summary[name][0].as_py()) for name in ("window_start_ns", "window_ns"))
+    return "" if start_ns + length_ns < _LIMIT else "its end is out of range"
 
 
 class Order:
