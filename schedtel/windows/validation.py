@@ -87,8 +87,12 @@ def flaw_of(window: Window, *, identified: bool = True) -> str:
         cause = _inconsistency(batch) or next((flaw.cause for flaw in flaws(name, batch)), "")
         if cause:
             return cause
+    return flaw_of_one(window.summary, identified=identified) or _flaw_of_numbers(window)
+
+
+def _flaw_of_numbers(window: Window) -> str:
     others = [name for name in TABLES if (to_numpy(getattr(window, name)["window_id"]) != window.window_id).any()]
-    return f"{others[0]} has rows of another window" if others else flaw_of_one(window.summary, identified=identified)
+    return f"{others[0]} has rows of another window" if others else ""
 
 
 def _inconsistency(batch: pa.RecordBatch) -> str:
