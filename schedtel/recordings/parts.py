@@ -104,15 +104,7 @@ class Part:
 
         Raises :class:`DamagedFile` if a file cannot be used, and :class:`RecordingError` for other definitions.
         """
-        summary = self._read("summary")
-        self._facts(summary.schema)
-        rows = _without_prefix(ROWS, self._metadata(summary.schema))
-        causes: dict[int, str] = {}
-        by_table = {"summary": self._by_window("summary", summary, causes)}
-        if not by_table["summary"]:
-            raise DamagedFile(self._path("summary"), "no window in it")
-        for table in (table for table in TABLES if table != "summary"):
-            by_table[table] = self._table(table, rows.get(table), by_table["summary"], causes)
+        by_table, causes = self._tables()
         for number in by_table["summary"]:
             window = Window(**{table: by_table[table].get(number, _EMPTY[table]) for table in TABLES})
             cause = causes.get(number) or validation.flaw_of_one(window.summary, identified=identified)
@@ -121,6 +113,19 @@ class Part:
                 yield window
                 continue
             self._left_out, self._cause = self._left_out + 1, self._cause or cause
+
+    def _tables(self) -> tuple[dict[str, dict[int, pa.RecordBatch]], dict[int, str]]:
+        """Each table by window, and what is wrong with windows, by their number."""
+        summary = self._read("summary")
+        self._facts(summary.schema)
+        rows = _without_prefix(ROWS, self._metadata(summary.schema))
+        causes: dict[int, str] = {}
+        windows = self._by_window("summary", summary, causes)
+        if not windows:
+            raise DamagedFile(self._path("summary"), "no window in it")
+        others = [table for table in TABLES if table != "summary"]
+        by_table = {table: self._table(table, rows.get(table), windows, causes) for table in others}
+        return {"summary": windows, **by_table}, causes
 
     @property
     def damage(self) -> Damage | None:
