@@ -166,6 +166,8 @@ class OpenPart:
     def _next(self) -> None:
         self._number += 1
         self._windows.clear()
+        # These folders may stay without a new file for so long that a cleaner of old files removes them.
+        self._begun.difference_update(SPARSE)
         self._closed_bytes = self.bytes_written
 
     def _write(self, table: str) -> int:

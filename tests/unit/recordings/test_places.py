@@ -161,6 +161,15 @@ def test_a_directory_that_is_removed_or_moved_is_told(windows, tmp_path, kind, h
     assert recorder.windows_written == 2
 
 
+def test_a_folder_without_new_files_may_be_cleaned_away(windows, tmp_path):
+    """Preemptions are rare: the files of a month ago may be all there are."""
+    recorder = Recorder(tmp_path, rotate_bytes=1)
+    recorder.write(windows[0])
+    shutil.rmtree(tmp_path / "preemptions")
+    recorder.write(windows[1])
+    assert len(list((tmp_path / "preemptions").iterdir())) == 1
+
+
 def test_the_directory_of_a_new_day_is_made(windows, tmp_path):
     dataset = Dataset(tmp_path)
     for number, window in enumerate(windows):
