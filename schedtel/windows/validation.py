@@ -174,8 +174,8 @@ def _flaws_of_values(name: str, values: pa.Array) -> Iterator[Flaw]:
 
 def _not_within(numbers: np.ndarray, low: float, high: float) -> np.ndarray:
     """Which numbers of shape (n,) are not from ``low`` to below ``high``; NaN is not."""
-    within: np.ndarray = (numbers >= low) & (numbers < high)
-    return ~within
+    outside: np.ndarray = np.logical_not((numbers >= low) & (numbers < high))
+    return outside
 
 
 def _lists_with_null(values: pa.Array) -> np.ndarray:
