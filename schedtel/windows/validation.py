@@ -174,8 +174,7 @@ def _flaws_of_values(name: str, values: pa.Array) -> Iterator[Flaw]:
 
 def _not_within(numbers: np.ndarray, low: float, high: float) -> np.ndarray:
     """Which numbers of shape (n,) are not from ``low`` to below ``high``; NaN is not."""
-    outside: np.ndarray = np.logical_not((numbers >= low) & (numbers < high))
-    return outside
+    return ~((numbers >= low) & (numbers < high))
 
 
 def _lists_with_null(values: pa.Array) -> np.ndarray:
@@ -183,7 +182,8 @@ def _lists_with_null(values: pa.Array) -> np.ndarray:
     if not values.values.null_count:
         return np.zeros(len(values), bool)
     size = values.type.list_size
-    return ~valid(values.values.slice(values.offset * size, len(values) * size)).reshape(-1, size).all(axis=1)
+    known = valid(values.values.slice(values.offset * size, len(values) * size))
+    return np.logical_or.reduce(~known.reshape(-1, size), axis=1)
 
 
 def _too_long(texts: pa.StringArray) -> np.ndarray:
