@@ -8,7 +8,7 @@ from typing import Any
 
 from schedtel.access.uri import is_uri
 from schedtel.cli.options import refuse_without_stream
-from schedtel.cli.sources import complain_of_missed, open_source, stopped_by_signals
+from schedtel.cli.sources import complain_of_damage, complain_of_missed, open_source, stopped_by_signals
 from schedtel.errors import UsageError
 from schedtel.flight import Subscription
 from schedtel.recordings.dataset import host_of
@@ -34,6 +34,7 @@ def read_summaries(places: Sequence[str], options: dict[str, Any]) -> list[RunSu
         summaries = read(places, sources, options)
         for source in sources:
             complain_of_missed(source)
+            complain_of_damage(source)
         return summaries
 
 

@@ -78,6 +78,18 @@ def complain_of_missed(source: Source) -> None:
         )
 
 
+def complain_of_damage(source: Source) -> None:
+    """Print a line on stderr for each part of a recording of which windows were left out, but for the first few only.
+
+    To be called after the windows have been read.
+    """
+    damaged = source.damaged if isinstance(source, Recording) else []
+    for damage in damaged[:_MOST_DAMAGES]:
+        click.echo(f"schedtel: {damage}", err=True)
+    if len(damaged) > _MOST_DAMAGES:
+        click.echo(f"schedtel: {len(damaged) - _MOST_DAMAGES} parts more are damaged or missing", err=True)
+
+
 def complain_of_no_pairs(source: Source) -> None:
     """Print one line on stderr if the source has no preemption pairs, with the reason."""
     traced = source.metadata.get("preemptions")
@@ -87,6 +99,7 @@ def complain_of_no_pairs(source: Source) -> None:
         click.echo(f"schedtel: no preemptions to show: {why}", err=True)
 
 
+_MOST_DAMAGES = 5
 #: Value of ``--preemptions`` → reason. None: the value is not recorded, as in imports and in the library's recordings.
 _WHY_NO_PAIRS = {
     "off": "traced with --preemptions off (trace with cgroup or comm)",

@@ -23,7 +23,7 @@ from schedtel.cli.options import (
     window_options,
 )
 from schedtel.cli.session import open_session, stop_on_signals
-from schedtel.cli.sources import open_request
+from schedtel.cli.sources import complain_of_damage, open_request
 from schedtel.durations import NS_PER_S, parse_duration
 from schedtel.errors import CapabilityError, StreamError
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS
@@ -199,6 +199,7 @@ def _replay(recording: Recording, stays: bool, totals: Totals) -> None:
     ended = threading.Event()
     with stop_on_signals(ended.set):
         _add_all(itertools.takewhile(lambda _: not ended.is_set(), recording), totals)
+        complain_of_damage(recording)
         if stays:
             ended.wait()
 

@@ -10,6 +10,7 @@ from schedtel.analysis.health_log import HealthLog
 from schedtel.cli.options import filter_options, log_options, refuse_for_another_source, window_options
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session, stop_on_signals
+from schedtel.cli.sources import complain_of_damage
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
 from schedtel.flight import serve
@@ -58,7 +59,9 @@ def command(arguments: tuple[str, ...], directory: str | None, quiet: bool, verb
     if arguments:
         raise UsageError("cannot serve a recording and a command at once (drop --from, or the command)")
     refuse_for_another_source(directory)
-    _serve(read(directory), terms)
+    recording = read(directory)
+    _serve(recording, terms)
+    complain_of_damage(recording)
     return 0
 
 

@@ -11,7 +11,14 @@ from schedtel.access.uri import is_uri
 from schedtel.cli.display.choices import Choice
 from schedtel.cli.options import client_options, output_options, refuse_without_stream, view_options
 from schedtel.cli.output import format_for, opened, write_windows
-from schedtel.cli.sources import complain_of_missed, complain_of_no_pairs, describe, open_source, stopped_by_signals
+from schedtel.cli.sources import (
+    complain_of_damage,
+    complain_of_missed,
+    complain_of_no_pairs,
+    describe,
+    open_source,
+    stopped_by_signals,
+)
 from schedtel.errors import UsageError
 from schedtel.windows.window import Window
 
@@ -44,6 +51,7 @@ def command(
         beginning = list(itertools.islice(wanted, 1))
         show(itertools.islice(itertools.chain(beginning, wanted), count), choice, chosen, table, output)
         complain_of_missed(source)
+        complain_of_damage(source)
 
 
 def _from(first: int, windows: Iterable[Window]) -> Iterator[Window]:

@@ -10,7 +10,7 @@ from typing import Self
 
 from schedtel.durations import parse_duration
 from schedtel.errors import RecordingError, UsageError
-from schedtel.recordings.recording import TABLES
+from schedtel.recordings.parts import ROWS, TABLES
 from schedtel.recordings.storage import Place, place_of
 from schedtel.windows import tables
 from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION, LOSSES, SPARSE
@@ -125,6 +125,8 @@ class OpenPart:
         self._number = 1
         self._windows: list[Window] = []
         self._added = 0
+        #: The tables that have a file in the folder: from then on, a folder that is missing was removed.
+        self._begun: set[str] = set()
         self._closed_bytes = 0
         self.windows_written = self.bytes_written = 0
         #: Entries of the metadata that the windows themselves do not tell.
@@ -139,6 +141,7 @@ class OpenPart:
         """Continue in ``folder``; if it is another one, with the next part."""
         if folder != self._folder:
             self.close()
+            self._begun.clear()
         self._folder = folder
 
     def close(self) -> None:
@@ -151,9 +154,10 @@ class OpenPart:
         """Write the windows added since the last flush; close the part if it is large, old or slow enough."""
         if not self._added:
             return
-        began_ns = time.monotonic_ns()
+        began_ns, synced_ns = time.monotonic_ns(), self._place.sync_ns
         sizes = {table: self._write(table) for table in TABLES}
-        took_ns = time.monotonic_ns() - began_ns
+        # The time of the disk does not depend on the size of a part, so a new part would not save any of it.
+        took_ns = time.monotonic_ns() - began_ns - (self._place.sync_ns - synced_ns)
         self.windows_written += self._added
         self.bytes_written = self._closed_bytes + sum(sizes.values())
         first, added, last = self._windows[0], self._windows[-self._added], self._windows[-1]
@@ -165,6 +169,8 @@ class OpenPart:
     def _next(self) -> None:
         self._number += 1
         self._windows.clear()
+        # These folders may stay without a new file for so long that a cleaner of old files removes them.
+        self._begun.difference_update(SPARSE)
         self._closed_bytes = self.bytes_written
 
     def _write(self, table: str) -> int:
@@ -173,10 +179,12 @@ class OpenPart:
         if table in SPARSE and not batch.num_rows:
             return 0
         name = f"{table}/{self._folder}{self._stem}{self._number:06d}.parquet"
-        return self._place.write(name, batch.replace_schema_metadata(self._metadata()))
+        size = self._place.write(name, batch.replace_schema_metadata(self._metadata()), table not in self._begun)
+        self._begun.add(table)
+        return size
 
     def _metadata(self) -> dict[str, str]:
-        """What a reader must know to trust the file: kernel, clock, window, filter, losses, definitions."""
+        """What a reader must know to trust the file: kernel, clock, window, filter, losses, definitions, rows."""
         first = self._windows[0].summary
         lost = {name: sum(w.losses[name] for w in self._windows) for name in LOSSES}
         entries = {
@@ -187,4 +195,7 @@ class OpenPart:
             **self.facts,
             **{name: str(count) for name, count in lost.items()},
         }
-        return {f"schedtel.{name}": value for name, value in entries.items()}
+        rows = {table: sum(getattr(w, table).num_rows for w in self._windows) for table in TABLES}
+        return {f"schedtel.{name}": value for name, value in entries.items()} | {
+            f"{ROWS}{table}": str(count) for table, count in rows.items()
+        }

@@ -16,27 +16,28 @@ be held up. This bounds how much is written again.
 from __future__ import annotations
 
 import os
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
 from schedtel.errors import RecordingError, UsageError
+from schedtel.recordings.parts import Damage, DamagedFile, Part
 from schedtel.recordings.storage import order_of, place_of
-from schedtel.windows import tables
-from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION, SPARSE
+from schedtel.windows.schema import SPARSE
 from schedtel.windows.source import Source
+from schedtel.windows.validation import Order
 from schedtel.windows.window import Window
 
-TABLES = (*SPARSE, "tasks", "cpus", "summary")
+#: The name of a part's file: a stem, which is its writer's, and the part's number in its run.
+_PART = re.compile(r"(.*)-(\d+)\.parquet")
 
 
 class Recording(Source):
     """A recording as a source: the windows that were written, in order, with the same numbers.
 
-    Windows whose summary is missing (the recorder was killed between two files) are skipped. Use :func:`read` to open
-    one.
+    Windows whose summary is missing (the recorder was killed between two files) are skipped. So are windows that are
+    damaged, and :attr:`damaged` tells of them. Use :func:`read` to open one.
     """
 
     is_repeatable = True
@@ -50,7 +51,22 @@ class Recording(Source):
         if not self._parts:
             raise RecordingError(f"cannot read {self._place}: no window in it (is it a recording?)")
         self._sparse = {table: set(self._place.parts(table)) for table in SPARSE}
-        self.metadata = self._read_metadata()
+        self._missing = self._missing_parts()
+        #: What the last iteration has left out, and why: one :class:`Damage` for each part that is not whole.
+        self.damaged: list[Damage] = []
+        self._identified = False
+        self.metadata = self._newest_facts()
+
+    def _missing_parts(self) -> list[Damage]:
+        # Listed after the summaries: a part that is begun meanwhile is not taken for one whose summary is missing.
+        others = self._place.parts("tasks")
+        if any(_gaps(self._parts, others)):  # a writer may have added parts while the summaries were listed
+            self._parts = self._place.parts("summary")
+        path = self._place.path
+        return [
+            Damage(path(f"summary/{part}"), "No such file" + f", nor the next {count - 1}" * (count > 1))
+            for part, count in _gaps(self._parts, others)
+        ]
 
     @property
     def runs(self) -> set[tuple[str, ...]]:
@@ -59,7 +75,7 @@ class Recording(Source):
         A plain recording has one run, the empty tuple. ``metadata`` is that of the newest run; runs may differ in
         their window and filter.
         """
-        return {tuple(order_of(part)[:-1]) for part in self._parts}
+        return {_run_of(part) for part in self._parts}
 
     def has_rows(self, table: str) -> bool:
         """Whether ``table``, which is ``preemptions`` or ``throttled``, has any row: without rows it has no files."""
@@ -67,6 +83,8 @@ class Recording(Source):
 
     def need_identity(self, purpose: str) -> None:
         """Raise :class:`UsageError` if the windows lack a host or a wall clock, as those of an imported trace may.
+
+        From then on, a single window that lacks one counts as damaged.
 
         :param purpose: the verb of the message, such as ``serve``: what needs both.
         """
@@ -76,54 +94,69 @@ class Recording(Source):
                 f"cannot {purpose} {self._place}: it was imported, and knows no host or no wall clock "
                 "(import it with --host and --wall-start)"
             )
+        self._identified = True
 
-    def _read_metadata(self) -> dict[str, str]:
-        """The footer metadata of the newest part, without the prefix."""
-        raw = self._read("summary", self._parts[-1]).schema.metadata or {}
-        version = raw.get(b"schedtel.definitions_version", b"")
-        if version != str(DEFINITIONS_VERSION).encode():
-            raise RecordingError(
-                f"cannot read {self._place}: its definitions have version {version.decode() or 'none'}, "
-                f"this schedtel has {DEFINITIONS_VERSION} (use the schedtel that wrote it)"
-            )
-        ours = ((k.decode(), v.decode()) for k, v in raw.items())
-        return {name.removeprefix("schedtel."): value for name, value in ours if name.startswith("schedtel.")}
-
-    def _read(self, table: str, part: str) -> pa.Table:
-        try:
-            with self._place.open(f"{table}/{part}") as file:  # read_table() would import pandas
-                return file.read()
-        except (OSError, pa.ArrowException) as error:
-            cause = str(error).splitlines()[0].rstrip(".")
-            path = self._place.path(f"{table}/{part}")
-            raise RecordingError(f"cannot read {path}: {cause} (the file is damaged or not a recording's)") from error
-
-    def _batches(self, table: str, part: str) -> dict[int, pa.RecordBatch]:
-        """One part of a table, by window."""
-        if table in SPARSE and part not in self._sparse[table]:
-            return {}
-        stored = self._read(table, part)
-        if not stored.schema.equals(ARROW[table]):
-            raise RecordingError(
-                f"cannot read {self._place.path(f'{table}/{part}')}: its columns are not those of {table} "
-                "(not a recording's file)"
-            )
-        batch = tables.concatenate(stored.to_batches(), ARROW[table])
-        ids = tables.column(batch, "window_id")
-        starts = np.flatnonzero(np.diff(ids, prepend=-1))
-        ends = np.append(starts[1:], len(ids))
-        return {int(ids[a]): batch.slice(a, b - a) for a, b in zip(starts, ends, strict=True)}
+    def _newest_facts(self) -> dict[str, str]:
+        """The footer metadata of the newest part that can be read, without the prefix."""
+        first: DamagedFile | None = None
+        for part in reversed(self._parts):
+            try:
+                return Part(self._place, part).facts()
+            except DamagedFile as found:
+                first = first or found
+        assert first is not None
+        raise first.damage.error() from first
 
     def __iter__(self) -> Iterator[Window]:
-        for part in self._parts:
-            by_table = {table: self._batches(table, part) for table in TABLES}
-            for window_id, summary in by_table["summary"].items():
-                others = {t: by_table[t].get(window_id, _EMPTY[t]) for t in TABLES if t != "summary"}
-                yield Window(summary, **others)
+        self.damaged = damaged = list(self._missing)
+        orders: defaultdict[tuple[str, ...], Order] = defaultdict(Order)
+        whole = 0
+        for name in self._parts:
+            for window in self._windows_of(name, orders[_run_of(name)], damaged):
+                whole += 1
+                yield window
+        if not whole:
+            raise damaged[-1].error()
+
+    def _windows_of(self, name: str, order: Order, damaged: list[Damage]) -> Iterator[Window]:
+        """The whole windows of a part; what is wrong with the others is appended to ``damaged``."""
+        part = Part(self._place, name)
+        try:
+            yield from part.windows(order, identified=self._identified)
+        except DamagedFile as found:
+            damaged.append(found.damage)
+        if part.damage:
+            damaged.append(part.damage)
 
 
-#: The batch of a window that has no rows in a table.
-_EMPTY = {table: tables.empty(table) for table in ARROW}
+def _run_of(part: str) -> tuple[str, ...]:
+    return tuple(order_of(part)[:-1])
+
+
+def _gaps(summaries: list[str], others: list[str]) -> Iterator[tuple[str, int]]:
+    """Parts that have no summary, though their writer has begun a later part: the first of each gap, and their number.
+
+    :param others: parts of a table whose files are written before the summary.
+    """
+    begun = _numbered(others)
+    for writer, parts in _numbered(summaries).items():
+        before = min([*begun[writer], *parts]) - 1
+        for number in sorted(parts):
+            if number > before + 1:
+                folder, stem = os.path.dirname(parts[number]), writer[-1]
+                made_up = os.path.join(folder, f"{stem}-{before + 1:06d}.parquet")
+                yield begun[writer].get(before + 1, made_up), number - before - 1
+            before = number
+
+
+def _numbered(parts: list[str]) -> defaultdict[tuple[str, ...], dict[int, str]]:
+    """Run and writer of parts → their numbers → their paths."""
+    found: defaultdict[tuple[str, ...], dict[int, str]] = defaultdict(dict)
+    for part in parts:
+        name = _PART.fullmatch(os.path.basename(part))
+        if name:
+            found[*_run_of(part), name[1]][int(name[2])] = part
+    return found
 
 
 def imported_from(facts: Mapping[str, str]) -> str:

@@ -1,23 +1,28 @@
 """Names and batches in; Parquet files out, in a directory or at any URI of pyarrow.fs (s3://, gs://, hdfs://).
 
-A file appears whole or not at all. In a directory it is renamed into place; an object store shows an object only once
-all of it has been written.
+A file appears whole or not at all. In a directory it is written to the disk and then renamed into place; an object
+store shows an object only once all of it has been written. Each page of a file has a checksum, so a reader notices bits
+that have changed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import os
 import re
+import stat
+import time
+import weakref
 from collections.abc import Iterator
-from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 
+from schedtel.access.directories import need_own, open_directory
 from schedtel.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -27,52 +32,146 @@ _COMPRESSION = "zstd"
 #: Object stores, in which there are no directories to make.
 _WITHOUT_DIRECTORIES = ("s3", "gcs", "abfs")
 _PROBE = ".schedtel-probe"
+_UNFINISHED = ".{table}-{name}.unfinished"
+#: An unfinished file that has not changed for so long was left by a writer that was killed.
+_ABANDONED_S = 600
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Directory:
-    """Files below a local directory, which only their owner can read: they name users' commands."""
+    """Files below a local directory, which only their owner can read: they name users' commands.
+
+    It is opened once, and every file is made relative to it, so that no link that another user plants is followed.
+    """
+
+    is_replaced_while_read = False
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self._absolute = root, root if root.is_absolute() else Path.cwd() / root
         self._made: list[Path] = []
+        self._open: int | None = None
+        #: Time that the disk has taken to make files durable, in nanoseconds.
+        self.sync_ns = 0
 
     def __str__(self) -> str:
         return str(self.root)
 
     def prepare(self) -> None:
-        """Make the directory. Raises :class:`RecordingError` if it cannot be made or read."""
+        """Make the directory if it is missing, and remove what a writer that was killed left unfinished.
+
+        Raises :class:`RecordingError` if it cannot be made or read, and :class:`UsageError` if another user could
+        replace what is written there.
+        """
         try:
-            self._made = [path for path in (self.root, *self.root.parents) if not path.exists()]
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            next(self.root.iterdir(), None)
+            self._open = open_directory(self.root, self._made)
+            weakref.finalize(self, os.close, self._open)
+            self._sweep(self._open)
         except OSError as error:
             raise self._cannot_write(self.root, error) from error
+
+    @staticmethod
+    def _sweep(root: int) -> None:
+        """Remove unfinished files that no writer can still be writing."""
+        latest_s = time.time() - _ABANDONED_S
+        for name in fnmatch.filter(os.listdir(root), _UNFINISHED.format(table="*", name="*")):
+            with contextlib.suppress(OSError):  # another writer sweeps too, or it is a directory
+                if os.stat(name, dir_fd=root, follow_symlinks=False).st_mtime < latest_s:
+                    os.unlink(name, dir_fd=root)
+
+    def _opened(self) -> int:
+        """The open directory. Raises :class:`RecordingError` if its path leads elsewhere by now."""
+        if self._open is None:
+            self.prepare()
+        assert self._open is not None
+        try:
+            if os.path.samestat(os.stat(self._absolute), os.fstat(self._open)):
+                return self._open
+        except OSError:  # nothing is there
+            pass
+        raise RecordingError(
+            f"cannot write to {self.root}: it was removed or moved meanwhile (record again, and leave it in its place)"
+        )
 
     def withdraw(self) -> None:
         """Remove the directories that :meth:`prepare` made, unless a file has been written there."""
         with contextlib.suppress(OSError):  # rmdir() fails if the directory is not empty
-            for path in self._made:
+            for path in reversed(self._made):
                 path.rmdir()
 
     def is_empty(self) -> bool:
-        return not any(self.root.iterdir())
+        return not os.listdir(self._opened())
 
-    def write(self, name: str, batch: pa.RecordBatch) -> int:
-        """Write a file, replacing any of that name; returns its size in bytes. Raises :class:`RecordingError`."""
-        target = self.root / name
+    def write(self, name: str, batch: pa.RecordBatch, is_new: bool = True) -> int:
+        """Write a file, replacing any of that name; returns its size in bytes.
+
+        The file is on the disk before it has its name, and has its name on the disk when this returns.
+
+        :param is_new: its folder may have to be made; otherwise a missing folder is an error.
+
+        Raises :class:`RecordingError` if it cannot be written, or what was written before is gone.
+        """
+        root, path = self._opened(), PurePosixPath(name)
         # Outside of the table's folder: polars reads a folder only if all its files, hidden ones too, end alike.
-        unfinished = self.root / f".{name.partition('/')[0]}-{target.name}.unfinished"
+        unfinished = _UNFINISHED.format(table=path.parts[0], name=path.name)
         try:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(unfinished, "wb", opener=_owner_only) as file:
-                _write_parquet(file, batch)
-                size = file.tell()
-                file.flush()
-            os.rename(unfinished, target)
+            with self._folder(root, path.parent, is_new) as folder:
+                size = self._write_unfinished(root, unfinished, batch)
+                os.rename(unfinished, path.name, src_dir_fd=root, dst_dir_fd=folder)
+                self._sync(folder)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise self._cannot_write(target, error) from error
+            with contextlib.suppress(OSError):
+                os.unlink(unfinished, dir_fd=root)
+            if isinstance(error, FileNotFoundError):
+                raise RecordingError(
+                    f"cannot write {self.root / name}: its folder was removed meanwhile (record again)"
+                ) from error
+            raise self._cannot_write(self.root / name, error) from error
         return size
+
+    @contextlib.contextmanager
+    def _folder(self, root: int, path: PurePosixPath, is_new: bool) -> Iterator[int]:
+        """A folder below the open directory ``root``, open; made if it ``is_new`` and missing."""
+        current = os.dup(root)
+        try:
+            for number, name in enumerate(path.parts, 1):
+                below = self._step(current, name, is_new)
+                os.close(current)
+                current = below
+                need_own(current, self.root.joinpath(*path.parts[:number]))
+            yield current
+        finally:
+            os.close(current)
+
+    def _step(self, parent: int, name: str, is_new: bool) -> int:
+        try:
+            return os.open(name, _FOLDER, dir_fd=parent)
+        except FileNotFoundError:
+            if not is_new:
+                raise
+        with contextlib.suppress(FileExistsError):  # another writer has made it meanwhile
+            os.mkdir(name, 0o700, dir_fd=parent)
+        self._sync(parent)
+        return os.open(name, _FOLDER, dir_fd=parent)
+
+    def _write_unfinished(self, root: int, name: str, batch: pa.RecordBatch) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=root)  # left by a writer that was killed, or planted
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=root)
+        with open(descriptor, "wb") as file:
+            _write_parquet(file, batch)
+            size = file.tell()
+            file.flush()
+            self._sync(descriptor)
+        return size
+
+    def _sync(self, descriptor: int) -> None:
+        began_ns = time.monotonic_ns()
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a filesystem that cannot do it for directories
+                raise
+        self.sync_ns += time.monotonic_ns() - began_ns
 
     @staticmethod
     def _cannot_write(path: Path, error: OSError) -> RecordingError:
@@ -88,9 +187,13 @@ class Directory:
         return sorted((str(path.relative_to(below)) for path in below.rglob("part-*.parquet")), key=order_of)
 
     def open(self, name: str) -> pq.ParquetFile:
+        """The file of that name. Raises :class:`OSError` or :class:`pyarrow.ArrowException` if it is none."""
         import pyarrow.parquet as pq  # noqa: PLC0415  (9 MB that `live` does without)
 
-        return pq.ParquetFile(self.root / name)
+        path = self.root / name
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise OSError("it is no regular file")
+        return pq.ParquetFile(path, page_checksum_verification=True)
 
     def path(self, name: str) -> str:
         """A file's full path, for messages."""
@@ -103,10 +206,15 @@ class Store:
     Raises :class:`UsageError` for a URI that pyarrow.fs does not accept, or that names no bucket.
     """
 
+    #: The length of an object is asked for before it is read, and a writer may replace it in between.
+    is_replaced_while_read = True
+
     def __init__(self, uri: str) -> None:
         import pyarrow.fs  # noqa: PLC0415  (it starts S3 and its threads, which only URIs need)
 
         self._uri = uri
+        #: As of :class:`Directory`: a store has made an object durable when the put is answered.
+        self.sync_ns = 0
         try:
             self._files, self._root = pyarrow.fs.FileSystem.from_uri(uri)
         except (pa.ArrowException, ValueError, OSError) as error:
@@ -132,8 +240,8 @@ class Store:
     def is_empty(self) -> bool:
         return not any(self._below(""))
 
-    def write(self, name: str, batch: pa.RecordBatch) -> int:
-        """As :meth:`Directory.write`."""
+    def write(self, name: str, batch: pa.RecordBatch, _is_new: bool = True) -> int:
+        """As :meth:`Directory.write`. A store has no folders that could be missing."""
         sink = pa.BufferOutputStream()
         _write_parquet(sink, batch)
         whole = sink.getvalue()
@@ -158,7 +266,9 @@ class Store:
     def parts(self, table: str) -> list[str]:
         """As :meth:`Directory.parts`."""
         begin = len(f"{self._root}/{table}/")
-        paths = (path[begin:] for path in self._below(table) if fnmatch(os.path.basename(path), "part-*.parquet"))
+        paths = (
+            path[begin:] for path in self._below(table) if fnmatch.fnmatch(os.path.basename(path), "part-*.parquet")
+        )
         return sorted(paths, key=order_of)
 
     def _below(self, folder: str) -> Iterator[str]:
@@ -173,9 +283,12 @@ class Store:
         return (entry.path for entry in entries if entry.is_file)
 
     def open(self, name: str) -> pq.ParquetFile:
+        """As :meth:`Directory.open`. The object is read at once, since a writer may replace it between two reads."""
         import pyarrow.parquet as pq  # noqa: PLC0415  (see above)
 
-        return pq.ParquetFile(f"{self._root}/{name}", filesystem=self._files)
+        with self._files.open_input_file(f"{self._root}/{name}") as file:
+            whole = file.read_buffer()
+        return pq.ParquetFile(pa.BufferReader(whole), page_checksum_verification=True)
 
     def path(self, name: str) -> str:
         return f"{str(self).partition('?')[0].rstrip('/')}/{name}"
@@ -219,12 +332,9 @@ def _write_parquet(sink: Any, batch: pa.RecordBatch) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415  (see above)
 
     schema = batch.schema
-    with pq.ParquetWriter(sink, schema, compression=_COMPRESSION, use_dictionary=_text_columns(schema)) as writer:
+    options = {"compression": _COMPRESSION, "use_dictionary": _text_columns(schema), "write_page_checksum": True}
+    with pq.ParquetWriter(sink, schema, **options) as writer:
         writer.write_batch(batch)
-
-
-def _owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _text_columns(schema: pa.Schema) -> list[str]:

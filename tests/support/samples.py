@@ -91,6 +91,17 @@ def changed(window: Window, **columns: object) -> Window:
     return replace(window, summary=replaced(window.summary, **{name: [value] for name, value in columns.items()}))
 
 
+def moved(window: Window, number: int, start_ns: int | None = None, **columns: object) -> Window:
+    """The window with another number in all its tables, and with another start and other values in its summary."""
+    tables = {
+        name: replaced(batch, window_id=[number] * batch.num_rows)
+        for name in ("summary", "tasks", "cpus", "preemptions", "throttled")
+        if (batch := getattr(window, name)).num_rows
+    }
+    start = {} if start_ns is None else {"window_start_ns": start_ns}
+    return changed(replace(window, **tables), **start, **columns)
+
+
 def on_host(window: Window, name: str) -> Window:
     """The window, as another host would have had it."""
     return changed(window, host=name)

@@ -2,12 +2,11 @@
 
 import sys
 
-import pyarrow as pa
 import pytest
+from samples import LENGTH, moved
 
 import schedtel
 from schedtel.cli import main
-from schedtel.windows.schema import ARROW
 
 
 @pytest.fixture
@@ -36,10 +35,5 @@ def long_recording(tmp_path, windows):
     """A recording of the three windows, five times."""
     recorder = schedtel.Recorder(tmp_path / "long", window="100ms")
     for number, window in enumerate(windows * 5, 1):
-        tables = {name: renumbered(getattr(window, name), number) for name in ARROW}
-        recorder.write(schedtel.Window(**tables))
+        recorder.write(moved(window, number, windows[0].start_ns + number * LENGTH))
     return tmp_path / "long"
-
-
-def renumbered(batch, number):
-    return batch.set_column(0, batch.schema.field(0), pa.array([number] * batch.num_rows, pa.int64()))

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 
 import pyarrow.dataset as ds
 import pytest
 from fleets import assert_same_numbers, hosts
+from samples import LENGTH, moved
 from serving import unused_port
 from waiting import PATIENCE_S, eventually
 
@@ -68,6 +70,34 @@ def test_an_object_store_keeps_the_same_numbers(bucket, windows):
         assert_same_numbers(schedtel.read(uri), windows[:count])
     assert dataset.windows_written == 3
     assert dataset.bytes_written > 0
+
+
+def test_a_store_is_whole_whenever_it_is_read(bucket, windows):
+    """The writer puts the open part again and again, in another thread, while the reader reads it."""
+    uri = "growing".join(bucket)
+
+    def write():
+        dataset = Dataset(uri)
+        for number in range(1, 41):
+            dataset.write(moved(windows[0], number, number * LENGTH))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reads = last = 0
+    while writer.is_alive():
+        try:
+            source = schedtel.read(uri)
+        except schedtel.RecordingError:
+            assert not reads, "it was there before"
+            continue
+        found = list(source)
+        assert source.damaged == []
+        assert [window.window_id for window in found] == list(range(1, len(found) + 1))
+        assert all(window.tasks.num_rows == windows[0].tasks.num_rows for window in found)
+        assert len(found) >= last
+        reads, last = reads + 1, len(found)
+    assert reads > 3
+    assert len(list(schedtel.read(uri))) == 40
 
 
 def test_other_readers_read_the_object_store_as_one_table(bucket, windows):
