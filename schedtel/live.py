@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -175,11 +175,11 @@ def _import_meanwhile(modules: tuple[str, ...]) -> None:
 def live(
     window: str = "5s",
     *,
-    cgroup: str | None = None,
-    pid: int | None = None,
-    tid: int | None = None,
-    uid: int | None = None,
-    comm: str | None = None,
+    cgroup: str | Sequence[str] | None = None,
+    pid: int | Sequence[int] | None = None,
+    tid: int | Sequence[int] | None = None,
+    uid: int | Sequence[int] | None = None,
+    comm: str | Sequence[str] | None = None,
     kernel_threads: str = "include",
     min_activity: str | None = None,
     all_tasks: bool = False,
