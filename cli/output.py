@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+from schedtel.access.files import open_to_write
 from schedtel.cli.display.choices import Choice
 from schedtel.errors import UsageError
 
@@ -49,7 +50,7 @@ def opened(output: str | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     try:
-        file = open(output, "wb")  # noqa: SIM115  (the with below closes it; only a failed open is a UsageError)
+        file = open(output, "wb", opener=open_to_write)  # noqa: SIM115  (the with below closes it; only a failed open is a UsageError)
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror} (choose another file)") from error
     with file:

@@ -19,6 +19,8 @@ _NUMBERS = (
     (click.types.IntParamType, re.compile(r"[+-]?[0-9]{1,18}"), "an integer of at most 18 digits"),
     (click.types.FloatParamType, re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?"), "a decimal number"),
 )
+#: What is stored or sent as text. Names of files and of commands, in contrast, may be any bytes.
+_TEXTS = ("NAME", "URI", "URL", "HOST:PORT")
 _MOST_SHOWN = 40
 
 
@@ -68,6 +70,8 @@ def _check(parameter: click.Parameter, text: str) -> None:
     if not text:
         advice = "give a value" if parameter.required else "leave it out, or give a value"
         raise UsageError(f"cannot use {_name(parameter)} with an empty value: it names nothing ({advice})")
+    if parameter.metavar in _TEXTS and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UsageError(f"cannot use {_name(parameter)} {text[:_MOST_SHOWN]!r}: it is not UTF-8 (write it in UTF-8)")
     for kind, accepted, what in _NUMBERS:
         if isinstance(parameter.type, kind) and not accepted.fullmatch(text):
             raise UsageError(f"cannot use {_name(parameter)} {text[:_MOST_SHOWN]!r}: it must be {what} (such as 10)")

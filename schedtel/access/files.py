@@ -1,12 +1,16 @@
-"""Paths that a user names in; the contents of these small files (a token, a certificate) out."""
+"""Paths that a user names in; the contents of small files (a token, a certificate), or files to write, out."""
 
+import errno
 import os
 import stat
+import time
 
 from schedtel.errors import UsageError
 
 #: Four times the authorities that a distribution trusts, as one PEM file.
 _MOST_BYTES = 1 << 20
+#: How long a named pipe may have no reader, and how often it is tried.
+_PATIENCE_S, _PAUSE_S = 3.0, 0.05
 
 
 def read_file(path: str, what: str) -> bytes:
@@ -41,3 +45,23 @@ def read_with_mode(path: str, what: str) -> tuple[bytes, int]:
 def _without_waiting(path: str, flags: int) -> int:
     """Open the file. Without O_NONBLOCK, opening a pipe would wait for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def open_to_write(path: str, flags: int) -> int:
+    """An opener for :func:`open`. It waits for the reader of a named pipe, but not for ever.
+
+    Raises :class:`OSError` like :func:`os.open`, and after 3 s without a reader.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENXIO, "no program reads this pipe", path) from error
+            time.sleep(_PAUSE_S)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
