@@ -1,5 +1,6 @@
 """The command ``schedtel``: arguments in; windows on a terminal, in files or on a pipe out. One file per command."""
 
+import errno
 import importlib
 import keyword
 import logging
@@ -33,6 +34,14 @@ _COMMANDS = (
     "schema",
 )
 USAGE_STATUS = 2
+#: Where the path in an error is not its cause.
+_ADVICE = {
+    errno.EMFILE: "raise the limit of `ulimit -n`",
+    errno.ENFILE: "close files: the machine has no more",
+    errno.ENOMEM: "free some memory",
+    errno.ENOSPC: "free some space",
+    errno.EIO: "check the disk",
+}
 
 
 @contextmanager
@@ -106,18 +115,26 @@ def _run() -> int:
 
 
 def _what_failed(error: OSError) -> str:
-    """What the system refused, where it can be told: the path in the error, or standard output, if that still fails."""
-    from schedtel.cli.service import discard_output  # noqa: PLC0415  (see _COMMANDS)
-
+    """What the system refused, where it can be told: the path in the error, or standard output."""
     cause = error.strerror or error
     if error.filename is not None:
-        return f"cannot use {os.fsdecode(error.filename)}: {cause} (check the path, and who may use it)"
+        advice = _ADVICE.get(error.errno or 0, "check the path, and who may use it")
+        return f"cannot use {os.fsdecode(error.filename)}: {cause} ({advice})"
+    if _fails_to_write(error):
+        return f"cannot write the output: {cause} (check the disk and the path)"
+    return f"cannot go on: {cause} (check what was named, the disk, memory and `ulimit -a`)"
+
+
+def _fails_to_write(error: OSError) -> bool:
+    """Whether standard output failed: by a cause that only writing has, or since it still fails."""
+    from schedtel.cli.service import discard_output  # noqa: PLC0415  (see _COMMANDS)
+
     try:
         sys.stdout.flush()
     except OSError:
         discard_output(sys.stdout)
-        return f"cannot write the output: {cause} (check the disk and the path)"
-    return f"cannot go on: the system refuses a call: {cause} (check memory, disk and `ulimit -a`)"
+        return True
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _complain(message: str) -> int:
