@@ -58,10 +58,11 @@ def values(parameter, paths):
 def state(folder):
     """Every file below the folder that a command must not touch, with its size and the time of its last change.
 
+    What is in the root directory counts, too: as root, a path that is misread may be made there.
     Those among the hostile files are tried as outputs, too, so what is in them does not matter.
     """
     kept = [folder / "kept.ndjson", folder / "trace", *(folder / "recording").rglob("*")]
-    return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in kept}
+    return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in kept} | {"/": sorted(os.listdir("/"))}
 
 
 CASES = parameters()

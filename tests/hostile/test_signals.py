@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 import schedtel
 from schedtel.errors import RecordingError
@@ -96,6 +97,17 @@ def readable(folder):
     """What had been written when the signal came can be read, if a window had."""
     with contextlib.suppress(RecordingError):
         assert all(window.summary.num_rows == 1 for window in schedtel.read(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing_capabilities()), reason="needs the right to load BPF programs")
+def test_the_load_of_doctor_ends_with_it(places):
+    process = begin(["doctor", "--verify", "--seconds", "60"], places)
+    eventually(lambda: len(left_of(process.pid)) > 1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    eventually(lambda: left_of(process.pid) == [])
 
 
 def test_a_hangup_that_the_caller_ignores_is_ignored(places):

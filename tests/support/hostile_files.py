@@ -18,7 +18,7 @@ def hostile_paths(folder):
         "",
         " ",
         "-",
-        "/",
+        "/proc",
         ".",
         "/dev/zero",
         "/dev/full",
@@ -29,4 +29,5 @@ def hostile_paths(folder):
     ]
 
 
-_NAMES = ("x" * 5_000, "/" + "x/" * 3_000, "\udcff\udcfe", "\x1b[2J", "two\nlines", "~", "$(reboot)", "%s%n")
+#: None of these is a place outside of the working directory where root could write.
+_NAMES = ("x" * 5_000, "x/" * 3_000, "\udcff\udcfe", "\x1b[2J", "two\nlines", "~", "$(reboot)", "%s%n")
