@@ -33,19 +33,25 @@ from schedtel.export.http import Endpoint
 #: How long each target is tried. Without FUZZ_MINUTES, it gets a fixed number of inputs.
 SECONDS = float(os.environ.get("FUZZ_MINUTES", "0")) * 60 / 6
 EXAMPLES, EXAMPLES_OF_A_ROUND = 60, 500
-CALM = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
 def fuzz(target):
     for find in target.finds:
         target.take(find)
-    attempt = given(target.inputs)(target.take)
     if not SECONDS:
-        settings(max_examples=EXAMPLES, derandomize=True, database=None, **CALM)(attempt)()
-        return
+        round_of(target, max_examples=EXAMPLES, derandomize=True)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        settings(max_examples=EXAMPLES_OF_A_ROUND, derandomize=False, database=None, **CALM)(attempt)()
+        round_of(target, max_examples=EXAMPLES_OF_A_ROUND, derandomize=False)
+
+
+def round_of(target, **chosen):
+    @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), **chosen)
+    @given(target.inputs)
+    def attempt(made):
+        target.take(made)
+
+    attempt()
 
 
 @pytest.fixture(scope="module")
