@@ -151,8 +151,11 @@ rotation_options = _all(_ROTATION)
 
 def make_filter(options: dict[str, Any]) -> Filter:
     """The filter that the filter options describe. Removes them from ``options``."""
-    several = {name: options.pop(name) or None for name in ("cgroup", "pid", "tid", "uid", "comm")}
-    return Filter(**several, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
+    several = ("cgroup", "pid", "tid", "uid", "comm")
+    chosen: dict[str, Any] = {
+        name: options.pop(name) or None for name in several
+    }  # click's () is no list of the user's
+    return Filter(**chosen, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
 
 
 def refuse_for_another_source(source: str) -> None:

@@ -92,7 +92,7 @@ class View:
             return Text.assemble(("schedtel ", "bold cyan"), self.choice.subtitle, "\n\n", (status or "waiting", "dim"))
         row = rows_of(self._window.summary)[0]
         head = [self._headline(row), self._distributions(row, width), self._averages(row, width)]
-        tail: list[RenderableType] = [self._footer(row)] + ([Text(status, "dim")] if status else [])
+        tail: list[RenderableType] = [self._footer(row), *([Text(status, "dim")] if status else [])]
         histogram = self._histogram(self._window)
         heights = _heights([*head, *tail], width)
         while rows is not None and sum(heights) > rows and len(head) > 1:
