@@ -161,21 +161,26 @@ def _in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     alone, and ctypes drops what one of them raises inside a callback: Ctrl-C would be lost there.
     """
     results: list[tuple[Any, int]] = []
-    done = threading.Event()
+    running = threading.Lock()
+    running.acquire()
 
     def call() -> None:
         try:
             results.append((function(*arguments), ctypes.get_errno()))
         finally:
-            done.set()
+            running.release()
 
     threading.Thread(target=call, name="schedtel-libbpf", daemon=True).start()
     interrupted: BaseException | None = None
-    while not done.is_set():
+    waiting = True
+    while waiting:
         try:
-            done.wait()  # not join(): Python 3.11 takes a thread for ended if a signal interrupts that
+            # Neither join() nor an Event: a signal may interrupt those half way, and the next wait would never end, or
+            # end too early (Python 3.11).
+            running.acquire()
+            waiting = False
         except BaseException as error:  # noqa: BLE001  (raised below, once the library has returned)
-            interrupted = error
+            interrupted, waiting = error, not results
     if interrupted:
         raise interrupted
     ctypes.set_errno(results[0][1])  # each thread has its own

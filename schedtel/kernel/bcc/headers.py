@@ -76,9 +76,9 @@ def _merged(common: Path, tree: Path) -> Path:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "schedtel"
     target = cache / tree.name
+    if all((target / name).is_file() for name in _TOUCHSTONES):
+        return target
     try:
-        if all((target / name).is_file() for name in _TOUCHSTONES):
-            return target
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=cache))
         _link(common, tree, unfinished)
