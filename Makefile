@@ -1,16 +1,18 @@
 # make live    set everything up and watch this machine's scheduler
 # make test    set everything up and run the tests
 # make test-vm the same on other kernels, in virtual machines
+# make fuzz    the same for MINUTES, with inputs made at random
 # make docs    set everything up and build the pages of docs/ as a site
 # make env     only the environment .venv, with the command at .venv/bin/schedtel
 
 PYTHON ?= python3
+MINUTES ?= 10
 PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 # BPF needs privileges: commands run with sudo unless the user is root.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c pyproject.toml setup.py
 
-.PHONY: live test test-vm env build lint docs bench clean
+.PHONY: live test test-vm fuzz env build lint docs bench clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -21,6 +23,9 @@ test: .venv/.test
 test-vm: .venv/.test
 	scripts/vm-packages
 	.venv/bin/python -m pytest tests/vm $(ARGS)
+
+fuzz: .venv/.test
+	$(SUDO) env FUZZ_MINUTES=$(MINUTES) .venv/bin/python -m pytest tests/fuzz --timeout 0 $(ARGS)
 
 env: .venv/.env
 

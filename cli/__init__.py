@@ -1,5 +1,6 @@
 """The command ``schedtel``: arguments in; windows on a terminal, in files or on a pipe out. One file per command."""
 
+import errno
 import importlib
 import keyword
 import logging
@@ -12,6 +13,9 @@ from typing import Any
 
 import click
 
+from schedtel.cli.signals import ending_by_signals
+from schedtel.cli.streams import open_closed_streams
+from schedtel.cli.strict import StrictGroup
 from schedtel.errors import SchedtelError
 
 #: Commands; each has a module in ``commands``, imported when the user calls it: `--help` and `schema` need no BPF.
@@ -30,6 +34,14 @@ _COMMANDS = (
     "schema",
 )
 USAGE_STATUS = 2
+#: Where the path in an error is not its cause.
+_ADVICE = {
+    errno.EMFILE: "raise the limit of `ulimit -n`",
+    errno.ENFILE: "close files: the machine has no more",
+    errno.ENOMEM: "free some memory",
+    errno.ENOSPC: "free some space",
+    errno.EIO: "check the disk",
+}
 
 
 @contextmanager
@@ -45,7 +57,7 @@ def _exit_on_broken_pipe() -> Iterator[None]:
         sys.exit(128 + signal.SIGPIPE)
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(StrictGroup):
     """A group that imports a command when the user calls it.
 
     A broken pipe is caught here, before click's ``main`` turns it into status 1.
@@ -76,11 +88,16 @@ def group() -> None:
     """Live scheduler telemetry: turnaround time, response time and fairness, from the running kernel."""
 
 
-@_exit_on_broken_pipe()
 def main() -> None:
     """Run the command. Every error that a user can cause becomes one line on stderr and an exit status."""
+    open_closed_streams()
     # Without this, gRPC writes its own line to stderr for every handshake that fails, in a server and in a client.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    with ending_by_signals(), _exit_on_broken_pipe():
+        sys.exit(_run())
+
+
+def _run() -> int:
     try:
         status = group.main(prog_name="schedtel", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -90,18 +107,38 @@ def main() -> None:
         status = _complain(error.format_message())
     except SchedtelError as error:
         status = _complain(str(error))
-    except (click.Abort, KeyboardInterrupt):
-        status = 128 + signal.SIGINT
+    except BrokenPipeError:  # an OSError, which _exit_on_broken_pipe() handles
+        raise
     except OSError as error:
-        from schedtel.cli.service import discard_output  # noqa: PLC0415  (see _COMMANDS)
+        status = _complain(_what_failed(error))
+    return status if isinstance(status, int) else 0
 
+
+def _what_failed(error: OSError) -> str:
+    """What the system refused, where it can be told: the path in the error, or standard output."""
+    cause = error.strerror or error
+    if error.filename is not None:
+        advice = _ADVICE.get(error.errno or 0, "check the path, and who may use it")
+        return f"cannot use {os.fsdecode(error.filename)}: {cause} ({advice})"
+    if _fails_to_write(error):
+        return f"cannot write the output: {cause} (check the disk and the path)"
+    return f"cannot go on: {cause} (check what was named, the disk, memory and `ulimit -a`)"
+
+
+def _fails_to_write(error: OSError) -> bool:
+    """Whether standard output failed: by a cause that only writing has, or since it still fails."""
+    from schedtel.cli.service import discard_output  # noqa: PLC0415  (see _COMMANDS)
+
+    try:
+        sys.stdout.flush()
+    except OSError:
         discard_output(sys.stdout)
-        status = _complain(f"cannot write the output: {error.strerror or error} (check the disk and the path)")
-    sys.exit(status if isinstance(status, int) else 0)
+        return True
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _complain(message: str) -> int:
-    from schedtel.cli.service import with_level  # noqa: PLC0415  (see _COMMANDS)
+    from schedtel.cli.service import one_line, with_level  # noqa: PLC0415  (see _COMMANDS)
 
-    click.echo(with_level(" ".join(message.split()), logging.ERROR), err=True)
+    click.echo(with_level(one_line(message), logging.ERROR), err=True)
     return USAGE_STATUS

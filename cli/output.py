@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+from schedtel.access.files import open_to_write
 from schedtel.cli.display.choices import Choice
+from schedtel.cli.service import discard_output
 from schedtel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,22 +40,58 @@ def format_for(chosen: str | None, output: str | None) -> str:
     return _EXTENSIONS[extension]
 
 
+class Output:
+    """A stream to write to, whose errors say that it is the output that failed.
+
+    Methods raise :class:`UsageError`, and :class:`BrokenPipeError` if the reader of a pipe has gone.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream, self._name = stream, name
+
+    def write(self, part: bytes) -> int:
+        try:
+            return self._stream.write(part)
+        except OSError as error:
+            raise self._named(error) from error
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise self._named(error) from error
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: OSError) -> Exception:
+        if isinstance(error, BrokenPipeError):
+            return error
+        if self._stream is sys.stdout.buffer:
+            discard_output(sys.stdout)
+        return UsageError(f"cannot write {self._name}: {error.strerror or error} (check the disk and the path)")
+
+
 @contextmanager
-def opened(output: str | None) -> Iterator[BinaryIO]:
+def opened(output: str | None) -> Iterator[Output]:
     """The output file, opened for writing; stdout if ``output`` is None or ``-``.
 
     Raises :class:`UsageError` when the file cannot be opened.
     """
     if output in (None, "-"):
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        stdout = Output(sys.stdout.buffer, "the output")
+        yield stdout
+        stdout.flush()
         return
     try:
-        file = open(output, "wb")  # noqa: SIM115  (the with below closes it; only a failed open is a UsageError)
+        file = open(output, "wb", opener=open_to_write)  # noqa: SIM115  (closing() below closes it)
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror} (choose another file)") from error
-    with file:
-        yield file
+    with closing(Output(file, output)) as stream:
+        yield stream
 
 
 def _nothing() -> None:
@@ -62,7 +100,7 @@ def _nothing() -> None:
 
 def write_windows(
     windows: Iterable[Window],
-    stream: BinaryIO,
+    stream: Output,
     kind: str,
     table: str,
     choice: Choice,
@@ -91,7 +129,7 @@ def _ndjson(window: Window) -> Iterator[bytes]:
     yield b"\n"
 
 
-def _write_arrow(windows: Iterable[Window], stream: BinaryIO, table: str) -> None:
+def _write_arrow(windows: Iterable[Window], stream: Output, table: str) -> None:
     import pyarrow as pa  # noqa: PLC0415  (live output starts without pyarrow)
 
     from schedtel.windows.schema import ARROW  # noqa: PLC0415  (see above)
@@ -109,7 +147,7 @@ class _Unclosable:
 
     closed = False
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Output) -> None:
         self.write, self.flush = stream.write, stream.flush
 
     def close(self) -> None:

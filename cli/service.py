@@ -40,9 +40,8 @@ class _Lines(logging.Handler):
     """Writes a line on stderr for each record. The journal or the container runtime adds the time."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = " ".join(record.getMessage().split())
         try:
-            click.echo(with_level(text, record.levelno), err=True)
+            click.echo(with_level(one_line(record.getMessage()), record.levelno), err=True)
         except OSError:  # the reader of stderr has gone: the command goes on
             discard_output(sys.stderr)
 
@@ -61,6 +60,11 @@ def with_level(text: str, level: int) -> str:
     if in_journal():
         return f"<{_SYSLOG[level]}>{text}"
     return text if level < logging.WARNING else f"schedtel: {text}"
+
+
+def one_line(message: str) -> str:
+    """The message on one line of printable text; other characters, which a name may have, as Python escapes them."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
 
 
 def in_journal() -> bool:

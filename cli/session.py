@@ -10,13 +10,12 @@ import click
 
 from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import make_filter
+from schedtel.cli.signals import STOP_SIGNALS
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.settings import Tracing
 from schedtel.live import LiveSource
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclasses.dataclass
@@ -83,6 +82,8 @@ def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
 def stop_on_signals(end: Callable[[], None], command: TracedCommand | None = None) -> Iterator[list[str]]:
     """Inside the context, SIGINT, SIGTERM and SIGHUP call ``end``; SIGTERM and SIGHUP are also sent to the command.
 
+    A SIGHUP that the caller ignores, as nohup(1) does, stays ignored.
+
     Yields a list to which each signal's name is appended on arrival; the caller logs them, since a signal handler must
     not.
     """
@@ -95,8 +96,11 @@ def stop_on_signals(end: Callable[[], None], command: TracedCommand | None = Non
             command.signal(number)
         end()
 
-    previous = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
+        for number, handler in previous.items():
+            if (number, handler) != (signal.SIGHUP, signal.SIG_IGN):
+                signal.signal(number, stop)
         yield received
     finally:
         for number, handler in previous.items():

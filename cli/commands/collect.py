@@ -12,13 +12,14 @@ from schedtel.cli.options import client_options, log_options, rotation_options
 from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.sources import open_request
+from schedtel.cli.strict import StrictCommand
 from schedtel.flight.collect import Collection, Delivery, Outage
 from schedtel.recordings.dataset import Dataset
 
 _INCOMPLETE = 1
 
 
-@click.command("collect", short_help="Gather the windows of many servers.")
+@click.command("collect", cls=StrictCommand, short_help="Gather the windows of many servers.")
 @click.argument("uris", nargs=-1, required=True, metavar="URI...")
 @click.option("-o", "--output", required=True, metavar="DIR|URI", help="Dataset to add to: a directory or s3://…")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows, of all servers together.")

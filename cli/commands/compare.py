@@ -23,6 +23,7 @@ from schedtel.analysis.compare import (
 )
 from schedtel.cli.inputs import read_summaries
 from schedtel.cli.options import bound_options, client_options
+from schedtel.cli.strict import StrictCommand
 from schedtel.durations import format_duration
 from schedtel.errors import UsageError
 from schedtel.report import RunSummary, document_of, render, unlike, write_page
@@ -39,7 +40,7 @@ _PLAIN_WIDTH = 140
 _LEAST_WIDTH = 120
 
 
-@click.command("compare", short_help="Compare two recordings.")
+@click.command("compare", cls=StrictCommand, short_help="Compare two recordings.")
 @click.argument("a")
 @click.argument("b")
 @click.option("-o", "--output", metavar="FILE", help="Also draw both on one HTML page.")

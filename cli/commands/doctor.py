@@ -2,6 +2,7 @@
 
 import click
 
+from schedtel.cli.strict import StrictCommand
 from schedtel.doctor.capabilities import Answer, survey, usable_backends
 from schedtel.doctor.verify import verify
 from schedtel.windows.invariants import Finding
@@ -9,7 +10,7 @@ from schedtel.windows.invariants import Finding
 _FAILED = 1
 
 
-@click.command("doctor", short_help="Say what this kernel and this user can do.")
+@click.command("doctor", cls=StrictCommand, short_help="Say what this kernel and this user can do.")
 @click.option("--verify", "verifying", is_flag=True, help="Also run a load for a few seconds and check the laws.")
 @click.option(
     "--seconds",

@@ -24,6 +24,7 @@ from schedtel.cli.options import (
 )
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.sources import complain_of_damage, open_request
+from schedtel.cli.strict import StrictGroup
 from schedtel.durations import NS_PER_S, parse_duration
 from schedtel.errors import CapabilityError, StreamError
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS
@@ -69,7 +70,7 @@ def _with_source(function: Any) -> Any:
     return click.argument("source", required=False)(function)
 
 
-@click.group("export", short_help="Export metrics to Prometheus or OpenTelemetry.")
+@click.group("export", cls=StrictGroup, short_help="Export metrics to Prometheus or OpenTelemetry.")
 def command() -> None:
     """Sum windows up and export the sums as metrics, by cgroup and for the host.
 
@@ -98,6 +99,7 @@ def prometheus(source: str | None, listen: str, quiet: bool, **options: Any) -> 
         raise _missing("prometheus", error) from error
     totals = _totals(source, options)
     terms = {name: options.pop(name) for name in ("tls_cert", "tls_key", "client_ca")}
+    read_tls(*terms.values())  # only to report errors: OpenSSL reads the files
     terms["token"] = read_token(options.pop("token_file"))
     with _opened(source, options, stays=True) as follow, Endpoint(application(totals), listen, **terms) as endpoint:
         _say(f"exporting on {endpoint.url}", quiet)
@@ -127,7 +129,7 @@ def otlp(source: str | None, endpoint: str, interval: str, quiet: bool, **option
     read_tls(terms["tls_cert"], terms["tls_key"], terms["ca"])  # only to report errors: the exporter reads the files
     token_file = options.pop("token_file")
     # Not from the environment: SCHEDTEL_TOKEN is for servers of windows and must not be sent to a collector.
-    terms["token"] = read_token(token_file) if token_file else None
+    terms["token"] = read_token(token_file) if token_file is not None else None
     interval_s = parse_duration(interval) / NS_PER_S
     with _opened(source, options) as follow, Pusher(totals, endpoint, interval_s, _complain, **terms) as pusher:
         _say(f"exporting to {pusher.url}", quiet)

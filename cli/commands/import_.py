@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schedtel.cli.commands.record import RunTotals
 from schedtel.cli.options import rotation_options
+from schedtel.cli.signals import restored_cursor
+from schedtel.cli.strict import StrictCommand
 from schedtel.errors import UsageError
 from schedtel.recordings.dataset import recorder_of
 from schedtel.recordings.recorder import Recorder
@@ -22,7 +24,7 @@ from schedtel.windows.window import Window
 _FLUSH_S = 1.0
 
 
-@click.command("import", short_help="Make a recording of perf's or ftrace's text.")
+@click.command("import", cls=StrictCommand, short_help="Make a recording of perf's or ftrace's text.")
 @click.argument("trace", metavar="TRACE")
 @click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
 @click.option("-w", "--window", default="5s", show_default=True, metavar="DURATION", help="Length of a window.")
@@ -103,7 +105,7 @@ def _with_progress(windows: Iterable[Window], source: ImportedTrace, *, quiet: b
         yield from windows
         return
     columns = (TextColumn("importing"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with restored_cursor(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         for number, window in enumerate(windows, 1):
             yield window

@@ -9,10 +9,11 @@ from schedtel.cli.display.choices import Choice
 from schedtel.cli.options import filter_options, output_options, view_options, window_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import prepare_session
+from schedtel.cli.strict import StrictCommand
 from schedtel.errors import UsageError
 
 
-@click.command("live", short_help="Watch the scheduler live.")
+@click.command("live", cls=StrictCommand, short_help="Watch the scheduler live.")
 @window_options
 @filter_options
 @view_options

@@ -12,13 +12,14 @@ from schedtel.analysis.health_log import HealthLog
 from schedtel.cli.options import filter_options, log_options, rotation_options, window_options
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session
+from schedtel.cli.strict import StrictCommand
 from schedtel.durations import format_duration
 from schedtel.recordings.dataset import recorder_of
 from schedtel.recordings.recorder import Recorder
 from schedtel.windows.window import Window
 
 
-@click.command("record", short_help="Record to Parquet.")
+@click.command("record", cls=StrictCommand, short_help="Record to Parquet.")
 @click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
 @window_options
 @filter_options

@@ -7,10 +7,11 @@ import click
 from schedtel.cli.inputs import read_summaries
 from schedtel.cli.options import bound_options, client_options
 from schedtel.cli.output import opened
+from schedtel.cli.strict import StrictCommand
 from schedtel.report import document_of, render, write_page
 
 
-@click.command("report", short_help="Draw a recording as an HTML page.")
+@click.command("report", cls=StrictCommand, short_help="Draw a recording as an HTML page.")
 @click.argument("directory", metavar="DIR|URI")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The page to write, an .html file; - for stdout.")
 @bound_options

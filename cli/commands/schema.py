@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import click
 
+from schedtel.cli.strict import StrictCommand
 from schedtel.export import definitions
 from schedtel.windows import schema
 
 
-@click.command("schema", short_help="Print what every column means.")
+@click.command("schema", cls=StrictCommand, short_help="Print what every column means.")
 @click.option(
     "--format",
     "kind",

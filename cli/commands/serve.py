@@ -11,6 +11,7 @@ from schedtel.cli.options import filter_options, log_options, refuse_for_another
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.sources import complain_of_damage
+from schedtel.cli.strict import StrictCommand
 from schedtel.cli.traced_command import TracedCommand
 from schedtel.errors import UsageError
 from schedtel.flight import serve
@@ -19,7 +20,7 @@ from schedtel.recordings.recording import read
 from schedtel.windows.source import Source
 
 
-@click.command("serve", short_help="Serve windows to subscribers.")
+@click.command("serve", cls=StrictCommand, short_help="Serve windows to subscribers.")
 @click.option("-l", "--listen", "uri", default=DEFAULT_URI, show_default=True, metavar="URI", help="Where to listen.")
 @click.option("--from", "directory", metavar="DIR", help="Serve a recording instead of this machine.")
 @window_options

@@ -19,11 +19,12 @@ from schedtel.cli.sources import (
     open_source,
     stopped_by_signals,
 )
+from schedtel.cli.strict import StrictCommand
 from schedtel.errors import UsageError
 from schedtel.windows.window import Window
 
 
-@click.command("show", short_help="Show a recording.")
+@click.command("show", cls=StrictCommand, short_help="Show a recording.")
 @click.argument("directory", metavar="DIR|URI")
 @click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True, help="First window.")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="Number of windows.")

@@ -11,11 +11,12 @@ from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.sources import complain_of_missed, complain_of_no_pairs, describe, open_stream
+from schedtel.cli.strict import StrictCommand
 from schedtel.flight import Subscription
 from schedtel.flight.wire import STOP
 
 
-@click.command("subscribe", short_help="Watch what is served elsewhere.")
+@click.command("subscribe", cls=StrictCommand, short_help="Watch what is served elsewhere.")
 @click.argument("uri")
 @click.option("--history", is_flag=True, help="Begin with the windows that the server keeps, not with the next one.")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +26,14 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 #: Columns that are left out on a narrow terminal, in this order.
 _LEAST_NEEDED = ("migr", "bursts", "blocked", "preempt", "wakeup", "max wait", "rt", "tat", "vol", "invol")
 _FIGURE_WIDTH, _IDENTITY_WIDTH = 10, 26
+#: What the figures of both upper tables take up at most, with the gaps between columns; sparklines get the rest.
+_DISTRIBUTIONS_WIDTH, _AVERAGES_WIDTH = 78, 68
+_SHORTEST_SPARK = 8
+_STATISTICS, _STATISTIC_WIDTH = ("mean", "p50", "p95", "p99", "max"), 9
+#: Statistics that are left out on a terminal narrower than the figures, in this order.
+_LEAST_NEEDED_STATISTICS = ("p95", "mean", "p50")
+#: Lines of a table of tasks that are no rows: an empty one and the header.
+_TABLE_HEAD = 2
 _DISTRIBUTIONS = {
     "turnaround (TAT)": "tat",
     "response (RT)": "rt",
@@ -83,10 +91,14 @@ class View:
         if self._window is None:
             return Text.assemble(("schedtel ", "bold cyan"), self.choice.subtitle, "\n\n", (status or "waiting", "dim"))
         row = rows_of(self._window.summary)[0]
-        head = [self._headline(row), self._distributions(row), self._averages(row)]
-        tail = [self._footer(row)] + ([Text(status, "dim")] if status else [])
+        head = [self._headline(row), self._distributions(row, width), self._averages(row, width)]
+        tail: list[RenderableType] = [self._footer(row), *([Text(status, "dim")] if status else [])]
         histogram = self._histogram(self._window)
-        used = 2 + (len(_DISTRIBUTIONS) + 2) + 5 + 2 + len(tail) + 2
+        heights = _heights([*head, *tail], width)
+        while rows is not None and sum(heights) > rows and len(head) > 1:
+            head.pop()
+            del heights[len(head)]
+        used = sum(heights) + _TABLE_HEAD
         top = self.choice.top
         if rows is not None:
             if rows - used - _lines(histogram) < 5:
@@ -110,18 +122,24 @@ class View:
             ("\n" + self.choice.subtitle, "dim"),
         )
 
-    def _distributions(self, row: dict[str, Any]) -> Table:
+    def _distributions(self, row: dict[str, Any], width: int) -> Table:
+        room = min(_HISTORY, width - _DISTRIBUTIONS_WIDTH)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("")
-        for name in ("n", "mean", "p50", "p95", "p99", "max"):
-            table.add_column(name, justify="right")
-        table.add_column("p99 over time")
+        table.add_column("", no_wrap=True)
+        lacking = max(0, -(room // _STATISTIC_WIDTH))
+        statistics = [name for name in _STATISTICS if name not in _LEAST_NEEDED_STATISTICS[:lacking]]
+        for name in ("n", *statistics):
+            table.add_column(name, justify="right", no_wrap=True)
+        if room >= _SHORTEST_SPARK:
+            table.add_column("p99 over time"[:room], no_wrap=True)
         for label, prefix in _DISTRIBUTIONS.items():
-            figures = [format_duration(row[f"{prefix}_{s}_ns"]) for s in ("mean", "p50", "p95", "p99", "max")]
-            table.add_row(label, str(row[f"{prefix}_count"]), *figures, self._spark(f"{prefix}_p99_ns"))
+            figures = [format_duration(row[f"{prefix}_{name}_ns"]) for name in statistics]
+            sparks = [self._spark(f"{prefix}_p99_ns", room)] if room >= _SHORTEST_SPARK else []
+            table.add_row(label, str(row[f"{prefix}_count"]), *figures, *sparks)
         return Padding(table, (1, 0, 0, 0))  # type: ignore[return-value]
 
-    def _averages(self, row: dict[str, Any]) -> RenderableType:
+    def _averages(self, row: dict[str, Any], width: int) -> RenderableType:
+        room = min(24, (width - _AVERAGES_WIDTH) // 2)
         seconds = row["window_ns"] / 1e9
         cpus = self._window.cpus.num_rows if self._window else 1
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
@@ -129,28 +147,29 @@ class View:
             table.add_column(no_wrap=True)
         idle = 100 * row["idle_ns"] / max(1, row["window_ns"] * cpus)
         table.add_row(
-            *self._cell("run queue", f"{row['runqueue_length_avg']:.2f}", "runqueue_length_avg"),
-            *self._cell("fairness J", _ratio(row["fairness_jain"]), "fairness_jain"),
+            *self._cell("run queue", f"{row['runqueue_length_avg']:.2f}", "runqueue_length_avg", room),
+            *self._cell("fairness J", _ratio(row["fairness_jain"]), "fairness_jain", room),
         )
         table.add_row(
-            *self._cell("running", f"{row['running_avg']:.2f}", "running_avg"),
-            *self._cell("fairness CV", _ratio(row["fairness_cv"]), "fairness_cv"),
+            *self._cell("running", f"{row['running_avg']:.2f}", "running_avg", room),
+            *self._cell("fairness CV", _ratio(row["fairness_cv"]), "fairness_cv", room),
         )
         table.add_row(
-            *self._cell("blocked", f"{row['blocked_avg']:.1f}", "blocked_avg"),
-            *self._cell("switches/s", _switches(row, seconds), "voluntary_switches"),
+            *self._cell("blocked", f"{row['blocked_avg']:.1f}", "blocked_avg", room),
+            *self._cell("switches/s", _switches(row, seconds), "voluntary_switches", room),
         )
         table.add_row(
-            *self._cell("on I/O", "-" if row["iowait_avg"] is None else f"{row['iowait_avg']:.2f}", "iowait_avg"),
-            *self._cell("idle", f"{idle:.0f} % of {cpus} CPUs", "idle_ns"),
+            *self._cell("on I/O", "-" if row["iowait_avg"] is None else f"{row['iowait_avg']:.2f}", "iowait_avg", room),
+            *self._cell("idle", f"{idle:.0f} % of {cpus} CPUs", "idle_ns", room),
         )
         return Padding(table, (1, 0, 0, 0))
 
-    def _cell(self, label: str, figure: str, history: str) -> tuple[Text, Text, Text]:
-        return Text(label, "dim"), Text(figure, "bold"), Text(self._spark(history, 24), "cyan")
+    def _cell(self, label: str, figure: str, history: str, room: int) -> tuple[Text, Text, Text]:
+        return Text(label, "dim"), Text(figure, "bold"), Text(self._spark(history, room), "cyan")
 
-    def _spark(self, name: str, width: int = _HISTORY) -> str:
-        return spark(list(self._history.get(name, ()))[-width:])
+    def _spark(self, name: str, room: int) -> str:
+        """The newest values of a column, as many as there is room for."""
+        return spark(list(self._history.get(name, ()))[-room:]) if room > 0 else ""
 
     def _histogram(self, window: Window) -> RenderableType | None:
         """Waits by duration, one line for each factor of four; empty lines at both ends are left out."""
@@ -273,6 +292,12 @@ def _fitting(names: list[str], width: int) -> list[str]:
     room = max(1, (width - _IDENTITY_WIDTH) // _FIGURE_WIDTH)
     dropped = [name for name in _LEAST_NEEDED if name in names][: max(0, len(names) - room)]
     return [name for name in names if name not in dropped]
+
+
+def _heights(parts: list[RenderableType], width: int) -> list[int]:
+    """How many lines each part takes: one that is wider than the terminal is wrapped."""
+    console = Console(width=width)
+    return [len(console.render_lines(part, console.options.update(height=None), pad=False)) for part in parts]
 
 
 def _lines(histogram: RenderableType | None) -> int:

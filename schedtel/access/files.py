@@ -1,13 +1,67 @@
-"""Paths that a user names in; the contents of these small files (a token, a certificate) out."""
+"""Paths that a user names in; the contents of small files (a token, a certificate), or files to write, out."""
 
-from pathlib import Path
+import errno
+import os
+import stat
+import time
 
 from schedtel.errors import UsageError
 
+#: Four times the authorities that a distribution trusts, as one PEM file.
+_MOST_BYTES = 1 << 20
+#: How long a named pipe may have no reader, and how often it is tried.
+_PATIENCE_S, _PAUSE_S = 3.0, 0.05
+
 
 def read_file(path: str, what: str) -> bytes:
-    """The file's content. Raises :class:`UsageError` where it cannot be read; ``what`` names it in the message."""
+    """The file's content; the parameters and errors are those of :func:`read_with_mode`."""
+    return read_with_mode(path, what)[0]
+
+
+def read_with_mode(path: str, what: str) -> tuple[bytes, int]:
+    """The content of a regular file of at most 1 MiB, and its mode (``st_mode``).
+
+    A device may have no end, and a pipe may have no writer, so both are refused.
+
+    :param what: what the file should contain, in words for the message.
+
+    Raises :class:`UsageError` where the file cannot be read, is not regular, or is larger.
+    """
+    if not path or "\0" in path:
+        raise UsageError(f"cannot read {what} {path!r}: this is no path (name a file)")
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_MOST_BYTES + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:
         raise UsageError(f"cannot read {what} {path}: {error.strerror} (check the path)") from error
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"cannot read {what} {path}: it is no regular file (copy it to one)")
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"cannot read {what} {path}: it is larger than 1 MiB (is it the right file?)")
+    return content, mode
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open the file. Without O_NONBLOCK, opening a pipe would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def open_to_write(path: str, flags: int) -> int:
+    """An opener for :func:`open`. It waits for the reader of a named pipe, but not for ever.
+
+    Raises :class:`OSError` like :func:`os.open`, and after 3 s without a reader.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENXIO, "no program reads this pipe", path) from error
+            time.sleep(_PAUSE_S)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor

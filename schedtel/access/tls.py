@@ -16,11 +16,12 @@ class Tls:
 
 
 def read_tls(certificate: str | None, key: str | None, authority: str | None) -> Tls:
-    """Read the files; an empty or missing path gives empty bytes.
+    """Read the files; a path that is None gives empty bytes.
 
     Raises :class:`UsageError` when a file cannot be read or is not PEM, and for a certificate or key without the other.
+    An empty path is one that cannot be read.
     """
-    if bool(certificate) != bool(key):
+    if (certificate is None) != (key is None):
         raise UsageError(
             "cannot use half a pair: certificate and key belong together (give both --tls-cert and --tls-key)"
         )
@@ -28,7 +29,7 @@ def read_tls(certificate: str | None, key: str | None, authority: str | None) ->
 
 
 def _pem(path: str | None) -> bytes:
-    if not path:
+    if path is None:
         return b""
     content = read_file(path, "certificate or key")
     if b"-----BEGIN " not in content:

@@ -3,7 +3,7 @@
 import os
 import stat
 
-from schedtel.access.files import read_file
+from schedtel.access.files import read_with_mode
 from schedtel.errors import UsageError
 
 TOKEN_VARIABLE = "SCHEDTEL_TOKEN"
@@ -14,13 +14,14 @@ _SHORTEST_TOKEN = 16
 def read_token(path: str | None) -> str | None:
     """The token in a file, else in the environment variable ``SCHEDTEL_TOKEN``; None if neither is given.
 
-    Raises :class:`UsageError` for a file that every user can read, and where :func:`check_token` refuses the token.
+    Raises :class:`UsageError` for a file that every user can read, and where :func:`check_token` refuses the token. An
+    empty path, and an empty variable, are refused like any other wrong one: they are no request to do without a token.
     """
-    if path:
-        content = read_file(path, "token").decode(errors="replace")
-        if os.stat(path).st_mode & stat.S_IROTH:
+    if path is not None:
+        content, mode = read_with_mode(path, "token")
+        if mode & stat.S_IROTH:
             raise UsageError(f"cannot use the token in {path}: every user can read it (chmod 600 {path})")
-        return check_token(content.strip())
+        return check_token(content.decode(errors="replace").strip())
     given = os.environ.get(TOKEN_VARIABLE)
     return check_token(given.strip()) if given is not None else None
 

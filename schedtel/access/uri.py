@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from schedtel.errors import UsageError
 
@@ -20,6 +21,8 @@ DEFAULT_URI = "grpc://127.0.0.1:8815"
 _KINDS = {"grpc": "tcp", "grpc+tcp": "tcp", "grpc+tls": "tls", "grpc+unix": "unix"}
 #: sun_path of struct sockaddr_un, with its final zero (include/uapi/linux/un.h).
 _LONGEST_PATH = 107
+#: A name as DNS has it (RFC 1123); underscores occur in names of containers.
+_HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,32 @@ def is_loopback(host: str) -> bool:
 
 def host_and_port(text: str) -> tuple[str, int]:
     """Split ``HOST:PORT``; an IPv6 host stands in brackets. Raises :class:`ValueError` for any other text."""
-    return _host_and_port(urlsplit(f"//{text}"))
-
-
-def _host_and_port(parts: SplitResult) -> tuple[str, int]:
-    more = parts.username or parts.password or parts.query or parts.fragment or parts.path not in ("", "/")
-    if more or not parts.hostname or parts.port is None:
+    if not is_plain(text):
+        raise ValueError("not printable ASCII")
+    parts = urlsplit(f"//{text}")
+    more = "@" in parts.netloc or parts.query or parts.fragment or parts.path not in ("", "/")
+    if more or not is_host(parts.hostname or "") or parts.port is None:
         raise ValueError("not HOST:PORT")
-    return parts.hostname, parts.port
+    return parts.hostname or "", parts.port
+
+
+def is_host(text: str) -> bool:
+    """Whether this can be a host: a name in ASCII, or an IP address without brackets."""
+    try:
+        return bool(_HOST_NAME.fullmatch(text) or ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def is_plain(text: str) -> bool:
+    """Whether all characters are printable ASCII and no blanks; urlsplit() drops some of the others without a word."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def parse_address(uri: str) -> Address:
     """The parts of a stream's URI. Raises :class:`UsageError` for a text that is no such URI."""
+    if "\0" in uri:
+        raise _wrong(uri, "no path has a zero byte")
     try:
         parts = urlsplit(uri)
         kind, _valid_port = _KINDS[parts.scheme], parts.port  # `port` raises ValueError beyond 0 … 65535
@@ -75,9 +92,9 @@ def parse_address(uri: str) -> Address:
     if kind == "unix":
         return _unix_address(uri, parts.hostname or "", parts.path)
     try:
-        host, port = _host_and_port(parts)
+        host, port = host_and_port(uri.partition("://")[2])
     except ValueError as error:
-        raise _wrong(uri, "host and port are needed, and nothing else") from error
+        raise _wrong(uri, "host and port are needed, in ASCII, and nothing else") from error
     return Address(uri.rstrip("/"), kind, host, port)
 
 

@@ -7,6 +7,7 @@ wakeup_preempt() in kernel/sched/core.c). So the kernel begins the woken task's 
 at the wakeup; schedtel does so at the switch. The sum does not depend on it.
 """
 
+import ctypes
 import os
 import signal
 import threading
@@ -27,6 +28,8 @@ from schedtel.windows.window import Window
 #: machine, lies between the two stamps.
 _RELATIVE, _ABSOLUTE_NS, _PER_SWITCH_NS, _PER_WAKEUP_NS = 0.01, 1_000_000, 500, 5_000
 _SPINNERS, _SLEEPERS = 3, 3
+#: From include/uapi/linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
 _SUMMED = ("cpu_ns", "wait_ns", "voluntary_switches", "involuntary_switches")
 
 
@@ -66,14 +69,23 @@ def verify(seconds: float = 3.0, window: str = "500ms") -> list[Finding]:
 
 
 def _fork(work: Callable[[float], None], seconds: float) -> int:
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
+            _end_with(parent)
             work(seconds)
             os.kill(os.getpid(), signal.SIGSTOP)
         finally:
             os._exit(0)
     return pid
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends, by whatever signal: it would stay stopped for ever."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
 
 
 def _stop_after(pids: list[int], stop: Callable[[], None]) -> None:

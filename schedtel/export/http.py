@@ -95,14 +95,14 @@ def _check(host: str, listen: str, encrypted: bool, token: str | None) -> None:
 
 
 def _tls_context(certificate: str | None, key: str | None, authority: str | None) -> ssl.SSLContext | None:
-    if not (certificate and key):
-        if certificate or key or authority:
+    if certificate is None or key is None:
+        if any(file is not None for file in (certificate, key, authority)):
             raise UsageError("cannot use TLS: certificate and key belong together (give both --tls-cert and --tls-key)")
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)
-        if authority:
+        if authority is not None:
             context.load_verify_locations(authority)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:  # also ssl.SSLError, a subclass

@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from schedtel._version import __version__
-from schedtel.access.uri import is_loopback
+from schedtel.access.uri import is_host, is_loopback, is_plain
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
@@ -100,7 +100,7 @@ class Pusher:
         tls_cert: str | None = None,
         tls_key: str | None = None,
     ) -> None:
-        self.url = _checked(endpoint, token, certificates=any((ca, tls_cert, tls_key)))
+        self.url = _checked(endpoint, token, certificates=any(file is not None for file in (ca, tls_cert, tls_key)))
         self._totals, self._interval_s, self._say = totals, interval_s, say
         self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
@@ -190,10 +190,11 @@ class Pusher:
 def _checked(endpoint: str, token: str | None, *, certificates: bool) -> str:
     try:
         parts = urlsplit(endpoint)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = is_plain(endpoint) and parts.scheme in ("http", "https") and parts.port != 0
+        usable = usable and is_host(parts.hostname or "") and "@" not in parts.netloc
     except ValueError:
-        usable = None
-    if not usable or parts.username or parts.query or parts.fragment:
+        usable = False
+    if not usable or parts.query or parts.fragment:
         raise UsageError(f"cannot push to {endpoint!r}: it is no URL of a collector (write http://127.0.0.1:4318)")
     if token and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise UsageError(f"cannot send the token to {endpoint}: it is not encrypted (write https://)")

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable
 from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Self
@@ -153,6 +154,39 @@ def libbpf() -> Libbpf:
     return _loaded[0]
 
 
+def _in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of the library from another thread, and wait for its end, whatever signal comes meanwhile.
+
+    libbpf calls :meth:`Libbpf._keep_message` back several hundred times. Python runs signal handlers in the main thread
+    alone, and ctypes drops what one of them raises inside a callback: Ctrl-C would be lost there.
+    """
+    results: list[tuple[Any, int]] = []
+    running = threading.Lock()
+    running.acquire()
+
+    def call() -> None:
+        try:
+            results.append((function(*arguments), ctypes.get_errno()))
+        finally:
+            running.release()
+
+    threading.Thread(target=call, name="schedtel-libbpf", daemon=True).start()
+    interrupted: BaseException | None = None
+    waiting = True
+    while waiting:
+        try:
+            # Neither join() nor an Event: a signal may interrupt those half way, and the next wait would never end, or
+            # end too early (Python 3.11).
+            running.acquire()
+            waiting = False
+        except BaseException as error:  # noqa: BLE001  (raised below, once the library has returned)
+            interrupted, waiting = error, not results
+    if interrupted:
+        raise interrupted
+    ctypes.set_errno(results[0][1])  # each thread has its own
+    return results[0][0]
+
+
 def _errno_of(result: int) -> int:
     return -result if result < 0 and result != -1 else ctypes.get_errno()
 
@@ -169,7 +203,7 @@ class BpfObject:
         self._lib.forget_messages()
         options = _OpenOptions(ctypes.sizeof(_OpenOptions), OBJECT_NAME)
         self._image = ctypes.create_string_buffer(image, len(image))
-        self._object = self._lib.bpf_object__open_mem(self._image, len(image), byref(options))
+        self._object = _in_a_thread(self._lib.bpf_object__open_mem, self._image, len(image), byref(options))
         if not self._object:
             raise CapabilityError(f"cannot open the BPF object: {os.strerror(ctypes.get_errno())} (reinstall schedtel)")
         self._links: list[int] = []
@@ -202,7 +236,7 @@ class BpfObject:
         self._check(self._lib.bpf_program__set_autoload(self._program(name), False), f"leave out {name}")
 
     def load(self) -> None:
-        self._check(self._lib.bpf_object__load(self._object), "load the BPF programs")
+        self._check(_in_a_thread(self._lib.bpf_object__load, self._object), "load the BPF programs")
 
     def _program(self, name: str) -> int:
         return int(self._lib.bpf_object__find_program_by_name(self._object, name.encode()) or 0)

@@ -15,6 +15,7 @@ import string
 from importlib import resources
 from typing import Any
 
+from schedtel.access.files import open_to_write
 from schedtel.errors import UsageError
 
 #: Concatenated in this order they are one script.
@@ -73,11 +74,11 @@ def write_page(text: str, path: str | os.PathLike[str]) -> None:
     Raises :class:`UsageError` if the page cannot be written; the old file stays. Raises :class:`BrokenPipeError` for a
     pipe without a reader, which is no mistake of the user's.
     """
-    target = os.path.realpath(path)
-    unfinished = f"{target}.unfinished-{os.getpid()}"
     try:
+        target = os.path.realpath(path)  # fails if the working directory has been removed
+        unfinished = f"{target}.unfinished-{os.getpid()}"
         if os.path.exists(path) and not os.path.isfile(path):
-            with open(path, "w", encoding="utf-8") as file:
+            with open(path, "w", encoding="utf-8", opener=open_to_write) as file:
                 file.write(text)
             return
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

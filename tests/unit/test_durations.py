@@ -43,6 +43,16 @@ def test_nothing_is_no_duration(text):
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["876001h", "1000000000000000000000h", f"{'9' * 5000}ns"])
+def test_more_than_a_century_is_refused(text):
+    with pytest.raises(UsageError, match="longer than 100 years"):
+        parse_duration(text)
+
+
+def test_digits_beyond_a_nanosecond_change_nothing():
+    assert parse_duration(f"{'0' * 5000}1.5{'0' * 5000}s") == 1_500_000_000
+
+
 @given(st.integers(1, 10**15))
 def test_nanoseconds_are_read_back_exactly(ns):
     assert parse_duration(f"{ns}ns") == ns

@@ -1,0 +1,85 @@
+"""Every command and every option, found by introspection, with the arguments that let a value be all that is wrong."""
+
+import click
+
+from schedtel.cli import group
+
+#: A command's arguments. What would run without an end is refused late, so that the value under test is read before.
+#: RECORDING, TRACE, NEW, KEPT and SERVED stand for paths and an address of the test.
+ARGUMENTS = {
+    "live": ["-o", "KEPT", "-c", "/no/such/cgroup"],
+    "record": ["-o", "NEW", "-c", "/no/such/cgroup"],
+    "show": ["RECORDING"],
+    "report": ["RECORDING", "-o", "NEW.html"],
+    "compare": ["RECORDING", "RECORDING", "-n", "1"],
+    "serve": ["-c", "/no/such/cgroup"],
+    "subscribe": ["SERVED", "-n", "1", "--history"],
+    "collect": ["SERVED", "-o", "NEW"],
+    "export prometheus": ["RECORDING", "--listen", "no.such.host:1"],
+    "export otlp": ["RECORDING", "--endpoint", "http://[::1"],
+    "import": ["TRACE", "-o", "NEW"],
+    "doctor": ["--seconds", "0"],
+    "schema": ["--format", "x"],
+}
+#: Where the arguments above would refuse a command before it reads the option: its own.
+INSTEAD = {
+    ("serve", "--listen"): ["--from", "RECORDING"],
+    ("serve", "--from"): ["--listen", "grpc+unix:///no/such/folder/socket"],
+    ("serve", "arguments"): ["--from", "RECORDING"],
+    ("live", "--cgroup"): ["-o", "KEPT", "-p", "4999999"],
+    ("serve", "--cgroup"): ["-p", "4999999"],
+    ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
+    ("live", "arguments"): ["-p", "4999999"],
+    ("record", "arguments"): ["-o", "NEW", "-p", "4999999"],
+}
+
+
+def commands():
+    """Name → command, for each command that does something."""
+    return dict(_leaves(group, ""))
+
+
+def _leaves(parent, prefix):
+    context = click.Context(parent)
+    for name in parent.list_commands(context):
+        command = parent.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _leaves(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def parameters():
+    """A pair of a command's name and a parameter, for each parameter that has a value."""
+    return [
+        (name, parameter)
+        for name, command in commands().items()
+        for parameter in command.params
+        if not getattr(parameter, "is_flag", False)
+    ]
+
+
+def name_of(parameter):
+    return max(parameter.opts, key=len) if isinstance(parameter, click.Option) else parameter.name
+
+
+def line(name, parameter, value, places):
+    """The words of a command line in which the parameter has the value."""
+    option = name_of(parameter)
+    base = INSTEAD.get((name, option), ARGUMENTS[name])
+    words = [*name.split(), *(places.get(word, word) for word in _without(base, parameter))]
+    if isinstance(parameter, click.Option):
+        return [*words[: len(name.split())], f"{option}={value}", *words[len(name.split()) :]]
+    return [*words, "--", value]
+
+
+def _without(words, parameter):
+    """The words without the parameter, whose value is under test."""
+    if not isinstance(parameter, click.Option):
+        return [word for word in words if word not in ("RECORDING", "SERVED", "TRACE")] if parameter.required else words
+    kept = list(words)
+    for option in parameter.opts:
+        if option in kept:
+            at = kept.index(option)
+            del kept[at : at + 2]
+    return kept
