@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from schedtel.cli import lines
 from schedtel.errors import SchedtelError
 
 #: Commands; each has a module in ``commands``, imported when the user calls it: `--help` and `schema` need no BPF.
@@ -84,7 +85,7 @@ def main() -> None:
     try:
         status = group.main(prog_name="schedtel", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else str(error))
+        lines.document(error.ctx.get_help() if error.ctx else str(error))
         status = USAGE_STATUS
     except click.ClickException as error:
         status = _complain(error.format_message())
@@ -103,5 +104,5 @@ def main() -> None:
 def _complain(message: str) -> int:
     from schedtel.cli.service import with_level  # noqa: PLC0415  (see _COMMANDS)
 
-    click.echo(with_level(" ".join(message.split()), logging.ERROR), err=True)
+    lines.remark(with_level(lines.in_one_line(message), logging.ERROR))
     return USAGE_STATUS

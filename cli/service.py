@@ -10,9 +10,8 @@ import socket
 import sys
 from typing import TextIO
 
-import click
-
 from schedtel._version import __version__
+from schedtel.cli import lines
 from schedtel.durations import format_duration
 from schedtel.live import LiveSource
 
@@ -40,9 +39,9 @@ class _Lines(logging.Handler):
     """Writes a line on stderr for each record. The journal or the container runtime adds the time."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = " ".join(record.getMessage().split())
+        text = lines.in_one_line(record.getMessage())
         try:
-            click.echo(with_level(text, record.levelno), err=True)
+            lines.remark(with_level(text, record.levelno))
         except OSError:  # the reader of stderr has gone: the command goes on
             discard_output(sys.stderr)
 

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel.errors import RecordingError, UsageError
+from schedtel.foreign_text import utf8
 from schedtel.recordings.storage import order_of, place_of
 from schedtel.windows import tables
 from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION, SPARSE
@@ -83,10 +84,10 @@ class Recording(Source):
         version = raw.get(b"schedtel.definitions_version", b"")
         if version != str(DEFINITIONS_VERSION).encode():
             raise RecordingError(
-                f"cannot read {self._place}: its definitions have version {version.decode() or 'none'}, "
+                f"cannot read {self._place}: its definitions have version {utf8(version) or 'none'}, "
                 f"this schedtel has {DEFINITIONS_VERSION} (use the schedtel that wrote it)"
             )
-        ours = ((k.decode(), v.decode()) for k, v in raw.items())
+        ours = ((utf8(k), utf8(v)) for k, v in raw.items())
         return {name.removeprefix("schedtel."): value for name, value in ours if name.startswith("schedtel.")}
 
     def _read(self, table: str, part: str) -> pa.Table:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from schedtel.errors import RecordingError, UsageError
+from schedtel.foreign_text import text_of_path
 from schedtel.records.raw_window import RawWindow
 from schedtel.traces import text as trace_text
 from schedtel.traces.order import InOrder
@@ -62,7 +63,7 @@ class ImportedTrace(Source):
             if self._file is not trace:  # opened here, and the caller has no object to close
                 self.close()
             raise
-        self._wall_start, self._host = wall_start, host
+        self._wall_start, self._host = wall_start, host and text_of_path(host)
         self._start_ns = self._newest_ns = self._window_id = self.bytes_read = 0
         self._ordered = InOrder(self._chunks())
 
@@ -241,7 +242,7 @@ class _NoCgroups:
 
 def _name_of(trace: str | os.PathLike[str] | BinaryIO) -> str:
     if isinstance(trace, str | os.PathLike):
-        return "standard input" if os.fspath(trace) == "-" else os.fspath(trace)
+        return "standard input" if os.fspath(trace) == "-" else text_of_path(os.fspath(trace))
     return str(getattr(trace, "name", "a stream"))
 
 

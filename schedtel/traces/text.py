@@ -15,6 +15,7 @@ from itertools import compress
 
 import numpy as np
 
+from schedtel.foreign_text import text_of
 from schedtel.traces.events import EVENT, Kind, PrevState
 
 #: The end of a line in both formats: [CPU] flags seconds.fraction: event: fields.
@@ -163,7 +164,7 @@ def _read_fact(line: bytes, reading: ReadProgress) -> None:
         if match and name == "reference":
             reading.wall_offset_ns = _nanoseconds(match[1]) - _nanoseconds(match[2])
         elif match:
-            reading.facts[name] = next(part for part in match.groups() if part).decode(errors="backslashreplace")
+            reading.facts[name] = text_of(next(part for part in match.groups() if part))
 
 
 def _nanoseconds(seconds: bytes) -> int:
