@@ -23,6 +23,8 @@ _BAR_WIDTH = 44
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 #: Columns that are left out on a narrow terminal, in this order.
 _LEAST_NEEDED = ("migr", "bursts", "blocked", "preempt", "wakeup", "max wait", "rt", "tat", "vol", "invol")
+#: SCX_OPS_NAME_LEN (kernel/sched/ext_internal.h); a host's name and a kernel's release have at most 64 characters.
+_LONGEST_NAME = 128
 _FIGURE_WIDTH, _IDENTITY_WIDTH = 10, 26
 _DISTRIBUTIONS = {
     "turnaround (TAT)": "tat",
@@ -101,9 +103,9 @@ class View:
         mark = f"  held up: {row['windows_spanned']} windows long" if row["windows_spanned"] > 1 else ""
         head = line(
             ("schedtel ", "bold cyan"),
-            (row["host"] or "unknown host", "bold"),
-            f" · Linux {row['kernel'] or '?'} · ",
-            (row["scheduler"] or "unknown scheduler", "bold green"),
+            (_short(row["host"] or "unknown host"), "bold"),
+            f" · Linux {_short(row['kernel'] or '?')} · ",
+            (_short(row["scheduler"] or "unknown scheduler"), "bold green"),
             f" · {start}, {length}",
             (mark, "bold yellow"),
         )
@@ -278,6 +280,11 @@ def _fitting(names: list[str], width: int) -> list[str]:
 def _lines(histogram: RenderableType | None) -> int:
     table = getattr(histogram, "renderable", None)
     return table.row_count + 1 if isinstance(table, Grid) else 0
+
+
+def _short(name: str) -> str:
+    """A name of the host, cut off where it is longer than the kernel allows: another host may send any."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _ratio(value: float | None) -> str:

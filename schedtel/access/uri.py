@@ -65,6 +65,8 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int]:
 
 def parse_address(uri: str) -> Address:
     """The parts of a stream's URI. Raises :class:`UsageError` for a text that is no such URI."""
+    if any("\ud800" <= character <= "\udfff" for character in uri):  # a byte of an argument that is no UTF-8
+        raise _wrong(uri, "it is no UTF-8")
     try:
         parts = urlsplit(uri)
         kind, _valid_port = _KINDS[parts.scheme], parts.port  # `port` raises ValueError beyond 0 … 65535

@@ -90,7 +90,8 @@ class Directory:
     def open(self, name: str) -> pq.ParquetFile:
         import pyarrow.parquet as pq  # noqa: PLC0415  (9 MB that `live` does without)
 
-        return pq.ParquetFile(self.root / name)
+        # By a file of our own: a path given to ParquetFile must be UTF-8.
+        return pq.ParquetFile(pa.OSFile(os.fsencode(self.root / name)))
 
     def path(self, name: str) -> str:
         """A file's full path, for messages."""
