@@ -5,13 +5,14 @@ A new command, and a new choice of an option, takes part by itself. A new argume
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 
+import exporting
 import foreign
 import pyarrow as pa
 import pytest
@@ -19,6 +20,7 @@ from foreign import ACTING, SEQUENCE
 from serving import unused_port
 from small_traces import require_compiler
 from texts import TEXTS, TEXTS_OF_TABLES
+from waiting import eventually
 
 import schedtel
 from schedtel.cli.display.choices import Choice
@@ -30,7 +32,12 @@ HOST = "h[/x]\x1b]0;owned\x07\u202e\x9b2J\nh"
 #: Commands that go on after the last window until a signal ends them, and what they say when they are there.
 ENDLESS = {"prometheus": "exporting on", "serve": "serving on"}
 CALLS = [pytest.param(call, id=" ".join(call)) for call in foreign.calls()]
-DATA = {"ndjson", "arrow", "json"}
+#: Without those that write nothing on a terminal, or what is no text, or the same whatever their option is.
+ON_TERMINALS = [
+    call
+    for call in CALLS
+    if call.values[0][0] not in ("serve", "export", "import") and not {"arrow", "--table"} & set(call.values[0])
+]
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +87,21 @@ def run_in_pipes(arguments):
     if sign := next((ENDLESS[word] for word in arguments[:2] if word in ENDLESS), None):
         first = process.stderr.readline()
         assert first.startswith(sign.encode()), first
+        if "prometheus" in arguments:
+            _scraped(first.split()[-1].decode())
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     return process.returncode, out, (first + err).decode()
+
+
+def _scraped(url):
+    """Wait until the exporter has the whole recording: by then it takes signals, too. Its labels are the names."""
+
+    def labels():
+        with urllib.request.urlopen(url) as answer:
+            return {dict(key).get("cgroup") for _, key in exporting.samples(answer.read().decode())}
+
+    eventually(lambda: set(TEXTS_OF_TABLES.values()) <= labels())
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -103,11 +122,9 @@ def colours(places):
     return set(SEQUENCE.findall(foreign.on_terminal(["show", str(places["harmless"]["RECORDING"])])[1]))
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if call.values[0][0] not in ("serve", "export", "import")])
+@pytest.mark.parametrize("call", ON_TERMINALS)
 def test_on_a_terminal_a_command_writes_the_same_sequences_whatever_the_names(call, places, colours, tmp_path):
     """Those of rich, for colours and the cursor."""
-    if call[-1] == "arrow":
-        pytest.skip("not for a terminal")
     found = {}
     for kind, words in places.items():
         status, written = foreign.on_terminal(filled(call, words, tmp_path / "out"))
@@ -158,16 +175,14 @@ def _width(row):
     return cell_len(row.rstrip())
 
 
-@pytest.mark.parametrize("text", [text for text in TEXTS.values() if text], ids=[name for name in TEXTS if TEXTS[name]])
-def test_an_argument_of_the_user_comes_back_in_one_line(text, tmp_path):
+@pytest.mark.parametrize("raw", [raw for raw in TEXTS.values() if raw], ids=[name for name in TEXTS if TEXTS[name]])
+def test_an_argument_of_the_user_comes_back_in_one_line(run, raw, tmp_path, monkeypatch):
     """A file's name is another user's, too: `schedtel show *`."""
-    name = os.fsdecode(text)
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(raw)
     for arguments in (["show", name], ["show", "--by", name, "x"], ["serve", "--", name], [name], ["subscribe", name]):
-        command = [sys.executable, "-m", "schedtel.cli", *arguments]
-        done = subprocess.run(command, check=False, capture_output=True, cwd=tmp_path)
-        err = done.stderr.decode()
-        if arguments[-1] != "--help" and done.returncode:
-            assert done.returncode == 2, err
-            assert err.count("\n") == 1, err
-            assert re.match("schedtel: ", err)
+        status, _, err = run(*arguments)
         assert not ACTING.search(err)
+        if raw != b"--help":
+            assert (status, err.count("\n")) == (2, 1), err
+            assert err.startswith("schedtel: ")
