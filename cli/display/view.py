@@ -81,10 +81,10 @@ class View:
         :param status: the last line, such as progress and keys.
         """
         if self._window is None:
-            head = line(("schedtel ", "bold cyan"), self.choice.subtitle)
-            return Group(head, below(line((status or "waiting", "dim"))))
+            title = line(("schedtel ", "bold cyan"), self.choice.subtitle)
+            return Group(title, below(line((status or "waiting", "dim"))))
         row = rows_of(self._window.summary)[0]
-        head = [self._headline(row), self._distributions(row), self._averages(row)]
+        head: list[RenderableType] = [self._headline(row), self._distributions(row), self._averages(row)]
         tail = [self._footer(row)] + ([line((status, "dim"))] if status else [])
         histogram = self._histogram(self._window)
         used = 2 + (len(_DISTRIBUTIONS) + 2) + 5 + 2 + len(tail) + 2
