@@ -5,6 +5,8 @@ escape sequence reaches the terminal. So rich's ``Text`` and ``Table`` are banne
 is made here takes foreign names as they are and shows them as :class:`~schedtel.foreign_text.Printable`.
 """
 
+from unicodedata import bidirectional
+
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -12,6 +14,9 @@ from rich.text import Text
 
 from schedtel.foreign_text import Printable
 
+#: Before each cell of a row with a name in Hebrew, Arabic or the like. Without it, a terminal that writes these from
+#: right to left takes the figures behind the name along (Unicode Standard Annex 9).
+_LEFT_TO_RIGHT = "\u200e"
 #: Where a page is printed: made by :func:`terminal_console` or :func:`plain_console`.
 Screen = Console
 #: A piece of a line: its text, or the text and its style.
@@ -32,6 +37,10 @@ def _styled(piece: Piece) -> tuple[Printable, str]:
 def below(part: RenderableType) -> Padding:
     """A part of a page with an empty row above it."""
     return Padding(part, (1, 0, 0, 0))
+
+
+def _is_right_to_left(text: Text) -> bool:
+    return not text.plain.isascii() and any(bidirectional(character) in ("R", "AL", "AN") for character in text.plain)
 
 
 class Grid:
@@ -69,7 +78,10 @@ class Grid:
 
     def row(self, *cells: Piece, style: str = "") -> None:
         """Add a row: a text, or a text and its style, for each column."""
-        self._table.add_row(*map(line, cells), style=style or None)
+        texts = [line(cell) for cell in cells]
+        if any(map(_is_right_to_left, texts)):
+            texts = [Text(_LEFT_TO_RIGHT).append_text(text) for text in texts]
+        self._table.add_row(*texts, style=style or None)
 
     @property
     def row_count(self) -> int:

@@ -5,6 +5,7 @@ A new command, and a new choice of an option, takes part by itself. A new argume
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -156,6 +157,15 @@ def test_a_row_stays_a_row_and_columns_stay_below_each_other(windows, by, text):
     assert {_width(row) for row in hostile if row.startswith("wait ≤")} == {
         _width(row) for row in harmless if row.startswith("wait ≤")
     }
+
+
+@pytest.mark.parametrize("name", ["\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631\u062d\u0628\u0627", "a\u05d0" * 30])
+def test_figures_stay_behind_a_name_that_is_written_from_right_to_left(windows, name):
+    """The first letter of each cell is one from left to right: so no terminal takes a figure to be part of the name."""
+    page = _page(foreign.named(windows[0], 1, name), "comm")
+    (row,) = [row for row in page if name[:4] in row]
+    assert row.startswith("\u200e")
+    assert all(re.match("\u200e|$", cell) for cell in re.split(" {2,}", row)), row
 
 
 def _page(window, by):
