@@ -17,8 +17,8 @@ from schedtel.cli import group
 from schedtel.windows.schema import ARROW
 
 #: What a terminal obeys: controls but the newline, those of one byte in UTF-8, and those that turn text around, but
-#: for the mark that pages put between cells (U+200E). DEL does nothing on a terminal (ECMA-48), and JSON does not escape
-#: it.
+#: for the mark that pages put between cells (U+200E). DEL does nothing on a terminal (ECMA-48), and JSON has it as
+#: it is.
 ACTING = re.compile("[\x00-\x09\x0b-\x1f\x80-\x9f\u061c\u200f\u2028-\u202e\u2066-\u2069]")
 #: A sequence of the terminal, as rich writes it.
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
