@@ -16,6 +16,7 @@ import urllib.request
 import exporting
 import foreign
 import pyarrow as pa
+import pyarrow.flight as fl
 import pytest
 from foreign import ACTING, SEQUENCE
 from serving import unused_port
@@ -196,3 +197,26 @@ def test_an_argument_of_the_user_comes_back_in_one_line(run, raw, tmp_path, monk
         if raw != b"--help":
             assert (status, err.count("\n")) == (2, 1), err
             assert err.startswith("schedtel: ")
+
+
+class Refusing(fl.FlightServerBase):
+    """A server that answers every question with an error of its own words."""
+
+    def __init__(self, words):
+        super().__init__("grpc://127.0.0.1:0")
+        self._words = words
+
+    def get_flight_info(self, _context, _descriptor):
+        raise fl.FlightServerError(self._words)
+
+
+@pytest.mark.parametrize("command", ["subscribe", "show", "report -o page.html", "compare"])
+def test_words_of_a_server_come_in_one_line(run, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = " ".join(TEXTS_OF_TABLES.values()).replace("\n", " ")
+    with Refusing(words) as server:
+        uri = f"grpc://127.0.0.1:{server.port}"
+        status, out, err = run(*command.split(), uri, *[uri] * (command == "compare"))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert not ACTING.search(err)
+    assert "\\x1b]0;owned\\x07" in err
