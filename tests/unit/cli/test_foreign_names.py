@@ -121,12 +121,9 @@ def test_in_a_pipe_no_byte_of_a_name_acts(call, places, tmp_path):
 @pytest.fixture(scope="module")
 def sequences(places):
     """Those with which rich colours pages of harmless windows and moves the cursor."""
-    words = places["harmless"]
-    calls = (
-        ["show", str(words["RECORDING"])],
-        ["subscribe", words["URI"]],
-        ["compare", *2 * [str(words["RECORDING"])]],
-    )
+    recording, uri = str(places["harmless"]["RECORDING"]), places["harmless"]["URI"]
+    pages = [["show", recording], ["show", recording, "--by", "preemption"]]
+    calls = [*pages, ["subscribe", uri], ["compare", recording, recording]]
     return {found for call in calls for found in SEQUENCE.findall(foreign.on_terminal(call)[1])}
 
 
