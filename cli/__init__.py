@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from schedtel.cli import lines
 from schedtel.cli.signals import ending_by_signals
 from schedtel.cli.streams import open_closed_streams
 from schedtel.cli.strict import StrictGroup
@@ -101,7 +102,7 @@ def _run() -> int:
     try:
         status = group.main(prog_name="schedtel", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else str(error))
+        lines.document(error.ctx.get_help() if error.ctx else str(error))
         status = USAGE_STATUS
     except click.ClickException as error:
         status = _complain(error.format_message())
@@ -138,7 +139,7 @@ def _fails_to_write(error: OSError) -> bool:
 
 
 def _complain(message: str) -> int:
-    from schedtel.cli.service import one_line, with_level  # noqa: PLC0415  (see _COMMANDS)
+    from schedtel.cli.service import with_level  # noqa: PLC0415  (see _COMMANDS)
 
-    click.echo(with_level(one_line(message), logging.ERROR), err=True)
+    lines.remark(with_level(lines.in_one_line(message), logging.ERROR))
     return USAGE_STATUS

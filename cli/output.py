@@ -155,14 +155,13 @@ class _Unclosable:
 
 
 def _plain(choice: Choice) -> Callable[[Window], Iterator[bytes]]:
-    from rich.console import Console  # noqa: PLC0415  (2.5 MB that NDJSON does without)
-
+    from schedtel.cli.display.cells import plain_console  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
     from schedtel.cli.display.view import View  # noqa: PLC0415  (see above)
 
     view = View(choice)
 
     def page(window: Window) -> Iterator[bytes]:
-        console = Console(width=140, force_terminal=False, no_color=True, highlight=False, legacy_windows=False)
+        console = plain_console(width=140)
         view.add(window)
         with console.capture() as capture:
             console.print(view.render())

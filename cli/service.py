@@ -10,9 +10,8 @@ import socket
 import sys
 from typing import TextIO
 
-import click
-
 from schedtel._version import __version__
+from schedtel.cli import lines
 from schedtel.durations import format_duration
 from schedtel.live import LiveSource
 
@@ -41,7 +40,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            click.echo(with_level(one_line(record.getMessage()), record.levelno), err=True)
+            lines.remark(with_level(lines.in_one_line(record.getMessage()), record.levelno))
         except OSError:  # the reader of stderr has gone: the command goes on
             discard_output(sys.stderr)
 
@@ -60,11 +59,6 @@ def with_level(text: str, level: int) -> str:
     if in_journal():
         return f"<{_SYSLOG[level]}>{text}"
     return text if level < logging.WARNING else f"schedtel: {text}"
-
-
-def one_line(message: str) -> str:
-    """The message on one line of printable text; other characters, which a name may have, as Python escapes them."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
 
 
 def in_journal() -> bool:

@@ -6,8 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import click
-
+from schedtel.cli import lines
 from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import make_filter
 from schedtel.cli.signals import STOP_SIGNALS
@@ -73,8 +72,7 @@ def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
     tracing = Tracing(options["backend"], options["ring_size"] << 20, options["max_tasks"], options["preemptions"])
     source = LiveSource(options["window"], task_filter, tracing, options["count"], options["duration"])
     if source.not_core_because:
-        reason = " ".join(source.not_core_because.split())
-        click.echo(f"schedtel: using backend bcc, because core: {reason}", err=True)
+        lines.remark(f"schedtel: using backend bcc, because core: {lines.in_one_line(source.not_core_because)}")
     return source
 
 

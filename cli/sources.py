@@ -6,11 +6,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import click
-
 from schedtel.access.tls import read_tls
 from schedtel.access.tokens import read_token
 from schedtel.access.uri import is_uri
+from schedtel.cli import lines
 from schedtel.cli.session import stop_on_signals
 from schedtel.flight import Subscription
 from schedtel.flight.wire import Request
@@ -73,9 +72,7 @@ def complain_of_missed(source: Source) -> None:
     """Print one line on stderr if the subscriber was too slow and missed windows of a stream."""
     missed = getattr(source, "windows_missed", 0)
     if missed:
-        click.echo(
-            f"schedtel: {missed} windows missed: too slow for the server (read faster, or ask for less)", err=True
-        )
+        lines.remark(f"schedtel: {missed} windows missed: too slow for the server (read faster, or ask for less)")
 
 
 def complain_of_damage(source: Source) -> None:
@@ -85,9 +82,9 @@ def complain_of_damage(source: Source) -> None:
     """
     damaged = source.damaged if isinstance(source, Recording) else []
     for damage in damaged[:_MOST_DAMAGES]:
-        click.echo(f"schedtel: {damage}", err=True)
+        lines.remark(f"schedtel: {damage}")
     if len(damaged) > _MOST_DAMAGES:
-        click.echo(f"schedtel: {len(damaged) - _MOST_DAMAGES} parts more are damaged or missing", err=True)
+        lines.remark(f"schedtel: {len(damaged) - _MOST_DAMAGES} parts more are damaged or missing")
 
 
 def complain_of_no_pairs(source: Source) -> None:
@@ -96,7 +93,7 @@ def complain_of_no_pairs(source: Source) -> None:
     has_pairs = source.has_rows("preemptions") if isinstance(source, Recording) else traced != "off"
     if not has_pairs:
         why = _WHY_NO_PAIRS.get(traced, "there were none")
-        click.echo(f"schedtel: no preemptions to show: {why}", err=True)
+        lines.remark(f"schedtel: no preemptions to show: {why}")
 
 
 _MOST_DAMAGES = 5

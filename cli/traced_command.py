@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from schedtel.errors import UsageError
+from schedtel.foreign_text import Printable
 
 _CANNOT_RUN = 127
 
@@ -31,7 +32,7 @@ class TracedCommand:
             if os.read(gate_read, 1):
                 os.execv(program, arguments)
         except OSError as error:
-            os.write(2, f"schedtel: cannot run {program}: {error.strerror}\n".encode())
+            os.write(2, (Printable(f"schedtel: cannot run {program}: {error.strerror}") + "\n").encode())
         finally:
             os._exit(_CANNOT_RUN)
 

@@ -4,9 +4,7 @@ import json
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
 from schedtel.analysis.compare import (
     BETTER,
@@ -21,6 +19,8 @@ from schedtel.analysis.compare import (
     Difference,
     compare,
 )
+from schedtel.cli import lines
+from schedtel.cli.display.cells import Grid, Piece, Screen, below, line, plain_console, terminal_console
 from schedtel.cli.inputs import read_summaries
 from schedtel.cli.options import bound_options, client_options
 from schedtel.cli.strict import StrictCommand
@@ -86,7 +86,7 @@ def command(a: str, b: str, output: str | None, kind: str, differences: bool, **
     if output:
         write_page(render(document_of(summaries, comparison.as_document())), output)
     if kind == "json":
-        click.echo(json.dumps(_document(summaries, comparison), indent=2, allow_nan=False))
+        lines.document(json.dumps(_document(summaries, comparison), indent=2, allow_nan=False))
     else:
         _show(summaries, comparison, differences)
 
@@ -115,37 +115,37 @@ def _document(summaries: list[RunSummary], comparison: Comparison) -> dict[str, 
 
 
 def _show(summaries: list[RunSummary], comparison: Comparison, only_differences: bool) -> None:
-    console = Console()
+    console = terminal_console()
     if console.is_terminal:
         _print(console, summaries, comparison, only_differences)
         return
-    plain = Console(width=_PLAIN_WIDTH, no_color=True, highlight=False)
+    plain = plain_console(_PLAIN_WIDTH)
     with plain.capture() as captured:
         _print(plain, summaries, comparison, only_differences)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    for row in captured.get().split("\n")[:-1]:
+        lines.answer(row.rstrip())
 
 
-def _print(console: Console, summaries: list[RunSummary], comparison: Comparison, only_differences: bool) -> None:
+def _print(console: Screen, summaries: list[RunSummary], comparison: Comparison, only_differences: bool) -> None:
     for letter, summary in zip("AB", summaries, strict=True):
         console.print(_headline(letter, summary))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("metric")
+    table = Grid()
+    table.column("metric", wraps=True)
     narrow = console.width < _LEAST_WIDTH
     for name in ("A", "B", "change", *([] if narrow else [f"{100 * comparison.confidence:g} % interval"])):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+        table.column(name, right=True)
+    table.column("verdict")
     for metric in comparison.metrics:
         if not only_differences or metric.verdict not in (NONE, FEW):
             row = _row(metric)
-            table.add_row(*(row[:4] + row[5:] if narrow else row))
+            table.row(*(row[:4] + row[5:] if narrow else row))
     if table.row_count:
-        console.print()
-        console.print(table)
-    console.print(Text("\n" + _conclusion(summaries, comparison)))
+        console.print(below(table))
+    console.print(below(line(_conclusion(summaries, comparison))))
+    console.print(line(comparison.method))
 
 
-def _headline(letter: str, summary: RunSummary) -> Text:
+def _headline(letter: str, summary: RunSummary) -> RenderableType:
     timeline = summary.timeline
     lost = ", ".join(f"{n} {name}" for name, n in summary.losses.items() if n) or "nothing lost"
     facts = [
@@ -156,16 +156,16 @@ def _headline(letter: str, summary: RunSummary) -> Text:
         f"{timeline.windows} windows, {format_duration(timeline.duration_ns)}",
         lost,
     ]
-    return Text.assemble((f"{letter}  ", "bold cyan"), (summary.name, "bold"), " · " + " · ".join(facts))
+    return line((f"{letter}  ", "bold cyan"), (summary.name, "bold"), " · " + " · ".join(facts))
 
 
-def _row(metric: Difference) -> list[Text | str]:
+def _row(metric: Difference) -> list[Piece]:
     words, style = _WORDS[metric.verdict]
     values = [_in_unit(value, metric.unit) for value in (metric.a, metric.b)]
     if metric.low is None:
-        return [metric.label, *values, "-", "-", Text(words, style)]
+        return [metric.label, *values, "-", "-", (words, style)]
     interval = f"{_change(metric, metric.low)} … {_change(metric, metric.high)}"
-    return [metric.label, *values, _change(metric, metric.change), interval, Text(words, style)]
+    return [metric.label, *values, _change(metric, metric.change), interval, (words, style)]
 
 
 def _change(metric: Difference, value: float | None) -> str:
@@ -200,4 +200,4 @@ def _conclusion(summaries: list[RunSummary], comparison: Comparison) -> str:
     others = unlike(*summaries)
     if others:
         text += f" A and B also differ in {', '.join(others)}: a change may come from there."
-    return text + "\n" + comparison.method
+    return text

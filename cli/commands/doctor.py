@@ -2,6 +2,7 @@
 
 import click
 
+from schedtel.cli import lines
 from schedtel.cli.strict import StrictCommand
 from schedtel.doctor.capabilities import Answer, survey, usable_backends
 from schedtel.doctor.verify import verify
@@ -27,8 +28,8 @@ def command(verifying: bool, seconds: float) -> int:
     answers = list(survey())
     usable = usable_backends(answers)
     for answer in answers:
-        click.echo(_line(answer, needed=answer.needed and not (answer.backend and usable)))
-    click.echo(_verdict(usable))
+        lines.answer(_line(answer, needed=answer.needed and not (answer.backend and usable)))
+    lines.answer(_verdict(usable))
     if usable and verifying:
         return _report(verify(seconds))
     return 0 if usable else _FAILED
@@ -37,7 +38,7 @@ def command(verifying: bool, seconds: float) -> int:
 def _line(answer: Answer, *, needed: bool) -> str:
     mark = "yes" if answer.yes else "NO " if needed else "no "
     subject = f"{answer.backend}: {answer.question}" if answer.backend else answer.question
-    return f"{mark}  {subject}: {' '.join(answer.found.split())}"
+    return f"{mark}  {subject}: {lines.in_one_line(answer.found)}"
 
 
 def _verdict(usable: list[str]) -> str:
@@ -47,9 +48,9 @@ def _verdict(usable: list[str]) -> str:
 
 
 def _report(findings: list[Finding]) -> int:
-    click.echo()
+    lines.answer("")
     for finding in findings:
-        click.echo(f"{'holds ' if finding.holds else 'BROKEN'}  {finding.law}: {finding.figure}")
+        lines.answer(f"{'holds ' if finding.holds else 'BROKEN'}  {finding.law}: {finding.figure}")
     broken = sum(not finding.holds for finding in findings)
-    click.echo(f"{len(findings)} findings, {broken} broken")
+    lines.answer(f"{len(findings)} findings, {broken} broken")
     return _FAILED if broken else 0

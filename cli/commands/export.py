@@ -14,6 +14,7 @@ import click
 from schedtel.access.tls import read_tls
 from schedtel.access.tokens import read_token
 from schedtel.access.uri import is_uri, parse_address
+from schedtel.cli import lines
 from schedtel.cli.options import (
     Decorator,
     filter_options,
@@ -212,9 +213,9 @@ def _windows(totals: Totals) -> str:
 
 
 def _complain(line: str) -> None:
-    click.echo(line, err=True)
+    lines.remark(line)
 
 
 def _say(line: str, quiet: bool) -> None:
     if not quiet:
-        click.echo(line, err=True)
+        lines.remark(line)

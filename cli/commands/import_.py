@@ -2,14 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import datetime
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from schedtel.cli import lines
 from schedtel.cli.commands.record import RunTotals
+from schedtel.cli.display.progress import with_progress
 from schedtel.cli.options import rotation_options
 from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictCommand
@@ -18,7 +19,6 @@ from schedtel.recordings.dataset import recorder_of
 from schedtel.recordings.recorder import Recorder
 from schedtel.traces.imported import ImportedTrace
 from schedtel.traces.text import FORMATS, wall_clock
-from schedtel.windows.window import Window
 
 #: Seconds between two flushes. Each flush writes the current part of the recording anew, so not after every window.
 _FLUSH_S = 1.0
@@ -54,11 +54,18 @@ def command(
     """
     totals = RunTotals()
     with (
+        nullcontext() if quiet or not sys.stderr.isatty() else restored_cursor(),
         ImportedTrace(trace, window, form, _moment(wall_start), host) as source,
         recorder_of(output, window, rotate_size << 20, rotate_every) as recorder,
     ):
         flushed = time.monotonic()
-        for imported in _with_progress(source, source, quiet=quiet):
+        for imported in with_progress(
+            source,
+            "importing",
+            lambda number: f"{number} windows, {source.reading.lines} lines",
+            lambda: source.progress,
+            hidden=quiet,
+        ):
             recorder.add(imported)
             totals.add(imported)
             if time.monotonic() - flushed > _FLUSH_S:
@@ -66,9 +73,9 @@ def command(
                 flushed = time.monotonic()
         _flush(recorder, source)
         if not quiet:
-            click.echo(f"imported {totals.describe(recorder)}", err=True)
+            lines.remark(f"imported {totals.describe(recorder)}")
             for remark in _remarks(source):
-                click.echo(remark, err=True)
+                lines.remark(remark)
 
 
 def _flush(recorder: Recorder, source: ImportedTrace) -> None:
@@ -97,22 +104,3 @@ def _remarks(source: ImportedTrace) -> Iterator[str]:
         yield "perf ran in another pid namespace than the tasks: their processes are not known"
     if not source.wakeups:
         yield "no wakeup was traced: waits after a wakeup are in the blocked time (trace sched:sched_wakeup)"
-
-
-def _with_progress(windows: Iterable[Window], source: ImportedTrace, *, quiet: bool) -> Iterator[Window]:
-    """Yields the windows, and shows the progress in a line on stderr if that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield from windows
-        return
-    columns = (TextColumn("importing"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with restored_cursor(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        for number, window in enumerate(windows, 1):
-            yield window
-            done = source.progress
-            progress.update(
-                task,
-                description=f"{number} windows, {source.reading.lines} lines",
-                total=None if done is None else 1.0,
-                completed=done or 0,
-            )

@@ -1,14 +1,11 @@
 """``schedtel record``: windows of this machine in; Parquet files out."""
 
-import sys
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schedtel.analysis.health_log import HealthLog
+from schedtel.cli.display.progress import with_progress
 from schedtel.cli.options import filter_options, log_options, rotation_options, window_options
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session
@@ -55,7 +52,8 @@ def command(
         health_log = HealthLog()
         log_start(session.source)
         notify_systemd("READY=1")
-        for window in _with_progress(session.source, recorder, hidden=quiet or logs_events):
+        hidden = quiet or logs_events
+        for window in with_progress(session.source, "recording", lambda _: _progress(recorder), hidden=hidden):
             recorder.write(window)
             totals.add(window)
             health_log.add(window)
@@ -65,24 +63,8 @@ def command(
     return status
 
 
-def _with_progress(windows: Iterable[Window], recorder: Recorder, *, hidden: bool) -> Iterator[Window]:
-    """Yields the windows, and shows the progress in a line on stderr if that is a terminal."""
-    if hidden or not sys.stderr.isatty():
-        yield from windows
-        return
-    columns = (
-        TextColumn("recording"),
-        BarColumn(pulse_style="green"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("waiting for the first window", total=None)
-        for window in windows:
-            yield window
-            progress.update(
-                task, description=f"{recorder.windows_written} windows, {recorder.bytes_written / 1e6:.1f} MB"
-            )
+def _progress(recorder: Recorder) -> str:
+    return f"{recorder.windows_written} windows, {recorder.bytes_written / 1e6:.1f} MB"
 
 
 class RunTotals:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from schedtel.cli import lines
 from schedtel.cli.inputs import read_summaries
 from schedtel.cli.options import bound_options, client_options
 from schedtel.cli.output import opened
@@ -35,4 +36,4 @@ def command(directory: str, output: str, **options: Any) -> None:
     timeline = summary.timeline
     merged = f" (drawn as {len(timeline.bins)} bins)" if timeline.stride > 1 else ""
     where, megabytes = "stdout" if output == "-" else output, len(page.encode()) / 1e6
-    click.echo(f"wrote {where}: {timeline.windows} windows{merged}, {megabytes:.2f} MB", err=True)
+    lines.remark(f"wrote {where}: {timeline.windows} windows{merged}, {megabytes:.2f} MB")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import click
 
+from schedtel.cli import lines
 from schedtel.cli.strict import StrictCommand
 from schedtel.export import definitions
 from schedtel.windows import schema
@@ -21,7 +22,7 @@ from schedtel.windows import schema
 )
 def command(kind: str) -> None:
     """Print the columns of the tables: the JSON Schema of --format ndjson, or Markdown for people."""
-    click.echo(_WRITERS[kind]().rstrip("\n"))
+    lines.document(_WRITERS[kind]().rstrip("\n"))
 
 
 _WRITERS: dict[str, Callable[[], str]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from schedtel.cli import lines
 from schedtel.cli.display.choices import Choice
 from schedtel.cli.options import client_options, output_options, view_options
 from schedtel.cli.output import format_for, opened, write_windows
@@ -58,4 +59,4 @@ def _explain_end(source: Subscription) -> None:
     """Print why the page has ended, unless the user quit."""
     if not source.left:
         why = "the server has stopped" if source.ended == STOP else "the run is over"
-        click.echo(f"{source.address.uri}: {why}", err=True)
+        lines.remark(f"{source.address.uri}: {why}")

@@ -12,9 +12,9 @@ import tty
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.live import Live
 
+from schedtel.cli.display.cells import terminal_console
 from schedtel.cli.display.choices import Choice
 from schedtel.cli.display.view import View
 from schedtel.windows.window import Window
@@ -28,7 +28,7 @@ _End = None
 
 def pages(windows: Iterable[Window], choice: Choice) -> None:
     """Print one page for each window, as wide as the terminal."""
-    console, view = Console(), View(choice)
+    console, view = terminal_console(), View(choice)
     for window in windows:
         view.add(window)
         console.print(view.render(width=console.width))
@@ -45,7 +45,7 @@ def watch(source: Iterable[Window], choice: Choice, stop: Callable[[], None], pr
     windows: queue.Queue[Window | BaseException | None] = queue.Queue()
     worker = threading.Thread(target=_collect, args=(source, windows), daemon=True)
     worker.start()
-    console = Console()
+    console = terminal_console()
     try:
         view = View(choice)
         with _keyboard() as keys, Live(console=console, screen=True, auto_refresh=False) as screen:

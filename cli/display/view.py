@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from rich.console import Group, RenderableType
 
+from schedtel.cli.display.cells import Grid, Piece, below, line, plain_console
 from schedtel.cli.display.choices import COLUMNS, PAIR_COLUMNS, Choice
 from schedtel.durations import format_duration
 from schedtel.records.histogram import TASK_EDGES_NS
@@ -25,6 +23,8 @@ _BAR_WIDTH = 44
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 #: Columns that are left out on a narrow terminal, in this order.
 _LEAST_NEEDED = ("migr", "bursts", "blocked", "preempt", "wakeup", "max wait", "rt", "tat", "vol", "invol")
+#: SCX_OPS_NAME_LEN (kernel/sched/ext_internal.h); a host's name and a kernel's release have at most 64 characters.
+_LONGEST_NAME = 128
 _FIGURE_WIDTH, _IDENTITY_WIDTH = 10, 26
 #: What the figures of both upper tables take up at most, with the gaps between columns; sparklines get the rest.
 _DISTRIBUTIONS_WIDTH, _AVERAGES_WIDTH = 78, 68
@@ -89,10 +89,11 @@ class View:
         :param status: the last line, such as progress and keys.
         """
         if self._window is None:
-            return Text.assemble(("schedtel ", "bold cyan"), self.choice.subtitle, "\n\n", (status or "waiting", "dim"))
+            title = line(("schedtel ", "bold cyan"), self.choice.subtitle)
+            return Group(title, below(line((status or "waiting", "dim"))))
         row = rows_of(self._window.summary)[0]
-        head = [self._headline(row), self._distributions(row, width), self._averages(row, width)]
-        tail: list[RenderableType] = [self._footer(row), *([Text(status, "dim")] if status else [])]
+        head: list[RenderableType] = [self._headline(row), self._distributions(row, width), self._averages(row, width)]
+        tail = [self._footer(row)] + ([line((status, "dim"))] if status else [])
         histogram = self._histogram(self._window)
         heights = _heights([*head, *tail], width)
         while rows is not None and sum(heights) > rows and len(head) > 1:
@@ -107,65 +108,65 @@ class View:
         parts = [*head, *([histogram] if histogram else []), *([self._table(top, width)] if top else []), *tail]
         return Group(*parts)
 
-    def _headline(self, row: dict[str, Any]) -> Text:
+    def _headline(self, row: dict[str, Any]) -> RenderableType:
         wall_start = row["wall_start"]
         start = f"{wall_start:%H:%M:%S} UTC" if wall_start else f"at {row['window_start_ns'] / 1e9:.3f} s"
         length = format_duration(row["window_ns"])
         mark = f"  held up: {row['windows_spanned']} windows long" if row["windows_spanned"] > 1 else ""
-        return Text.assemble(
+        head = line(
             ("schedtel ", "bold cyan"),
-            (row["host"] or "unknown host", "bold"),
-            f" · Linux {row['kernel'] or '?'} · ",
-            (row["scheduler"] or "unknown scheduler", "bold green"),
+            (_short(row["host"] or "unknown host"), "bold"),
+            f" · Linux {_short(row['kernel'] or '?')} · ",
+            (_short(row["scheduler"] or "unknown scheduler"), "bold green"),
             f" · {start}, {length}",
             (mark, "bold yellow"),
-            ("\n" + self.choice.subtitle, "dim"),
         )
+        return Group(head, line((self.choice.subtitle, "dim")))
 
-    def _distributions(self, row: dict[str, Any], width: int) -> Table:
+    def _distributions(self, row: dict[str, Any], width: int) -> RenderableType:
         room = min(_HISTORY, width - _DISTRIBUTIONS_WIDTH)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("", no_wrap=True)
         lacking = max(0, -(room // _STATISTIC_WIDTH))
         statistics = [name for name in _STATISTICS if name not in _LEAST_NEEDED_STATISTICS[:lacking]]
+        table = Grid()
+        table.column()
         for name in ("n", *statistics):
-            table.add_column(name, justify="right", no_wrap=True)
+            table.column(name, right=True)
         if room >= _SHORTEST_SPARK:
-            table.add_column("p99 over time"[:room], no_wrap=True)
+            table.column("p99 over time"[:room])
         for label, prefix in _DISTRIBUTIONS.items():
             figures = [format_duration(row[f"{prefix}_{name}_ns"]) for name in statistics]
             sparks = [self._spark(f"{prefix}_p99_ns", room)] if room >= _SHORTEST_SPARK else []
-            table.add_row(label, str(row[f"{prefix}_count"]), *figures, *sparks)
-        return Padding(table, (1, 0, 0, 0))  # type: ignore[return-value]
+            table.row(label, str(row[f"{prefix}_count"]), *figures, *sparks)
+        return below(table)
 
     def _averages(self, row: dict[str, Any], width: int) -> RenderableType:
         room = min(24, (width - _AVERAGES_WIDTH) // 2)
         seconds = row["window_ns"] / 1e9
         cpus = self._window.cpus.num_rows if self._window else 1
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        table = Grid(header=False)
         for _ in range(6):
-            table.add_column(no_wrap=True)
+            table.column()
         idle = 100 * row["idle_ns"] / max(1, row["window_ns"] * cpus)
-        table.add_row(
+        table.row(
             *self._cell("run queue", f"{row['runqueue_length_avg']:.2f}", "runqueue_length_avg", room),
             *self._cell("fairness J", _ratio(row["fairness_jain"]), "fairness_jain", room),
         )
-        table.add_row(
+        table.row(
             *self._cell("running", f"{row['running_avg']:.2f}", "running_avg", room),
             *self._cell("fairness CV", _ratio(row["fairness_cv"]), "fairness_cv", room),
         )
-        table.add_row(
+        table.row(
             *self._cell("blocked", f"{row['blocked_avg']:.1f}", "blocked_avg", room),
             *self._cell("switches/s", _switches(row, seconds), "voluntary_switches", room),
         )
-        table.add_row(
+        table.row(
             *self._cell("on I/O", "-" if row["iowait_avg"] is None else f"{row['iowait_avg']:.2f}", "iowait_avg", room),
             *self._cell("idle", f"{idle:.0f} % of {cpus} CPUs", "idle_ns", room),
         )
-        return Padding(table, (1, 0, 0, 0))
+        return below(table)
 
-    def _cell(self, label: str, figure: str, history: str, room: int) -> tuple[Text, Text, Text]:
-        return Text(label, "dim"), Text(figure, "bold"), Text(self._spark(history, room), "cyan")
+    def _cell(self, label: str, figure: str, history: str, room: int) -> tuple[Piece, Piece, Piece]:
+        return (label, "dim"), (figure, "bold"), (self._spark(history, room), "cyan")
 
     def _spark(self, name: str, room: int) -> str:
         """The newest values of a column, as many as there is room for."""
@@ -181,33 +182,33 @@ class View:
         limits = [1024 * 4**k for k in range(14)]
         grouped = np.bincount(np.searchsorted(limits, edges), weights=counts, minlength=len(limits) + 1)
         used = np.flatnonzero(grouped)
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False, title=None)
-        table.add_column(justify="right", style="dim")
-        table.add_column(justify="right")
-        table.add_column(style="magenta", no_wrap=True)
+        table = Grid(gap=1, header=False)
+        table.column(right=True, style="dim", wraps=True)
+        table.column(right=True, wraps=True)
+        table.column(style="magenta")
         top = grouped.max()
         for k in range(used[0], used[-1] + 1):
-            table.add_row(
+            table.row(
                 f"wait ≤ {format_duration(limits[min(k, 13)])}", f"{grouped[k]:.0f}", bar(grouped[k] / top, _BAR_WIDTH)
             )
-        return Padding(table, (1, 0, 0, 0))
+        return below(table)
 
     def _table(self, top: int, width: int) -> RenderableType:
         assert self._window is not None
         if self.choice.of_pairs:
-            return Padding(_pairs(self._window, top, self.choice.pair_sort), (1, 0, 0, 0))
+            return below(_pairs(self._window, top, self.choice.pair_sort))
         batch = self._window.tasks if self.choice.by == "task" else self._window.groups(self.choice.by)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table = Grid()
         identity = self._identity(batch)
         shown = _fitting([name for name in COLUMNS if COLUMNS[name] in batch.schema.names], width)
         for name in identity:
-            table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=34)
+            table.column(name, most=34)
         for name in shown:
             _add_figures(table, name, marked=COLUMNS[name] == self.choice.sort)
         for i in self._order(batch)[:top]:
             figures = [_figure(COLUMNS[name], batch[COLUMNS[name]][i].as_py()) for name in shown]
-            table.add_row(*(read(i) for read in identity.values()), *figures)
-        return Padding(table, (1, 0, 0, 0))
+            table.row(*(read(i) for read in identity.values()), *figures)
+        return below(table)
 
     def _order(self, batch: pa.RecordBatch) -> list[int]:
         """Indices of the rows by the sort column, largest value first; the row `other` is last."""
@@ -218,13 +219,16 @@ class View:
     def _identity(self, batch: pa.RecordBatch) -> dict[str, Callable[[int], str]]:
         """Heading → function from a row's index to its text, for each column that names a row."""
         if self.choice.by == "task":
-            return {"tid": lambda i: str(batch["tid"][i].as_py() or ""), "comm": lambda i: batch["comm"][i].as_py()}
+            return {
+                "tid": lambda i: str(batch["tid"][i].as_py() or ""),
+                "comm": lambda i: batch["comm"][i].as_py() or "",
+            }
         commands = self._commands() if self.choice.by == "process" else {}
         identity: dict[str, Callable[[int], str]] = {
             self.choice.by: lambda i: _key(self.choice.by, batch[self.choice.by][i].as_py())
         }
         if commands:
-            identity["comm"] = lambda i: commands.get(batch["process"][i].as_py(), "")
+            identity["comm"] = lambda i: commands.get(batch["process"][i].as_py()) or ""
         return identity | {"tasks": lambda i: str(batch["tasks"][i].as_py() or "")}
 
     def _commands(self) -> dict[int, str]:
@@ -233,14 +237,14 @@ class View:
         named = zip(tasks["tgid"].to_pylist(), tasks["comm"].to_pylist(), strict=True)
         return {tgid: comm for tgid, comm in named if tgid is not None}
 
-    def _footer(self, row: dict[str, Any]) -> Text:
+    def _footer(self, row: dict[str, Any]) -> RenderableType:
         lost = ", ".join(f"{row[name]} {words}" for name, words in _LOSS_WORDS.items() if row[name])
         notes = [f"{row['tasks_active']} active, {row['tasks_folded']} in other", *_costs(row)]
         for name, words in (("steal_ns", "steal"), ("throttled_ns", "throttled"), ("untracked_ns", "hidden tasks")):
             if row[name]:
                 notes.append(f"{words} {format_duration(row[name])}")
         state = (f"lost: {lost}", "bold red") if lost else ("nothing lost, exact", "green")
-        return Text.assemble("\n", state, (" · " + " · ".join(notes), "dim"))
+        return below(line(state, (" · " + " · ".join(notes), "dim")))
 
 
 def _costs(row: dict[str, Any]) -> Iterator[str]:
@@ -254,11 +258,11 @@ def _costs(row: dict[str, Any]) -> Iterator[str]:
         yield f"{row['collector_rss_bytes'] / 1e6:.0f} MB"
 
 
-def _pairs(window: Window, top: int, sort: str) -> Table:
+def _pairs(window: Window, top: int, sort: str) -> Grid:
     """Preemption pairs; below them the cgroups that a bandwidth limit throttled, which looks like preemption."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Grid()
     for name in ("victim", "preemptor"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=44)
+        table.column(name, most=44)
     for name, column in PAIR_COLUMNS.items():
         _add_figures(table, name, marked=column == sort)
     pairs = window.preemptions
@@ -267,19 +271,17 @@ def _pairs(window: Window, top: int, sort: str) -> Table:
     for at in np.argsort(-columns[sort], kind="stable")[:top].tolist():
         (row,) = rows_of(pairs.slice(at, 1))
         figures = [_figure(column, columns[column][at].item()) for column in PAIR_COLUMNS.values()]
-        table.add_row(_party(row, "victim"), _party(row, "preemptor"), *figures)
+        table.row(_party(row, "victim"), _party(row, "preemptor"), *figures)
     for row in rows_of(window.throttled.slice(0, top)):
         if row["throttled_ns"]:
             throttling = f"throttled in {row['throttled_periods']} of {row['periods']} periods"
-            table.add_row(row["cgroup"], throttling, "", format_duration(row["throttled_ns"]), style="yellow")
+            table.row(row["cgroup"] or "unknown", throttling, "", format_duration(row["throttled_ns"]), style="yellow")
     return table
 
 
-def _add_figures(table: Table, name: str, *, marked: bool) -> None:
+def _add_figures(table: Grid, name: str, *, marked: bool) -> None:
     """Add a column of figures; ``marked`` for the column that rows are sorted by."""
-    table.add_column(
-        name + ("▾" if marked else ""), justify="right", header_style="bold" if marked else None, no_wrap=True
-    )
+    table.column(name + ("▾" if marked else ""), right=True, bold=marked)
 
 
 def _party(row: dict[str, Any], name: str) -> str:
@@ -296,13 +298,18 @@ def _fitting(names: list[str], width: int) -> list[str]:
 
 def _heights(parts: list[RenderableType], width: int) -> list[int]:
     """How many lines each part takes: one that is wider than the terminal is wrapped."""
-    console = Console(width=width)
+    console = plain_console(width)
     return [len(console.render_lines(part, console.options.update(height=None), pad=False)) for part in parts]
 
 
 def _lines(histogram: RenderableType | None) -> int:
     table = getattr(histogram, "renderable", None)
-    return table.row_count + 1 if isinstance(table, Table) else 0
+    return table.row_count + 1 if isinstance(table, Grid) else 0
+
+
+def _short(name: str) -> str:
+    """A name of the host, cut off where it is longer than the kernel allows: another host may send any."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _ratio(value: float | None) -> str:

@@ -82,6 +82,8 @@ def parse_address(uri: str) -> Address:
     """The parts of a stream's URI. Raises :class:`UsageError` for a text that is no such URI."""
     if "\0" in uri:
         raise _wrong(uri, "no path has a zero byte")
+    if any("\ud800" <= character <= "\udfff" for character in uri):  # a byte of an argument that is no UTF-8
+        raise _wrong(uri, "it is no UTF-8")
     try:
         parts = urlsplit(uri)
         kind, _valid_port = _KINDS[parts.scheme], parts.port  # `port` raises ValueError beyond 0 … 65535

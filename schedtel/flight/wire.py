@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel.errors import StreamError, UsageError
+from schedtel.foreign_text import utf8
 from schedtel.windows.arrow import from_list, from_numpy
 from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION
 from schedtel.windows.tables import empty
@@ -114,8 +115,8 @@ def facts_of(schema: pa.Schema) -> dict[str, str]:
 
     Raises :class:`StreamError` if the server has other definitions or other columns.
     """
-    raw = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
-    facts = {name.removeprefix(_PREFIX): value for name, value in raw.items() if name.startswith(_PREFIX)}
+    texts = ((utf8(k), utf8(v)) for k, v in (schema.metadata or {}).items())
+    facts = {name.removeprefix(_PREFIX): value for name, value in texts if name.startswith(_PREFIX)}
     version = facts.get("definitions_version", "none")
     if version != str(DEFINITIONS_VERSION):
         raise StreamError(

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schedtel.foreign_text import text_of, text_of_path
 from schedtel.host.throttling import Throttling
 from schedtel.records.throttled import Throttled
 
@@ -17,8 +18,8 @@ _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 def running_scheduler(is_eevdf: bool) -> str:
     """Name of the running scheduler: the sched_ext scheduler's when one is enabled, else ``eevdf`` or ``cfs``."""
     try:
-        if (_SCHED_EXT / "state").read_text().strip() == "enabled":
-            return (_SCHED_EXT / "root" / "ops").read_text().strip()
+        if (_SCHED_EXT / "state").read_bytes().strip() == b"enabled":
+            return text_of((_SCHED_EXT / "root" / "ops").read_bytes().strip())
     except OSError:  # no sched_ext in this kernel, or it was disabled between the two reads
         pass
     return "eevdf" if is_eevdf else "cfs"
@@ -42,7 +43,7 @@ class HostCounters:
     """The summary's counters of this machine and of this process, as differences from one window to the next."""
 
     is_eevdf: bool
-    host: str = field(default_factory=socket.gethostname)
+    host: str = field(default_factory=lambda: text_of_path(socket.gethostname()))
     kernel: str = field(default_factory=lambda: os.uname().release)
 
     def __post_init__(self) -> None:

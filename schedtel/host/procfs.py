@@ -90,10 +90,23 @@ def thread_ids() -> Iterator[tuple[int, int]]:
 def tgid_of(tid: int) -> int:
     """The tgid of a thread; 0 if the thread has ended."""
     try:
-        lines = _read(f"/proc/{tid}/status").splitlines()
-    except OSError:
+        return status_number(tid, b"Tgid")
+    except (OSError, ValueError):
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(b"Tgid:")), 0)
+
+
+def status_number(task: str | int, name: bytes) -> int:
+    r"""The first number of a line of ``/proc/TASK/status``.
+
+    Only a newline ends a line. The kernel escapes it in the task's name (proc_task_name(), fs/proc/array.c), and no
+    other character that Python takes for the end of a line: a task named ``\rTgid:\t1`` would have two tgids.
+
+    Raises :class:`OSError` if the task has ended, :class:`ValueError` if there is no such line.
+    """
+    for line in _read(f"/proc/{task}/status").split(b"\n"):
+        if line.startswith(name + b":"):
+            return int(line.split()[1])
+    raise ValueError(f"/proc/{task}/status has no number {name.decode()}")
 
 
 def read_thread(tgid: int, tid: int) -> Thread | None:
@@ -101,10 +114,9 @@ def read_thread(tgid: int, tid: int) -> Thread | None:
     root = f"/proc/{tgid}/task/{tid}"
     try:
         stat = _read(f"{root}/stat")
-        uid = next(line.split()[1] for line in _read(f"{root}/status").splitlines() if line.startswith(b"Uid:"))
-        cgroup = _read(f"{root}/cgroup")
+        uid = status_number(f"{tgid}/task/{tid}", b"Uid")
         comm, fields = stat[stat.index(b"(") + 1 : stat.rindex(b")")], stat[stat.rindex(b")") + 2 :].split()
-    except (OSError, ValueError, StopIteration):
+    except (OSError, ValueError):
         return None
     start = int(fields[19]) * _TICK_NS
     return Thread(
@@ -119,9 +131,21 @@ def read_thread(tgid: int, tid: int) -> Thread | None:
         cpu_ns=_cpu_ns(root, fields),
         prio=int(fields[15]) + 100,
         policy=int(fields[38]),
-        uid=int(uid),
-        cgroup=next((line[3:].decode() for line in cgroup.splitlines() if line.startswith(b"0::")), None),
+        uid=uid,
+        cgroup=_cgroup(root),
     )
+
+
+def _cgroup(root: str) -> str | None:
+    """The path of its cgroup, as Python decodes paths; None if it has ended, or if the path is too long for the kernel.
+
+    The kernel allows no newline in the name of a cgroup, but all else (cgroup_mkdir(), kernel/cgroup/cgroup.c).
+    """
+    try:
+        lines = _read(f"{root}/cgroup").split(b"\n")
+    except OSError:
+        return None
+    return next((os.fsdecode(line[3:]) for line in lines if line.startswith(b"0::")), None)
 
 
 def _cpu_ns(root: str, fields: list[bytes]) -> int:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 
+from schedtel.foreign_text import text_of_path
 from schedtel.host.cgroups import cpu_hierarchy, directories
 from schedtel.records.throttled import Throttled
 
@@ -60,12 +61,13 @@ class Throttling:
         if start < self._search_ns or self._root is None:
             yield from (directory for directory, _ in self._limited.values())
             return
-        yield from directories(self._root)
+        # A cgroup without a path cannot be read in each window.
+        yield from (directory.path for directory in directories(self._root) if directory.path is not None)
         end = time.monotonic_ns()
         self._search_ns = end + max(_SEARCH_EVERY_NS, _SEARCH_SHARE * (end - start))
 
     def _path(self, directory: str) -> str:
-        return directory.removeprefix(str(self._root).rstrip("/")) or "/"
+        return text_of_path(directory.removeprefix(str(self._root).rstrip("/"))) or "/"
 
 
 def _inode(directory: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
+from schedtel.foreign_text import text_of_path
 from schedtel.host import procfs
 from schedtel.host.cgroups import SEE_ALL_CGROUPS, cgroup_root, is_whole
 
@@ -62,7 +63,8 @@ class Filter:
         """The conditions as text, for a header or a file's metadata; empty when there are none."""
         defaults = Filter()
         chosen = {k: v for k, v in vars(self).items() if v != getattr(defaults, k)}
-        return " ".join(f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in chosen.items())
+        text = " ".join(f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in chosen.items())
+        return text_of_path(text)
 
     @property
     def follows_exec(self) -> bool:
@@ -115,9 +117,8 @@ def _existing(number: int, kind: str) -> int:
             "--pid=host)"
         )
     try:
-        with open(f"/proc/{number:d}/status", encoding="utf-8", errors="replace") as file:
-            tgid = next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
-    except (OSError, StopIteration, ValueError):  # ValueError: no integer
+        tgid = procfs.status_number(number, b"Tgid")
+    except (OSError, ValueError):
         tgid = None
     if tgid is None or (kind == "process" and tgid != number):
         raise UsageError(f"cannot filter by {kind} {number}: no such {kind} (see `ps -eLf`)")

@@ -193,7 +193,8 @@ class Directory:
         path = self.root / name
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise OSError("it is no regular file")
-        return pq.ParquetFile(path, page_checksum_verification=True)
+        # By a file of our own: a path given to ParquetFile must be UTF-8.
+        return pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
 
     def path(self, name: str) -> str:
         """A file's full path, for messages."""

@@ -1,4 +1,4 @@
-// Numbers in; text for the reader, and ticks of axes, out.
+// Numbers and names in; text for the reader, and ticks of axes, out.
 
 const UNITS = [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9]];
 
@@ -80,4 +80,22 @@ function decadeTicks(low, high) {
   const ticks = [];
   for (let d = Math.ceil(Math.log10(low) - 1e-9); 10 ** d <= high * 1.0001; d++) ticks.push(10 ** d);
   return ticks;
+}
+
+// Characters that are no glyph of their own: controls, those that turn the direction of text, invisible ones, blanks
+// other than those of this page (the two that do not break). The same as Printable of foreign_text.py escapes, but for
+// what only a terminal shows in a width of its own.
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{DI}\u2800]|(?![ \u00a0\u202f])\p{Zs}/gu;
+const SHORT = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+// Text that may contain names of other users, with such characters escaped as \x1b or \u202e.
+function printable(text) {
+  return /^[ -~]*$/.test(text) ? String(text) : String(text).replace(UNSEEN, escaped);
+}
+
+function escaped(character) {
+  const code = character.codePointAt(0), hex = (number, digits) => number.toString(16).padStart(digits, "0");
+  if (code < 0x80) return SHORT[character] ?? `\\x${hex(code, 2)}`;
+  if (code >= 0xdc80 && code <= 0xdcff) return `\\x${hex(code - 0xdc00, 2)}`; // a byte that is no UTF-8
+  return code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`;
 }

@@ -3,14 +3,15 @@
 // The page contains no URL, not even that of the SVG namespace, which the parser knows.
 const SVG = document.getElementById("svg").namespaceURI;
 
+// Every text of the page goes through here, names of other users among them: none is markup, all are printable.
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "text") node.textContent = value;
+    else if (name === "text") node.textContent = printable(value);
     else if (name === "colour") node.style.background = value;
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, printable(value));
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined).map((child) => (child instanceof Node ? child : printable(child))));
   return node;
 }
 const h = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
@@ -33,7 +34,7 @@ const tip = {
 };
 
 function speak(text) {
-  document.getElementById("spoken").textContent = text;
+  document.getElementById("spoken").textContent = printable(text);
 }
 
 const MARGIN = { left: 58, right: 14, top: 8, bottom: 22 };

@@ -17,6 +17,7 @@ from typing import Any
 
 from schedtel.access.files import open_to_write
 from schedtel.errors import UsageError
+from schedtel.foreign_text import Printable
 
 #: Concatenated in this order they are one script.
 _SCRIPTS = ("format.js", "model.js", "frame.js", "charts.js", "tables.js", "preemptions.js", "sections.js", "page.js")
@@ -61,8 +62,7 @@ def _as_json(document: dict[str, Any]) -> str:
 
 
 def _as_markup(text: str) -> str:
-    text = text.encode("utf-8", "backslashreplace").decode()  # a directory's name need not be text
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return Printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:

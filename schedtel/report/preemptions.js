@@ -69,5 +69,5 @@ function otherDelays() {
       ...(stolen ? [row("all CPUs", "steal: the hypervisor ran something else", stolen)] : [])];
   };
   if (!RECORDINGS.some((r) => r.preemptions.throttled.length || r.value("steal_cpus", WHOLE))) return [];
-  return [titled("Beside it, and not the scheduler’s doing", following(head("", "what<", "time", "CPUs"), () => RECORDINGS.flatMap(rows)))];
+  return [titled("Beside it, and not the scheduler’s doing", following(head("", toTheLeft("what"), "time", "CPUs"), () => RECORDINGS.flatMap(rows)))];
 }

@@ -144,7 +144,7 @@ function lossList() {
     const windows = r.lost[name].filter(Boolean).length;
     return h("tr", {}, h("td", {}, keyOf(r), name), cell(count(n)), cell(`in ${count(windows)} of ${count(r.length)} ${r.length < Number(r.facts.windows) ? "bins of time" : "windows"}`), cell(LOST[name] ?? "", { class: "left wrap" }));
   }));
-  const table = rows.length ? [scrolling(h("table", {}, head("counter", "lost", "where", "what<"), h("tbody", {}, ...rows)))] : [];
+  const table = rows.length ? [scrolling(h("table", {}, head("counter", "lost", "where", toTheLeft("what")), h("tbody", {}, ...rows)))] : [];
   return [...RECORDINGS.filter((r) => !r.losses(WHOLE).length).map(exact), ...table];
 }
 

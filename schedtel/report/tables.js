@@ -1,8 +1,9 @@
 // Tables: percentiles, groups, all figures, verdicts.
 
-// Parts of tables. A title given to head() that ends in < is aligned to the left and loses the <.
+// Parts of tables. A title given to head() may be aligned to the left.
 const cell = (text, attributes = {}) => h("td", { ...attributes, text });
-const head = (...names) => h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col", class: name.endsWith("<") ? "left" : null, text: name.replace("<", "") }))));
+const head = (...names) => h("thead", {}, h("tr", {}, ...names.map((name) => h("th", { scope: "col", class: name.left ? "left" : null, text: name.left ?? name }))));
+const toTheLeft = (title) => ({ left: title });
 const keyOf = (recording) => (COMPARED ? h("span", { class: "key", colour: `var(--s${recording.index})` }) : null);
 const scrolling = (table) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, table);
 
@@ -70,7 +71,7 @@ function groupRows(state, draw) {
   const largest = (column) => Math.max(1e-12, ...shown.flatMap((name) => found.map((of, r) => (of.get(name)?.[column] ?? 0) / RECORDINGS[r].duration)));
   const most = { cpu_ns: largest("cpu_ns"), wait_ns: largest("wait_ns") };
   const rows = shown.flatMap((name) => RECORDINGS.map((recording, r) => groupRow(name, recording, found[r].get(name), most, r)));
-  const titles = [GROUPINGS[state.by], "CPU and wait<", "CPU time", "CPUs", "wait", "p50 wait", "p99 wait", "longest", "preempted"];
+  const titles = [GROUPINGS[state.by], toTheLeft("CPU and wait"), "CPU time", "CPUs", "wait", "p50 wait", "p99 wait", "longest", "preempted"];
   const totals = RECORDINGS.map((r) => r.groups[state.by]);
   const more = names.length > FEW
     ? h("button", { text: state.few ? `Show ${names.length}` : `Show ${FEW}`, onclick: () => { state.few = !state.few; draw(); } }) : null;
@@ -111,7 +112,7 @@ function verdictTable() {
   const tools = h("div", { class: "tools" }, choice("show", { all: "all metrics", some: "only differences" }, "all", draw));
   draw("all");
   const level = `${Math.round(100 * PAGE.comparison.confidence)} % interval`;
-  return [tools, scrolling(h("table", {}, head("metric", "verdict<", "A", "B", "change", "", level), body))];
+  return [tools, scrolling(h("table", {}, head("metric", toTheLeft("verdict"), "A", "B", "change", "", level), body))];
 }
 
 function verdictRow(m) {

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from schedtel.errors import RecordingError, UsageError
+from schedtel.foreign_text import text_of_path
 from schedtel.records.raw_window import RawWindow
 from schedtel.traces import text as trace_text
 from schedtel.traces.file import TraceFile
@@ -57,7 +58,7 @@ class ImportedTrace(Source):
         self._text = TraceFile(trace, form)
         self.name = self._text.name
         self.reading = ReadProgress(self._text.form)
-        self._wall_start, self._host = wall_start, host
+        self._wall_start, self._host = wall_start, host and text_of_path(host)
         self._start_ns = self._newest_ns = self._window_id = 0
         self._ordered = InOrder(self._chunks())
 

@@ -16,6 +16,7 @@ from operator import itemgetter
 
 import numpy as np
 
+from schedtel.foreign_text import text_of
 from schedtel.traces import fields
 from schedtel.traces.events import EVENT, UNTOLD, Kind, lost
 
@@ -216,7 +217,7 @@ def _read_fact(line: bytes, reading: ReadProgress) -> None:
         if match and name == "reference":
             reading.wall_offset_ns = _nanoseconds(match[1]) - _nanoseconds(match[2])
         elif match:
-            reading.facts[name] = next(part for part in match.groups() if part).decode(errors="backslashreplace")
+            reading.facts[name] = text_of(next(part for part in match.groups() if part))
 
 
 def _nanoseconds(seconds: bytes) -> int:

@@ -90,7 +90,8 @@ def values(column: pa.Array) -> list[Any]:
 
 
 def _strings(texts: list[str], known: np.ndarray | None) -> pa.Array:
-    encoded = [text.encode() for text in texts]
+    # Names of the kernel and of files are valid by now: see text_of(). A caller's own may not be.
+    encoded = [text.encode(errors="backslashreplace") for text in texts]
     offsets = array("i", accumulate(map(len, encoded), initial=0))
     buffers = [None if known is None else bits(known), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(texts), buffers)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from schedtel.foreign_text import text_of
 from schedtel.records import layout
 from schedtel.records.throttled import Throttled
 from schedtel.windows.arrow import from_list, from_numpy
@@ -120,7 +121,7 @@ def _group_name(group: bytes, by: str, path_of: Callable[[int], str | None]) -> 
         return NOBODY if kind == layout.GROUP_IDLE else OTHER_COMM
     if by == "cgroup":
         return path_of(int.from_bytes(group[:8], "little"))
-    name = group.partition(b"\0")[0].decode(errors="backslashreplace")
+    name = text_of(group.partition(b"\0")[0])
     # A task may take the name of a group that is no command. A backslash before its name tells the two apart.
     return f"\\{name}" if name.lstrip("\\") in (NOBODY, OTHER_COMM) else name
 

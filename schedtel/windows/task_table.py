@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from schedtel.foreign_text import text_of
 from schedtel.records import layout
 from schedtel.records.histogram import add_spills
 from schedtel.windows.arrow import bits, from_list, from_numpy, valid
@@ -155,7 +156,7 @@ def _text(words: np.ndarray, runs: np.ndarray) -> pa.Array:
     raw, index = _distinct(np.ascontiguousarray(words.T).view("S16").reshape(-1).tolist())
     # Behind its end, a name may have the end of a longer one: see _padded_names() in tables.py.
     unique, renumbered = _distinct([name.partition(b"\0")[0] for name in raw])
-    names = [name.decode(errors="backslashreplace") for name in unique]
+    names = [text_of(name) for name in unique]
     return pa.DictionaryArray.from_arrays(from_numpy(renumbered[index][runs]), from_list(names, pa.string()))
 
 

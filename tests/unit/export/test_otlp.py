@@ -18,6 +18,7 @@ from exporting import (
 )
 from samples import MS, on_host
 from serving import TOKEN, unused_port
+from texts import TEXTS_OF_TABLES
 from waiting import eventually
 
 from schedtel.errors import UsageError
@@ -48,6 +49,15 @@ def test_a_collector_receives_what_prometheus_scrapes(windows):
         assert (received.description, received.unit) == (metric.help, metric.unit)
         found |= POINTS[metric.kind](metric.prometheus_name, received)
     assert found == scrape(totals)
+
+
+def test_labels_are_the_names_of_the_tables_whatever_they_are(windows):
+    """Protobuf has only UTF-8, which every text of a table is."""
+    names = [text for text in TEXTS_OF_TABLES.values() if text]
+    totals = totals_of([in_cgroups(windows[0], names[at : at + 4]) for at in range(0, len(names), 4)])
+    request, _ = pushed(totals)
+    (metric,) = (metrics_of(request)[m.name] for m in definitions.CGROUP_COUNTERS if m.column == "cpu_ns")
+    assert set(names) <= {dict(attributes(point))["cgroup"] for point in metric.sum.data_points}
 
 
 def numbers(name, points):

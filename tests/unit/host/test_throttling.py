@@ -84,7 +84,9 @@ def test_a_cgroup_without_a_limit_is_not_read_again(hierarchy, monkeypatch):
 def test_every_directory_is_found_and_files_are_not(hierarchy):
     (hierarchy / "cpu.stat").touch()
     (hierarchy / "link").symlink_to(hierarchy / "web")
-    assert sorted(directories(str(hierarchy))) == sorted(map(str, (hierarchy, *(hierarchy / p for p in _BELOW))))
+    assert sorted(directory.path for directory in directories(str(hierarchy))) == sorted(
+        map(str, (hierarchy, *(hierarchy / p for p in _BELOW)))
+    )
 
 
 _BELOW = ("web", "web/api", "batch")

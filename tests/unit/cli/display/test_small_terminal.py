@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from rich.console import Console
+from rich.console import Console  # noqa: TID251  (a terminal of a size of its own)
 
 from schedtel.cli.display.choices import Choice
 from schedtel.cli.display.view import View
