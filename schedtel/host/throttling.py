@@ -1,8 +1,9 @@
 """The cpu.stat files of cgroups in; the cgroups that a bandwidth limit has throttled since the last call, out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from schedtel.access.descriptors import EXHAUSTED
 from schedtel.host.cgroups import cpu_hierarchy, directories
 from schedtel.records.throttled import Throttled
 
@@ -11,18 +12,22 @@ from schedtel.records.throttled import Throttled
 _SEARCH_EVERY_NS, _SEARCH_SHARE = 1_000_000_000, 1000
 
 _Counts = tuple[int, int, int]
+_NOTHING: _Counts = (0, 0, 0)
 
 
-def _read(directory: str) -> _Counts:
-    """Time throttled in ns, periods, throttled periods; zeros for a cgroup that never had a limit, or is removed."""
+def _read(directory: str, before: _Counts) -> _Counts:
+    """Time throttled in ns, periods, throttled periods; zeros for a cgroup that never had a limit, or is removed.
+
+    :param before: the reading before this one; it stands if no descriptor is left, and the next one has the difference.
+    """
     try:
         with open(f"{directory}/cpu.stat", encoding="ascii") as file:
             fields = dict(line.split() for line in file)
         in_v2_ns = int(fields.get("throttled_usec", 0)) * 1000
         throttled_ns = int(fields.get("throttled_time", in_v2_ns))  # v1 counts nanoseconds
         return throttled_ns, int(fields.get("nr_periods", 0)), int(fields.get("nr_throttled", 0))
-    except (OSError, ValueError):
-        return 0, 0, 0
+    except (OSError, ValueError) as error:
+        return before if getattr(error, "errno", None) in EXHAUSTED else _NOTHING
 
 
 class Throttling:
@@ -41,17 +46,18 @@ class Throttling:
     def since_last(self) -> list[Throttled]:
         """The cgroups that had a period since the last call, the one throttled longest first."""
         before = self._limited
-        now = ((directory, _read(directory)) for directory in self._directories())
-        self._limited = {directory: counts for directory, counts in now if counts[1]}
-        changed = {d: _since(before.get(d, (0, 0, 0)), counts) for d, counts in self._limited.items()}
+        # The known ones as well: without a descriptor, a search does not find them.
+        now = {directory: _read(directory, before.get(directory, _NOTHING)) for directory in self._directories(before)}
+        self._limited = {directory: counts for directory, counts in now.items() if counts[1]}
+        changed = {d: _since(before.get(d, _NOTHING), counts) for d, counts in self._limited.items()}
         with_periods = [Throttled(self._path(d), *counts) for d, counts in changed.items() if counts[1]]
         return sorted(with_periods, key=lambda throttled: -throttled.throttled_ns)
 
-    def _directories(self) -> Iterator[str]:
+    def _directories(self, known: Iterable[str]) -> Iterator[str]:
         """Directories of the cgroups known to have a limit; when a search is due, of all cgroups."""
         start = time.monotonic_ns()
+        yield from known
         if start < self._search_ns or self._root is None:
-            yield from self._limited
             return
         yield from directories(self._root)
         end = time.monotonic_ns()
