@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from schedtel.access.places import OWN, holders
 from schedtel.errors import StreamError, UsageError
+from schedtel.flight.slices import size_of
 from schedtel.flight.sockets import endpoint_of
 from schedtel.flight.wire import ALIVE, END, STOP, WINDOW, Event, Request
 from schedtel.windows.runs import new_run
-from schedtel.windows.schema import ARROW
 from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
@@ -262,8 +262,3 @@ class ReplayFeed(Feed):
 
     def stop(self) -> None:
         self._stopped.set()
-
-
-def size_of(window: Window) -> int:
-    """Bytes of the columns of a window's tables."""
-    return int(sum(getattr(window, table).nbytes for table in ARROW))

@@ -23,6 +23,7 @@ from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import sockets, wire
 from schedtel.flight.doorkeeper import MOST_CONNECTIONS, Doorkeeper
 from schedtel.flight.feeds import Feed, LiveFeed, Subscriber, Subscribers
+from schedtel.flight.slices import slices
 from schedtel.flight.sockets import prepare_socket
 from schedtel.windows.source import Source
 
@@ -255,10 +256,13 @@ def _chunks(event: wire.Event, request: wire.Request, schema: pa.Schema) -> Iter
     """
     if request.stream == "windows":
         # A RecordBatchStream, because Flight for Python would not send the dictionaries of a bare batch.
-        yield fl.RecordBatchStream(pa.Table.from_batches([wire.pack(event, schema)]))
+        for batch in wire.pack(event, schema):
+            yield fl.RecordBatchStream(pa.Table.from_batches([batch]))
         return
-    batch = wire.table_of(event.window, request) if event.window else pa.RecordBatch.from_pylist([], schema=schema)
-    yield batch.cast(schema), wire.marker(event)
+    table = wire.table_of(event.window, request) if event.window else pa.RecordBatch.from_pylist([], schema=schema)
+    parts = slices(table.cast(schema))
+    for part, batch in enumerate(parts, 1):
+        yield batch, wire.marker(event, part, len(parts))
 
 
 @contextlib.contextmanager
