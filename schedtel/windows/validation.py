@@ -26,6 +26,8 @@ _LONGEST_LABEL = 16_384
 _LONGEST_NAME = 255 - len("host=")
 #: Two numbers within this range have a sum and a difference in 64 bits.
 _RANGE = 1 << 62
+#: For so few rows, Python's numbers take less time than an array.
+_FEW = 8
 #: Columns that no window lacks, besides the counters of the distributions and of losses.
 _NEEDED = {
     "summary": (
@@ -42,6 +44,15 @@ _IDENTITY = ("host", "wall_start")
 #: Columns that may be negative: values of a task that are no counts, and moments.
 _SIGNED = {"nice", "policy", "exit_code", "start_boottime_ns", "tat_ns", "rt_ns"} | {
     f"{moment}_ns" for moment in ("fork", "arrival", "first_cpu", "completion")
+}
+_POSITIONS = {table: {name: at for at, name in enumerate(schema.names)} for table, schema in ARROW.items()}
+_LABELS, _AVERAGES = (
+    {table: [f.name for f in schema if is_kind(f.type)] for table, schema in ARROW.items()}
+    for is_kind in (pa.types.is_dictionary, pa.types.is_floating)
+)
+_NUMBERS = {
+    table: {f.name: np.dtype(f.type.to_pandas_dtype()) for f in schema if pa.types.is_integer(f.type)}
+    for table, schema in ARROW.items()
 }
 
 
@@ -73,24 +84,41 @@ def check_size(window: Window) -> None:
 
 
 def _check_table(table: str, batch: pa.RecordBatch, needed: tuple[str, ...]) -> None:
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if name in needed and column.null_count:
+    columns, positions = batch.columns, _POSITIONS[table]
+    for name in needed:
+        if columns[positions[name]].null_count:
             raise ValueError(f"{name} of {table} is missing")
-        if pa.types.is_dictionary(column.type):
-            _check_labels(name, column.dictionary)
-        elif pa.types.is_integer(column.type):
-            _check_range(name, to_numpy(column), -_RANGE if name in _SIGNED else 0)
-        elif pa.types.is_floating(column.type):
-            _check_average(name, to_numpy(column)[valid(column)])
+    if batch.num_rows:
+        for name in _LABELS[table]:
+            _check_labels(name, columns[positions[name]].dictionary)
+        for name in _AVERAGES[table]:
+            _check_average(name, columns[positions[name]])
+        for name, kind in _NUMBERS[table].items():
+            _check_range(name, columns[positions[name]], kind)
 
 
-def _check_range(name: str, values: np.ndarray, least: int) -> None:
-    if len(values) and not least <= int(values.min()) <= int(values.max()) <= _RANGE:
-        raise ValueError(f"{name} is {int(values.min())} … {int(values.max())}, which no window has")
+def _check_range(name: str, column: pa.Array, kind: np.dtype) -> None:
+    least, largest = _extremes(column, kind)
+    if not (-_RANGE if name in _SIGNED else 0) <= least <= largest <= _RANGE:
+        raise ValueError(f"{name} is {least} … {largest}, which no window has")
 
 
-def _check_average(name: str, values: np.ndarray) -> None:
+def _extremes(column: pa.Array, kind: np.dtype) -> tuple[int, int]:
+    if len(column) <= _FEW:
+        numbers = [number for number in column.to_pylist() if number is not None]
+        return min(numbers, default=0), max(numbers, default=0)
+    values = to_numpy(column) if column.null_count else _plain(column, kind)
+    return int(values.min()), int(values.max())
+
+
+def _plain(column: pa.Array, kind: np.dtype) -> np.ndarray:
+    """A column without nulls as numpy; :func:`to_numpy` looks up its type, which takes longer than all else here."""
+    return np.frombuffer(column.buffers()[1], kind, len(column), column.offset * kind.itemsize)
+
+
+def _check_average(name: str, column: pa.Array) -> None:
     """NaN stands for null in streams and files."""
+    values = to_numpy(column)[valid(column)]
     if (values < 0).any() or np.isinf(values).any():
         raise ValueError(f"{name} is negative or infinite, which no window has")
 
@@ -100,7 +128,7 @@ def _check_labels(name: str, labels: pa.Array) -> None:
         raise ValueError(f"{name} has a label that is null")
     if not len(labels):
         return
-    offsets = np.frombuffer(labels.buffers()[1], np.int32)[labels.offset : labels.offset + len(labels) + 1]
+    offsets = np.frombuffer(labels.buffers()[1], np.int32, len(labels) + 1, labels.offset * 4)
     longest = int(np.diff(offsets).max())
     if longest > _LONGEST_LABEL:
         raise ValueError(f"{name} has a label of {longest} bytes (at most {_LONGEST_LABEL} are taken)")
