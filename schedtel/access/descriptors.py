@@ -1,5 +1,6 @@
 """The limit on descriptors of this process, and errors that mean that something has run out for now."""
 
+import contextlib
 import errno
 import resource
 
@@ -10,10 +11,14 @@ _ENOUGH = 65_536
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of descriptors to the hard limit, or to 65,536 if that is less; return the soft limit."""
+    """Raise the soft limit of descriptors to the hard limit, or to 65,536 if that is less; return the soft limit.
+
+    A sandbox may forbid it. Then the limit stays as it is.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
     return _ENOUGH if soft == resource.RLIM_INFINITY else soft

@@ -91,7 +91,8 @@ class Server:
         ending.start()
         ending.join(_FAREWELL_S)
         while ending.is_alive():
-            sockets.hang_up(self._address, self._port)
+            with contextlib.suppress(OSError):  # no descriptor is left to look with: the next look is soon
+                sockets.hang_up(self._address, self._port)
             ending.join(0.1)
         self.door.close()
         self._watch.join()
@@ -115,7 +116,8 @@ class Server:
                 continue
             for subscriber in self.subscribers.present():
                 if self._feed.has_lost(subscriber) and _stalled(subscriber):
-                    sockets.hang_up(self._address, self._port, subscriber.peer)
+                    with contextlib.suppress(OSError):  # see close()
+                        sockets.hang_up(self._address, self._port, subscriber.peer)
 
 
 def _stalled(subscriber: Subscriber) -> bool:
