@@ -210,7 +210,7 @@ class _Handler(WSGIRequestHandler):
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 1024
 
     def __init__(self, family: int, where: tuple[Any, ...], tls: ssl.SSLContext | None) -> None:
         self.address_family, self._tls = family, tls

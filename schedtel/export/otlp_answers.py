@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 import requests
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no types
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
 #: A collector's answer is some hundred bytes at most; no more than this is read of one.
