@@ -38,7 +38,7 @@ class Connection:
 
 
 def surplus(connections: Sequence[Connection], most: int, share: int) -> list[Connection]:
-    """The connections to close so that at most ``most`` stay, and at most ``share`` of each holder but :data:`OWN`.
+    """The connections to close so that at most ``most`` stay, and at most ``share`` of each known holder but OWN.
 
     Unproven ones go first, the oldest of them first; of the proven ones the newest go first. While there are too many
     in all, the holder with the most connections loses one.
@@ -47,7 +47,7 @@ def surplus(connections: Sequence[Connection], most: int, share: int) -> list[Co
     held = Counter(connection.holder for connection in connections)
     closed = []
     for connection in order:
-        if connection.holder != OWN and held[connection.holder] > share:
+        if connection.holder not in (OWN, None) and held[connection.holder] > share:
             held[connection.holder] -= 1
             closed.append(connection)
     gone = set(closed)
@@ -71,17 +71,15 @@ def _beyond(left: list[Connection], held: Counter[str | None], most: int) -> lis
 
 
 def holders(peers: Iterable[Endpoint]) -> dict[Endpoint, str]:
-    """The holder of each peer: its address, the /64 of an IPv6 address, and on this machine the user."""
-    users: dict[Endpoint, str] | None = None
-    found = {}
-    for host, port in peers:
-        address = _address(host)
-        if address is None or not address.is_loopback:
-            found[host, port] = _site(address) if address else host
-            continue
-        users = _users() if users is None else users
-        found[host, port] = users.get((address.compressed, port), address.compressed)
-    return found
+    """The holder of each peer: its address, the /64 of an IPv6 address, and on this machine the user.
+
+    For a peer on this machine it reads the kernel's table of sockets, which takes some milliseconds: not for each one.
+    """
+    addresses = {peer: _address(peer[0]) for peer in peers}
+    local = {peer: address for peer, address in addresses.items() if address is not None and address.is_loopback}
+    users = _users({port for _, port in local}) if local else {}
+    found = {peer: _site(address) if address else peer[0] for peer, address in addresses.items()}
+    return found | {peer: users.get((a.compressed, peer[1]), a.compressed) for peer, a in local.items()}
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -98,16 +96,21 @@ def _site(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return ipaddress.ip_network((int(address), _IPV6_SITE), strict=False).compressed
 
 
-def _users() -> dict[Endpoint, str]:
-    """The user of each connected TCP socket of this machine, by the socket's own address and port (proc(5))."""
+def _users(ports: set[int]) -> dict[Endpoint, str]:
+    """The user of each connected TCP socket of this machine that has one of these ports of its own (proc(5)).
+
+    The key is the socket's own address and port.
+    """
     found: dict[Endpoint, str] = {}
+    wanted = {f"{port:04X}" for port in ports}
     for table in _TABLES:
         try:
             lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
         except OSError:  # no IPv6, or no descriptor is left
             continue
         for fields in map(str.split, lines):
-            if fields[3] == _ESTABLISHED and fields[9] != "0":  # inode 0: no process has it any more
+            # Inode 0: no process has the socket any more.
+            if fields[1].rpartition(":")[2] in wanted and fields[3] == _ESTABLISHED and fields[9] != "0":
                 found[_endpoint(fields[1])] = _user(int(fields[7]))
     return found
 

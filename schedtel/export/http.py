@@ -35,6 +35,7 @@ _SILENCE_S, _REQUEST_S, _TOTAL_S = 10.0, 10.0, 30.0
 _LONGEST_REQUEST = 64 << 10
 #: The accepting thread waits this long when no descriptor is left: the listening socket stays readable.
 _EXHAUSTED_S = 0.1
+_LOOK_S = 0.5
 #: Key of the function in a WSGI environment that marks the connection as one with an accepted request.
 _PROVE = "schedtel.prove"
 
@@ -215,6 +216,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, family: int, where: tuple[Any, ...], tls: ssl.SSLContext | None) -> None:
         self.address_family, self._tls = family, tls
         self._lock, self._open = threading.Lock(), dict[socket.socket, Connection]()
+        self._next_look = 0.0
         super().__init__(where[:2], _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -237,7 +239,8 @@ class _Server(ThreadingMixIn, WSGIServer):
         """Start the thread of a connection, and shut down those that have no place any more."""
         with self._lock:
             self._open[request] = Connection((str(client_address[0]), int(client_address[1])), time.monotonic())
-            self._make_room()
+            if len(self._open) > _MOST:
+                self._close(surplus(list(self._open.values()), _MOST, _SHARE))
         super().process_request(request, client_address)
 
     def close_request(self, request: Any) -> None:
@@ -246,12 +249,17 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().close_request(request)
 
     def service_actions(self) -> None:
-        """Shut down the connections that take too long. The base class calls this twice a second."""
+        """Shut down the connections that take too long, or more than their share of places, twice a second."""
         now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_S
         with self._lock:
             for request, connection in self._open.items():
                 if now - connection.since > (_TOTAL_S if connection.proven else _REQUEST_S):
                     _shut_down(request)
+            if len(self._open) > _SHARE:
+                self._close_beyond_shares()
 
     def prove(self, request: Any) -> None:
         """Mark a connection as one whose request has been accepted."""
@@ -259,13 +267,14 @@ class _Server(ThreadingMixIn, WSGIServer):
             if request in self._open:
                 self._open[request].proven = True
 
-    def _make_room(self) -> None:
-        if len(self._open) <= _SHARE:
-            return
+    def _close_beyond_shares(self) -> None:
         of_peer = holders(connection.peer for connection in self._open.values() if connection.holder is None)
         for connection in self._open.values():
             connection.holder = of_peer[connection.peer] if connection.holder is None else connection.holder
-        closing = set(surplus(list(self._open.values()), _MOST, _SHARE))
+        self._close(surplus(list(self._open.values()), _MOST, _SHARE))
+
+    def _close(self, connections: list[Connection]) -> None:
+        closing = set(connections)
         for request in [request for request, connection in self._open.items() if connection in closing]:
             del self._open[request]  # its place is free now; its thread ends as soon as it runs
             _shut_down(request)

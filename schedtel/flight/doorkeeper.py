@@ -25,7 +25,7 @@ MOST_CONNECTIONS = 512
 UNPROVEN_S = 10.0
 #: A connection without a stream is shut down this long after its last call. A client of gRPC connects again by itself.
 IDLE_S = 600.0
-_LOOK_S, _FLOOD_LOOK_S = 0.5, 0.1
+_LOOK_S, _FLOOD_LOOK_S = 0.5, 0.2
 #: The sockets of the collector and of its kernel side need descriptors as well.
 _RESERVED = 256
 #: What one look needs at a time: the list of descriptors, a duplicate of a socket, and a table of users.
