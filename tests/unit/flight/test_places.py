@@ -42,7 +42,7 @@ def test_a_crowd_that_waits_for_a_place_is_no_larger_than_the_places(monkeypatch
     """The others are refused at once, so that calls hold no more threads than that for long."""
     monkeypatch.setattr(feeds, "_LOOK_S", 5.0)
     places = Subscribers(2)
-    first, _ = places.join("ipv4:192.0.2.1:1"), places.join("ipv4:192.0.2.2:1")
+    present = [places.join("ipv4:192.0.2.1:1"), places.join("ipv4:192.0.2.2:1")]
     waiting = [threading.Thread(target=places.join, args=(f"ipv4:192.0.2.{n}:1",), daemon=True) for n in (3, 4)]
     for thread in waiting:
         thread.start()
@@ -51,8 +51,11 @@ def test_a_crowd_that_waits_for_a_place_is_no_larger_than_the_places(monkeypatch
     with pytest.raises(StreamError, match="served already"):
         places.join("ipv4:192.0.2.5:1")
     assert time.monotonic() - begin < 2
-    places.leave(first)
-    eventually(lambda: sum(thread.is_alive() for thread in waiting) == 1)
+    for subscriber in present:
+        places.leave(subscriber)
+    for thread in waiting:
+        thread.join(PATIENCE_S)
+    assert len(places.present()) == 2
 
 
 def test_windows_that_wait_to_be_written_have_a_limit_of_bytes(windows, monkeypatch):
