@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -28,29 +27,6 @@ IDLE_S = 600.0
 _LOOK_S, _FLOOD_LOOK_S = 0.5, 0.2
 #: The sockets of the collector and of its kernel side need descriptors as well.
 _RESERVED = 256
-#: What one look needs at a time: the list of descriptors, a duplicate of a socket, and a table of users.
-_SPARE = 4
-
-
-class _SpareDescriptors:
-    """Descriptors that are open for nothing, so that there are some to look with when all others are taken."""
-
-    def __init__(self) -> None:
-        self._held: list[int] = []
-
-    @property
-    def used_up(self) -> bool:
-        """Whether no descriptor of the process was free at the last :meth:`take_back`."""
-        return len(self._held) < _SPARE
-
-    def lend(self) -> None:
-        while self._held:
-            os.close(self._held.pop())
-
-    def take_back(self) -> None:
-        with contextlib.suppress(OSError):
-            while self.used_up:
-                self._held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
 
 class Doorkeeper:
@@ -67,13 +43,12 @@ class Doorkeeper:
         self._streaming = streaming
         self._seen: dict[int, Connection] = {}
         self._calls: dict[str, float] = {}
-        self._told, self._spare = False, _SpareDescriptors()
+        self._told = False
         self._ending, self._thread = threading.Event(), threading.Thread(target=self._run, daemon=True)
 
     def watch(self, address: Address, port: int) -> None:
         """Begin to watch the connections of the server at this address and port."""
         self._address, self._port = address, port
-        self._spare.take_back()
         self._thread.start()
 
     def admit(self, peer: str) -> None:
@@ -84,19 +59,15 @@ class Doorkeeper:
         """End the thread."""
         self._ending.set()
         self._thread.join()
-        self._spare.lend()
 
     def _run(self) -> None:
         # The user who may open a Unix socket is the one who serves: such a peer can end the server anyway.
         while self._address.kind != "unix" and not self._ending.wait(self._pause()):
-            with contextlib.suppress(OSError):  # no descriptor is left to look with: the next look is soon
-                self._spare.lend()
+            with contextlib.suppress(OSError):  # gRPC closed a socket during the look; the next look is soon
                 self.look()
-            self._spare.take_back()
 
     def _pause(self) -> float:
-        in_flood = self._spare.used_up or len(self._seen) > self.most // 2
-        return _FLOOD_LOOK_S if in_flood else _LOOK_S
+        return _FLOOD_LOOK_S if len(self._seen) > self.most // 2 else _LOOK_S
 
     def look(self) -> None:
         """Shut down the connections that have no place, or that have been unproven or idle for too long."""

@@ -11,10 +11,11 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+from schedtel.access.descriptors import soft_limit
 from schedtel.access.uri import Address
 from schedtel.errors import UsageError
 
@@ -95,12 +96,29 @@ def _sockets(address: Address, port: int) -> Iterator[socket.socket]:
 
 
 def _all_sockets() -> Iterator[socket.socket]:
-    """Yield duplicates of this process's sockets. Each is closed before the next is yielded."""
-    for number in map(int, os.listdir("/proc/self/fd")):
+    """Yield this process's sockets, as duplicates that are closed before the next is yielded.
+
+    Where no descriptor is left for a duplicate, the socket itself is yielded: gRPC may close it at any moment.
+    """
+    for number in _descriptors():
         with contextlib.suppress(OSError):  # closed meanwhile
-            if stat.S_ISSOCK(os.fstat(number).st_mode):
-                with socket.socket(fileno=os.dup(number)) as sock:
-                    yield sock
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with contextlib.ExitStack() as leaving:
+                try:
+                    sock = leaving.enter_context(socket.socket(fileno=os.dup(number)))
+                except OSError:
+                    sock = socket.socket(fileno=number)
+                    leaving.callback(sock.detach)
+                yield sock
+
+
+def _descriptors() -> Iterable[int]:
+    """The descriptors of this process; where none is left to list them with, all numbers that one may have."""
+    try:
+        return map(int, os.listdir("/proc/self/fd"))
+    except OSError:
+        return range(soft_limit())
 
 
 def _is_ours(sock: socket.socket, address: Address, port: int) -> bool:
