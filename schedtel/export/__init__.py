@@ -10,6 +10,8 @@
     prometheus    readings                      → the answer to a scrape
     http          a WSGI application            → an HTTP server, on this machine or with TLS and a token
     otlp          readings                      → OTLP, pushed to an OpenTelemetry collector
+    otlp_answers  its answers                   → why a push was not kept
 
-Only ``prometheus`` and ``otlp`` import the client libraries of those systems. The libraries are extras of the package.
+Only ``prometheus``, ``otlp`` and ``otlp_answers`` import the client libraries of those systems, which are extras of the
+package.
 """

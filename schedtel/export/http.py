@@ -1,28 +1,43 @@
 """A WSGI application in; an HTTP server out, for this machine, or for a network with TLS and a token.
 
-The server is that of Python's standard library, with a thread for each scrape and at most 16 scrapes at a time. A
-client that sends nothing for 10 s is disconnected.
+The server is that of Python's standard library, with a thread for each connection and at most 64 connections, 32 of
+one peer. A client that is silent for 10 s is disconnected. So is one that has not sent a whole request, with the token,
+after 10 s, or has not taken the whole answer after 30 s, whatever it sends meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import io
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from socketserver import ThreadingMixIn
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from schedtel.access.descriptors import EXHAUSTED
+from schedtel.access.places import Connection, holders, surplus
 from schedtel.access.tokens import check_token
 from schedtel.access.uri import host_and_port, is_loopback
 from schedtel.errors import StreamError, UsageError
 
 DEFAULT_LISTEN = "127.0.0.1:9435"
 _PATH = "/metrics"
-_MOST_AT_ONCE = 16
-_SILENCE_S = 10.0
+_MOST, _SHARE = 64, 32
+#: Longest silence of a client; how long its request may take, and its request and the answer together.
+_SILENCE_S, _REQUEST_S, _TOTAL_S = 10.0, 10.0, 30.0
+#: A request with its headers is longer than this only by intent.
+_LONGEST_REQUEST = 64 << 10
+#: The accepting thread waits this long when no descriptor is left: the listening socket stays readable.
+_EXHAUSTED_S = 0.1
+_LOOK_S = 0.5
+#: Key of the function in a WSGI environment that marks the connection as one with an accepted request.
+_PROVE = "schedtel.prove"
 
 _Application = Callable[..., Any]
 
@@ -53,7 +68,8 @@ class Endpoint:
         tls = _tls_context(tls_cert, tls_key, client_ca)
         _check(host, listen, tls is not None, token)
         self._server = _bound(host, port, listen, tls)
-        self._server.set_app(_only_metrics(application if token is None else _with_token(application, token)))
+        proving = _proving(application)
+        self._server.set_app(_only_metrics(proving if token is None else _with_token(proving, token)))
         shown_host = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if tls else 'http'}://{shown_host}:{self._server.server_address[1]}{_PATH}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="schedtel-export", daemon=True)
@@ -122,6 +138,14 @@ def _bound(host: str, port: int, listen: str, tls: ssl.SSLContext | None) -> _Se
 # ---- WSGI wrappers ----
 
 
+def _proving(application: _Application) -> _Application:
+    def proven(environ: dict[str, Any], start_response: _Application) -> Any:
+        environ[_PROVE]()
+        return application(environ, start_response)
+
+    return proven
+
+
 def _with_token(application: _Application, token: str) -> _Application:
     expected = f"Bearer {token}".encode()
 
@@ -151,8 +175,35 @@ def _refuse(start_response: _Application, status: str, *headers: tuple[str, str]
 # ---- the server ----
 
 
+class _Limited:
+    """A request as it is read, cut off after :data:`_LONGEST_REQUEST` bytes."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._left = stream, _LONGEST_REQUEST
+
+    def readline(self, size: int = -1) -> bytes:
+        line = self._stream.readline(self._left if size < 0 else min(size, self._left))
+        self._left -= len(line)
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class _Handler(WSGIRequestHandler):
     timeout = _SILENCE_S
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile: Any = _Limited(self.rfile)
+
+    def get_environ(self) -> dict[str, Any]:
+        assert isinstance(self.server, _Server)
+        return super().get_environ() | {_PROVE: partial(self.server.prove, self.request)}
+
+    def get_stderr(self) -> Any:
+        """Where wsgiref prints the traceback of a client that hung up before it had the answer: nowhere."""
+        return io.StringIO()
 
     def log_message(self, *_: object) -> None:
         """Log nothing: a scrape every few seconds is normal."""
@@ -160,28 +211,82 @@ class _Handler(WSGIRequestHandler):
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 1024
 
     def __init__(self, family: int, where: tuple[Any, ...], tls: ssl.SSLContext | None) -> None:
         self.address_family, self._tls = family, tls
-        self._scrapes = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._lock, self._open = threading.Lock(), dict[socket.socket, Connection]()
+        self._next_look = 0.0
         super().__init__(where[:2], _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection. Its thread does the TLS handshake, so that a silent client holds up no other."""
-        connection, peer = super().get_request()
+        try:
+            connection, peer = super().get_request()
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                time.sleep(_EXHAUSTED_S)
+            raise
         if self._tls is not None:
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            except OSError:  # the peer has hung up already
+                connection.close()
+                raise
         return connection, peer
 
-    def verify_request(self, *_: object) -> bool:
-        """Whether one more scrape may run; if not, the base class closes the connection."""
-        return self._scrapes.acquire(blocking=False)
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start the thread of a connection, and shut down those that have no place any more."""
+        with self._lock:
+            self._open[request] = Connection((str(client_address[0]), int(client_address[1])), time.monotonic())
+            if len(self._open) > _MOST:
+                self._close(surplus(list(self._open.values()), _MOST, _SHARE))
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._scrapes.release()
+    def close_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().close_request(request)
+
+    def service_actions(self) -> None:
+        """Shut down the connections that take too long, or more than their share of places, twice a second."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_S
+        with self._lock:
+            for request, connection in self._open.items():
+                if now - connection.since > (_TOTAL_S if connection.proven else _REQUEST_S):
+                    _shut_down(request)
+            if len(self._open) > _SHARE:
+                self._close_beyond_shares()
+
+    def prove(self, request: Any) -> None:
+        """Mark a connection as one whose request has been accepted."""
+        with self._lock:
+            if request in self._open:
+                self._open[request].proven = True
+
+    def _close_beyond_shares(self) -> None:
+        of_peer = holders(connection.peer for connection in self._open.values() if connection.holder is None)
+        for connection in self._open.values():
+            connection.holder = of_peer[connection.peer] if connection.holder is None else connection.holder
+        self._close(surplus(list(self._open.values()), _MOST, _SHARE))
+
+    def _close(self, connections: list[Connection]) -> None:
+        closing = set(connections)
+        for request in [request for request, connection in self._open.items() if connection in closing]:
+            del self._open[request]  # its place is free now; its thread ends as soon as it runs
+            _shut_down(request)
 
     def handle_error(self, *_: object) -> None:
         """Print nothing: a client that hung up or failed the handshake learns it from the closed connection."""
+
+
+def _shut_down(request: socket.socket) -> None:
+    """End a connection that another thread reads or writes.
+
+    Not by the method of an SSL socket, which first forgets that the connection is encrypted.
+    """
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(request, socket.SHUT_RDWR)

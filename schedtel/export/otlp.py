@@ -27,6 +27,7 @@ from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
 from schedtel.export.hosts import Totals
+from schedtel.export.otlp_answers import Answers, printable
 from schedtel.export.totals import Reading, Series
 
 #: How long a push may take with its retries, and how long :meth:`Pusher.close` waits for the last one.
@@ -76,7 +77,8 @@ def _point(metric: Metric, series: Series, time_ns: int) -> sdk.NumberDataPoint 
 class Pusher:
     """Pushes readings every ``interval_s`` and a last time at :meth:`close`, in a thread of its own.
 
-    ``pushed`` and ``failed`` count pushes. ``why_not`` is the cause if the newest push failed, and empty if it did not.
+    ``pushed`` and ``failed`` count pushes. A push has failed unless the collector's answer says that it kept all of it.
+    ``why_not`` is the cause if the newest push failed, and empty if it did not.
 
     :param endpoint: such as ``http://127.0.0.1:4318``; without a path, OTLP's ``/v1/metrics`` is added.
     :param say: called with one line when pushing begins to fail, and when it works again.
@@ -108,6 +110,7 @@ class Pusher:
         self._done, self._hurried = threading.Event(), False
         #: Whether the last push has been counted. It counts once: by its result, or as given up.
         self._settling, self._settled = threading.Lock(), False
+        self._answers = Answers()
         self._exporter = OTLPMetricExporter(
             self.url,
             certificate_file=ca,
@@ -116,6 +119,7 @@ class Pusher:
             headers={"authorization": f"Bearer {token}"} if token else None,
             timeout=_PUSH_S,
             compression=Compression.Gzip,
+            session=self._answers,
         )
         # The SDK logs a line for every try. They go to `_heard`, and `say` gets one line instead.
         _SDK_LOGGER.addHandler(self._heard)
@@ -133,21 +137,33 @@ class Pusher:
     def _push(self, *, last: bool = False) -> None:
         readings = [reading for reading in self._totals.read() if reading.time_ns]
         self._heard.lines.clear()
-        result = self._exporter.export(metrics_data(readings)) if readings else None
+        why_not = self._export(readings) if readings else None
         with self._settling:
             if not self._settled:
                 self._settled = last
-                self._count(result)
+                self._count(why_not)
 
-    def _count(self, result: sdk.MetricExportResult | None) -> None:
-        if result is None:  # there was nothing to push
+    def _export(self, readings: list[Reading]) -> str:
+        """Push; return why it failed, empty if it did not."""
+        self._answers.why_not = ""
+        try:
+            result = self._exporter.export(metrics_data(readings))
+        except Exception as error:  # noqa: BLE001  (the next push may succeed; without this thread there is none)
+            return f"{type(error).__name__} in the exporter: {printable(str(error))}"
+        if self._answers.why_not or result is sdk.MetricExportResult.SUCCESS:
+            return self._answers.why_not
+        # A push that close() broke off is not the cause of its own failure: the push before it failed for a reason.
+        return explain(self._heard.lines) or self.why_not or "no answer"
+
+    def _count(self, why_not: str | None) -> None:
+        if why_not is None:  # there was nothing to push
             return
-        if result is sdk.MetricExportResult.SUCCESS:
+        if not why_not:
             self.pushed, self.why_not = self.pushed + 1, ""
             self._report(down=False, line=f"pushing to {self.url} again, after {self.failed} failed")
         else:
             self.failed += 1
-            self.why_not = explain(self._heard.lines)
+            self.why_not = why_not
             if not self._ending.is_set():  # at the end the command prints `why_not` itself
                 self._report(down=True, line=f"cannot push to {self.url}: {self.why_not}; trying again")
 
@@ -173,7 +189,8 @@ class Pusher:
             if not self._settled:
                 self._settled = True
                 self.failed += 1
-                self.why_not = "there was no time to wait for its answer" if self._hurried else "no answer"
+                heard = explain(list(self._heard.lines)) or "no answer"
+                self.why_not = "there was no time to wait for its answer" if self._hurried else heard
 
     def hurry(self) -> None:
         """Make :meth:`close` stop waiting for the last push. Safe in a signal handler."""
@@ -214,6 +231,8 @@ class _Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+#: Lines of an exporter that has been shut down: they say nothing about the collector.
+_OF_SHUTDOWN = r"already shutdown|Shutdown in progress|max retries or shutdown"
 #: Pattern in the exporter's log → the cause, for a user.
 _MEANINGS = (
     (r"Connection refused", "nobody listens there"),
@@ -227,10 +246,13 @@ _MEANINGS = (
 
 
 def explain(lines: list[str]) -> str:
-    """Why a push failed, in words for a user, from the lines that the exporter logged meanwhile."""
-    text = " ".join(lines)
+    """Why a push failed, in words for a user, from the lines that the exporter logged meanwhile.
+
+    Empty if they do not say: an exporter that has been told to shut down logs only that.
+    """
+    text = " ".join(line for line in lines if not re.search(_OF_SHUTDOWN, line))
     for pattern, meaning in _MEANINGS:
         found = re.search(pattern, text)
         if found:
-            return found.expand(meaning)
-    return text[:200] or "the exporter does not say why"
+            return printable(found.expand(meaning))
+    return printable(text)

@@ -18,6 +18,7 @@ from schedtel.access.tokens import check_token
 from schedtel.access.uri import parse_address
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import wire
+from schedtel.flight.assembly import Assembly, UntrustedError
 from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
@@ -25,8 +26,11 @@ from schedtel.windows.window import Window
 _ANSWER_S = 10.0
 #: The client gives a silent server up after this long. A running one sends something every feeds.HEARTBEAT_S.
 _SILENCE_S = 30.0
-#: Most windows received ahead of the caller. More would hide from the server that the caller is slow.
+#: Most batches received ahead of the caller. More would hide from the server that the caller is slow.
 _AHEAD = 2
+#: gRPC ends a call with a larger message before it keeps it. A server's batches have at most 1 MiB, with dictionaries
+#: and a single long row not more than twice that.
+_LARGEST_MESSAGE = 4 << 20
 #: How often a waiting thread checks whether it must end, and how long :meth:`Subscription.__iter__` waits for that.
 _LOOK_S, _LEAVE_S = 0.2, 2.0
 
@@ -62,7 +66,10 @@ class Subscription(Source):
         options: dict[str, Any] = {"tls_root_certs": tls.authority or None}
         # By default gRPC shares a connection, and so its flow control, between the clients of a process: one slow
         # client would stop all.
-        options["generic_options"] = [("grpc.use_local_subchannel_pool", 1)]
+        options["generic_options"] = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+        ]
         if tls.certificate:
             options |= {"cert_chain": tls.certificate, "private_key": tls.key}
         return fl.FlightClient(self.address.uri, **options)
@@ -82,6 +89,7 @@ class Subscription(Source):
             return wire.facts_of(info.schema)
 
     def __iter__(self) -> Iterator[Window]:
+        self._assembly = Assembly()
         chunks: queue.Queue[Any] = queue.Queue(_AHEAD)
         gone = threading.Event()
         worker = threading.Thread(target=self._receive, args=(chunks, gone), daemon=True)
@@ -147,7 +155,7 @@ class Subscription(Source):
         if isinstance(received, BaseException):
             raise received
         self._heard = True
-        return wire.unpack(received)
+        return self._assembly.add(received)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -155,8 +163,8 @@ class Subscription(Source):
         try:
             yield
         except StreamError as error:
-            raise StreamError(f"{self._failed()} {self.address.uri}: {error}") from error.__cause__
-        except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
+            raise type(error)(f"{self._failed()} {self.address.uri}: {error}") from error.__cause__
+        except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, OverflowError) as error:
             raise StreamError(f"{self._failed()} {self.address.uri}: {explain(error, self._heard)}") from error
 
     def _failed(self) -> str:
@@ -209,6 +217,8 @@ _MEANINGS = (
 )
 
 
+#: Most characters of a server's own words that are shown.
+_LONGEST_WORDS = 300
 #: How a server of another protocol behaves, and, after the handshake, a server that requires a client certificate.
 _HUNG_UP = "it hung up (grpc+tls and grpc must not be mixed up; or it wants a certificate: --tls-cert and --tls-key)"
 
@@ -220,7 +230,9 @@ def explain(error: Exception, connected: bool) -> str:
     """
     import pyarrow.flight as fl  # noqa: PLC0415  (see above)
 
-    text = " ".join(str(error).split())
+    text = wire.one_line(" ".join(str(error).split()))
+    if isinstance(error, fl.FlightCancelledError):  # what Flight makes of a message above _LARGEST_MESSAGE
+        return "it broke the stream off, or a batch is larger than schedtel's (is it schedtel that serves there?)"
     if isinstance(error, fl.FlightUnauthenticatedError | fl.FlightUnauthorizedError):
         return "the token is missing or wrong (give --token-file, or set SCHEDTEL_TOKEN)"
     if isinstance(error, fl.FlightUnavailableError | fl.FlightTimedOutError | fl.FlightInternalError):
@@ -235,7 +247,7 @@ def explain(error: Exception, connected: bool) -> str:
 def _first(text: str) -> str:
     """The server's own message, without the text that Flight and gRPC put around it."""
     text = re.split(r"\. Detail:|\.? gRPC client debug context", text, maxsplit=1)[0]
-    return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")
+    return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")[:_LONGEST_WORDS]
 
 
 def _advised(text: str) -> str:
@@ -243,8 +255,11 @@ def _advised(text: str) -> str:
 
 
 def is_permanent(error: SchedtelError) -> bool:
-    """Whether trying again cannot help: the request is wrong, the token is refused, or the definitions differ."""
-    return isinstance(error, UsageError) or any(
+    """Whether trying again cannot help.
+
+    So it is if the request is wrong, the token is refused, the definitions differ, or what came is not to be trusted.
+    """
+    return isinstance(error, UsageError | UntrustedError) or any(
         words in str(error)
         for words in ("token is missing or wrong", "definitions have version", "its columns are not")
     )

@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from schedtel.errors import SchedtelError, StreamError
+from schedtel.flight.assembly import UntrustedError
 from schedtel.flight.client import Subscription, is_permanent
+from schedtel.flight.slices import size_of
 from schedtel.flight.wire import END, Request
 from schedtel.windows.gaps import Gap, wall_end, wall_start
+from schedtel.windows.validation import MOST_BYTES
 from schedtel.windows.window import Window
 
 _log = logging.getLogger(__name__)
-#: Most windows that wait to be written. A longer queue would hide a slow disk from the servers.
+#: Most windows that wait to be written, and together they have at most the bytes of the largest one that is taken. A
+#: longer queue would hide a slow disk from the servers.
 _AHEAD = 16
 #: How often a waiting thread checks whether it must stop.
 _LOOK_S = 0.2
@@ -59,6 +63,7 @@ class Collection:
         self._subscribe = subscribe
         self._arrived: queue.Queue[Delivery | Outage] = queue.Queue(_AHEAD)
         self._stopped = threading.Event()
+        self._waiting_bytes, self._sizes = 0, threading.Lock()
         self._open: dict[str, Subscription] = {}
         self._threads = [threading.Thread(target=self._follow, args=(uri,), daemon=True) for uri in dict.fromkeys(uris)]
 
@@ -68,7 +73,9 @@ class Collection:
         while not self._stopped.is_set():
             busy = any(thread.is_alive() for thread in self._threads)
             with contextlib.suppress(queue.Empty):
-                yield self._arrived.get(timeout=_LOOK_S)
+                news = self._arrived.get(timeout=_LOOK_S)
+                self._make_room(news)
+                yield news
                 continue
             if not busy:
                 return
@@ -115,14 +122,38 @@ class Collection:
             return None if subscription.ended == END else StreamError(f"lost {server.uri}: the server has stopped")
         except SchedtelError as error:
             return error
+        except Exception as error:  # noqa: BLE001  (it is this server's alone: the others go on)
+            _log.debug("error of %s", server.uri, exc_info=True)
+            return UntrustedError(f"lost {server.uri}: {type(error).__name__} by what it sent (report this)")
         finally:
             self._open.pop(server.uri, None)
 
     def _put(self, news: Delivery | Outage) -> None:
         while not self._stopped.is_set():
+            if not self._has_room(news):
+                self._stopped.wait(_LOOK_S)
+                continue
             with contextlib.suppress(queue.Full):
                 self._arrived.put(news, timeout=_LOOK_S)
                 return
+            self._make_room(news)
+
+    def _has_room(self, news: Delivery | Outage) -> bool:
+        """Whether news may wait for the caller too; if so, its bytes are counted. One window always may."""
+        size = _bytes_of(news)
+        with self._sizes:
+            if self._waiting_bytes and self._waiting_bytes + size > MOST_BYTES:
+                return False
+            self._waiting_bytes += size
+            return True
+
+    def _make_room(self, news: Delivery | Outage) -> None:
+        with self._sizes:
+            self._waiting_bytes -= _bytes_of(news)
+
+
+def _bytes_of(news: Delivery | Outage) -> int:
+    return size_of(news.window) if isinstance(news, Delivery) else 0
 
 
 class _ServerState:

@@ -15,10 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from schedtel.access.places import OWN, holders
 from schedtel.errors import StreamError, UsageError
+from schedtel.flight.slices import size_of
+from schedtel.flight.sockets import endpoint_of
 from schedtel.flight.wire import ALIVE, END, STOP, WINDOW, Event, Request
 from schedtel.windows.runs import new_run
-from schedtel.windows.schema import ARROW
 from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
@@ -54,20 +56,47 @@ class Subscribers:
     def __init__(self, limit: int) -> None:
         self._limit, self._changed = limit, threading.Condition()
         self._present: dict[int, Subscriber] = {}
+        self._waiting = 0
         self.ever = 0
         self.windows_missed = 0
 
     def join(self, peer: str) -> Subscriber:
-        """Add a subscriber. Raises :class:`StreamError` if the limit is reached and none leaves within a second."""
+        """Add a subscriber. Raises :class:`StreamError` if it has no place and none becomes free within a second.
+
+        Half of the places are the most that one peer gets: an address, or another user of this machine.
+        """
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self._present) < self._limit, 2 * _LOOK_S):
-                _log.warning("%s refused: %d subscribers are served already", peer, self._limit)
-                raise StreamError(f"{self._limit} subscribers are served already (serve with more --max-subscribers)")
+            self._wait_for_place(peer)
             self.ever += 1
             subscriber = Subscriber(peer)
             self._present[id(subscriber)] = subscriber
             _log.info("%s joined (%d present)", peer, len(self._present))
             return subscriber
+
+    def _wait_for_place(self, peer: str) -> None:
+        waiting, self._waiting = self._waiting, self._waiting + 1
+        try:
+            # Each that waits holds a thread of gRPC's, so only as many wait as may be served.
+            patience_s = 2 * _LOOK_S if waiting < self._limit else 0
+            if not self._changed.wait_for(lambda: not self._why_not(peer), patience_s):
+                _log.warning("%s refused: %s", peer, self._why_not(peer))
+                raise StreamError(f"{self._why_not(peer)} (serve with more --max-subscribers)")
+        finally:
+            self._waiting -= 1
+
+    def _why_not(self, peer: str) -> str:
+        """Why a peer has no place now; empty if it has one."""
+        if len(self._present) >= self._limit:
+            return f"{self._limit} subscribers are served already"
+        share = max(1, self._limit // 2)
+        if len(self._present) < share:
+            return ""
+        asking = endpoint_of(peer)
+        present = [endpoint_of(subscriber.peer) for subscriber in self._present.values()]
+        holder_of = holders([asking, *present])
+        holder = holder_of[asking]
+        full = holder != OWN and sum(holder_of[other] == holder for other in present) >= share
+        return f"{share} subscribers of {holder} are served already" if full else ""
 
     def leave(self, subscriber: Subscriber) -> None:
         with self._changed:
@@ -233,8 +262,3 @@ class ReplayFeed(Feed):
 
     def stop(self) -> None:
         self._stopped.set()
-
-
-def size_of(window: Window) -> int:
-    """Bytes of the columns of a window's tables."""
-    return int(sum(getattr(window, table).nbytes for table in ARROW))

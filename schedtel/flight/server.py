@@ -21,7 +21,9 @@ from schedtel.access.tokens import check_token
 from schedtel.access.uri import Address
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import sockets, wire
+from schedtel.flight.doorkeeper import MOST_CONNECTIONS, Doorkeeper
 from schedtel.flight.feeds import Feed, LiveFeed, Subscriber, Subscribers
+from schedtel.flight.slices import slices
 from schedtel.flight.sockets import prepare_socket
 from schedtel.windows.source import Source
 
@@ -42,16 +44,21 @@ class Server:
         self._feed, self._source = feed, source
         self.subscribers = Subscribers(limit)
         self._closing = threading.Event()
+        self.door = Doorkeeper(max(MOST_CONNECTIONS, 2 * limit), self._streaming)
         self._flight = _listen(address, tls, token, self)
         self._address, self._port = address, self._flight.port
         self.uri = address.uri if address.kind == "unix" else _with_port(address, self._port)
         sockets.watch_peers(address, self._port)
+        self.door.watch(address, self._port)
         self._watch = threading.Thread(target=self._hang_up_on_stalled, name="schedtel-serve", daemon=True)
         self._watch.start()
 
     @property
     def feed(self) -> Feed:
         return self._feed
+
+    def _streaming(self) -> set[str]:
+        return {subscriber.peer for subscriber in self.subscribers.present()}
 
     def run(self, each: Callable[[Any], None] = lambda _window: None) -> None:
         """Publish the source's windows until it ends; for a recording, wait until :meth:`stop`.
@@ -84,8 +91,10 @@ class Server:
         ending.start()
         ending.join(_FAREWELL_S)
         while ending.is_alive():
-            sockets.hang_up(self._address, self._port)
+            with contextlib.suppress(OSError):  # no descriptor is left to look with: the next look is soon
+                sockets.hang_up(self._address, self._port)
             ending.join(0.1)
+        self.door.close()
         self._watch.join()
         if self._address.kind == "unix":
             with contextlib.suppress(OSError):
@@ -107,7 +116,8 @@ class Server:
                 continue
             for subscriber in self.subscribers.present():
                 if self._feed.has_lost(subscriber) and _stalled(subscriber):
-                    sockets.hang_up(self._address, self._port, subscriber.peer)
+                    with contextlib.suppress(OSError):  # see close()
+                        sockets.hang_up(self._address, self._port, subscriber.peer)
 
 
 def _stalled(subscriber: Subscriber) -> bool:
@@ -179,6 +189,7 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
         super().__init__(location, **options)
 
     def do_get(self, context: Any, ticket: fl.Ticket) -> fl.FlightDataStream:
+        self._admit(context)
         with _one_line():
             request = wire.parse_request(ticket.ticket)
             schema = self._schema(request)
@@ -200,7 +211,8 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
         facts = self._server.feed.facts
         return wire.windows_schema(facts) if request.stream == "windows" else wire.table_schema(request, facts)
 
-    def get_flight_info(self, _context: Any, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+    def get_flight_info(self, context: Any, descriptor: fl.FlightDescriptor) -> fl.FlightInfo:
+        self._admit(context)
         with _one_line():
             path = descriptor.path or []
             if descriptor.descriptor_type != fl.DescriptorType.PATH or len(path) != 1:
@@ -214,7 +226,8 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
         # No location: the client gets the stream from the same server (Flight.proto, FlightEndpoint).
         return fl.FlightInfo(schema, descriptor, [fl.FlightEndpoint(ticket, [])], -1, -1)
 
-    def list_flights(self, _context: Any, _criteria: bytes) -> Iterator[fl.FlightInfo]:
+    def list_flights(self, context: Any, _criteria: bytes) -> Iterator[fl.FlightInfo]:
+        self._admit(context)
         return (self._info(wire.Request(name)) for name in wire.STREAMS)
 
     def do_put(self, *_arguments: Any) -> None:
@@ -226,8 +239,13 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
     def do_action(self, *_arguments: Any) -> None:
         raise fl.FlightServerError(_ONLY_READS)
 
-    def list_actions(self, _context: Any) -> list[Any]:
+    def list_actions(self, context: Any) -> list[Any]:
+        self._admit(context)
         return []
+
+    def _admit(self, context: Any) -> None:
+        """Note whose connection it is. Flight calls a method only after the token was found right."""
+        self._server.door.admit(context.peer())
 
 
 _ONLY_READS = "cannot do that: this server only publishes (use DoGet)"
@@ -240,10 +258,13 @@ def _chunks(event: wire.Event, request: wire.Request, schema: pa.Schema) -> Iter
     """
     if request.stream == "windows":
         # A RecordBatchStream, because Flight for Python would not send the dictionaries of a bare batch.
-        yield fl.RecordBatchStream(pa.Table.from_batches([wire.pack(event, schema)]))
+        for batch in wire.pack(event, schema):
+            yield fl.RecordBatchStream(pa.Table.from_batches([batch]))
         return
-    batch = wire.table_of(event.window, request) if event.window else pa.RecordBatch.from_pylist([], schema=schema)
-    yield batch.cast(schema), wire.marker(event)
+    table = wire.table_of(event.window, request) if event.window else pa.RecordBatch.from_pylist([], schema=schema)
+    parts = slices(table.cast(schema))
+    for part, batch in enumerate(parts, 1):
+        yield batch, wire.marker(event, part, len(parts))
 
 
 @contextlib.contextmanager

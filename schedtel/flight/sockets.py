@@ -11,9 +11,11 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
+from schedtel.access.descriptors import soft_limit
 from schedtel.access.uri import Address
 from schedtel.errors import UsageError
 
@@ -48,6 +50,32 @@ def hang_up(address: Address, port: int, peer: str | None = None) -> int:
     return ended
 
 
+def connections(address: Address, port: int) -> dict[int, str]:
+    """The accepted connections of a server: the inode of each socket, and its peer as Flight names it."""
+    found = {}
+    for sock in _sockets(address, port):
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            found[os.fstat(sock.fileno()).st_ino] = _name(sock)
+    return found
+
+
+def shut_down(inodes: Collection[int]) -> int:
+    """Shut down the sockets with these inodes, and return how many."""
+    ended = 0
+    for sock in _all_sockets():
+        if os.fstat(sock.fileno()).st_ino in inodes:
+            with contextlib.suppress(OSError):  # the peer closed it first
+                sock.shutdown(socket.SHUT_RDWR)
+                ended += 1
+    return ended
+
+
+def endpoint_of(name: str) -> tuple[str, int]:
+    """Address and port of a peer as Flight names it: ``ipv4:127.0.0.1:5000``, ``ipv6:%5B::1%5D:5000``."""
+    host, _, port = name.partition(":")[2].rpartition(":")
+    return unquote(host).strip("[]"), int(port) if port.isdecimal() else 0
+
+
 def _name(sock: socket.socket) -> str:
     if sock.family == socket.AF_UNIX:
         return ""
@@ -61,13 +89,36 @@ def _name(sock: socket.socket) -> str:
 
 def _sockets(address: Address, port: int) -> Iterator[socket.socket]:
     """Yield duplicates of the server's sockets, listening and accepted. Each is closed before the next is yielded."""
-    for number in map(int, os.listdir("/proc/self/fd")):
-        with contextlib.suppress(OSError):  # closed meanwhile, or not a socket
-            if not os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
+    for sock in _all_sockets():
+        with contextlib.suppress(OSError):  # the peer closed it meanwhile
+            if _is_ours(sock, address, port):
+                yield sock
+
+
+def _all_sockets() -> Iterator[socket.socket]:
+    """Yield this process's sockets, as duplicates that are closed before the next is yielded.
+
+    Where no descriptor is left for a duplicate, the socket itself is yielded: gRPC may close it at any moment.
+    """
+    for number in _descriptors():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
-            with socket.socket(fileno=os.dup(number)) as sock:
-                if _is_ours(sock, address, port):
-                    yield sock
+            with contextlib.ExitStack() as leaving:
+                try:
+                    sock = leaving.enter_context(socket.socket(fileno=os.dup(number)))
+                except OSError:
+                    sock = socket.socket(fileno=number)
+                    leaving.callback(sock.detach)
+                yield sock
+
+
+def _descriptors() -> Iterable[int]:
+    """The descriptors of this process; where none is left to list them with, all numbers that one may have."""
+    try:
+        return map(int, os.listdir("/proc/self/fd"))
+    except OSError:
+        return range(soft_limit())
 
 
 def _is_ours(sock: socket.socket, address: Address, port: int) -> bool:

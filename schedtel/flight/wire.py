@@ -1,9 +1,10 @@
 """Windows and requests in; Arrow batches and tickets of a Flight stream out, and back.
 
 The stream ``windows`` has one row for each event. The row has the tables of a window as nested Arrow with their
-dictionaries, so the unpacked window equals the packed one, bit for bit. The streams named after a table, and
-``groups``, have one table each, for any Flight client: one batch for each window, labels as plain text, and the number
-of windows missed before it as JSON in the batch's ``app_metadata``.
+dictionaries, so the unpacked window equals the packed one, bit for bit; a window of more than 1 MiB comes in several
+rows, which :mod:`schedtel.flight.assembly` puts together. The streams named after a table, and ``groups``, have one
+table each, for any Flight client: labels are plain text, a batch has at most 1 MiB, and JSON in the batch's
+``app_metadata`` says which window it is of, and the number of windows missed before it.
 """
 
 from __future__ import annotations
@@ -16,21 +17,26 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel.errors import StreamError, UsageError
+from schedtel.flight.slices import SLICE_BYTES, size_of, slices
 from schedtel.foreign_text import utf8
 from schedtel.windows.arrow import from_list, from_numpy
 from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION
 from schedtel.windows.tables import empty
+from schedtel.windows.validation import check_name
 from schedtel.windows.window import Window
 
 #: Kinds of events: a window; a heartbeat without news; the run is over; the server stops before the run's end.
 WINDOW, ALIVE, END, STOP = "window", "alive", "end", "stop"
+#: Kind of a row that has a slice of a table of the next window.
+PART = "part"
+KINDS = (WINDOW, PART, ALIVE, END, STOP)
 STREAMS = ("windows", *ARROW, "groups")
 #: Longest ticket accepted, in bytes. Ours are short JSON objects.
 _LONGEST_TICKET = 1024
 _PREFIX = "schedtel."
+#: Most facts of a stream, and most characters of each that are kept. There are about ten; a filter may name a path.
+_MOST_FACTS, _LONGEST_FACT = 64, 4096
 
-#: Columns of the summary that no window lacks.
-_IDENTITY = ("window_id", "window_start_ns", "window_ns", "wall_start", "host")
 _NESTED = {name: pa.struct(list(schema)) for name, schema in ARROW.items()}
 _FIELDS = [
     pa.field("event", pa.string()),
@@ -116,7 +122,7 @@ def facts_of(schema: pa.Schema) -> dict[str, str]:
     Raises :class:`StreamError` if the server has other definitions or other columns.
     """
     texts = ((utf8(k), utf8(v)) for k, v in (schema.metadata or {}).items())
-    facts = {name.removeprefix(_PREFIX): value for name, value in texts if name.startswith(_PREFIX)}
+    facts = {name.removeprefix(_PREFIX): one_line(value) for name, value in texts if name.startswith(_PREFIX)}
     version = facts.get("definitions_version", "none")
     if version != str(DEFINITIONS_VERSION):
         raise StreamError(
@@ -125,18 +131,39 @@ def facts_of(schema: pa.Schema) -> dict[str, str]:
         )
     if not schema.equals(pa.schema(_FIELDS)):
         raise StreamError("its columns are not those of this schedtel (use the same schedtel on both sides)")
+    if len(facts) > _MOST_FACTS:
+        raise StreamError(f"it says {len(facts)} facts of its windows (is it schedtel that serves there?)")
+    try:
+        check_name("run", facts.get("run"))
+    except ValueError as error:
+        raise StreamError(f"{error} (is it schedtel that serves there?)") from error
     return facts
 
 
-def pack(event: Event, schema: pa.Schema) -> pa.RecordBatch:
-    """An event as a batch of one row. The tables are not copied."""
-    heads = [from_list([value], kind.type) for value, kind in zip(_head(event), schema, strict=False)]
-    tables = [_nest(getattr(event.window, name, None), schema.field(name).type) for name in ARROW]
-    return pa.RecordBatch.from_arrays([*heads, *tables], schema=schema)
+def one_line(text: str) -> str:
+    """What a server says, in one line of printable characters and no longer than a path may be."""
+    words = text[:_LONGEST_FACT]
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
-def _head(event: Event) -> tuple[str, int, int]:
-    return event.kind, event.sequence, event.windows_missed
+def pack(event: Event, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """An event as batches of one row: one, or, for a window of more than 1 MiB, several.
+
+    Of several, the last has the event and the window's summary; those before it are of the kind :data:`PART` and have a
+    slice of one table each. The tables are not copied.
+    """
+    window, head = event.window, (event.kind, event.sequence, event.windows_missed)
+    if window is None or size_of(window) <= SLICE_BYTES:
+        return [_row(head, {} if window is None else {name: getattr(window, name) for name in ARROW}, schema)]
+    large = [(name, piece) for name in ARROW if name != "summary" for piece in slices(getattr(window, name))]
+    parts = [_row((PART, event.sequence, 0), {name: piece}, schema) for name, piece in large if piece.num_rows]
+    return [*parts, _row(head, {"summary": window.summary}, schema)]
+
+
+def _row(head: tuple[str, int, int], tables: Mapping[str, pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    heads = [from_list([value], kind.type) for value, kind in zip(head, schema, strict=False)]
+    nested = [_nest(tables.get(name), schema.field(name).type) for name in ARROW]
+    return pa.RecordBatch.from_arrays([*heads, *nested], schema=schema)
 
 
 def _nest(batch: pa.RecordBatch | None, kind: pa.ListType) -> pa.ListArray:
@@ -152,31 +179,6 @@ def _no_rows(kind: pa.StructType) -> pa.StructArray:
 
 def _list(values: pa.StructArray, length: int, kind: pa.ListType) -> pa.ListArray:
     return pa.ListArray.from_arrays(from_numpy(np.array([0, length], np.int32)), values, type=kind)
-
-
-def unpack(batch: pa.RecordBatch) -> list[Event]:
-    """The events of a batch.
-
-    Raises :class:`pyarrow.ArrowInvalid` for a batch whose buffers are inconsistent, :class:`StreamError` for a row that
-    is no window.
-    """
-    batch.validate(full=True)  # the sender is not trusted
-    heads = zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
-    return [
-        Event(kind, sequence, missed, _window(batch, row) if kind == WINDOW else None)
-        for row, (kind, sequence, missed) in enumerate(heads)
-    ]
-
-
-def _window(batch: pa.RecordBatch, row: int) -> Window:
-    window = Window(**{name: _table(batch.column(name)[row].values, schema) for name, schema in ARROW.items()})
-    if window.summary.num_rows != 1 or any(window.summary[name].null_count for name in _IDENTITY):
-        raise StreamError("a window came without what identifies it (is it schedtel that serves there?)")
-    return window
-
-
-def _table(rows: pa.StructArray, schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(rows.flatten(), schema=schema)
 
 
 # ---- the streams of one table ----
@@ -209,8 +211,12 @@ def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def marker(event: Event) -> bytes:
-    """The ``app_metadata`` of a batch: ``{"event": "window", "sequence": 7, "windows_missed": 2}``."""
-    return json.dumps(
-        {"event": event.kind, "sequence": event.sequence, "windows_missed": event.windows_missed}
-    ).encode()
+def marker(event: Event, part: int = 1, parts: int = 1) -> bytes:
+    """The ``app_metadata`` of a batch.
+
+    ``{"event": "window", "sequence": 7, "windows_missed": 2, "part": 1, "parts": 1}``. The batches of one window have
+    the same sequence number; the windows missed before it are counted in the first.
+    """
+    missed = event.windows_missed if part == 1 else 0
+    said = {"event": event.kind, "sequence": event.sequence, "windows_missed": missed, "part": part, "parts": parts}
+    return json.dumps(said).encode()

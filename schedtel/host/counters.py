@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schedtel.access.descriptors import EXHAUSTED
 from schedtel.foreign_text import text_of, text_of_path
 from schedtel.host.throttling import Throttling
 from schedtel.records.throttled import Throttled
@@ -20,8 +21,9 @@ def running_scheduler(is_eevdf: bool) -> str:
     try:
         if (_SCHED_EXT / "state").read_bytes().strip() == b"enabled":
             return text_of((_SCHED_EXT / "root" / "ops").read_bytes().strip())
-    except OSError:  # no sched_ext in this kernel, or it was disabled between the two reads
-        pass
+    except OSError as error:  # no sched_ext in this kernel, or it was disabled between the two reads
+        if error.errno in EXHAUSTED:
+            raise
     return "eevdf" if is_eevdf else "cfs"
 
 
@@ -51,15 +53,27 @@ class HostCounters:
         #: The cgroups that had a period of their bandwidth limit, as of the last :meth:`since_last`.
         self.throttled: list[Throttled] = []
         self._last = self._read()
+        self._now = self._state()
 
     def _read(self) -> dict[str, int]:
         return {"steal_ns": steal_ns(), "collector_cpu_ns": time.process_time_ns()}
 
+    def _state(self) -> dict[str, object]:
+        return {"scheduler": running_scheduler(self.is_eevdf), "collector_rss_bytes": resident_bytes()}
+
+    def _read_again(self) -> None:
+        """Read all anew. If no descriptor is left, the last values stand, and the next window has the difference."""
+        try:
+            self._last, self._now = self._read(), self._state()
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+
     def since_last(self) -> dict[str, object]:
         """Columns of the summary: counts since the last call, and the names, scheduler and memory as they are now."""
-        before, self._last = self._last, self._read()
+        before = self._last
+        self._read_again()
         self.throttled = self._throttling.since_last()
         counted = {name: max(0, value - before[name]) for name, value in self._last.items()}
         counted["throttled_ns"] = sum(throttled.throttled_ns for throttled in self.throttled)
-        names = {"host": self.host, "kernel": self.kernel, "scheduler": running_scheduler(self.is_eevdf)}
-        return {**counted, **names, "collector_rss_bytes": resident_bytes()}
+        return {**counted, "host": self.host, "kernel": self.kernel, **self._now}

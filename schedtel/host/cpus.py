@@ -1,5 +1,17 @@
 """CPU lists of /sys in; the numbers of the possible and the online CPUs out."""
 
+import functools
+import os
+
+#: What a read of a file in /sys returns at most.
+_PAGE_BYTES = 4096
+
+
+@functools.cache
+def _online_file() -> int:
+    """A descriptor that stays open: the collector reads it in every window, and then there may be none left."""
+    return os.open("/sys/devices/system/cpu/online", os.O_RDONLY | os.O_CLOEXEC)
+
 
 def possible_cpus() -> int:
     """One more than the highest CPU number the kernel may ever use."""
@@ -9,8 +21,7 @@ def possible_cpus() -> int:
 
 def online_cpus() -> set[int]:
     """Numbers of the CPUs that are online."""
-    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
-        text = file.read().strip()
+    text = os.pread(_online_file(), _PAGE_BYTES, 0).decode("ascii").strip()
     cpus: set[int] = set()
     for part in text.split(","):
         first, _, last = part.partition("-")

@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from schedtel.access.descriptors import EXHAUSTED
 from schedtel.foreign_text import text_of_path
 from schedtel.host.cgroups import cpu_hierarchy, directories
 from schedtel.records.throttled import Throttled
@@ -13,18 +14,23 @@ from schedtel.records.throttled import Throttled
 _SEARCH_EVERY_NS, _SEARCH_SHARE = 1_000_000_000, 1000
 
 _Counts = tuple[int, int, int]
+_NOTHING: _Counts = (0, 0, 0)
+_UNKNOWN = ("", _NOTHING)
 
 
-def _read(directory: str) -> _Counts:
-    """Time throttled in ns, periods, throttled periods; zeros for a cgroup that never had a limit, or is removed."""
+def _read(directory: str, before: _Counts) -> _Counts:
+    """Time throttled in ns, periods, throttled periods; zeros for a cgroup that never had a limit, or is removed.
+
+    :param before: the reading before this one; it stands if no descriptor is left, and the next one has the difference.
+    """
     try:
         with open(f"{directory}/cpu.stat", encoding="ascii") as file:
             fields = dict(line.split() for line in file)
         in_v2_ns = int(fields.get("throttled_usec", 0)) * 1000
         throttled_ns = int(fields.get("throttled_time", in_v2_ns))  # v1 counts nanoseconds
         return throttled_ns, int(fields.get("nr_periods", 0)), int(fields.get("nr_throttled", 0))
-    except (OSError, ValueError):
-        return 0, 0, 0
+    except (OSError, ValueError) as error:
+        return before if getattr(error, "errno", None) in EXHAUSTED else _NOTHING
 
 
 class Throttling:
@@ -46,20 +52,26 @@ class Throttling:
     def since_last(self) -> list[Throttled]:
         """The cgroups that had a period since the last call, the one throttled longest first."""
         before = self._limited
-        now = ((_inode(directory), directory, _read(directory)) for directory in self._directories())
-        self._limited = {inode: (directory, counts) for inode, directory, counts in now if inode and counts[1]}
+        # The known ones as well: without a descriptor, a search does not find them.
+        known = {path: inode for inode, (path, _) in before.items()}
+        now = (
+            (inode, directory, _read(directory, before.get(inode, _UNKNOWN)[1]))
+            for directory in dict.fromkeys(self._directories(known))
+            if (inode := _inode(directory, known.get(directory, 0)))
+        )
+        self._limited = {inode: (directory, counts) for inode, directory, counts in now if counts[1]}
         with_periods = [
             Throttled(self._path(directory), *changed)
             for inode, (directory, counts) in self._limited.items()
-            if (changed := _since(before.get(inode, ("", (0, 0, 0)))[1], counts))[1]
+            if (changed := _since(before.get(inode, _UNKNOWN)[1], counts))[1]
         ]
         return sorted(with_periods, key=lambda throttled: -throttled.throttled_ns)
 
-    def _directories(self) -> Iterator[str]:
+    def _directories(self, known: Iterable[str]) -> Iterator[str]:
         """Directories of the cgroups known to have a limit; when a search is due, of all cgroups."""
         start = time.monotonic_ns()
+        yield from known
         if start < self._search_ns or self._root is None:
-            yield from (directory for directory, _ in self._limited.values())
             return
         # A cgroup without a path cannot be read in each window.
         yield from (directory.path for directory in directories(self._root) if directory.path is not None)
@@ -70,12 +82,12 @@ class Throttling:
         return text_of_path(directory.removeprefix(str(self._root).rstrip("/"))) or "/"
 
 
-def _inode(directory: str) -> int:
-    """The inode of a cgroup's directory; 0 if it is removed."""
+def _inode(directory: str, before: int) -> int:
+    """The inode of a cgroup's directory; 0 if it is removed. ``before`` stands if the kernel lacks the memory to tell."""
     try:
         return os.stat(directory).st_ino
-    except OSError:
-        return 0
+    except OSError as error:
+        return before if error.errno in EXHAUSTED else 0
 
 
 def _since(before: _Counts, now: _Counts) -> _Counts:

@@ -1,4 +1,4 @@
-"""Windows that a file or a peer has made in; what is wrong with them, in words, out.
+"""Windows that a file or a peer has made in; what is wrong with them, in words or as an error, out.
 
 A window of this machine needs no check. Every other window is checked once, where it enters: code behind that point may
 rely on the types of :mod:`schedtel.windows.schema`, on values where it allows no null, and on figures that can be
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +23,16 @@ from schedtel.windows.window import Window
 _LIMIT = 1 << 62
 #: What a sum over the rows of a window must stay below.
 _SUM_LIMIT = float(1 << 63)
-#: 9000-01-01 in microseconds since 1970: the end of a window of any length is a date too.
-_LATEST_US = 221_845_392_000_000_000
+#: 2262-04-07 in microseconds since 1970: four days later, nanoseconds since 1970 have more than 64 bits.
+_LATEST_US = 9_223_000_000_000_000
 #: The longest text in bytes. The longest of ours is a cgroup's path: PATH_MAX (4096) with every byte escaped.
 _LONGEST_TEXT = 4 * 4096
 #: Linux has 8,192 CPUs at most.
-_MOST_CPUS = 1 << 16
+_MOST_CPUS = 1 << 14
+#: Most rows, over all tables, and most bytes of one window that a peer may send. 100,000 tasks have 73 MB.
+MOST_ROWS, MOST_BYTES = 250_000, 256 << 20
+#: Most bytes of a file's name (NAME_MAX), which holds the host's, quoted.
+_LONGEST_NAME = 255 - len("host=")
 
 #: Columns of the summary that tell its window from all others; a recording of an imported trace may lack them.
 IDENTITY = ("wall_start", "host")
@@ -159,6 +164,8 @@ def _flaws_of_values(name: str, values: pa.Array) -> Iterator[Flaw]:
     if pa.types.is_fixed_size_list(kind):
         yield Flaw(_lists_with_null(values), "has a null in a list")
     elif pa.types.is_dictionary(kind):
+        if values.dictionary.null_count:
+            yield Flaw(np.ones(len(values), bool), "has a label that is null")
         too_long = _too_long(values.dictionary)
         if too_long.any():
             yield Flaw(too_long[to_numpy(values.indices)] & valid(values), "is too long")
@@ -221,3 +228,33 @@ def _summed(table: str) -> tuple[str, ...]:
         return ()
     kept = _SIGNED | _MOMENTS | {"window_id", "tid", "tgid", "cpu", "previous_tid"}
     return tuple(f.name for f in ARROW[table] if pa.types.is_integer(f.type) and f.name not in kept)
+
+
+def check_window(window: Window, *, identified: bool = True) -> None:
+    """Raise :class:`ValueError` if a peer's window is too large, or has what no window has.
+
+    :param identified: it must have a host and a wall clock.
+    """
+    check_size(window)
+    for table, schema in ARROW.items():
+        if not getattr(window, table).schema.equals(schema):
+            raise ValueError(f"the columns of {table} are not those of this schedtel")
+    cause = flaw_of(window, identified=identified)
+    if cause:
+        raise ValueError(cause)
+    for name in ("host", "kernel", "scheduler"):
+        check_name(name, window.summary[name][0].as_py())
+
+
+def check_size(window: Window) -> None:
+    """Raise :class:`ValueError` if a window has more than :data:`MOST_ROWS` or :data:`MOST_BYTES`."""
+    batches = [getattr(window, table) for table in TABLES]
+    rows, size = sum(batch.num_rows for batch in batches), sum(batch.nbytes for batch in batches)
+    if rows > MOST_ROWS or size > MOST_BYTES:
+        raise ValueError(f"it has {rows} rows of {size} bytes (at most {MOST_ROWS} of {MOST_BYTES} are taken)")
+
+
+def check_name(what: str, name: str | None) -> None:
+    """Raise :class:`ValueError` if a peer's name is empty, not printable, or too long for the name of a file."""
+    if name is not None and not (name.isprintable() and 0 < len(quote(name, safe="")) <= _LONGEST_NAME):
+        raise ValueError(f"{what} is empty, not printable, or longer than {_LONGEST_NAME} bytes")

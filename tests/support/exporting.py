@@ -116,6 +116,8 @@ class OtlpServer:
 
     def __init__(self, port=0):
         self.requests, self.headers, self.status = [], [], 200
+        #: The body of an answer, and headers besides its length.
+        self.body, self.answer_headers = b"", {"Content-Type": "application/x-protobuf"}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -141,12 +143,11 @@ class OtlpServer:
             assert call.headers["Content-Type"] == "application/x-protobuf"
             self.headers.append((call.path, dict(call.headers)))
             self.requests.append(service.ExportMetricsServiceRequest.FromString(body))
-        answer = service.ExportMetricsServiceResponse().SerializeToString()
         call.send_response(self.status)
-        call.send_header("Content-Type", "application/x-protobuf")
-        call.send_header("Content-Length", str(len(answer)))
+        for name, value in {**self.answer_headers, "Content-Length": str(len(self.body))}.items():
+            call.send_header(name, value)
         call.end_headers()
-        call.wfile.write(answer)
+        call.wfile.write(self.body)
 
     def __enter__(self):
         return self

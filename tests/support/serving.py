@@ -1,9 +1,11 @@
 """What the tests of streams share: sources fed by hand, readers, certificates, counts of descriptors and threads."""
 
+import contextlib
 import datetime as dt
 import ipaddress
 import os
 import queue
+import resource
 import socket
 import threading
 from contextlib import contextmanager
@@ -107,6 +109,22 @@ def descriptors():
 
 def threads():
     return len(os.listdir("/proc/self/task"))
+
+
+@contextmanager
+def no_descriptor_left():
+    """This process can open nothing more, until the end of the context."""
+    held, (soft, hard) = [], resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 4096), hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        yield
+    finally:
+        for number in held:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def certificate(folder, name, authority=None, days=1, host="127.0.0.1"):

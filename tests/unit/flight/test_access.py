@@ -1,6 +1,8 @@
 """Access to streams: addresses, tokens, certificates; each refusal is one line that says what to do."""
 
+import contextlib
 import socket
+import ssl
 
 import pytest
 from refusals import refused
@@ -8,6 +10,7 @@ from serving import TOKEN, assert_bit_identical, certificate
 
 import schedtel
 from schedtel.errors import StreamError, UsageError
+from schedtel.flight import doorkeeper
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +179,30 @@ def test_tls_on_one_side_only_is_refused(secured, recording, pki):
     with schedtel.serve(recording, "grpc://127.0.0.1:0") as server:
         uri = server.uri.replace("grpc:", "grpc+tls:")
         refused(StreamError, schedtel.subscribe, uri, ca=str(pki / "authority.pem"))
+
+
+@pytest.mark.parametrize("said", ["nothing", "a hello"])
+def test_a_handshake_that_does_not_end_is_ended(recording, pki, monkeypatch, said):
+    """Also one that begins as it should, and then waits for ever."""
+    monkeypatch.setattr(doorkeeper, "UNPROVEN_S", 1.0)
+    terms = {"token": TOKEN, **own(pki, "server")}
+    with schedtel.serve(recording, "grpc+tls://127.0.0.1:0", **terms) as server:
+        with socket.create_connection(("127.0.0.1", int(server.uri.rpartition(":")[2])), 30) as half_open:
+            if said == "a hello":
+                half_open.sendall(_client_hello(pki))
+                assert half_open.recv(5)[:1] == b"\x16", "it answers with its own hello"
+            with contextlib.suppress(ConnectionError):
+                while half_open.recv(65536):
+                    pass
+        with schedtel.subscribe(server.uri, token=TOKEN, ca=str(pki / "authority.pem")) as subscription:
+            assert_bit_identical(list(subscription), list(recording))
+
+
+def _client_hello(pki):
+    """The first record of a TLS handshake."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context(cafile=str(pki / "authority.pem"))
+    context.set_alpn_protocols(["h2"])
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1").do_handshake()
+    return outgoing.read()

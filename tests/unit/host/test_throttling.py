@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from serving import no_descriptor_left
 
 from schedtel.host import procfs, throttling
 from schedtel.host.cgroups import directories
@@ -76,9 +77,19 @@ def test_a_cgroup_without_a_limit_is_not_read_again(hierarchy, monkeypatch):
     v1(hierarchy / "batch", 1, 0, 0)
     limits = Throttling(str(hierarchy))
     looked = []
-    monkeypatch.setattr(throttling, "_read", lambda directory: looked.append(directory) or (0, 1, 0))
+    monkeypatch.setattr(throttling, "_read", lambda directory, _before: looked.append(directory) or (0, 1, 0))
     limits.since_last()
     assert looked == [str(hierarchy / "batch")]
+
+
+def test_without_a_descriptor_nothing_is_forgotten_and_the_next_reading_has_it(hierarchy):
+    v2(hierarchy / "batch", 5, 2, 1000)
+    limits = Throttling(str(hierarchy))
+    v2(hierarchy / "batch", 9, 4, 3000)
+    limits._search_ns = 0  # also a search finds nothing
+    with no_descriptor_left():
+        assert limits.since_last() == []
+    assert limits.since_last() == [Throttled("/batch", 2_000_000, 4, 2)]
 
 
 def test_every_directory_is_found_and_files_are_not(hierarchy):
