@@ -83,7 +83,7 @@ class Throttling:
 
 
 def _inode(directory: str, before: int) -> int:
-    """The inode of a cgroup's directory; 0 if it is removed. ``before`` stands if the kernel lacks the memory to tell."""
+    """The inode of a cgroup's directory; 0 if it is removed. ``before`` stands if the kernel lacks memory to tell."""
     try:
         return os.stat(directory).st_ino
     except OSError as error:

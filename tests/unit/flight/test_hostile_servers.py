@@ -71,7 +71,7 @@ def test_the_command_writes_the_sound_windows_and_says_which_server_lied(windows
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     told, closing = sorted(done.stderr.splitlines(), reverse=True)
-    assert told.startswith(f"schedtel: lost {liar}: what came is no window: wall_start is ")
+    assert told.startswith(f"schedtel: lost {liar}: what came is no window: summary.wall_start is ")
     assert told.endswith("; gave it up")
     assert closing.startswith("collected 3 windows of 1 server to ")
     assert [host_of(w) for w in schedtel.read(tmp_path / "fleet")] == ["testhost"] * 3
