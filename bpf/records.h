@@ -249,22 +249,25 @@ struct control {
 	struct folded other;
 };
 
+/* The most values of one condition of the filter. A task that has one of them meets the condition. */
+#define FILTER_VALUES 8
+
 enum kernel_threads { KERNEL_THREADS_INCLUDE, KERNEL_THREADS_EXCLUDE, KERNEL_THREADS_ONLY };
 
 /* Load-time constants. To the verifier, code of a setting that is off is dead code: it is removed and costs nothing. */
 struct settings {
-	__u64 cgroup_id;
-	__u64 comm_value[2];
-	__u64 comm_mask[2];
+	__u64 cgroup_id[FILTER_VALUES];
+	__u64 comm_value[FILTER_VALUES][2];
+	__u64 comm_mask[FILTER_VALUES][2];
 	__u64 min_activity_ns;		/* least running and waiting of a row; with 0, sleepers have a row too */
 	__u64 wakeup_bytes;		/* a ring filled so far wakes the collector */
 	__u64 page_rows;		/* rows that the flush's page has room for */
-	__u32 cgroup_level;
-	__u32 tgid;
-	__u32 tid;
-	__u32 uid;
-	__u8 by_cgroup;
-	__u8 by_process;		/* the process tgid and its descendants */
+	__u32 cgroup_level[FILTER_VALUES];
+	__u32 tgid[FILTER_VALUES];
+	__u32 tid[FILTER_VALUES];
+	__u32 uid[FILTER_VALUES];
+	__u8 by_cgroup;			/* how many values there are, here and below; 0: no such condition */
+	__u8 by_process;		/* the processes tgid and their descendants */
 	__u8 by_tid;
 	__u8 by_uid;
 	__u8 by_comm;

@@ -26,11 +26,31 @@ _BOUNDS = (
     click.option("--host", metavar="NAME", help="Only windows of this host, if the source has several hosts."),
 )
 _FILTERS = (
-    click.option("-c", "--cgroup", metavar="PATH", help="Only this cgroup (v2) and those below it."),
-    click.option("-p", "--pid", type=int, metavar="PID", help="Only this process and its descendants."),
-    click.option("-t", "--tid", type=int, metavar="TID", help="Only this thread."),
-    click.option("-u", "--uid", type=int, metavar="UID", help="Only tasks of this user id."),
-    click.option("--comm", metavar="PREFIX", help="Only tasks whose command name begins with this."),
+    click.option(
+        "-c",
+        "--cgroup",
+        multiple=True,
+        metavar="PATH",
+        help="Only this cgroup (v2) and those below it. May be repeated.",
+    ),
+    click.option(
+        "-p",
+        "--pid",
+        multiple=True,
+        type=int,
+        metavar="PID",
+        help="Only this process and its descendants. May be repeated.",
+    ),
+    click.option("-t", "--tid", multiple=True, type=int, metavar="TID", help="Only this thread. May be repeated."),
+    click.option(
+        "-u", "--uid", multiple=True, type=int, metavar="UID", help="Only tasks of this user id. May be repeated."
+    ),
+    click.option(
+        "--comm",
+        multiple=True,
+        metavar="PREFIX",
+        help="Only tasks whose command name begins with this. May be repeated.",
+    ),
     click.option(
         "--kernel-threads",
         type=click.Choice(["include", "exclude", "only"]),
@@ -151,8 +171,8 @@ rotation_options = _all(_ROTATION)
 
 def make_filter(options: dict[str, Any]) -> Filter:
     """The filter that the filter options describe. Removes them from ``options``."""
-    names = ("cgroup", "pid", "tid", "uid", "comm", "kernel_threads", "min_activity", "all_tasks")
-    return Filter(**{name: options.pop(name) for name in names})
+    unions = {name: options.pop(name) or None for name in ("cgroup", "pid", "tid", "uid", "comm")}
+    return Filter(**unions, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
 
 
 def refuse_for_another_source(source: str) -> None:

@@ -27,7 +27,7 @@ struct task_state {
 	__u64 completion_ns;
 	__u64 total_cpu_ns;		/* up to the last reported window */
 	__u32 first_tid;		/* its tid at birth, which an exec may change; with bcc 0 until then */
-	__u32 in_process;		/* it is the filter's process, or descends from it */
+	__u32 in_process;		/* of a process of the filter, or descends from one */
 	struct group preemptor;		/* the group that took its CPU last; valid during the wait that followed */
 
 	struct bank bank[2];

@@ -34,6 +34,12 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define inlined inline __attribute__((always_inline))
 #define outlined __attribute__((noinline))
+/* Before a loop over constants: every turn then has its own constant, and turns that cannot happen are dead code. */
+#ifdef __clang__
+#define unrolled _Pragma("clang loop unroll(full)")
+#else
+#define unrolled
+#endif
 /* A global function. The BPF verifier checks it once, and not again on every path that leads to it. */
 #ifndef verified_once
 #define verified_once __attribute__((noinline))

@@ -157,18 +157,20 @@ CONTROL = np.dtype(
     ]
 )
 
+#: The most values of one condition of the filter.
+FILTER_VALUES = 8
 SETTINGS = np.dtype(
     [
-        ("cgroup_id", "<u8"),
-        ("comm_value", "<u8", (2,)),
-        ("comm_mask", "<u8", (2,)),
+        ("cgroup_id", "<u8", (FILTER_VALUES,)),
+        ("comm_value", "<u8", (FILTER_VALUES, 2)),
+        ("comm_mask", "<u8", (FILTER_VALUES, 2)),
         ("min_activity_ns", "<u8"),
         ("wakeup_bytes", "<u8"),
         ("page_rows", "<u8"),
-        ("cgroup_level", "<u4"),
-        ("tgid", "<u4"),
-        ("tid", "<u4"),
-        ("uid", "<u4"),
+        ("cgroup_level", "<u4", (FILTER_VALUES,)),
+        ("tgid", "<u4", (FILTER_VALUES,)),
+        ("tid", "<u4", (FILTER_VALUES,)),
+        ("uid", "<u4", (FILTER_VALUES,)),
         ("by_cgroup", "u1"),
         ("by_process", "u1"),
         ("by_tid", "u1"),

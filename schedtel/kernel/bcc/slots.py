@@ -211,10 +211,11 @@ def selected(slots: np.ndarray, settings: np.ndarray) -> np.ndarray:
     if settings["by_process"]:
         keep &= slots["state"]["in_process"] != 0
     for condition, name in (("by_tid", "tid"), ("by_uid", "uid")):
-        if settings[condition]:
-            keep &= slots[name] == settings[name]
-    if settings["by_comm"]:
-        keep &= np.char.startswith(slots["comm"], settings["comm_value"].tobytes().rstrip(b"\0"))
+        if count := int(settings[condition]):
+            keep &= np.isin(slots[name], settings[name][:count])
+    if count := int(settings["by_comm"]):
+        prefixes = (words.tobytes().rstrip(b"\0") for words in settings["comm_value"][:count])
+        keep &= np.logical_or.reduce([np.char.startswith(slots["comm"], prefix) for prefix in prefixes])
     if settings["by_cgroup"]:
         keep &= slots["in_cgroup"] != 0
     return keep
