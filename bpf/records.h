@@ -82,7 +82,13 @@ struct wide_bank {
 	__u32 burst_tat_histogram[TASK_BUCKETS];
 };
 
-/* One row of the tasks table, as it crosses the flush's page or the ring. */
+/* The age of a wait that goes on past the window's edge, where it began before tracing. */
+#define OPEN_WAIT_UNKNOWN (~0ULL)
+
+/*
+ * One row of the tasks table, as it crosses the flush's page or the ring. In the ring, with the header of 8 bytes, a
+ * record is 8 cache lines.
+ */
 struct task_record {
 	__u32 window;
 	__u32 tid;
@@ -95,15 +101,15 @@ struct task_record {
 	__u64 completion_ns;
 	__u64 alive_ns;
 	__u64 total_cpu_ns;
+	__u64 open_wait_ns;		/* see open_wait() */
 	__u64 cgroup_id;
 	__u32 uid;
 	__u32 weight;
 	__s32 exit_code;		/* as wait(2) reports it */
-	__u32 policy;
-	__s32 nice;
+	__u8 policy;
+	__s8 nice;
 	__u8 kernel_thread;
 	__u8 left_censored;
-	__u8 padding[2];
 	char comm[COMM_LENGTH];
 	struct bank bank;
 };
@@ -112,6 +118,7 @@ struct task_record {
 struct folded {
 	__u64 alive_ns;
 	__u64 tasks;
+	__u64 open_wait_ns;		/* the longest of which the start is known */
 	struct wide_bank bank;
 };
 
@@ -136,7 +143,7 @@ struct cpu_bank {
 	__u64 switches;
 	struct samples samples[2][SAMPLE_KINDS];
 	struct folded other;
-	__u64 padding[3];
+	__u64 padding[2];
 };
 
 /*

@@ -25,7 +25,7 @@ import pyarrow as pa
 from schedtel.errors import RecordingError, UsageError
 from schedtel.recordings.storage import order_of, place_of
 from schedtel.windows import tables
-from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION, SPARSE
+from schedtel.windows.schema import ADDED_LATER, ARROW, DEFINITIONS_VERSION, SPARSE
 from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
@@ -102,7 +102,7 @@ class Recording(Source):
         """One part of a table, by window."""
         if table in SPARSE and part not in self._sparse[table]:
             return {}
-        stored = self._read(table, part)
+        stored = _with_columns_added_later(self._read(table, part), table)
         if not stored.schema.equals(ARROW[table]):
             raise RecordingError(
                 f"cannot read {self._place.path(f'{table}/{part}')}: its columns are not those of {table} "
@@ -120,6 +120,15 @@ class Recording(Source):
             for window_id, summary in by_table["summary"].items():
                 others = {t: by_table[t].get(window_id, _EMPTY[t]) for t in TABLES if t != "summary"}
                 yield Window(summary, **others)
+
+
+def _with_columns_added_later(stored: pa.Table, table: str) -> pa.Table:
+    """The table with the columns that an earlier schedtel did not write: null in every row."""
+    for name in ADDED_LATER.get(table, ()):
+        if name not in stored.schema.names:
+            place, field = ARROW[table].get_field_index(name), ARROW[table].field(name)
+            stored = stored.add_column(place, field, pa.nulls(stored.num_rows, field.type))
+    return stored
 
 
 #: The batch of a window that has no rows in a table.
