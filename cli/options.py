@@ -171,8 +171,8 @@ rotation_options = _all(_ROTATION)
 
 def make_filter(options: dict[str, Any]) -> Filter:
     """The filter that the filter options describe. Removes them from ``options``."""
-    unions = {name: options.pop(name) or None for name in ("cgroup", "pid", "tid", "uid", "comm")}
-    return Filter(**unions, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
+    chosen: dict[str, Any] = {name: options.pop(name) or None for name in ("cgroup", "pid", "tid", "uid", "comm")}
+    return Filter(**chosen, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
 
 
 def refuse_for_another_source(source: str) -> None:

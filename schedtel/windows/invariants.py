@@ -102,7 +102,7 @@ def _open_waits_are_possible(window: Window, previous: Window | None) -> Finding
 def _open_waits_broken_off(previous: Window, window: Window) -> int:
     """How many waits that went on past the previous window's end neither grew by the window nor ended longer in it."""
     before, now = _lasting(previous), _lasting(window)
-    _, i, j = np.intersect1d(*(tables.column(tasks, "tid") for tasks in (before, now)), return_indices=True)
+    _, i, j = np.intersect1d(tables.column(before, "tid"), tables.column(now, "tid"), return_indices=True)
     was, age, longest = (
         tables.column(tasks, name)[at]
         for tasks, name, at in ((before, "open_wait_ns", i), (now, "open_wait_ns", j), (now, "max_wait_ns", j))

@@ -1,6 +1,7 @@
 """The longest wait on the page: a task that starves comes first, and its wait is told as one that goes on."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -53,8 +54,6 @@ def page(window, by="task", sort="max_wait_ns"):
 
 @pytest.mark.parametrize("by", ["task", "comm", "process"])
 def test_a_starving_task_is_on_top_and_its_wait_goes_on(windows, by):
-    from dataclasses import replace  # noqa: PLC0415
-
     window = windows[0]
     tasks = with_waits(
         window.tasks, max_wait_ns=[0, 2 * S, S], open_wait_ns=[0, 0, 3_200_000_000], waits_unfinished=[0, 0, 1]
