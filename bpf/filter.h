@@ -18,8 +18,8 @@ static inlined int is_chosen_process(__u32 tgid)
 {
 	int i;
 
-	unrolled for (i = 0; i < FILTER_VALUES; i++)
-		if (i < settings.by_process && tgid == settings.tgid[i])
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_process; i++)
+		if (tgid == settings.tgid[i])
 			return 1;
 	return 0;
 }
@@ -28,8 +28,8 @@ static inlined int is_chosen_tid(__u32 tid)
 {
 	int i;
 
-	unrolled for (i = 0; i < FILTER_VALUES; i++)
-		if (i < settings.by_tid && tid == settings.tid[i])
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_tid; i++)
+		if (tid == settings.tid[i])
 			return 1;
 	return 0;
 }
@@ -38,8 +38,8 @@ static inlined int is_chosen_uid(__u32 uid)
 {
 	int i;
 
-	unrolled for (i = 0; i < FILTER_VALUES; i++)
-		if (i < settings.by_uid && uid == settings.uid[i])
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_uid; i++)
+		if (uid == settings.uid[i])
 			return 1;
 	return 0;
 }
@@ -57,8 +57,8 @@ static inlined int has_chosen_comm(filtered task)
 	int i;
 
 	copy_comm(comm, task);
-	unrolled for (i = 0; i < FILTER_VALUES; i++)
-		if (i < settings.by_comm && begins_like(comm, i))
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_comm; i++)
+		if (begins_like(comm, i))
 			return 1;
 	return 0;
 }

@@ -11,9 +11,8 @@ static inlined int is_in_chosen_cgroup(void)
 {
 	int i;
 
-	unrolled for (i = 0; i < FILTER_VALUES; i++)
-		if (i < settings.by_cgroup &&
-		    bpf_get_current_ancestor_cgroup_id(settings.cgroup_level[i]) == settings.cgroup_id[i])
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_cgroup; i++)
+		if (bpf_get_current_ancestor_cgroup_id(settings.cgroup_level[i]) == settings.cgroup_id[i])
 			return 1;
 	return 0;
 }

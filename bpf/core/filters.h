@@ -49,8 +49,8 @@ static inlined bool is_in_cgroup(filtered it)
 {
 	int i;
 
-	unrolled for (i = 0; i < FILTER_VALUES; i++)
-		if (i < settings.by_cgroup && is_below(it.task, settings.cgroup_id[i], settings.cgroup_level[i]))
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_cgroup; i++)
+		if (is_below(it.task, settings.cgroup_id[i], settings.cgroup_level[i]))
 			return true;
 	return false;
 }
