@@ -82,7 +82,13 @@ struct wide_bank {
 	__u32 burst_tat_histogram[TASK_BUCKETS];
 };
 
-/* One row of the tasks table, as it crosses the flush's page or the ring. */
+/* The age of a wait that goes on past the window's edge, where it began before tracing. */
+#define OPEN_WAIT_UNKNOWN (~0ULL)
+
+/*
+ * One row of the tasks table, as it crosses the flush's page or the ring. In the ring, with the header of 8 bytes, a
+ * record is 8 cache lines.
+ */
 struct task_record {
 	__u32 window;
 	__u32 tid;
@@ -95,15 +101,15 @@ struct task_record {
 	__u64 completion_ns;
 	__u64 alive_ns;
 	__u64 total_cpu_ns;
+	__u64 open_wait_ns;		/* see open_wait() */
 	__u64 cgroup_id;
 	__u32 uid;
 	__u32 weight;
 	__s32 exit_code;		/* as wait(2) reports it */
-	__u32 policy;
-	__s32 nice;
+	__u8 policy;
+	__s8 nice;
 	__u8 kernel_thread;
 	__u8 left_censored;
-	__u8 padding[2];
 	char comm[COMM_LENGTH];
 	struct bank bank;
 };
@@ -112,6 +118,7 @@ struct task_record {
 struct folded {
 	__u64 alive_ns;
 	__u64 tasks;
+	__u64 open_wait_ns;		/* the longest of which the start is known */
 	struct wide_bank bank;
 };
 
@@ -136,7 +143,7 @@ struct cpu_bank {
 	__u64 switches;
 	struct samples samples[2][SAMPLE_KINDS];
 	struct folded other;
-	__u64 padding[3];
+	__u64 padding[2];
 };
 
 /*
@@ -249,22 +256,25 @@ struct control {
 	struct folded other;
 };
 
+/* The most values of one condition of the filter. A task that has one of them meets the condition. */
+#define FILTER_VALUES 8
+
 enum kernel_threads { KERNEL_THREADS_INCLUDE, KERNEL_THREADS_EXCLUDE, KERNEL_THREADS_ONLY };
 
 /* Load-time constants. To the verifier, code of a setting that is off is dead code: it is removed and costs nothing. */
 struct settings {
-	__u64 cgroup_id;
-	__u64 comm_value[2];
-	__u64 comm_mask[2];
+	__u64 cgroup_id[FILTER_VALUES];
+	__u64 comm_value[FILTER_VALUES][2];
+	__u64 comm_mask[FILTER_VALUES][2];
 	__u64 min_activity_ns;		/* least running and waiting of a row; with 0, sleepers have a row too */
 	__u64 wakeup_bytes;		/* a ring filled so far wakes the collector */
 	__u64 page_rows;		/* rows that the flush's page has room for */
-	__u32 cgroup_level;
-	__u32 tgid;
-	__u32 tid;
-	__u32 uid;
-	__u8 by_cgroup;
-	__u8 by_process;		/* the process tgid and its descendants */
+	__u32 cgroup_level[FILTER_VALUES];
+	__u32 tgid[FILTER_VALUES];
+	__u32 tid[FILTER_VALUES];
+	__u32 uid[FILTER_VALUES];
+	__u8 by_cgroup;			/* how many values there are, here and below; 0: no such condition */
+	__u8 by_process;		/* the processes tgid and their descendants */
 	__u8 by_tid;
 	__u8 by_uid;
 	__u8 by_comm;

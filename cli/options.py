@@ -26,11 +26,31 @@ _BOUNDS = (
     click.option("--host", metavar="NAME", help="Only windows of this host, if the source has several hosts."),
 )
 _FILTERS = (
-    click.option("-c", "--cgroup", multiple=True, metavar="PATH", help="Only this cgroup (v2) and those below it."),
-    click.option("-p", "--pid", multiple=True, type=int, metavar="PID", help="Only this process and its descendants."),
-    click.option("-t", "--tid", multiple=True, type=int, metavar="TID", help="Only this thread."),
-    click.option("-u", "--uid", multiple=True, type=int, metavar="UID", help="Only tasks of this user id."),
-    click.option("--comm", multiple=True, metavar="PREFIX", help="Only tasks whose command name begins with this."),
+    click.option(
+        "-c",
+        "--cgroup",
+        multiple=True,
+        metavar="PATH",
+        help="Only this cgroup (v2) and those below it. May be repeated.",
+    ),
+    click.option(
+        "-p",
+        "--pid",
+        multiple=True,
+        type=int,
+        metavar="PID",
+        help="Only this process and its descendants. May be repeated.",
+    ),
+    click.option("-t", "--tid", multiple=True, type=int, metavar="TID", help="Only this thread. May be repeated."),
+    click.option(
+        "-u", "--uid", multiple=True, type=int, metavar="UID", help="Only tasks of this user id. May be repeated."
+    ),
+    click.option(
+        "--comm",
+        multiple=True,
+        metavar="PREFIX",
+        help="Only tasks whose command name begins with this. May be repeated.",
+    ),
     click.option(
         "--kernel-threads",
         type=click.Choice(["include", "exclude", "only"]),
@@ -151,10 +171,7 @@ rotation_options = _all(_ROTATION)
 
 def make_filter(options: dict[str, Any]) -> Filter:
     """The filter that the filter options describe. Removes them from ``options``."""
-    several = ("cgroup", "pid", "tid", "uid", "comm")
-    chosen: dict[str, Any] = {
-        name: options.pop(name) or None for name in several
-    }  # click's () is no list of the user's
+    chosen: dict[str, Any] = {name: options.pop(name) or None for name in ("cgroup", "pid", "tid", "uid", "comm")}
     return Filter(**chosen, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
 
 

@@ -6,7 +6,7 @@ import importlib
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -202,11 +202,11 @@ def _import_meanwhile(modules: tuple[str, ...]) -> None:
 def live(
     window: str = "5s",
     *,
-    cgroup: str | Sequence[str] | None = None,
-    pid: int | Sequence[int] | None = None,
-    tid: int | Sequence[int] | None = None,
-    uid: int | Sequence[int] | None = None,
-    comm: str | Sequence[str] | None = None,
+    cgroup: str | Iterable[str] | None = None,
+    pid: int | Iterable[int] | None = None,
+    tid: int | Iterable[int] | None = None,
+    uid: int | Iterable[int] | None = None,
+    comm: str | Iterable[str] | None = None,
     kernel_threads: str = "include",
     min_activity: str | None = None,
     all_tasks: bool = False,

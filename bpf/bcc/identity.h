@@ -6,6 +6,17 @@
 #ifndef SCHEDTEL_BCC_IDENTITY_H
 #define SCHEDTEL_BCC_IDENTITY_H
 
+/* Whether the current task's cgroup is one of the filter's, or below one. */
+static inlined int is_in_chosen_cgroup(void)
+{
+	int i;
+
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_cgroup; i++)
+		if (bpf_get_current_ancestor_cgroup_id(settings.cgroup_level[i]) == settings.cgroup_id[i])
+			return 1;
+	return 0;
+}
+
 /* The slot's task must be the current one. */
 static inlined void refresh(struct slot *slot, u32 window)
 {
@@ -14,7 +25,7 @@ static inlined void refresh(struct slot *slot, u32 window)
 	slot->uid = bpf_get_current_uid_gid();
 	slot->cgroup_id = bpf_get_current_cgroup_id();
 	if (settings.by_cgroup)
-		slot->in_cgroup = bpf_get_current_ancestor_cgroup_id(settings.cgroup_level) == settings.cgroup_id;
+		slot->in_cgroup = is_in_chosen_cgroup();
 	bpf_get_current_comm(&slot->comm, sizeof(slot->comm));
 }
 

@@ -58,7 +58,7 @@ static inlined struct slot *begin_life(struct slot_cpu *cpu, u32 tid, u64 clone_
 	slot->start_boottime_ns = bpf_ktime_get_boot_ns();
 	slot->state.seqcount.phase = PHASE_NOT_ALIVE;
 	slot->state.fork_ns = at.now;
-	slot->state.in_process = slot->tgid == settings.tgid;
+	slot->state.in_process = is_chosen_process(slot->tgid);
 	if (likely(parent && parent->tid == (u32)current)) {
 		slot->policy = parent->policy;
 		slot->state.in_process |= parent->state.in_process;

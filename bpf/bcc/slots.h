@@ -30,7 +30,7 @@ struct slot {
 	__s32 prio;			/* the scheduler's: 100 + 20 + nice, lower for real time */
 	__u32 policy;
 	char comm[COMM_LENGTH];
-	__u8 in_cgroup;			/* in the filter's cgroup */
+	__u8 in_cgroup;			/* in a cgroup of the filter */
 	__u8 padding[15];
 };
 

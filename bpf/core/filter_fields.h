@@ -24,12 +24,14 @@ static inlined bool is_in_process(filtered it)
 	return it.state && it.state->in_process;
 }
 
-static inlined bool is_in_cgroup(filtered it)
+/*
+ * Whether the task's cgroup is the one with this id and level, or below it. The level is a parameter: of a struct
+ * inside bpf_core_read(), libbpf searches the BTF of the kernel and all its modules.
+ */
+static outlined int is_below(struct task_struct *task, __u64 chosen, __u32 level)
 {
-	struct cgroup *cgroup = it.task->cgroups->dfl_cgrp, *ancestor;
+	struct cgroup *cgroup = task->cgroups->dfl_cgrp, *ancestor;
 	struct cgroup___ids *older = (void *)cgroup;
-	/* A copy: of a struct inside bpf_core_read(), libbpf searches the BTF of the kernel and all its modules. */
-	__u32 level = settings.cgroup_level;
 	__u64 id = 0;
 
 	if (cgroup->level < (int)level)
@@ -40,7 +42,17 @@ static inlined bool is_in_cgroup(filtered it)
 	} else {
 		bpf_core_read(&id, sizeof(id), &older->ancestor_ids[level]);
 	}
-	return id == settings.cgroup_id;
+	return id == chosen;
+}
+
+static inlined bool is_in_cgroup(filtered it)
+{
+	int i;
+
+	unrolled for (i = 0; i < FILTER_VALUES && i < settings.by_cgroup; i++)
+		if (is_below(it.task, settings.cgroup_id[i], settings.cgroup_level[i]))
+			return true;
+	return false;
 }
 
 static inlined __u32 tid_of(filtered it)
@@ -67,7 +79,7 @@ static outlined int selects(struct task_struct *trusted, struct task_state *stat
 	return passes_filter(task);
 }
 
-/* Whether a task that is alive at attach is the filter's process, or descends from it. */
+/* Whether a task that is alive at attach is of one of the filter's processes, or descends from one. */
 static inlined bool descends(struct task_struct *task)
 {
 	struct task_struct *ancestor = task;
@@ -76,7 +88,7 @@ static inlined bool descends(struct task_struct *task)
 
 	for (depth = 0; depth < MAX_ANCESTRY; depth++) {
 		tgid = BPF_CORE_READ(ancestor, tgid);
-		if (tgid == settings.tgid)
+		if (is_chosen_process(tgid))
 			return true;
 		if (tgid <= 1)
 			return false;

@@ -14,6 +14,7 @@ struct snapshot {
 	union seqcount seqcount;
 	__u64 tail_ns;		/* time of its phase up to the edge that the bank does not hold */
 	__u64 alive_ns;		/* its life inside the window */
+	__u64 open_wait_ns;	/* the age of its wait at the edge */
 	__u32 window;
 	bool moved;		/* it had an event in this window, so the bank is this window's */
 	bool frozen;		/* it has rolled, so the bank is complete and no program writes it */
@@ -36,6 +37,7 @@ verified_once int take_snapshot(struct snapshot *snapshot, struct task_state *st
 	snapshot->frozen = newest > window;
 	snapshot->tail_ns = !snapshot->frozen && since < end ? end - since : 0;
 	snapshot->alive_ns = alive_within(state, start, end);
+	snapshot->open_wait_ns = snapshot->frozen ? state->open_wait_ns : open_wait(state, end);
 	return 0;
 }
 
@@ -102,6 +104,7 @@ verified_once int fill_row(struct task_record *record, struct task_state *state,
 	phase = snapshot->seqcount.phase & (PHASES - 1);
 	record->window = snapshot->window;
 	record->alive_ns = snapshot->alive_ns;
+	record->open_wait_ns = snapshot->open_wait_ns;
 	if (snapshot->moved)
 		__builtin_memcpy(&record->bank, &state->bank[snapshot->window & 1], sizeof(record->bank));
 	else
@@ -120,7 +123,7 @@ verified_once int fill_row(struct task_record *record, struct task_state *state,
 	state->total_cpu_ns = record->total_cpu_ns;
 	if (state->selected && snapshot->alive_ns && activity(&record->bank) >= settings.min_activity_ns)
 		return ROW_FILLED;
-	fold(&control.other, &record->bank, snapshot->alive_ns);
+	fold(&control.other, &record->bank, snapshot->alive_ns, snapshot->open_wait_ns);
 	return ROW_FOLDED;
 }
 
@@ -164,6 +167,7 @@ static inlined bool is_followed(struct task_struct *task, struct task_state *sta
 	if (unlikely(state->seqcount.flags & TASK_HIDDEN)) {
 		state->left_censored = 1;
 		state->window = 0;	/* the bank holds time that no flush has reported */
+		state->wait_since_ns = state->burst_since_ns = 0;	/* of a wait or burst that may have ended since */
 		state->seqcount.whole = 0;
 	}
 	if (unlikely(state->seqcount.phase == PHASE_UNKNOWN)) {

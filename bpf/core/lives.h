@@ -52,7 +52,7 @@ static inlined struct task_state *begin_life(struct task_struct *child)
 		state->flushed = before;	/* no window before its birth is owed */
 	if (settings.by_process) {
 		parent = state_of(bpf_get_current_task_btf());
-		state->in_process = (__u32)child->tgid == settings.tgid || (parent && parent->in_process);
+		state->in_process = is_chosen_process(child->tgid) || (parent && parent->in_process);
 	}
 	state->selected = selects(child, state);
 	write_end(&state->seqcount);

@@ -50,12 +50,14 @@ static inlined void fold_bank(struct wide_bank *into, const struct bank *bank)
 }
 
 /* Adds a bank to a sum. alive: the task's life inside the window, in ns. */
-verified_once int fold(struct folded *into, const struct bank *bank, __u64 alive)
+verified_once int fold(struct folded *into, const struct bank *bank, __u64 alive, __u64 open_wait_ns)
 {
 	if (!into || !bank)
 		return 0;
 	into->alive_ns += alive;
 	into->tasks += alive > 0;
+	if (open_wait_ns != OPEN_WAIT_UNKNOWN && open_wait_ns > into->open_wait_ns)
+		into->open_wait_ns = open_wait_ns;
 	fold_bank(&into->bank, bank);
 	return 0;
 }
@@ -115,7 +117,6 @@ static outlined int describe(struct task_record *record, struct task_struct *tru
 	record->nice = task->static_prio - PRIO_OF_NICE_0;
 	record->kernel_thread = !!(task->flags & PF_KTHREAD);
 	record->left_censored = state->left_censored;
-	record->padding[0] = record->padding[1] = 0;
 	__builtin_memcpy(record->comm, task->comm, COMM_LENGTH);
 	return 0;
 }
@@ -153,30 +154,32 @@ verified_once int report_finished(struct task_state *state, struct folded *other
 {
 	struct task_record *record;
 	struct bank *bank;
-	__u64 alive, edge;
+	__u64 alive, edge, open_wait_ns;
 
 	if (!state || !other || !claim(state, window))
 		return 0;
 	bank = &state->bank[window & 1];
 	/* The window that is open may still be cut short, but not before what has happened already. */
 	edge = window < state->window ? window_end(&control.grid, window) : ~0ULL;
+	open_wait_ns = window < state->window ? state->open_wait_ns : 0;
 	alive = alive_within(state, window_start(&control.grid, window), edge);
 	state->total_cpu_ns += bank->time_ns[PHASE_RUNNING];
 	/* To complete is activity by itself: the time on the CPU may be 0 where the switch to the task was withheld. */
 	if (!state->selected || !alive || activity(bank) + 1 < settings.min_activity_ns) {
-		fold(other, bank, alive);
+		fold(other, bank, alive, open_wait_ns);
 		return 0;
 	}
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
 		__sync_fetch_and_add(&control.losses.ring_dropped[window & 1], 1);
-		fold(other, bank, alive);
+		fold(other, bank, alive, open_wait_ns);
 		return 0;
 	}
 	describe(record, bpf_get_current_task_btf(), state, edge);
 	record->window = window;
 	record->alive_ns = alive;
 	record->total_cpu_ns = state->total_cpu_ns;
+	record->open_wait_ns = open_wait_ns;
 	__builtin_memcpy(&record->bank, bank, sizeof(*bank));
 	bpf_ringbuf_submit(record, wakeup_flag());
 	return 0;

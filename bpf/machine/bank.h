@@ -18,16 +18,18 @@ struct task_state {
 	__u64 wait_since_ns;		/* true start of the wait in progress; 0: it began before tracing */
 	__u64 burst_since_ns;		/* the wakeup that began the burst in progress; 0: none seen */
 	__u64 first_cpu_ns;		/* FIRST_CPU_BEFORE_TRACING, if so */
-	__u32 selected;			/* by the filter: index into cpu_bank.samples */
-	__u32 left_censored;		/* alive before tracing began: arrival is its start, first CPU unknown */
+	__u8 selected;			/* by the filter: index into cpu_bank.samples */
+	__u8 left_censored;		/* alive before tracing began: arrival is its start, first CPU unknown */
+	__u8 in_process;		/* of a process of the filter, or descends from one */
+	__u8 padding;
+	__u32 first_tid;		/* its tid at birth, which an exec may change; with bcc 0 until then */
 
 	__u64 fork_ns;
 	__u64 arrival_ns;
 	__u64 alive_since_ns;		/* arrival, or when a task older than tracing was adopted */
 	__u64 completion_ns;
 	__u64 total_cpu_ns;		/* up to the last reported window */
-	__u32 first_tid;		/* its tid at birth, which an exec may change; with bcc 0 until then */
-	__u32 in_process;		/* it is the filter's process, or descends from it */
+	__u64 open_wait_ns;		/* open_wait() of the frozen bank, at its edge; valid while there is one */
 	struct group preemptor;		/* the group that took its CPU last; valid during the wait that followed */
 
 	struct bank bank[2];
@@ -60,6 +62,21 @@ static inlined void open_bank(struct task_state *task, __u32 window)
 	*(volatile __u32 *)&task->window = window;
 }
 
+/*
+ * The age of the wait that goes on past the window's end, at that end: since its true start, however many windows ago
+ * that was. 0: no wait goes on; OPEN_WAIT_UNKNOWN: one does, and it began before tracing.
+ */
+static inlined __u64 open_wait(const struct task_state *task, __u64 end)
+{
+	__u64 since = task->wait_since_ns;
+
+	if (!phase_waits(task->seqcount.phase))
+		return 0;
+	if (!since)
+		return OPEN_WAIT_UNKNOWN;
+	return since < end ? end - since : 0;
+}
+
 /* Accounts the time up to the edge, and freezes the open bank. */
 static inlined void close_bank(struct task_state *task, __u64 end)
 {
@@ -72,6 +89,7 @@ static inlined void close_bank(struct task_state *task, __u64 end)
 	}
 	bank->waits_unfinished = phase_waits(phase);
 	bank->bursts_unfinished = task->burst_since_ns != 0;
+	task->open_wait_ns = open_wait(task, end);
 }
 
 /* The slow path of account(): the task's first event of all, its first in a window, or one past the edge. */

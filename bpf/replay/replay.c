@@ -9,6 +9,7 @@
  * Where a kind of event was not recorded, another kind says it, as far as it can.
  */
 typedef __UINT8_TYPE__ u8, __u8;
+typedef __INT8_TYPE__ __s8;
 typedef __UINT16_TYPE__ u16, __u16;
 typedef __UINT32_TYPE__ u32, __u32;
 typedef __INT32_TYPE__ s32, __s32;

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Group, RenderableType
 
+from schedtel.cli.display import waits
 from schedtel.cli.display.cells import Grid, Piece, below, line, plain_console
 from schedtel.cli.display.choices import COLUMNS, PAIR_COLUMNS, Choice
 from schedtel.durations import format_duration
@@ -25,6 +26,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEAST_NEEDED = ("migr", "bursts", "blocked", "preempt", "wakeup", "max wait", "rt", "tat", "vol", "invol")
 #: SCX_OPS_NAME_LEN (kernel/sched/ext_internal.h); a host's name and a kernel's release have at most 64 characters.
 _LONGEST_NAME = 128
+_LONGEST_WAIT = COLUMNS["max wait"]
 _FIGURE_WIDTH, _IDENTITY_WIDTH = 10, 26
 #: What the figures of both upper tables take up at most, with the gaps between columns; sparklines get the rest.
 _DISTRIBUTIONS_WIDTH, _AVERAGES_WIDTH = 78, 68
@@ -205,14 +207,16 @@ class View:
             table.column(name, most=34)
         for name in shown:
             _add_figures(table, name, marked=COLUMNS[name] == self.choice.sort)
+        read_figure = _reader_of_figures(batch)
         for i in self._order(batch)[:top]:
-            figures = [_figure(COLUMNS[name], batch[COLUMNS[name]][i].as_py()) for name in shown]
+            figures = [read_figure(COLUMNS[name], i) for name in shown]
             table.row(*(read(i) for read in identity.values()), *figures)
         return below(table)
 
     def _order(self, batch: pa.RecordBatch) -> list[int]:
         """Indices of the rows by the sort column, largest value first; the row `other` is last."""
-        values = tables.column(batch, self.choice.sort).astype(np.float64)
+        by_wait = self.choice.sort == _LONGEST_WAIT
+        values = (waits.longest(batch)[0] if by_wait else tables.column(batch, self.choice.sort)).astype(np.float64)
         other = tables.is_other(batch) if self.choice.by == "task" else tables.column(batch, "tasks") == 0
         return [int(i) for i in np.lexsort((-values, other))]
 
@@ -245,6 +249,18 @@ class View:
                 notes.append(f"{words} {format_duration(row[name])}")
         state = (f"lost: {lost}", "bold red") if lost else ("nothing lost, exact", "green")
         return below(line(state, (" · " + " · ".join(notes), "dim")))
+
+
+def _reader_of_figures(batch: pa.RecordBatch) -> Callable[[str, int], str]:
+    """Column and row → text. The longest wait of a row may still go on: then the text says that it is no shorter."""
+    longest, goes_on = waits.longest(batch)
+
+    def read(column: str, i: int) -> str:
+        if column == _LONGEST_WAIT:
+            return f"{'≥ ' * bool(goes_on[i])}{format_duration(int(longest[i]))}"
+        return _figure(column, batch[column][i].as_py())
+
+    return read
 
 
 def _costs(row: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,24 +13,18 @@ from schedtel.foreign_text import text_of_path
 from schedtel.host import procfs
 from schedtel.host.cgroups import SEE_ALL_CGROUPS, cgroup_root, is_whole
 
+#: How many values each condition may have: FILTER_VALUES of bpf/records.h.
+MOST_VALUES = 8
 _KERNEL_THREADS = {"include": 0, "exclude": 1, "only": 2}
 _COMM_LENGTH = 16
-#: Condition → the plural of what it names, for messages. A condition may have several values: a task must meet one.
-_SEVERAL = {
-    "cgroup": "cgroups",
-    "pid": "processes",
-    "tid": "threads",
-    "uid": "user ids",
-    "comm": "command names",
-}
 
 
 @dataclass(frozen=True)
 class Filter:
     """Which tasks get rows of their own. All conditions must hold; all other tasks are folded into ``other``.
 
-    The first five conditions also take a list or a tuple of values. The kernel side compares with one value, so
-    :meth:`settings` refuses several different ones.
+    The first five parameters take one value or several, up to 8: then a task meets the condition if it meets it for
+    any of the values.
 
     :param cgroup: a cgroup and everything below it: its path inside the cgroup v2 hierarchy, or that of its directory.
     :param pid: a process (tgid) with its threads and all their descendants, those alive at attach included.
@@ -42,28 +36,24 @@ class Filter:
     :param all_tasks: give tasks that slept through the window a row as well.
     """
 
-    cgroup: str | Sequence[str] | None = None
-    pid: int | Sequence[int] | None = None
-    tid: int | Sequence[int] | None = None
-    uid: int | Sequence[int] | None = None
-    comm: str | Sequence[str] | None = None
+    cgroup: str | Iterable[str] | None = None
+    pid: int | Iterable[int] | None = None
+    tid: int | Iterable[int] | None = None
+    uid: int | Iterable[int] | None = None
+    comm: str | Iterable[str] | None = None
     kernel_threads: str = "include"
     min_activity: str | None = None
     all_tasks: bool = False
 
     def __post_init__(self) -> None:
-        """Replace a list of one value by the value, and a longer one by a tuple without duplicates."""
-        for name in _SEVERAL:
-            given = getattr(self, name)
-            if isinstance(given, list | tuple):
-                values = tuple(dict.fromkeys(given))
-                object.__setattr__(self, name, values[0] if len(values) == 1 else values)
+        for name in _UNIONS:
+            object.__setattr__(self, name, _distinct(getattr(self, name)))
 
     def describe(self) -> str:
         """The conditions as text, for a header or a file's metadata; empty when there are none."""
         defaults = Filter()
-        chosen = {k: v for k, v in vars(self).items() if v != getattr(defaults, k)}
-        text = " ".join(f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in chosen.items())
+        given = {name: value for name, value in vars(self).items() if value != getattr(defaults, name)}
+        text = " ".join(f"{name}={','.join(map(str, _as_tuple(value)))}" for name, value in given.items())
         return text_of_path(text)
 
     @property
@@ -86,21 +76,52 @@ class Filter:
         if self.kernel_threads not in _KERNEL_THREADS:
             raise UsageError(f"cannot use kernel_threads {self.kernel_threads!r}: it is include, exclude or only")
         values["kernel_threads"] = _KERNEL_THREADS[self.kernel_threads]
-        for name, settings_of in _CONDITIONS.items():
-            value = _only_value(name, getattr(self, name))
-            values |= {} if value is None else settings_of(value)
+        for name, settings_of in _UNIONS.items():
+            if getattr(self, name) is not None:
+                values |= settings_of(self._values(name))
+        return values
+
+    def _values(self, name: str) -> tuple[Any, ...]:
+        """The values of one condition. Raises :class:`UsageError` where there are none, or too many."""
+        values = _as_tuple(getattr(self, name))
+        if not values:
+            raise UsageError(f"cannot filter by an empty list of {name}: it would select no task (give one, or None)")
+        if len(values) > MOST_VALUES:
+            raise UsageError(
+                f"cannot filter by {len(values)} values of {name}: at most {MOST_VALUES} are possible "
+                "(filter by what the tasks have in common, such as a cgroup or user)"
+            )
         return values
 
 
-def _only_value(name: str, given: Any) -> Any:
-    """The value of a condition. Raises :class:`UsageError` for several values, and for none of them."""
-    if not isinstance(given, tuple):
+def _distinct(given: Any) -> Any:
+    """One value, or None, as it is; several as a tuple in which each comes once, and one of those as itself."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
         return given
-    several = _SEVERAL[name]
-    if not given:
-        raise UsageError(f"cannot filter by no {several}: the list is empty (give one value, or None for all tasks)")
-    shown = ", ".join(map(str, given))
-    raise UsageError(f"cannot filter by several {several}: {shown} (give one; a run has one value for each condition)")
+    values = tuple(dict.fromkeys(given))
+    return values[0] if len(values) == 1 else values
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _filled_up(values: Iterable[Any], unused: object = 0) -> tuple[Any, ...]:
+    """Values for a field of ``struct settings`` that has room for ``MOST_VALUES``."""
+    values = tuple(values)
+    return values + (unused,) * (MOST_VALUES - len(values))
+
+
+def _process_settings(pids: tuple[int, ...]) -> dict[str, object]:
+    return {"by_process": len(pids), "tgid": _filled_up(_existing(pid, "process") for pid in pids)}
+
+
+def _tid_settings(tids: tuple[int, ...]) -> dict[str, object]:
+    return {"by_tid": len(tids), "tid": _filled_up(_existing(tid, "thread") for tid in tids)}
+
+
+def _uid_settings(uids: tuple[int, ...]) -> dict[str, object]:
+    return {"by_uid": len(uids), "uid": _filled_up(map(_uid, uids))}
 
 
 def _uid(uid: int) -> int:
@@ -125,16 +146,28 @@ def _existing(number: int, kind: str) -> int:
     return number
 
 
-def _comm_settings(comm: str) -> dict[str, object]:
+def _comm_settings(comms: tuple[str, ...]) -> dict[str, object]:
+    values, masks = zip(*map(_words_of, comms), strict=True)
+    return {"by_comm": len(comms), "comm_value": _filled_up(values, (0, 0)), "comm_mask": _filled_up(masks, (0, 0))}
+
+
+def _words_of(comm: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A prefix, and the mask that covers as many bytes, each as the two words that the programs compare."""
     prefix = os.fsencode(comm)
     if not prefix or len(prefix) >= _COMM_LENGTH:
         raise UsageError(f"cannot filter by command name {comm!r}: give 1 to 15 bytes (the kernel keeps no more)")
     mask = b"\xff" * len(prefix)
-    words = [struct.unpack("=2Q", part.ljust(_COMM_LENGTH, b"\0")) for part in (prefix, mask)]
-    return {"by_comm": 1, "comm_value": words[0], "comm_mask": words[1]}
+    value, covered = (struct.unpack("=2Q", part.ljust(_COMM_LENGTH, b"\0")) for part in (prefix, mask))
+    return value, covered
 
 
-def _cgroup_settings(cgroup: str) -> dict[str, object]:
+def _cgroup_settings(cgroups: tuple[str, ...]) -> dict[str, object]:
+    ids, levels = zip(*map(_place_of, cgroups), strict=True)
+    return {"by_cgroup": len(cgroups), "cgroup_id": _filled_up(ids), "cgroup_level": _filled_up(levels)}
+
+
+def _place_of(cgroup: str) -> tuple[int, int]:
+    """A cgroup's id, and how many levels it is below the root."""
     root = cgroup_root()
     if not is_whole(root):  # the filter needs the level below the machine's root, which is not known there
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: {root} is only a container's part ({SEE_ALL_CGROUPS})")
@@ -144,14 +177,14 @@ def _cgroup_settings(cgroup: str) -> dict[str, object]:
     path = given if given.is_relative_to(root) else root / cgroup.strip("/")
     if not (path / "cgroup.procs").is_file():
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: no such cgroup below {root} (see `ls {root}`)")
-    return {"by_cgroup": 1, "cgroup_id": path.stat().st_ino, "cgroup_level": len(path.relative_to(root).parts)}
+    return path.stat().st_ino, len(path.relative_to(root).parts)
 
 
-#: Condition → function from its value to fields of ``struct settings``.
-_CONDITIONS: dict[str, Callable[[Any], dict[str, object]]] = {
-    "pid": lambda pid: {"by_process": 1, "tgid": _existing(pid, "process")},
-    "tid": lambda tid: {"by_tid": 1, "tid": _existing(tid, "thread")},
-    "uid": lambda uid: {"by_uid": 1, "uid": _uid(uid)},
+#: The conditions that take several values: name → values in, fields of ``struct settings`` out.
+_UNIONS: Mapping[str, Callable[[tuple[Any, ...]], dict[str, object]]] = {
+    "pid": _process_settings,
+    "tid": _tid_settings,
+    "uid": _uid_settings,
     "comm": _comm_settings,
     "cgroup": _cgroup_settings,
 }

@@ -15,7 +15,7 @@ import pyarrow as pa
 from schedtel.errors import RecordingError
 from schedtel.recordings.storage import Place
 from schedtel.windows import tables, validation
-from schedtel.windows.schema import ARROW, DEFINITIONS_VERSION, SPARSE
+from schedtel.windows.schema import ADDED_LATER, ARROW, DEFINITIONS_VERSION, SPARSE
 from schedtel.windows.window import Window
 
 #: The tables of a recording in the order in which a part's files are written.
@@ -180,13 +180,27 @@ class Part:
 
     def _read_once(self, table: str) -> pa.Table:
         with self._place.open(f"{table}/{self._name}") as file:  # read_table() would import pandas
-            if not file.schema_arrow.equals(ARROW[table]):
+            if not file.schema_arrow.equals(_schema_of(table, file.schema_arrow.names)):
                 raise ValueError(f"its columns are not those of {table}")
             if file.metadata.num_rows * _row_bytes(table) > _MOST_BYTES:
                 raise ValueError(f"it claims to have {file.metadata.num_rows} rows")
             stored = file.read()
         stored.validate(full=True)
-        return stored
+        return _with_columns_added_later(stored, table)
+
+
+def _schema_of(table: str, names: list[str]) -> pa.Schema:
+    """The schema of a table; without the columns that an earlier schedtel did not write, where a file lacks them."""
+    later = set(ADDED_LATER.get(table, ())) - set(names)
+    return pa.schema([field for field in ARROW[table] if field.name not in later])
+
+
+def _with_columns_added_later(stored: pa.Table, table: str) -> pa.Table:
+    """The table with the columns that an earlier schedtel did not write: null in every row."""
+    for place, field in enumerate(ARROW[table]):
+        if field.name not in stored.schema.names:
+            stored = stored.add_column(place, field, pa.nulls(stored.num_rows, field.type))
+    return stored
 
 
 def _line(error: Exception) -> str:

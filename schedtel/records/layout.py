@@ -50,6 +50,9 @@ WIDE_BANK = np.dtype(
     ]
 )
 
+#: ``open_wait_ns`` of a wait that began before tracing.
+OPEN_WAIT_UNKNOWN = np.uint64(2**64 - 1)
+
 TASK_RECORD = np.dtype(
     [
         ("window", "<u4"),
@@ -63,21 +66,21 @@ TASK_RECORD = np.dtype(
         ("completion_ns", "<u8"),
         ("alive_ns", "<u8"),
         ("total_cpu_ns", "<u8"),
+        ("open_wait_ns", "<u8"),
         ("cgroup_id", "<u8"),
         ("uid", "<u4"),
         ("weight", "<u4"),
         ("exit_code", "<i4"),
-        ("policy", "<u4"),
-        ("nice", "<i4"),
+        ("policy", "u1"),
+        ("nice", "i1"),
         ("kernel_thread", "u1"),
         ("left_censored", "u1"),
-        ("padding", "u1", (2,)),
         ("comm", "S16"),
         ("bank", BANK),
     ]
 )
 
-FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("bank", WIDE_BANK)])
+FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("open_wait_ns", "<u8"), ("bank", WIDE_BANK)])
 SAMPLES = np.dtype([("sum_ns", "<u8"), ("max_ns", "<u8"), ("histogram", "<u4", (FINE_BUCKETS,))])
 
 CPU_BANK = np.dtype(
@@ -86,7 +89,7 @@ CPU_BANK = np.dtype(
         ("switches", "<u8"),
         ("samples", SAMPLES, (2, len(SAMPLE_KINDS))),
         ("other", FOLDED),
-        ("padding", "<u8", (3,)),
+        ("padding", "<u8", (2,)),
     ]
 )
 
@@ -157,18 +160,20 @@ CONTROL = np.dtype(
     ]
 )
 
+#: The most values of one condition of the filter.
+FILTER_VALUES = 8
 SETTINGS = np.dtype(
     [
-        ("cgroup_id", "<u8"),
-        ("comm_value", "<u8", (2,)),
-        ("comm_mask", "<u8", (2,)),
+        ("cgroup_id", "<u8", (FILTER_VALUES,)),
+        ("comm_value", "<u8", (FILTER_VALUES, 2)),
+        ("comm_mask", "<u8", (FILTER_VALUES, 2)),
         ("min_activity_ns", "<u8"),
         ("wakeup_bytes", "<u8"),
         ("page_rows", "<u8"),
-        ("cgroup_level", "<u4"),
-        ("tgid", "<u4"),
-        ("tid", "<u4"),
-        ("uid", "<u4"),
+        ("cgroup_level", "<u4", (FILTER_VALUES,)),
+        ("tgid", "<u4", (FILTER_VALUES,)),
+        ("tid", "<u4", (FILTER_VALUES,)),
+        ("uid", "<u4", (FILTER_VALUES,)),
         ("by_cgroup", "u1"),
         ("by_process", "u1"),
         ("by_tid", "u1"),

@@ -29,6 +29,7 @@ def groups_of(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
     columns["tasks"] = from_numpy(np.bincount(codes[real], minlength=groups))
     for column, values in sums.items():
         columns[column] = fixed_list(values) if values.ndim == 2 else from_numpy(values)
+    columns |= {"open_wait_ns": _group_open_waits(batch, codes, groups)}
     columns |= _group_waits(sums) | _group_lives(batch, codes, groups) | _group_fairness(batch, codes, groups, real)
     return pa.RecordBatch.from_pydict(columns)
 
@@ -50,6 +51,13 @@ def _encode(column: pa.Array, real: np.ndarray) -> tuple[pa.Array, np.ndarray]:
     unknown = bool((real & ~known).any())
     codes[~real] = len(distinct) + unknown
     return from_list(keys + [None] * (unknown + (not real.all())), kind), codes
+
+
+def _group_open_waits(batch: pa.RecordBatch, codes: np.ndarray, groups: int) -> pa.Array:
+    """The longest of each group's open waits; null where none of the group is known."""
+    longest, known = np.zeros(groups, np.int64), valid(batch.column("open_wait_ns"))
+    np.maximum.at(longest, codes, tables.column(batch, "open_wait_ns"))
+    return from_numpy(longest, np.bincount(codes[known], minlength=groups) > 0)
 
 
 def _group_waits(sums: dict[str, np.ndarray]) -> dict[str, pa.Array]:

@@ -8,9 +8,11 @@ check law 6, filters.
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from schedtel.windows import tables
+from schedtel.windows.arrow import from_numpy, valid
 from schedtel.windows.window import Window
 
 
@@ -24,12 +26,13 @@ class Finding:
 
 
 def check(window: Window, previous: Window | None = None) -> list[Finding]:
-    """Check laws 1, 2, 3, 7 and 8 for one window, and law 5 if the window before it is given.
+    """Check laws 1, 2, 3, 7, 8 and 9 for one window, and law 5 if the window before it is given.
 
+    Law 9 says more if the window before is given, and nothing about recordings that lack ``open_wait_ns``.
     Law 8 needs the table ``preemptions``: the finding says nothing about a window that was collected without it.
     """
     findings = [_times_add_up(window), _cpus_add_up(window), _lives_are_possible(window), _nothing_lost(window)]
-    findings.append(_preemptions_add_up(window))
+    findings += [_preemptions_add_up(window), _open_waits_are_possible(window, previous)]
     return findings if previous is None else [*findings, _windows_tile(previous, window)]
 
 
@@ -77,6 +80,44 @@ def _preemptions_add_up(window: Window) -> Finding:
     bounded = counts[~other].sum() <= samples.count <= counts.sum() and waits[~other].sum() <= sum_ns + samples.count
     figure = f"{int(counts.sum())} waits by {len(counts)} pairs, {samples.count} samples"
     return Finding("8 preempted by somebody = preempt waits", bool(bounded if other.any() else exact), figure)
+
+
+def _open_waits_are_possible(window: Window, previous: Window | None) -> Finding:
+    """A wait that goes on past the window's end began after its task's arrival; and see :func:`_open_waits_broken_off`.
+
+    Where samples were discarded or tasks could not be followed, the wait of the window before is not judged.
+    """
+    tasks = window.tasks
+    age, arrival = (tables.column(tasks, name) for name in ("open_wait_ns", "arrival_ns"))
+    wrong = valid(tasks["arrival_ns"]) & (age > window.end_ns - arrival)
+    judged = valid(tasks["open_wait_ns"]) & ~tables.is_other(tasks)
+    wrong |= judged & ((age > 0) != (tables.column(tasks, "waits_unfinished") > 0))
+    count, exact = int(wrong.sum()), not any(window.losses[name] for name in ("samples_discarded", "state_failed"))
+    if previous is not None and previous.end_ns == window.start_ns and exact:
+        count += _open_waits_broken_off(previous, window)
+    open_ = int((judged & (age > 0)).sum())
+    return Finding("9 open waits grow until they end", count == 0, f"{open_} waits go on, {count} impossible")
+
+
+def _open_waits_broken_off(previous: Window, window: Window) -> int:
+    """How many waits that went on past the previous window's end neither grew by the window nor ended longer in it."""
+    before, now = _lasting(previous), _lasting(window)
+    _, i, j = np.intersect1d(tables.column(before, "tid"), tables.column(now, "tid"), return_indices=True)
+    was, age, longest = (
+        tables.column(tasks, name)[at]
+        for tasks, name, at in ((before, "open_wait_ns", i), (now, "open_wait_ns", j), (now, "max_wait_ns", j))
+    )
+    ended = tables.histograms(now, "wait_histogram")[j].any(axis=1)
+    judged = (was > 0) & valid(now["open_wait_ns"])[j] & (tables.column(now, "arrival_ns")[j] < window.start_ns)
+    wrong = np.where(ended, longest < was, age != was + window.end_ns - window.start_ns)
+    return int((judged & wrong).sum())
+
+
+def _lasting(window: Window) -> pa.RecordBatch:
+    """The rows of tasks that their tid names: not those of a tid that has passed to another task in the window."""
+    tids, counts = np.unique(tables.column(window.tasks, "tid"), return_counts=True)
+    alone = np.isin(tables.column(window.tasks, "tid"), tids[(counts == 1) & (tids != tables.OTHER_TID)])
+    return window.tasks.filter(from_numpy(alone & ~valid(window.tasks["previous_tid"])))
 
 
 def _nothing_lost(window: Window) -> Finding:

@@ -172,6 +172,11 @@ TASKS = [
         _ns("iowait_ns", "part of blocked_ns in which the task was in iowait; null with backend bcc and in imports")
     ),
     _ns("max_wait_ns", "longest wait that ended in the window"),
+    _ns(
+        "open_wait_ns",
+        "age of the wait that goes on past the window's end, whichever window it began in; 0 if none goes on, null if "
+        "it began before tracing; in `other` the largest",
+    ),
     _summed(_count("voluntary_switches", "switch-outs not runnable")),
     _summed(_count("involuntary_switches", "switch-outs runnable")),
     _summed(_count("wakeups", "times it was made runnable from blocked")),
@@ -250,6 +255,9 @@ GAPS = [
     Column("gap_start", pa.timestamp("us", "UTC"), "UTC", "end of the last window before, on the wall clock"),
     Column("gap_end", pa.timestamp("us", "UTC"), "UTC", "start of the first window after, on the wall clock"),
 ]
+
+#: Columns that recordings of an earlier schedtel do not have: a reader finds null there.
+ADDED_LATER = {"tasks": ("open_wait_ns",)}
 
 TABLES = {"summary": SUMMARY, "tasks": TASKS, "cpus": CPUS, "preemptions": PREEMPTIONS, "throttled": THROTTLED}
 #: Tables for which a recording has files only where there are rows.

@@ -120,11 +120,12 @@ _FOLDED_WORDS = ((np.uint64, slice(_FOLDED_HALF // 8)), (np.uint32, slice(_FOLDE
 
 
 def _sum_folded(folded: np.ndarray) -> np.ndarray:
-    """One FOLDED record, shape (1,), that is the sum of several; max_wait_ns is the largest."""
+    """One FOLDED record, shape (1,), that is the sum of several; max_wait_ns and open_wait_ns are the largest."""
     total = np.zeros(1, layout.FOLDED)
     for kind, words in _FOLDED_WORDS:
         total.view(kind)[words] = folded.view(kind).reshape(len(folded), -1)[:, words].sum(axis=0)
     total["bank"]["max_wait_ns"] = folded["bank"]["max_wait_ns"].max(initial=0)
+    total["open_wait_ns"] = folded["open_wait_ns"].max(initial=0)
     return total
 
 
@@ -219,7 +220,8 @@ def _other_record(total: np.ndarray) -> np.ndarray:
     other = np.zeros(1, _OTHER_RECORD)
     other["tid"] = other["tgid"] = OTHER_TID
     other["comm"] = OTHER_COMM.encode()
-    other["alive_ns"], other["bank"] = total["alive_ns"], total["bank"]
+    for name in ("alive_ns", "open_wait_ns", "bank"):
+        other[name] = total[name]
     return other
 
 
@@ -244,6 +246,8 @@ _OWN = (
 )
 
 
+_UNKNOWN = layout.OPEN_WAIT_UNKNOWN.astype(np.int64)
+
 #: Columns that are null where they are 0: not known, or not happened.
 _KNOWN_UNLESS_0 = ("previous_tid", "fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns")
 
@@ -251,6 +255,7 @@ _KNOWN_UNLESS_0 = ("previous_tid", "fork_ns", "arrival_ns", "first_cpu_ns", "com
 def _task_columns(c: dict[str, np.ndarray], own: np.ndarray, path_of: Callable[[int], str | None]) -> dict[str, object]:
     """All columns but those of :func:`_folding`. ``own`` is false in the row ``other``."""
     known = {name: bits(c[name] != 0) for name in _KNOWN_UNLESS_0}
+    known["open_wait_ns"] = bits(c["open_wait_ns"] != _UNKNOWN)
     own_bits, kinds = bits(own), KINDS["tasks"]
     starts, runs = _runs(*c["comm"], c["cgroup_id"])
     return {

@@ -62,10 +62,11 @@ class Window:
     def groups(self, by: str = "cgroup") -> pa.RecordBatch:
         """Tasks summed by ``cgroup``, ``comm``, ``process``, ``task`` or any column of ``tasks``.
 
-        Returns one row for each group: the key, ``tasks``, the sums of all times and counts, ``max_wait_ns``, the
-        merged histograms, ``wait_p50_ns``/``wait_p99_ns`` read from them (a task's histogram has 2 buckets an octave),
-        ``tasks_completed``, mean ``tat_ns`` and ``rt_ns``, and the fairness inside the group. The row ``other`` is the
-        last group, with the key null and 0 ``tasks``; no task is in it, whatever its name.
+        Returns one row for each group: the key, ``tasks``, the sums of all times and counts, the largest
+        ``max_wait_ns`` and ``open_wait_ns``, the merged histograms, ``wait_p50_ns``/``wait_p99_ns`` read from them (a
+        task's histogram has 2 buckets an octave), ``tasks_completed``, mean ``tat_ns`` and ``rt_ns``, and the fairness
+        inside the group. The row ``other`` is the last group, with the key null and 0 ``tasks``; no task is in it,
+        whatever its name.
 
         Raises :class:`UsageError` for a name that is no column.
         """

@@ -227,7 +227,8 @@ def row(life: Life, start: int, end: int) -> dict[str, object]:
     completion = life.completion if life.completion is not None and life.completion <= end else 0
     waits = [s.duration for s in life.samples if s.kind in WAITS and inside(s.end)]
     bursts = [s.duration for s in life.samples if s.kind == "burst_tat" and inside(s.end)]
-    going_on = [s.kind for s in life.samples if s.start < end and (s.end is None or s.end >= end)]
+    going_on = [s for s in life.samples if s.start < end and (s.end is None or s.end >= end)]
+    waiting_since = [s.start for s in going_on if s.kind in WAITS]
     return {
         "alive_ns": alive_ns(life, start, end),
         "fork_ns": happened(life.fork),
@@ -239,8 +240,9 @@ def row(life: Life, start: int, end: int) -> dict[str, object]:
         "bursts": len(bursts),
         "burst_tat_sum_ns": sum(bursts),
         "max_wait_ns": max(waits, default=0),
-        "waits_unfinished": sum(kind in WAITS for kind in going_on),
-        "bursts_unfinished": going_on.count("burst_tat"),
+        "waits_unfinished": len(waiting_since),
+        "open_wait_ns": end - min(waiting_since, default=end),
+        "bursts_unfinished": len(going_on) - len(waiting_since),
         "wait_histogram": histogram(TASK_EDGES_NS, waits),
         "burst_tat_histogram": histogram(TASK_EDGES_NS, bursts),
     }

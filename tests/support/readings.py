@@ -26,7 +26,7 @@ HISTOGRAMS = ("wait_histogram", "burst_tat_histogram")
 def numbers_of(record) -> dict[str, object]:
     """A task record in the words of the model."""
     bank = record["bank"]
-    whole = ("alive_ns", "fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns")
+    whole = ("alive_ns", "fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns", "open_wait_ns")
     counted = (*model.COUNTERS, "bursts", "burst_tat_sum_ns", "max_wait_ns", "waits_unfinished", "bursts_unfinished")
     return {
         **{name: int(record[name]) for name in whole},
@@ -69,6 +69,8 @@ def assert_rows_equal_the_model(history, windows, least):
         active = {t: row for t, row in rows.items() if row["alive_ns"] and model.demand_ns(row) >= least}
         assert rows_of(window) == active
         assert total_of(window) == expected_total(list(rows.values()))
+        left_out = [row["open_wait_ns"] for task, row in rows.items() if task not in active]
+        assert int(window.folded["open_wait_ns"].max()) == max(left_out, default=0)
         alive = sum(row["alive_ns"] > 0 for row in rows.values())
         assert int(window.folded["tasks"].sum()) == alive - len(active)
         assert not any(window.losses.values())

@@ -80,7 +80,7 @@ def source_text(settings: np.ndarray, constants: Mapping[str, int]) -> str:
 def _initialisers(settings: np.ndarray) -> Iterator[str]:
     for name in settings.dtype.names or ():
         value = settings[name]
-        text = f"{int(value)}ULL" if value.ndim == 0 else "{ " + ", ".join(f"{int(v)}ULL" for v in value) + " }"
+        text = f"{int(value)}ULL" if value.ndim == 0 else "{ " + ", ".join(f"{int(v)}ULL" for v in value.flat) + " }"
         yield f".{name} = {text}"
 
 

@@ -187,6 +187,8 @@ class Pool:
         hidden = used[_has(self._seqcounts[used], slots.HIDDEN)]
         self.slots["state"]["left_censored"][hidden] = 1
         self.slots["state"]["window"][hidden] = 0  # the bank's contents are of a time that no flush has reported
+        for name in ("wait_since_ns", "burst_since_ns"):  # of a wait or burst that may have ended since
+            self.slots["state"][name][hidden] = 0
         self._seqcounts[hidden] = 0
 
     def let_go(self, indices: np.ndarray) -> None:

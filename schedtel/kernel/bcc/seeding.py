@@ -47,9 +47,11 @@ class Seeder:
     """
 
     def __init__(self, pool: Pool, entries: np.ndarray, settings: np.ndarray) -> None:
-        self._pool, self._entries, self._settings = pool, entries, settings
+        self._pool, self._entries = pool, entries
         self._offered: np.ndarray = np.zeros(0, np.int64)
-        self._tgid = int(settings["tgid"]) if settings["by_process"] else 0
+        #: The filter's processes and cgroups; empty where it has no such condition.
+        self._tgids = {int(tgid) for tgid in settings["tgid"][: int(settings["by_process"])]}
+        self._cgroups = {int(cgroup) for cgroup in settings["cgroup_id"][: int(settings["by_cgroup"])]}
         self.failed = 0  # threads for which there was no slot
 
     def seed(self, threads: dict[int, int]) -> None:
@@ -97,7 +99,7 @@ class Seeder:
         slot["cgroup_id"], slot["in_cgroup"] = self._cgroup_of(thread)
 
     def _cgroup_of(self, thread: procfs.Thread) -> tuple[int, bool]:
-        """The id of its cgroup, and whether that is the filter's cgroup or below it; 0 and False if it is not known."""
+        """The id of its cgroup, and whether that is one of the filter's or below one; 0 and False if unknown."""
         if thread.cgroup is None:
             return 0, False
         root = cgroup_root()
@@ -107,7 +109,7 @@ class Seeder:
             ids = [directory.stat().st_ino for directory in lineage]
         except OSError:  # removed meanwhile
             return 0, False
-        return ids[0], int(self._settings["cgroup_id"]) in ids
+        return ids[0], not self._cgroups.isdisjoint(ids)
 
     def identify(self) -> None:
         """Ask /proc about tasks whose slot began with an event, and which are older than that event."""
@@ -120,11 +122,11 @@ class Seeder:
             thread = procfs.read_thread(tgid, int(slot["tid"])) if tgid else None
             if thread:
                 self._describe(slot, thread, tgid in self._family({int(slot["tid"]): thread.tgid}))
-        if self._tgid and len(anonymous):
+        if self._tgids and len(anonymous):
             self._adopt()
 
     def _adopt(self) -> None:
-        """Mark children in the ``--pid`` process whose parent was not known to be in it when they were forked."""
+        """Mark children in the filter's processes whose parent was not known to be in one when they were forked."""
         used = self._pool.in_use()
         state = self._pool.slots["state"]
         unmarked = used[(state["fork_ns"][used] != 0) & (state["in_process"][used] == 0)]
@@ -133,8 +135,8 @@ class Seeder:
         state["in_process"][unmarked[np.isin(tgids, list(family))]] = 1
 
     def _family(self, threads: dict[int, int]) -> set[int]:
-        """Of the tgids of these threads (tid → tgid), those of the ``--pid`` process and its descendants."""
-        if not self._tgid:
+        """Of the tgids of these threads (tid → tgid), those of the filter's processes and their descendants."""
+        if not self._tgids:
             return set()
         parents: dict[int, int] = {}
         for tgid in set(threads.values()):
@@ -149,8 +151,8 @@ class Seeder:
             tgid = parents[tgid]
 
     def _descends(self, tgid: int, parents: dict[int, int]) -> bool:
-        """Whether a process is the ``--pid`` process or descends from it."""
-        while tgid and tgid != self._tgid:
+        """Whether a process is one of the filter's or descends from one."""
+        while tgid and tgid not in self._tgids:
             tgid = parents.get(tgid, 0)
         return bool(tgid)
 

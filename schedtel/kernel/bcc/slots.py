@@ -28,15 +28,17 @@ TASK_STATE = np.dtype(
         ("wait_since_ns", "<u8"),
         ("burst_since_ns", "<u8"),
         ("first_cpu_ns", "<u8"),
-        ("selected", "<u4"),
-        ("left_censored", "<u4"),
+        ("selected", "u1"),
+        ("left_censored", "u1"),
+        ("in_process", "u1"),
+        ("padding", "u1"),
+        ("first_tid", "<u4"),
         ("fork_ns", "<u8"),
         ("arrival_ns", "<u8"),
         ("alive_since_ns", "<u8"),
         ("completion_ns", "<u8"),
         ("total_cpu_ns", "<u8"),
-        ("first_tid", "<u4"),
-        ("in_process", "<u4"),
+        ("open_wait_ns", "<u8"),
         ("preemptor", layout.GROUP),
         ("bank", layout.BANK, (2,)),
     ]
@@ -143,11 +145,24 @@ def alive_ns(slots: np.ndarray, window: Edges) -> np.ndarray:
     return np.where(alive, ends - np.minimum(begins, ends), np.uint64(0))
 
 
+def open_waits_ns(slots: np.ndarray, window: Edges) -> np.ndarray:
+    """The age of each task's wait that goes on past the window's end, in ns, shape (n,): ``open_wait()`` in bank.h.
+
+    A task that has rolled says it of its frozen bank, as it was at the edge.
+    """
+    state, end = slots["state"], np.uint64(window.end_ns)
+    since, phase = state["wait_since_ns"], state["seqcount"]["phase"]
+    age = np.where(since == 0, layout.OPEN_WAIT_UNKNOWN, end - np.minimum(since, end))
+    waits = np.isin(phase, (layout.WAKEUP_WAIT, layout.PREEMPT_WAIT)) & ~completed(slots)
+    return np.where(state["window"] > window.number, state["open_wait_ns"], np.where(waits, age, np.uint64(0)))
+
+
 def records(slots: np.ndarray, window: Edges) -> np.ndarray:
     """The rows of a window, of selected tasks and of all others: shape (n,) of ``layout.TASK_RECORD``."""
     state, edge = slots["state"], edges_of(slots, window)
     rows = np.zeros(len(slots), layout.TASK_RECORD)
     rows["window"], rows["bank"], rows["alive_ns"] = window.number, banks(slots, window), alive_ns(slots, window)
+    rows["open_wait_ns"] = open_waits_ns(slots, window)
     for name in ("tid", "tgid", "start_boottime_ns", "cgroup_id", "uid", "kernel_thread", "comm"):
         rows[name] = slots[name]
     for name in ("fork_ns", "arrival_ns", "left_censored"):
@@ -189,6 +204,8 @@ def fold(into: np.ndarray, rows: np.ndarray) -> None:
     """Add rows to a FOLDED record of shape (1,)."""
     into["alive_ns"] += rows["alive_ns"].sum()
     into["tasks"] += np.uint64(np.count_nonzero(rows["alive_ns"]))
+    open_waits = rows["open_wait_ns"][rows["open_wait_ns"] != layout.OPEN_WAIT_UNKNOWN]
+    into["open_wait_ns"] = open_waits.max(initial=into["open_wait_ns"][0])
     bank = rows["bank"]
     wide = {name: bank[name].astype(np.uint32) for name in layout.TASK_HISTOGRAMS}
     add_spills(bank, *wide.values())
@@ -211,10 +228,11 @@ def selected(slots: np.ndarray, settings: np.ndarray) -> np.ndarray:
     if settings["by_process"]:
         keep &= slots["state"]["in_process"] != 0
     for condition, name in (("by_tid", "tid"), ("by_uid", "uid")):
-        if settings[condition]:
-            keep &= slots[name] == settings[name]
-    if settings["by_comm"]:
-        keep &= np.char.startswith(slots["comm"], settings["comm_value"].tobytes().rstrip(b"\0"))
+        if count := int(settings[condition]):
+            keep &= np.isin(slots[name], settings[name][:count])
+    if count := int(settings["by_comm"]):
+        prefixes = (words.tobytes().rstrip(b"\0") for words in settings["comm_value"][:count])
+        keep &= np.logical_or.reduce([np.char.startswith(slots["comm"], prefix) for prefix in prefixes])
     if settings["by_cgroup"]:
         keep &= slots["in_cgroup"] != 0
     return keep

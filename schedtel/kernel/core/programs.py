@@ -155,6 +155,8 @@ def _set_up(opened: BpfObject, plan: LoadPlan, structs: dict[str, list[Member]],
 def packed(members: list[Member], values: dict[str, object]) -> bytes:
     """A struct of unsigned integers, and of tuples of them, as the object lays it out; fields without a value are 0.
 
+    A tuple has as many numbers as its field, and may have tuples in it as an array of arrays does.
+
     Raises :class:`CapabilityError` for a value that no field has.
     """
     *fields, end = members
@@ -166,10 +168,15 @@ def packed(members: list[Member], values: dict[str, object]) -> bytes:
         )
     image = bytearray(end.offset)
     for field in fields:
-        value = values.get(field.name, 0)
-        words = value if isinstance(value, tuple) else (value,)
+        words = _numbers(values.get(field.name, 0))
         size = field.size // len(words)
-        image[field.offset : field.offset + field.size] = b"".join(
-            int(word).to_bytes(size, sys.byteorder) for word in words
-        )
+        image[field.offset : field.offset + field.size] = b"".join(word.to_bytes(size, sys.byteorder) for word in words)
     return bytes(image)
+
+
+def _numbers(value: object) -> list[int]:
+    """The numbers of a field: one, or those of a tuple in their order."""
+    if isinstance(value, tuple):
+        return [number for part in value for number in _numbers(part)]
+    assert isinstance(value, int)
+    return [value]

@@ -21,6 +21,8 @@ WRONG = [
     ["live", "--pid", "-3"],
     ["live", "--pid", "4999999"],
     ["live", "--pid", "init"],
+    ["live", "--pid", "1", "--pid", "4999999"],
+    ["live", *(part for uid in range(9) for part in ("--uid", str(uid)))],
     ["live", "--tid", "0"],
     ["live", "--tid", "4999999"],
     ["live", "--uid", "-1"],

@@ -53,13 +53,17 @@ def test_a_layout_that_differs_is_refused_by_name(raw_btf, name, how):
     assert "\n" not in str(caught.value)
 
 
+def as_tuples(value):
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
+
+
 def test_settings_are_packed_as_numpy_would(raw_btf):
     """Each field gets a value of its own: a field in the place of another, or of another's size, shows."""
     record, values = np.zeros(1, layout.SETTINGS), {}
     for number, name in enumerate(layout.SETTINGS.names, 1):
         shape, size = layout.SETTINGS[name].shape, layout.SETTINGS[name].base.itemsize
         value = number << 8 * (size - 1)
-        values[name] = (value, value + 1) if shape else value
+        values[name] = as_tuples((value + np.arange(np.prod(shape, dtype=int))).reshape(shape).tolist())
         record[name] = values[name]
     members = ObjectTypes(raw_btf).structs()["settings"]
     assert packed(members, values) == record.tobytes()

@@ -1,10 +1,9 @@
-"""Filters with lists: one value is that value, none or several are refused in one line."""
+"""Filters with lists: one value is that value, and none is refused in one line."""
 
 import os
 
 import pytest
 
-import schedtel
 from schedtel.errors import UsageError
 from schedtel.kernel.filters import Filter
 
@@ -20,25 +19,9 @@ def test_one_value_in_a_list_is_that_value(condition, value, kind):
     assert Filter(**{condition: kind([value, value])}) == Filter(**{condition: value})
 
 
-@pytest.mark.parametrize(
-    ("several", "says"),
-    [
-        ({"pid": [1, 2]}, "cannot filter by several processes: 1, 2 "),
-        ({"tid": (3, 4)}, "cannot filter by several threads: 3, 4 "),
-        ({"uid": [0, 65534]}, "cannot filter by several user ids: 0, 65534 "),
-        ({"comm": ["a", "b"]}, "cannot filter by several command names: a, b "),
-        ({"cgroup": ["/a", "/b"]}, "cannot filter by several cgroups: /a, /b "),
-    ],
-)
-def test_several_values_are_refused_and_none_is_dropped(several, says):
-    with pytest.raises(UsageError, match=says) as caught:
-        schedtel.live(**several)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("condition", ["pid", "tid", "uid", "comm", "cgroup"])
 def test_an_empty_list_does_not_mean_all_tasks(condition):
-    with pytest.raises(UsageError, match="the list is empty"):
+    with pytest.raises(UsageError, match="an empty list"):
         Filter(**{condition: []}).settings()
 
 

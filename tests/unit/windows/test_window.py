@@ -30,7 +30,7 @@ def test_windows_tile_time_and_are_numbered(windows):
 
 def test_the_laws_hold(windows):
     findings = [finding for a, b in zip([None, *windows], windows, strict=False) for finding in check(b, a)]
-    assert len(findings) == 5 + 6 + 6
+    assert len(findings) == 6 + 7 + 7
     assert [f for f in findings if not f.holds] == []
 
 
@@ -45,6 +45,7 @@ def test_the_laws_hold(windows):
         ("cpus", "teardown_ns", {"2"}),
         ("cpus", "untracked_ns", {"2"}),
         ("tasks", "total_cpu_ns", {"3"}),
+        ("tasks", "open_wait_ns", {"9"}),
     ],
 )
 def test_a_law_that_does_not_hold_is_found(windows, table, column, laws):

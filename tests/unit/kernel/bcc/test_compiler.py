@@ -40,11 +40,12 @@ def test_what_bcc_needs_ships_with_the_package():
 
 
 def test_the_settings_become_constants():
-    settings = settings_record(Filter(uid=65534, comm="sh").settings())
+    settings = settings_record(Filter(uid=[65534, 7], comm="sh").settings())
     text = compiler.source_text(settings, {"SLOTS": 65})
     assert "#define SLOTS 65ULL" in text
-    assert ".uid = 65534ULL" in text
-    assert f".comm_value = {{ {int.from_bytes(b'sh', sys.byteorder)}ULL, 0ULL }}" in text
+    assert ".by_uid = 2ULL, .by_comm = 1ULL" in text
+    assert ".uid = { 65534ULL, 7ULL, 0ULL, 0ULL, 0ULL, 0ULL, 0ULL, 0ULL }" in text
+    assert f".comm_value = {{ {int.from_bytes(b'sh', sys.byteorder)}ULL, 0ULL, 0ULL, " in text
     assert text.count("_Static_assert") > len(slots.CONTRACT)
     assert f"sizeof(struct slot) == {slots.SLOT.itemsize}" in text
 
