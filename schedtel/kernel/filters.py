@@ -138,7 +138,7 @@ def _existing(number: int, kind: str) -> int:
             "--pid=host)"
         )
     try:
-        tgid = procfs.status_number(number, b"Tgid")
+        tgid = procfs.status_number(number, b"Tgid") if isinstance(number, int) else None
     except (OSError, ValueError):
         tgid = None
     if tgid is None or (kind == "process" and tgid != number):

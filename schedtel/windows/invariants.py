@@ -89,7 +89,7 @@ def _open_waits_are_possible(window: Window, previous: Window | None) -> Finding
     """
     tasks = window.tasks
     age, arrival = (tables.column(tasks, name) for name in ("open_wait_ns", "arrival_ns"))
-    wrong = valid(tasks["arrival_ns"]) & (age > window.end_ns - arrival)
+    wrong = valid(tasks["arrival_ns"]) & (age > 0) & (age > window.end_ns - arrival)
     judged = valid(tasks["open_wait_ns"]) & ~tables.is_other(tasks)
     wrong |= judged & ((age > 0) != (tables.column(tasks, "waits_unfinished") > 0))
     count, exact = int(wrong.sum()), not any(window.losses[name] for name in ("samples_discarded", "state_failed"))
