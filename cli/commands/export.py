@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -32,6 +31,7 @@ from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS
 from schedtel.export.hosts import DEFAULT_MAX_HOSTS, Totals
 from schedtel.export.http import DEFAULT_LISTEN, Endpoint
 from schedtel.flight.collect import Collection, Outage
+from schedtel.latch import Latch
 from schedtel.recordings.recording import Recording, read
 from schedtel.windows.window import Window
 
@@ -199,7 +199,7 @@ def _follow(collection: Collection, totals: Totals) -> None:
 
 
 def _replay(recording: Recording, stays: bool, totals: Totals) -> None:
-    ended = threading.Event()
+    ended = Latch()
     with stop_on_signals(ended.set):
         _add_all(itertools.takewhile(lambda _: not ended.is_set(), recording), totals)
         complain_of_damage(recording)

@@ -29,6 +29,7 @@ from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
 from schedtel.export.hosts import Totals
 from schedtel.export.otlp_answers import Answers, printable
 from schedtel.export.totals import Reading, Series
+from schedtel.latch import Latch
 
 #: How long a push may take with its retries, and how long :meth:`Pusher.close` waits for the last one.
 _PUSH_S, _FAREWELL_S = 10, 5.0
@@ -107,7 +108,7 @@ class Pusher:
         self.pushed, self.failed, self.why_not = 0, 0, ""
         self._down, self._ending, self._heard = False, threading.Event(), _Heard()
         #: Set when :meth:`close` need not wait any more: the last push has ended, or :meth:`hurry` was called.
-        self._done, self._hurried = threading.Event(), False
+        self._done, self._hurried = Latch(), False
         #: Whether the last push has been counted. It counts once: by its result, or as given up.
         self._settling, self._settled = threading.Lock(), False
         self._answers = Answers()

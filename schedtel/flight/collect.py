@@ -15,6 +15,7 @@ from schedtel.flight.assembly import UntrustedError
 from schedtel.flight.client import Subscription, is_permanent
 from schedtel.flight.slices import size_of
 from schedtel.flight.wire import END, Request
+from schedtel.latch import Latch
 from schedtel.windows.gaps import Gap, wall_end, wall_start
 from schedtel.windows.validation import MOST_BYTES
 from schedtel.windows.window import Window
@@ -62,7 +63,7 @@ class Collection:
     def __init__(self, uris: Sequence[str], subscribe: Callable[[str, Request], Subscription]) -> None:
         self._subscribe = subscribe
         self._arrived: queue.Queue[Delivery | Outage] = queue.Queue(_AHEAD)
-        self._stopped = threading.Event()
+        self._stopped = Latch()
         self._waiting_bytes, self._sizes = 0, threading.Lock()
         self._open: dict[str, Subscription] = {}
         self._threads = [threading.Thread(target=self._follow, args=(uri,), daemon=True) for uri in dict.fromkeys(uris)]

@@ -25,6 +25,7 @@ from schedtel.flight.doorkeeper import MOST_CONNECTIONS, Doorkeeper
 from schedtel.flight.feeds import Feed, LiveFeed, Subscriber, Subscribers
 from schedtel.flight.slices import slices
 from schedtel.flight.sockets import prepare_socket
+from schedtel.latch import Latch
 from schedtel.windows.source import Source
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Server:
     def __init__(self, feed: Feed, source: Source, address: Address, tls: Tls, token: str | None, limit: int) -> None:
         self._feed, self._source = feed, source
         self.subscribers = Subscribers(limit)
-        self._closing = threading.Event()
+        self._closing = Latch()
         self.door = Doorkeeper(max(MOST_CONNECTIONS, 2 * limit), self._streaming)
         self._flight = _listen(address, tls, token, self)
         self._address, self._port = address, self._flight.port
