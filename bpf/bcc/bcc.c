@@ -119,7 +119,7 @@ int on_arrival(struct tracepoint__sched__sched_wakeup_new *args)
 			slot->anonymous = 1;
 	}
 	if (unlikely(!slot)) {
-		machine_lost();
+		lose_task();
 		return 0;
 	}
 	slot->prio = args->prio;

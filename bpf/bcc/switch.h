@@ -63,7 +63,7 @@ static inlined void enter_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 	struct moment at = unseen_moment(slot, cpu, grid);
 	struct cpu_bank *bank = account_cpu(&cpu->cpu, at);
 
-	machine_missed();
+	miss_event(at.now);
 	cpu->cpu.seqcount.phase = CPU_BUSY;
 	takes_cpu(slot, cpu, at, bank);
 }
@@ -77,7 +77,7 @@ static inlined void leave_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 {
 	struct moment at = unseen_moment(slot, cpu, grid);
 
-	machine_missed();
+	miss_event(at.now);
 	task_blocks(&slot->state, at, 0, account_cpu(&cpu->cpu, at));
 	cpu->cpu.seqcount.phase = CPU_UNTRACKED;
 }
@@ -109,7 +109,7 @@ static inlined void leaves(struct slot *slot, struct moment at, s64 prev_state, 
 	if (unlikely(!runnable && prev_state & DEAD_STATES)) {
 		slot->status |= SLOT_GONE;
 		if (followed(slot)) {	/* its exit was not delivered: it completes now, its tear-down included */
-			machine_missed();
+			miss_event(slot->state.since_ns);
 			refresh(slot, slot->state.window);
 			task_completes(&slot->state, at, bank);
 		}

@@ -15,6 +15,7 @@
  *   kernel_types.h   the few types of the kernel that the programs look into
  *   maps.h           what is shared with the collector
  *   hooks.h          what the state machine asks for
+ *   losses.h         losses, by the window in which they happened
  *   task_cache.h     where the state of a task is
  *   task_fields.h    fields of a task that moved between versions
  *   filters.h        the filter, of a task_struct
@@ -33,6 +34,7 @@
 #include "maps.h"
 #include "hooks.h"
 #include "../machine/machine.h"
+#include "losses.h"
 #include "task_cache.h"
 #include "task_fields.h"
 #include "filters.h"

@@ -69,7 +69,7 @@ static inlined void arrive(struct task_struct *task)
 	if (likely(state))
 		task_arrives(state, moment_of(&control.grid, bpf_ktime_get_ns()));
 	else
-		machine_lost();
+		lose_task();
 }
 
 /*

@@ -15,7 +15,7 @@
 static inlined bool begin_late(struct task_struct *task, struct task_state *state)
 {
 	if (!state) {
-		machine_lost();
+		lose_task();
 		return false;
 	}
 	if (settings.by_process)

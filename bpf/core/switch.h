@@ -51,13 +51,13 @@ verified_once int enter_unseen(struct task_state *state, struct cpu_state *cpu, 
 
 	if (!state || !cpu)
 		return 0;
-	machine_missed();
 	if (since < start)
 		since = start;
 	if (since < state->since_ns)
 		since = state->since_ns;
 	if (since < cpu->since_ns)
 		since = cpu->since_ns;
+	miss_event(since);
 	at = moment_of(&control.grid, since);
 	bank = account_cpu(cpu, at);
 	cpu->seqcount.phase = CPU_BUSY;
@@ -72,7 +72,7 @@ verified_once int end_unseen(struct task_state *state, struct cpu_state *cpu, __
 
 	if (!state || !cpu)
 		return 0;
-	machine_missed();
+	miss_event(state->since_ns);
 	task_completes(state, at, account_cpu(cpu, at));
 	report_life(state, cpu);
 	state->seqcount.flags |= TASK_GONE;

@@ -88,7 +88,7 @@ verified_once int roll_task(struct task_state *task, const struct grid *grid, __
 	if (task->window < open) {	/* no event since the edge; the flush has reported the windows before */
 		if (task->flushed < task->window) {
 			task->seqcount.flags |= TASK_HIDDEN;
-			machine_lost();
+			lose_task();
 		}
 		open_bank(task, open);
 		if (task->since_ns < start)
@@ -113,7 +113,7 @@ static inlined struct bank *account(struct task_state *task, struct moment at)
 	bank = &task->bank[(at.fast ? at.epoch : task->window) & 1];
 	elapsed = at.now - task->since_ns;
 	if (!at.fast && unlikely(elapsed < 0)) {
-		machine_discard();
+		discard_sample();
 		return bank;
 	}
 	bank->time_ns[task->seqcount.phase & (PHASES - 1)] += elapsed;

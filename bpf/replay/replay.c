@@ -68,7 +68,7 @@ static struct slot *begin_older(struct slot_cpu *cpu, u32 tid, s32 prio, const c
 	struct slot *slot = slot_at(begin_late(cpu, tid, prio, machine->event->time_ns));
 
 	if (!slot) {
-		machine_lost();
+		lose_task();
 		return 0;
 	}
 	slot->tgid = tid == KTHREADD ? KTHREADD : tid | TGID_UNKNOWN;
@@ -89,7 +89,7 @@ static void ran_before(struct slot_cpu *cpu, const struct event *event)
 		return;
 	if (cpu->cpu.seqcount.phase != CPU_UNKNOWN) {
 		if (!slot && begin_older(cpu, event->tid, event->prio, event->comm, PHASE_UNKNOWN))
-			machine_missed();
+			miss_event(JUST_NOW);
 		return;
 	}
 	if (!slot)
@@ -239,7 +239,7 @@ static int possible(const struct event *event)
 	return event->kind == SWITCH || event->kind == LOST || event->tid != 0;
 }
 
-static void apply(struct slot_cpu *cpu, const struct event *event)
+static void apply(struct slot_cpu *cpu, const struct event *event, const struct grid *grid)
 {
 	struct slot *current;
 
@@ -273,7 +273,7 @@ static void apply(struct slot_cpu *cpu, const struct event *event)
 		execs(event);
 		break;
 	case LOST:
-		machine->controls->losses.events_missed += event->argument;
+		machine->controls->losses.events_missed[open_window(grid) & 1] += event->argument;
 		break;
 	}
 }
@@ -300,7 +300,7 @@ exported u64 replay(struct replay *replayed, const struct event *events, u64 cou
 		if (!go_on && cpu->free_tail - cpu->free_head < SLOTS_OF_AN_EVENT)
 			break;
 		if (possible(&events[i]))
-			apply(cpu, &events[i]);
+			apply(cpu, &events[i], grid);
 	}
 	return i;
 }

@@ -139,8 +139,9 @@ PREEMPTIONS = np.dtype(
 )
 
 GRID = np.dtype([("epoch", "<u8"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
+#: Counters of losses, each by window & 1.
 LOSSES = np.dtype(
-    [("ring_dropped", "<u8", (2,)), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
+    [(name, "<u8", (2,)) for name in ("ring_dropped", "state_failed", "samples_discarded", "events_missed")]
 )
 
 CONTROL = np.dtype(

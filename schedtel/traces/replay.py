@@ -15,6 +15,7 @@ from schedtel.kernel.backend import Backend
 from schedtel.kernel.bcc import slots
 from schedtel.kernel.bcc.pool import Pool
 from schedtel.kernel.bcc.slots import Edges
+from schedtel.kernel.losses import LossCounts
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 from schedtel.records.raw_window import RawWindow
@@ -55,7 +56,7 @@ class Replay(Backend):
         grid = self._control["grid"]
         grid["edge_ns"][:2], self.window = (start_ns, first_edge_ns), 1
         self._state = self._state_of_c(wakeups_traced)
-        self._losses, self._bpf_ns = self._count_losses(), 0
+        self._losses, self._bpf_ns = LossCounts(self._control["losses"], 0), 0
 
     def _state_of_c(self, wakeups_traced: bool) -> ReplayState:
         arrays = (self._controls, self._slot_cpus, self._pages, self._entries, self._pairs)
@@ -72,8 +73,12 @@ class Replay(Backend):
         events = np.ascontiguousarray(events)
         numbers = events["cpu"]
         self._seen[numbers[numbers < _CPUS]] = True
-        self._control["losses"]["events_missed"] += np.count_nonzero(numbers >= _CPUS)
         self._pool.cpu_numbers = self._online()
+        done = self._replay(events)
+        self._losses.add("programs_skipped", np.count_nonzero(numbers[:done] >= _CPUS), self.window)
+        return done
+
+    def _replay(self, events: np.ndarray) -> int:
         done, edge = 0, self.edge_ns
         self._pool.refill()
         while True:

@@ -62,7 +62,7 @@ class HostBccBackend(Player, BccBackend):
         with mock.patch.object(backend, "online_cpus", return_value=set(range(cpus))):
             self._set_up(view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
         self._control["grid"]["edge_ns"][1] = first_edge
-        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+        self._losses, self._bpf_ns = self._new_losses(), self._count_bpf_ns()
 
     # ---- events ----
 

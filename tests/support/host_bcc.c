@@ -24,7 +24,6 @@ typedef __s64 s64;
 #define RUNNABLE_STATES 0x100
 #define DEAD_STATES 0x30
 #define BPF_F_MMAPABLE 0
-#define lock_xadd(where, value) ((void)__sync_fetch_and_add(where, value))
 
 #define BPF_F_TABLE(kind, key, leaf, name, entries, flags) \
 	static leaf name##_pages[entries]; \

@@ -16,6 +16,7 @@ from waiting import PATIENCE_S
 
 from schedtel.kernel import backend
 from schedtel.kernel.core.backend import CoreBackend
+from schedtel.kernel.losses import LossCounts
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 from schedtel.records.raw_window import RawWindow
@@ -97,7 +98,7 @@ class HostBackend(Player, CoreBackend):
         self._rows = RecordBuffer(layout.TASK_RECORD)
         # No program of the host skips a run, and none is timed.
         self._object = SimpleNamespace(program_info=lambda _: SimpleNamespace(recursion_misses=0, run_time_ns=0))
-        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+        self._losses, self._bpf_ns = LossCounts(self._control["losses"], 0), self._count_bpf_ns()
         self.now = 0
 
     # ---- events ----

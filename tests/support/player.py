@@ -104,7 +104,7 @@ class Player:
     def _is_ahead(self, _moment_ns: int) -> bool:
         return True
 
-    def _check_ahead(self, end_ns: int) -> None:
+    def _check_ahead(self, end_ns: int, number: int) -> None:
         assert self.now < end_ns, "the test sets an edge that has passed"
 
     def close(self) -> None:
