@@ -127,6 +127,7 @@ enum cpu_phase {
 	CPU_IDLE,
 	CPU_UNTRACKED,		/* busy with a task without state: hidden from the iterator, or memory was short */
 	CPU_TEARDOWN,		/* busy with a task that has completed */
+	CPU_OFFLINE,
 	CPU_PHASES = 8,
 };
 

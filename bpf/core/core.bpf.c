@@ -24,6 +24,7 @@
  *   switch.h, queued.h, wakeup.h   the hot events
  *   lives.h          births, new names, deaths
  *   seed.h, flush.h  one task, visited
+ *   hotplug.h        CPUs that go offline and come online
  */
 #include "kernel_types.h"
 #include <bpf/bpf_core_read.h>
@@ -44,6 +45,7 @@
 #include "queued.h"
 #include "wakeup.h"
 #include "lives.h"
+#include "hotplug.h"
 #include "seed.h"
 #include "flush.h"
 
@@ -103,6 +105,24 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	preemption_off();
 	end_life(task);
 	preemption_on();
+	return 0;
+}
+
+/* ---- CPUs that go and come ---- */
+
+SEC("tp_btf/cpuhp_enter")
+int BPF_PROG(on_cpu_step, unsigned int number, int target, int step)
+{
+	if (step == (int)bpf_core_enum_value(enum cpuhp_state, CPUHP_BRINGUP_CPU))
+		cpu_comes(number);
+	return 0;
+}
+
+SEC("tp_btf/cpuhp_exit")
+int BPF_PROG(on_cpu_step_done, unsigned int number, int state, int step, int result)
+{
+	if (step == (int)bpf_core_enum_value(enum cpuhp_state, CPUHP_TEARDOWN_CPU) && !result)
+		cpu_dies(number);
 	return 0;
 }
 

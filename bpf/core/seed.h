@@ -94,6 +94,7 @@ static outlined int seed_task(struct task_struct *task)
 		}
 		return 0;
 	}
+	note_stopper(task);
 	adopt(task, state, true);
 	if (state->seqcount.phase == PHASE_UNKNOWN)
 		control.tasks_unknown++;

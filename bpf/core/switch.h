@@ -157,7 +157,7 @@ static outlined int leave_slow_path(__u64 *ctx, struct cpu_state *cpu, __u64 now
 	struct cpu_bank *bank;
 
 	if (unlikely(from && !phase_on_cpu(from->seqcount.phase)))
-		enter_unseen(from, cpu, now - slice_ns(argument(ctx, PREV)));
+		enter_unseen(from, cpu, now - slice_ns(argument(ctx, PREV), from));
 	bank = account_cpu(cpu, at);
 	if (from && (asleep & TASK_DEAD))
 		end_unseen(from, cpu, now);

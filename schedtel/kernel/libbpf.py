@@ -209,7 +209,7 @@ class BpfObject:
         return int(self._lib.bpf_object__find_program_by_name(self._object, name.encode()) or 0)
 
     def program_fd(self, name: str) -> int:
-        """The file descriptor of a loaded program. It is looked up once: every window asks for each program's counts."""
+        """The file descriptor of a loaded program, looked up once: every window asks for each program's counts."""
         if name not in self._program_fds:
             self._program_fds[name] = int(self._lib.bpf_program__fd(self._program(name)))
         return self._program_fds[name]

@@ -11,7 +11,7 @@ TASK_BUCKET_SHIFT = 3
 TASK_BUCKETS = FINE_BUCKETS >> TASK_BUCKET_SHIFT
 RUNNING, WAKEUP_WAIT, PREEMPT_WAIT, BLOCKED, IOWAIT, NOT_ALIVE = range(1, 7)
 SAMPLE_KINDS = ("wakeup_wait", "preempt_wait", "burst_tat")
-CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN = range(5)
+CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN, CPU_OFFLINE = range(6)
 
 #: What is accounted to a task, or to several together: ``BANK_FIELDS``.
 _BANK_FIELDS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
