@@ -55,23 +55,10 @@ static inlined struct task_state *stopper_of(__u32 number)
 	return slot && stopper->identity && slot->owner == stopper->identity ? &slot->state : 0;
 }
 
-/* A moment in the open window. It is past the window's end if the flush has reported the task for that window. */
-static inlined struct moment not_reported(struct task_state *state, __u64 moment)
-{
-	__u32 open = open_window(&control.grid);
-	__u64 start = window_start(&control.grid, open), end = window_end(&control.grid, open);
-
-	if (moment < start)
-		moment = start;
-	if (state->flushed == open && moment < end)
-		moment = end;
-	return moment_of(&control.grid, moment);
-}
-
 /* The stopper has left its CPU, at a moment. If the switch that brought it in is missing as well, its wakeup did. */
 static inlined void stopper_leaves(struct task_state *state, struct cpu_state *cpu, __u32 number, __u64 moment)
 {
-	struct moment since = not_reported(state, state->since_ns), at = not_reported(state, moment);
+	struct moment since = not_reported(state, &control.grid, state->since_ns), at = not_reported(state, &control.grid, moment);
 	struct cpu_bank *bank;
 
 	if (state->seqcount.flags & (TASK_HIDDEN | TASK_COMPLETED) || phase_blocked(state->seqcount.phase))
@@ -138,7 +125,7 @@ static outlined int leave_dead_cpu(struct task_state *state)
 		return 0;
 	machine_order();
 	miss_event(state->since_ns);
-	account(state, not_reported(state, cpu->since_ns))->voluntary_switches++;
+	account(state, not_reported(state, &control.grid, cpu->since_ns))->voluntary_switches++;
 	state->seqcount.phase = PHASE_BLOCKED;
 	state->burst_since_ns = 0;	/* its CPU's bank may be closed, so the burst becomes no sample */
 	write_end(&state->seqcount);

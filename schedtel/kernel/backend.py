@@ -44,6 +44,8 @@ class Backend:
     _pairs: np.ndarray
     _rows: RecordBuffer
     _losses: LossCounts
+    #: CPUs that were offline when the programs were attached.
+    _absent: frozenset[int] = frozenset()
     _bpf_ns: int
 
     def wait(self, deadline_ns: int) -> None:
@@ -83,8 +85,20 @@ class Backend:
         raise NotImplementedError
 
     def _online(self) -> list[int]:
-        """The CPUs that get a row, in order: those online."""
+        """The CPUs that are online, in order."""
         return [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus]
+
+    def _present(self, number: int) -> list[int]:
+        """The CPUs that may have been online in a window that has ended, in order.
+
+        Those are the CPUs that are online, and those whose state has got as far: they had an event, went or came.
+        """
+        reached = np.flatnonzero(self._cpu_states["window"][: self._cpus] >= number)
+        return sorted({*self._online(), *reached.tolist()})
+
+    def _note_absent(self) -> None:
+        """Note which CPUs are offline, once the programs are attached; from then on these see what comes and goes."""
+        self._absent = frozenset(range(self._cpus)) - frozenset(self._online())
 
     def _tell_preemptions(self, by: str) -> dict[str, object]:
         """Set ``preempted_by``; returns the field of ``struct settings``. Raises like :func:`preemptions_setting`."""
@@ -132,7 +146,7 @@ class Backend:
         start, end = (int(grid["edge_ns"][n & 3]) for n in (number - 1, number))
         self._pass_edge(number, end)
         self._flush()
-        cpu_numbers = np.array(self._online())
+        cpu_numbers = np.array(self._present(number))
         banks_and_pairs = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
         cpus, preemptions = (np.concatenate(parts) for parts in zip(*banks_and_pairs, strict=True))
         # The flush passes over a task whose exit has claimed its row; _cpu_at_edge() has waited until that row is sent.
@@ -140,6 +154,7 @@ class Backend:
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
         tasks = self._take(number)
+        was_online = cpus["time_ns"][:, layout.CPU_OFFLINE] < end - start
         losses, bpf_ns = self._losses.take(number), self._bpf_ns_since()
         return RawWindow(
             number=number,
@@ -147,8 +162,8 @@ class Backend:
             end_ns=end,
             tasks=tasks,
             folded=folded,
-            cpus=cpus,
-            cpu_numbers=cpu_numbers,
+            cpus=cpus[was_online],
+            cpu_numbers=cpu_numbers[was_online],
             losses=losses,
             bpf_ns=bpf_ns,
             unknown=self.unknown,
@@ -224,8 +239,9 @@ class Backend:
             if not writing and state["seqcount"][0] == before[0]:
                 break
             time.sleep(0)
-        # Since attach, there was neither a switch nor a running task: the CPU was idle.
-        bank["time_ns"][0, layout.CPU_IDLE] += bank["time_ns"][0, layout.CPU_UNKNOWN]
+        # Since attach, there was neither a switch nor a running task: the CPU was idle, or not online yet.
+        silent = layout.CPU_OFFLINE if cpu in self._absent else layout.CPU_IDLE
+        bank["time_ns"][0, silent] += bank["time_ns"][0, layout.CPU_UNKNOWN]
         return bank, preemptions
 
     def _preemptions_of(self, cpu: int, number: int) -> np.ndarray:

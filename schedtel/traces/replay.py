@@ -117,6 +117,9 @@ class Replay(Backend):
         number, edges = self.window, self._control["grid"]["edge_ns"]
         return Edges(number, int(edges[number - 1 & 3]), int(edges[number & 3]))
 
+    def _present(self, _number: int) -> list[int]:
+        return self._online()
+
     def _online(self) -> list[int]:
         return np.flatnonzero(self._seen).tolist() or [0]  # none if every event is on a CPU beyond _CPUS
 

@@ -23,6 +23,8 @@ typedef __s64 s64;
 #define PREEMPTION_CPUS CPUS
 #define RUNNABLE_STATES 0x100
 #define DEAD_STATES 0x30
+#define CPU_UP_STEP 83
+#define CPU_DOWN_STEP 144
 #define BPF_F_MMAPABLE 0
 
 #define BPF_F_TABLE(kind, key, leaf, name, entries, flags) \

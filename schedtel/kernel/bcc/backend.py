@@ -54,7 +54,9 @@ class BccBackend(Backend):
         require_capabilities()
         self._cpus, self._tids, self._slots = possible_cpus(), procfs.most_tids(), max_tasks + 1
         self.is_eevdf = _is_eevdf()
-        self._programs = LoadedPrograms(source_text(self._settings, self._constants()))
+        steps = tracepoints.hotplug_steps()
+        programs = (tracepoints.HOTPLUG if steps else {}) | tracepoints.TRACEPOINTS
+        self._programs = LoadedPrograms(source_text(self._settings, self._constants() | steps), programs)
         try:
             self._map_memory()
             self._begin()
@@ -104,6 +106,7 @@ class BccBackend(Backend):
     def _begin(self) -> None:
         """Attach the programs, then seed the tasks that are older than that."""
         self._programs.attach()
+        self._note_absent()
         visit_cpus(self._online())
         if procfs.sees_all_pids():
             self._seeder.seed({tid: tgid for tgid, tid in procfs.thread_ids()})

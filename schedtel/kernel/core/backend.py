@@ -75,6 +75,7 @@ class CoreBackend(Backend):
             self._object.attach_iterator(iterator)
         for program in self._programs:
             self._object.attach(program)
+        self._note_absent()
 
     def _seed(self) -> None:
         """Visit all tasks until the state of each is known.

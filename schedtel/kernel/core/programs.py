@@ -20,7 +20,16 @@ from schedtel.kernel.settings import DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES, pr
 
 #: The programs in the order in which they are attached. Those that end lives come before those that begin them, so that
 #: no life can begin whose end no program would see.
-PROGRAMS = ("on_cpu_step", "on_cpu_step_done", "on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_switch")
+PROGRAMS = (
+    "on_cpu_step",
+    "on_cpu_step_done",
+    "on_exit",
+    "on_newtask",
+    "on_exec",
+    "on_arrival",
+    "on_wakeup",
+    "on_switch",
+)
 #: Programs that are left out where the kernel has no CPU hotplug.
 _HOTPLUG = ("on_cpu_step", "on_cpu_step_done")
 
