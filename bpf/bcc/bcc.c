@@ -174,12 +174,13 @@ int on_exit(struct tracepoint__sched__sched_process_exit *args)
 /* The kernel's numbers of the two steps. Without them, and in replays, there is no CPU hotplug. */
 #ifdef CPU_UP_STEP
 
+/* On the way down, the kernel passes the same step towards a target below it. */
 int on_cpu_step(struct tracepoint__cpuhp__cpuhp_enter *args)
 {
 	u32 number = args->cpu;
 	struct control *control = the_control();
 
-	if (control && args->idx == (int)CPU_UP_STEP)
+	if (control && args->idx == (int)CPU_UP_STEP && args->target > args->idx)
 		cpu_comes(number, control, bpf_ktime_get_ns());
 	return 0;
 }

@@ -110,10 +110,11 @@ int BPF_PROG(on_exit, struct task_struct *task)
 
 /* ---- CPUs that go and come ---- */
 
+/* On the way down, the kernel passes the same step towards a target below it. */
 SEC("tp_btf/cpuhp_enter")
 int BPF_PROG(on_cpu_step, unsigned int number, int target, int step)
 {
-	if (step == (int)bpf_core_enum_value(enum cpuhp_state, CPUHP_BRINGUP_CPU))
+	if (step == (int)bpf_core_enum_value(enum cpuhp_state, CPUHP_BRINGUP_CPU) && target > step)
 		cpu_comes(number);
 	return 0;
 }

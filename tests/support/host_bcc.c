@@ -149,6 +149,24 @@ void bcc_switch(u64 now, u32 cpu, u32 prev, u32 next, s64 prev_state)
 	on_switch(&args);
 }
 
+void bcc_cpu_dies(u64 now, u32 cpu)
+{
+	struct tracepoint__cpuhp__cpuhp_exit args = { cpu, CPU_DOWN_STEP, 0 };
+	struct tracepoint__cpuhp__cpuhp_enter further = { cpu, 0, CPU_UP_STEP };
+
+	host.now = now;
+	on_cpu_step_done(&args);
+	on_cpu_step(&further);		/* its teardown, as the kernel goes on */
+}
+
+void bcc_cpu_comes(u64 now, u32 cpu)
+{
+	struct tracepoint__cpuhp__cpuhp_enter args = { cpu, CPU_UP_STEP + 1, CPU_UP_STEP };
+
+	host.now = now;
+	on_cpu_step(&args);
+}
+
 void *bcc_controls(void) { return controls_pages; }
 void *bcc_cpus(void) { return cpus_pages; }
 void *bcc_slots(void) { return slots_pages; }
