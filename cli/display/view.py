@@ -33,6 +33,13 @@ _DISTRIBUTIONS = {
     "wakeup wait (burst RT)": "wakeup_wait",
     "preempt wait": "preempt_wait",
 }
+#: Times that the footer tells only if there were any.
+_RARE = {
+    "steal_ns": "steal",
+    "throttled_ns": "throttled",
+    "untracked_ns": "hidden tasks",
+    "offline_ns": "CPUs offline",
+}
 _LOSS_WORDS = {
     "ring_dropped": "rows without room",
     "state_failed": "tasks without state",
@@ -127,7 +134,7 @@ class View:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         for _ in range(6):
             table.add_column(no_wrap=True)
-        idle = 100 * row["idle_ns"] / max(1, row["window_ns"] * cpus)
+        idle = 100 * row["idle_ns"] / max(1, row["window_ns"] * cpus - row["offline_ns"])
         table.add_row(
             *self._cell("run queue", f"{row['runqueue_length_avg']:.2f}", "runqueue_length_avg"),
             *self._cell("fairness J", _ratio(row["fairness_jain"]), "fairness_jain"),
@@ -217,9 +224,7 @@ class View:
     def _footer(self, row: dict[str, Any]) -> Text:
         lost = ", ".join(f"{row[name]} {words}" for name, words in _LOSS_WORDS.items() if row[name])
         notes = [f"{row['tasks_active']} active, {row['tasks_folded']} in other", *_costs(row)]
-        for name, words in (("steal_ns", "steal"), ("throttled_ns", "throttled"), ("untracked_ns", "hidden tasks")):
-            if row[name]:
-                notes.append(f"{words} {format_duration(row[name])}")
+        notes += [f"{words} {format_duration(row[name])}" for name, words in _RARE.items() if row[name]]
         state = (f"lost: {lost}", "bold red") if lost else ("nothing lost, exact", "green")
         return Text.assemble("\n", state, (" · " + " · ".join(notes), "dim"))
 

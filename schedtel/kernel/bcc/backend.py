@@ -126,7 +126,16 @@ class BccBackend(Backend):
         self._short = self._pool.short_of_slots()
         if self._short:
             self._pool.report_completed(self._edges())
+        if self._short or self._cpu_has_come():
             self._pool.refill()
+
+    def _cpu_has_come(self) -> bool:
+        """Whether a CPU without slots of its own has come online. From now on it is among those that have."""
+        known, states = self._pool.cpu_numbers, self._cpu_states
+        up = (states["window"] >= self.window) & (states["seqcount"]["phase"] != layout.CPU_OFFLINE)
+        came = sorted(set(np.flatnonzero(up).tolist()) - set(known))
+        self._pool.cpu_numbers = sorted([*known, *came])
+        return bool(came)
 
     def wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
