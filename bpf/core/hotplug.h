@@ -55,26 +55,34 @@ static inlined struct task_state *stopper_of(__u32 number)
 	return slot && stopper->identity && slot->owner == stopper->identity ? &slot->state : 0;
 }
 
-/* The stopper has left its CPU, at a moment. If the switch that brought it in is missing as well, its wakeup did. */
-static inlined void stopper_leaves(struct task_state *state, struct cpu_state *cpu, __u32 number, __u64 moment)
+/*
+ * The stopper has left its CPU, at a time. Where the switch that brought it in was not delivered either, it is
+ * accounted as on the CPU from its wakeup on.
+ */
+verified_once int stopper_leaves(struct task_state *state, struct cpu_state *cpu, __u32 number, __u64 time)
 {
-	struct moment since = not_reported(state, &control.grid, state->since_ns), at = not_reported(state, &control.grid, moment);
 	struct cpu_bank *bank;
+	struct moment at;
 
+	if (!state || !cpu)
+		return 0;
 	if (state->seqcount.flags & (TASK_HIDDEN | TASK_COMPLETED) || phase_blocked(state->seqcount.phase))
-		return;
+		return 0;
 	miss_event(state->since_ns);
 	if (state->seqcount.phase != PHASE_RUNNING) {
-		bank = account_cpu(cpu, since);
+		at = not_reported(state, &control.grid, state->since_ns);
+		bank = account_cpu(cpu, at);
 		cpu->seqcount.phase = CPU_BUSY;
-		task_takes_cpu(state, since, number, bank);
+		task_takes_cpu(state, at, number, bank);
 	}
+	at = not_reported(state, &control.grid, time);
 	task_blocks(state, at, 0, account_cpu(cpu, at));
+	return 0;
 }
 
 /*
- * A CPU is dead: nothing has run on it for some microseconds, and nothing will until it is brought up again. The
- * kernel's work of taking it down was the stopper's last slice, so that ends now.
+ * A CPU is dead: it runs nothing until it is brought up again. Its stopper's last slice was the kernel's work of taking
+ * it down, which has just been done, so that slice ends now.
  */
 static outlined int cpu_dies(__u32 number)
 {
@@ -85,8 +93,7 @@ static outlined int cpu_dies(__u32 number)
 	if (!cpu)
 		return 0;
 	write_begin(&cpu->seqcount);
-	if (state)
-		stopper_leaves(state, cpu, number, now);
+	stopper_leaves(state, cpu, number, now);
 	account_cpu(cpu, moment_of(&control.grid, now));
 	cpu->seqcount.phase = CPU_OFFLINE;
 	write_end(&cpu->seqcount);
@@ -112,12 +119,17 @@ static outlined int cpu_comes(__u32 number)
  * It left when the CPU died. No event of it is delivered before the CPU is brought up; if one comes now all the same,
  * the compare-and-swap fails, and the next flush looks again.
  */
-static outlined int leave_dead_cpu(struct task_state *state)
+verified_once int leave_dead_cpu(struct task_state *state)
 {
-	union seqcount seen = { .whole = *(volatile __u64 *)&state->seqcount.whole }, opened = seen;
-	__u32 number = seen.cpu;
-	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &number);
+	union seqcount seen, opened;
+	struct cpu_state *cpu;
+	__u32 number;
 
+	if (!state)
+		return 0;
+	opened.whole = seen.whole = *(volatile __u64 *)&state->seqcount.whole;
+	number = seen.cpu;
+	cpu = bpf_map_lookup_elem(&cpus, &number);
 	if (!cpu || cpu->seqcount.phase != CPU_OFFLINE || seen.phase != PHASE_RUNNING || (seen.seq & 1))
 		return 0;
 	opened.seq++;

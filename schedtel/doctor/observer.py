@@ -87,13 +87,16 @@ def _finish(instance: Path, observation: Observation) -> None:
 
 
 def observe(lines: Iterator[str], observation: Observation) -> None:
-    """Find the gaps in the text of ftrace, but for those before the idle task: that one has no row to be wrong."""
+    """Find the gaps in the text of ftrace, but for those around the idle task.
+
+    The idle task has no row to be wrong. And some kernels show ftrace no switch from it, which BPF programs do see.
+    """
     latest: dict[str, tuple[int, str]] = {}
     for found in filter(None, map(_SWITCH.search, lines)):
         cpu, seconds, fraction, came, comes = found.groups()
         now = int(seconds) * 1_000_000_000 + int(fraction) * 1_000
         before, running = latest.get(cpu, (now, came))
-        if came not in (running, "0"):
+        if came != running and "0" not in (came, running):
             observation.gaps.append(Gap(before, now))
         latest[cpu] = now, comes
         observation.switches += 1

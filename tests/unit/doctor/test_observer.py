@@ -30,8 +30,9 @@ def test_each_cpu_by_itself():
     assert gaps_of(line(0, 1, 5, 6), line(1, 2, 7, 8), line(0, 3, 6, 5), line(1, 4, 8, 7)) == []
 
 
-def test_the_first_switch_of_a_cpu_and_what_comes_before_the_idle_task_are_none():
+def test_the_first_switch_of_a_cpu_and_what_is_missing_around_the_idle_task_are_none():
     assert gaps_of(line(0, 1, 5, 6), line(0, 4, 0, 7)) == []
+    assert gaps_of(line(0, 1, 5, 0), line(0, 4, 6, 7)) == []
 
 
 def test_names_that_look_like_fields_and_other_lines():
