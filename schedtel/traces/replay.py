@@ -75,7 +75,7 @@ class Replay(Backend):
         self._seen[numbers[numbers < _CPUS]] = True
         self._pool.cpu_numbers = self._online()
         done = self._replay(events)
-        self._losses.add("programs_skipped", np.count_nonzero(numbers[:done] >= _CPUS), self.window)
+        self._losses.add("programs_skipped", int(np.count_nonzero(numbers[:done] >= _CPUS)), self.window)
         return done
 
     def _replay(self, events: np.ndarray) -> int:

@@ -53,10 +53,10 @@ def _cpus_add_up(window: Window) -> Finding:
     length = window.end_ns - window.start_ns
     available = length * window.cpus.num_rows
     off = ran + rest - available
-    each = sum(tables.column(window.cpus, name) for name in ("busy_ns", "idle_ns", "offline_ns"))
+    busy, idle, offline = (tables.column(window.cpus, name) for name in ("busy_ns", "idle_ns", "offline_ns"))
     return Finding(
         "2 task CPU + idle = window x CPUs",
-        abs(off) <= available / 1000 and bool((each == length).all()),
+        abs(off) <= available / 1000 and bool((busy + idle + offline == length).all()),
         f"difference {off} ns of {available}",
     )
 

@@ -12,7 +12,6 @@ from schedtel.kernel.bcc import tracepoints
 from schedtel.kernel.libbpf import BpfObject
 from schedtel.records import layout
 
-
 #: The kernel keeps no more of a program's name (BPF_OBJ_NAME_LEN).
 _NAME_BYTES = 15
 
