@@ -122,9 +122,10 @@ def test_spills_of_one_row_stay_with_it(library):
 
 def test_samples_that_no_spill_is_left_for_are_counted_as_discarded(library):
     library.host_reset(1, 1, 2_000)
-    discarded = view(library.host_control(), layout.CONTROL, 1)[0]["losses"]["samples_discarded"].sum()
+    losses = view(library.host_control(), layout.CONTROL, 1)[0]["losses"]
     everywhere = {(kind, bucket): 65_536 for kind in (0, 1) for bucket in range(SPILLS)}
     bank = counted(library, everywhere)
+    discarded = losses["samples_discarded"].sum()
     assert sum(h.sum() for h in widened(bank)) + discarded == 65_536 * 2 * SPILLS
     assert discarded == SPILLS
 
