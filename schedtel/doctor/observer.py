@@ -1,5 +1,5 @@
 """Another observer of the scheduler, ftrace: switches as it sees them in; the gaps between them, and whether the
-windows own up to those, out.
+windows count those, out.
 
 The kernel withholds an event from all tracers of its tracepoint alike. So where ftrace sees a task leave a CPU that it
 has not seen come in, schedtel has missed a switch as well, and the window must count a loss.

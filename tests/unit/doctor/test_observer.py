@@ -1,4 +1,4 @@
-"""Gaps in the text of ftrace, and whether windows own up to them."""
+"""Gaps in the text of ftrace, and whether windows count them."""
 
 from types import SimpleNamespace
 
