@@ -134,6 +134,7 @@ enum cpu_phase {
 	CPU_IDLE,
 	CPU_UNTRACKED,		/* busy with a task without state: hidden from the iterator, or memory was short */
 	CPU_TEARDOWN,		/* busy with a task that has completed */
+	CPU_OFFLINE,
 	CPU_PHASES = 8,
 };
 
@@ -235,11 +236,15 @@ struct grid {
 	__u64 reserved[3];
 };
 
+/* The counters of struct losses, in its order. */
+enum loss { ROW_DROPPED, STATE_FAILED, SAMPLE_DISCARDED, EVENT_MISSED };
+
+/* Every loss is counted in the window in which it happened, by window & 1. */
 struct losses {
-	__u64 ring_dropped[2];		/* rows folded because the ring was full, by window & 1 */
-	__u64 state_failed;		/* task state that could not be allocated or read */
-	__u64 samples_discarded;	/* samples whose duration was negative */
-	__u64 events_missed;		/* events that must have happened and reached no program */
+	__u64 ring_dropped[2];		/* rows folded because the ring was full */
+	__u64 state_failed[2];		/* task state that could not be allocated or read */
+	__u64 samples_discarded[2];	/* samples whose duration was negative */
+	__u64 events_missed[2];		/* events that must have happened and reached no program */
 };
 
 /* The page that the collector shares with the programs. */

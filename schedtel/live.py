@@ -34,6 +34,9 @@ _TO_OPEN, _TO_READ = "schedtel.kernel.core.backend", "schedtel.windows.build"
 _LONG_IMPORT_NS = 1_000_000_000
 #: An edge nearer than this could pass while it is being set.
 _NEAREST_EDGE_NS = 1_000_000
+#: The wait for an edge aims at this much before it, and ends up to a millisecond later (epoll counts milliseconds). The
+#: backend then reads before the edge what the kernel counts in total alone, and sleeps past the edge.
+_EARLY_NS = 1_300_000
 
 
 class LiveSource(Source):
@@ -108,8 +111,9 @@ class LiveSource(Source):
         from schedtel.windows.build import build  # noqa: PLC0415
 
         self._need_open()
-        while time.monotonic_ns() < self._edge_ns and self._stop_ns is None:
-            self._backend.wait(self._edge_ns)
+        early_ns = self._edge_ns - _EARLY_NS
+        while time.monotonic_ns() < early_ns and self._stop_ns is None:
+            self._backend.wait(early_ns)
         if self._stop_ns is not None:
             self._backend.end_now()
         raw = self._backend.collect(self._edge_after)

@@ -17,8 +17,8 @@
  * no lock. But a wakeup in an interrupt that hits one of them is lost; the state machine notices that later, and counts
  * it.
  *
- * The backend puts before this: `settings`, SLOTS, TIDS, CPUS, PREEMPTION_CPUS, and what sched_switch prints for
- * runnable and for dead (RUNNABLE_STATES, DEAD_STATES). It passes one text to bcc, with all of these files in it
+ * The backend puts before this: `settings`, SLOTS, TIDS, CPUS, PREEMPTION_CPUS, what sched_switch prints for runnable
+ * and for dead (RUNNABLE_STATES, DEAD_STATES), and the steps of CPU hotplug (CPU_UP_STEP, CPU_DOWN_STEP). It passes one text to bcc, with all of these files in it
  * (schedtel/kernel/bcc/sources.py), since bcc rewrites lookups in tables in the main file alone.
  */
 #undef likely
@@ -119,7 +119,7 @@ int on_arrival(struct tracepoint__sched__sched_wakeup_new *args)
 			slot->anonymous = 1;
 	}
 	if (unlikely(!slot)) {
-		machine_lost();
+		lose_task();
 		return 0;
 	}
 	slot->prio = args->prio;
@@ -168,3 +168,31 @@ int on_exit(struct tracepoint__sched__sched_process_exit *args)
 	write_end(&cpu->cpu.seqcount);
 	return 0;
 }
+
+/* ---- CPUs that go and come ---- */
+
+/* The kernel's numbers of the two steps. Without them, and in replays, there is no CPU hotplug. */
+#ifdef CPU_UP_STEP
+
+/* On the way down, the kernel passes the same step towards a target below it. */
+int on_cpu_step(struct tracepoint__cpuhp__cpuhp_enter *args)
+{
+	u32 number = args->cpu;
+	struct control *control = the_control();
+
+	if (control && args->idx == (int)CPU_UP_STEP && args->target > args->idx)
+		cpu_comes(number, control, bpf_ktime_get_ns());
+	return 0;
+}
+
+int on_cpu_step_done(struct tracepoint__cpuhp__cpuhp_exit *args)
+{
+	u32 number = args->cpu;
+	struct control *control = the_control();
+
+	if (control && args->idx == (int)CPU_DOWN_STEP && !args->ret)
+		cpu_dies(number, control, bpf_ktime_get_ns());
+	return 0;
+}
+
+#endif

@@ -19,7 +19,7 @@ static inlined void publish(struct slot *slot, struct tid_entry *entry, u32 inde
 /* The end of this life was not delivered, and its tid has a new owner: the life ended at some time before now. */
 static inlined void end_unseen(struct slot *slot, struct moment at)
 {
-	machine_missed();
+	miss_event(slot->state.since_ns);
 	write_begin(&slot->state.seqcount);
 	account(&slot->state, at);
 	slot->state.burst_since_ns = 0;

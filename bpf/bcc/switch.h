@@ -63,7 +63,7 @@ static inlined void enter_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 	struct moment at = unseen_moment(slot, cpu, grid);
 	struct cpu_bank *bank = account_cpu(&cpu->cpu, at);
 
-	machine_missed();
+	miss_event(at.now);
 	cpu->cpu.seqcount.phase = CPU_BUSY;
 	takes_cpu(slot, cpu, at, bank);
 }
@@ -77,7 +77,7 @@ static inlined void leave_unseen(struct slot *slot, struct slot_cpu *cpu, const 
 {
 	struct moment at = unseen_moment(slot, cpu, grid);
 
-	machine_missed();
+	miss_event(at.now);
 	task_blocks(&slot->state, at, 0, account_cpu(&cpu->cpu, at));
 	cpu->cpu.seqcount.phase = CPU_UNTRACKED;
 }
@@ -109,7 +109,7 @@ static inlined void leaves(struct slot *slot, struct moment at, s64 prev_state, 
 	if (unlikely(!runnable && prev_state & DEAD_STATES)) {
 		slot->status |= SLOT_GONE;
 		if (followed(slot)) {	/* its exit was not delivered: it completes now, its tear-down included */
-			machine_missed();
+			miss_event(slot->state.since_ns);
 			refresh(slot, slot->state.window);
 			task_completes(&slot->state, at, bank);
 		}
@@ -140,6 +140,43 @@ static inlined void enters(struct slot_cpu *cpu, u32 index, struct slot *victim,
 		cpu->cpu.seqcount.phase = CPU_BUSY;
 		takes_cpu(slot, cpu, at, bank);
 	}
+}
+
+/* ---- CPUs that go offline and come online; see core/hotplug.h ---- */
+
+/* A CPU is dead. The task that came in last took it down, and no event tells that it has left. */
+static inlined void cpu_dies(u32 number, struct control *control, u64 now)
+{
+	struct slot_cpu *cpu = cpus.lookup(&number);
+	struct slot *slot;
+	struct moment at;
+
+	if (!cpu)
+		return;
+	write_begin(&cpu->cpu.seqcount);
+	slot = slot_at(cpu->slot);
+	if (slot && followed(slot) && slot->state.seqcount.phase == PHASE_RUNNING) {
+		miss_event(slot->state.since_ns);
+		at = not_reported(&slot->state, &control->grid, now);
+		task_blocks(&slot->state, at, 0, account_cpu(&cpu->cpu, at));
+	}
+	account_cpu(&cpu->cpu, moment_of(&control->grid, now));
+	cpu->slot = 0;
+	cpu->cpu.seqcount.phase = CPU_OFFLINE;
+	write_end(&cpu->cpu.seqcount);
+}
+
+/* The kernel is about to bring a CPU up, which is idle until its first event. */
+static inlined void cpu_comes(u32 number, struct control *control, u64 now)
+{
+	struct slot_cpu *cpu = cpus.lookup(&number);
+
+	if (!cpu || (cpu->cpu.seqcount.phase != CPU_OFFLINE && cpu->cpu.seqcount.phase != CPU_UNKNOWN))
+		return;
+	write_begin(&cpu->cpu.seqcount);
+	account_cpu(&cpu->cpu, moment_of(&control->grid, now));
+	cpu->cpu.seqcount.phase = CPU_IDLE;
+	write_end(&cpu->cpu.seqcount);
 }
 
 #endif

@@ -6,9 +6,7 @@
 #ifndef SCHEDTEL_BCC_TABLES_H
 #define SCHEDTEL_BCC_TABLES_H
 
-static inline void machine_discard(void);
-static inline void machine_lost(void);
-static inline void machine_missed(void);
+static inline void machine_lose(u64 loss, u64 since);
 
 /* Where a machine reorders stores, the collector's side orders what it reads (membarrier). */
 static inline void machine_order(void)
@@ -37,28 +35,12 @@ static inlined struct control *the_control(void)
 	return controls.lookup(&zero);
 }
 
-static inlined void machine_discard(void)
+static inline void machine_lose(u64 loss, u64 since)
 {
 	struct control *control = the_control();
 
 	if (control)
-		lock_xadd(&control->losses.samples_discarded, 1);
-}
-
-static inlined void machine_lost(void)
-{
-	struct control *control = the_control();
-
-	if (control)
-		lock_xadd(&control->losses.state_failed, 1);
-}
-
-static inlined void machine_missed(void)
-{
-	struct control *control = the_control();
-
-	if (control)
-		lock_xadd(&control->losses.events_missed, 1);
+		count_loss(&control->losses, &control->grid, loss, since, bpf_ktime_get_ns());
 }
 
 static inlined struct slot_cpu *this_cpu(void)

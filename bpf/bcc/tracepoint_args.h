@@ -17,5 +17,7 @@ struct tracepoint__sched__sched_wakeup_new { s32 pid, prio; };
 struct tracepoint__task__task_newtask { s32 pid; u64 clone_flags; };
 struct tracepoint__sched__sched_process_exec { s32 pid, old_pid; };
 struct tracepoint__sched__sched_process_exit { s32 pid, prio; };
+struct tracepoint__cpuhp__cpuhp_enter { u32 cpu; s32 target, idx; };
+struct tracepoint__cpuhp__cpuhp_exit { u32 cpu; s32 idx, ret; };
 
 #endif

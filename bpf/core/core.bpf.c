@@ -15,6 +15,7 @@
  *   kernel_types.h   the few types of the kernel that the programs look into
  *   maps.h           what is shared with the collector
  *   hooks.h          what the state machine asks for
+ *   losses.h         losses, by the window in which they happened
  *   task_cache.h     where the state of a task is
  *   task_fields.h    fields of a task that moved between versions
  *   filters.h        the filter, of a task_struct
@@ -23,6 +24,7 @@
  *   switch.h, queued.h, wakeup.h   the hot events
  *   lives.h          births, new names, deaths
  *   seed.h, flush.h  one task, visited
+ *   hotplug.h        CPUs that go offline and come online
  */
 #include "kernel_types.h"
 #include <bpf/bpf_core_read.h>
@@ -33,6 +35,7 @@
 #include "maps.h"
 #include "hooks.h"
 #include "../machine/machine.h"
+#include "losses.h"
 #include "task_cache.h"
 #include "task_fields.h"
 #include "filter_fields.h"
@@ -42,6 +45,7 @@
 #include "queued.h"
 #include "wakeup.h"
 #include "lives.h"
+#include "hotplug.h"
 #include "seed.h"
 #include "flush.h"
 
@@ -101,6 +105,25 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	preemption_off();
 	end_life(task);
 	preemption_on();
+	return 0;
+}
+
+/* ---- CPUs that go and come ---- */
+
+/* On the way down, the kernel passes the same step towards a target below it. */
+SEC("tp_btf/cpuhp_enter")
+int BPF_PROG(on_cpu_step, unsigned int number, int target, int step)
+{
+	if (step == (int)bpf_core_enum_value(enum cpuhp_state, CPUHP_BRINGUP_CPU) && target > step)
+		cpu_comes(number);
+	return 0;
+}
+
+SEC("tp_btf/cpuhp_exit")
+int BPF_PROG(on_cpu_step_done, unsigned int number, int state, int step, int result)
+{
+	if (step == (int)bpf_core_enum_value(enum cpuhp_state, CPUHP_TEARDOWN_CPU) && !result)
+		cpu_dies(number);
 	return 0;
 }
 

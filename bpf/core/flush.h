@@ -138,6 +138,7 @@ static inlined int flush_row(struct task_struct *task, struct task_state *state,
 		control.tasks_busy++;
 		return 1;
 	}
+	note_stopper(task);
 	describe(record, task, state, end);
 	outcome = fill_row(record, state, snapshot);
 	if (outcome == ROW_BUSY)
@@ -198,6 +199,8 @@ static outlined int flush_task(struct task_struct *task)
 
 	if (!is_followed(task, state) || state->flushed >= window)
 		return 0;
+	if (state->seqcount.phase == PHASE_RUNNING)
+		leave_dead_cpu(state);
 	take_snapshot(&snapshot, state, window, start, end);
 	if (snapshot.moved || !settings.min_activity_ns || !sleeps(snapshot.seqcount.phase))
 		return flush_row(task, state, &snapshot, end);

@@ -21,20 +21,7 @@ static __always_inline void machine_order(void)
 	barrier();
 }
 
-static __always_inline void machine_discard(void)
-{
-	__sync_fetch_and_add(&control.losses.samples_discarded, 1);
-}
-
-static __always_inline void machine_lost(void)
-{
-	__sync_fetch_and_add(&control.losses.state_failed, 1);
-}
-
-static __always_inline void machine_missed(void)
-{
-	__sync_fetch_and_add(&control.losses.events_missed, 1);
-}
+int machine_lose(__u64 loss, __u64 since);
 
 /* There is nothing to read at address 0, and this helper leaves zeros where it cannot read. */
 static __always_inline void machine_clear(void *memory, __u32 size)

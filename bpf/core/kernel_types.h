@@ -122,7 +122,16 @@ struct bpf_iter_task {
 
 enum { BPF_TASK_ITER_ALL_THREADS = 1 };
 
+/* include/linux/cpuhotplug.h. The values are those of the running kernel. */
+enum cpuhp_state {
+	CPUHP_BRINGUP_CPU,
+	CPUHP_TEARDOWN_CPU,
+};
+
 /* include/linux/sched.h */
+#define SCHED_FIFO 1
+#define SCHED_RR 2
+#define SCHED_DEADLINE 6
 #define TASK_DEAD 0x00000080
 #define TASK_NEW 0x00000800
 #define PF_EXITING 0x00000004

@@ -69,7 +69,7 @@ static inlined void arrive(struct task_struct *task)
 	if (likely(state))
 		task_arrives(state, moment_of(&control.grid, bpf_ktime_get_ns()));
 	else
-		machine_lost();
+		lose_task();
 }
 
 /*
@@ -100,7 +100,7 @@ static inlined void end_life(struct task_struct *task)
 	now = bpf_ktime_get_ns();
 	write_begin(&cpu->seqcount);
 	if (unlikely(!phase_on_cpu(state->seqcount.phase)))
-		enter_unseen(state, cpu, now - slice_ns(task));
+		enter_unseen(state, cpu, now);
 	at = moment_of(&control.grid, now);
 	task_completes(state, at, account_cpu(cpu, at));
 	cpu->seqcount.phase = CPU_TEARDOWN;

@@ -15,7 +15,7 @@
 static inlined bool begin_late(struct task_struct *task, struct task_state *state)
 {
 	if (!state) {
-		machine_lost();
+		lose_task();
 		return false;
 	}
 	if (settings.by_process)
@@ -94,6 +94,7 @@ static outlined int seed_task(struct task_struct *task)
 		}
 		return 0;
 	}
+	note_stopper(task);
 	adopt(task, state, true);
 	if (state->seqcount.phase == PHASE_UNKNOWN)
 		control.tasks_unknown++;

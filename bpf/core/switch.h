@@ -43,21 +43,22 @@ static inlined __u32 state_before(struct task_struct *prev, __u64 *ctx)
  * that it protects from tracing, so the switch from that task to this one was lost. The switch is accounted at the
  * best estimate of its time, and the window is marked inexact.
  */
-verified_once int enter_unseen(struct task_state *state, struct cpu_state *cpu, __u64 since)
+verified_once int enter_unseen(struct task_state *state, struct cpu_state *cpu, __u64 now)
 {
-	__u64 start = window_start(&control.grid, open_window(&control.grid));
+	__u64 start = window_start(&control.grid, open_window(&control.grid)), since;
 	struct cpu_bank *bank;
 	struct moment at;
 
 	if (!state || !cpu)
 		return 0;
-	machine_missed();
+	since = now - slice_ns(bpf_get_current_task_btf(), state);
 	if (since < start)
 		since = start;
 	if (since < state->since_ns)
 		since = state->since_ns;
 	if (since < cpu->since_ns)
 		since = cpu->since_ns;
+	miss_event(since);
 	at = moment_of(&control.grid, since);
 	bank = account_cpu(cpu, at);
 	cpu->seqcount.phase = CPU_BUSY;
@@ -72,7 +73,7 @@ verified_once int end_unseen(struct task_state *state, struct cpu_state *cpu, __
 
 	if (!state || !cpu)
 		return 0;
-	machine_missed();
+	miss_event(state->since_ns);
 	task_completes(state, at, account_cpu(cpu, at));
 	report_life(state, cpu);
 	state->seqcount.flags |= TASK_GONE;
@@ -157,7 +158,7 @@ static outlined int leave_slow_path(__u64 *ctx, struct cpu_state *cpu, __u64 now
 	struct cpu_bank *bank;
 
 	if (unlikely(from && !phase_on_cpu(from->seqcount.phase)))
-		enter_unseen(from, cpu, now - slice_ns(argument(ctx, PREV)));
+		enter_unseen(from, cpu, now);
 	bank = account_cpu(cpu, at);
 	if (from && (asleep & TASK_DEAD))
 		end_unseen(from, cpu, now);

@@ -24,10 +24,30 @@ static inlined __u32 cpu_field(struct task_struct *task)
 	return older->cpu;
 }
 
-/* How long the task has been on its CPU, by the kernel's own accounting; up to a tick old while it still runs. */
-static inlined __u64 slice_ns(struct task_struct *task)
+/* What the kernel has booked of a task's CPU time and no bank holds. The two differ a little at each switch. */
+static inlined __u64 unseen_ns(struct task_struct *task, struct task_state *state)
 {
-	return task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime;
+	__u64 seen = state->total_cpu_ns + state->bank[state->window & 1].time_ns[PHASE_RUNNING];
+	__u64 booked = task->se.sum_exec_runtime;
+
+	/* Past an edge and before the flush, the bank of the window before has not been reported either. */
+	if (state->flushed + 1 < state->window)
+		seen += state->bank[~state->window & 1].time_ns[PHASE_RUNNING];
+	return booked > seen ? booked - seen : 0;
+}
+
+/*
+ * How long the task has been on its CPU, by the kernel's own accounting; up to a tick old while it still runs. Only the
+ * fair class notes where a slice begins (set_next_entity()). Of a task of another class, it is what no bank holds.
+ */
+static inlined __u64 slice_ns(struct task_struct *task, struct task_state *state)
+{
+	__u64 slice = task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime, unseen;
+
+	if (task->policy != SCHED_FIFO && task->policy != SCHED_RR && task->policy != SCHED_DEADLINE)
+		return slice;
+	unseen = unseen_ns(task, state);
+	return unseen < slice ? unseen : slice;
 }
 
 /* Whether its own events are about to create its state (a birth), or it needs none any more (an exit). */

@@ -106,7 +106,7 @@ verified_once int roll_task(struct task_state *task, const struct grid *grid, __
 	if (task->window < open) {	/* no event since the edge; the flush has reported the windows before */
 		if (task->flushed < task->window) {
 			task->seqcount.flags |= TASK_HIDDEN;
-			machine_lost();
+			lose_task();
 		}
 		open_bank(task, open);
 		if (task->since_ns < start)
@@ -120,6 +120,22 @@ verified_once int roll_task(struct task_state *task, const struct grid *grid, __
 	return 0;
 }
 
+/*
+ * A time that lies back, as a moment in the open window. It is past that window's end if the flush has reported the
+ * task for it.
+ */
+static inlined struct moment not_reported(const struct task_state *task, const struct grid *grid, __u64 time)
+{
+	__u32 open = open_window(grid);
+	__u64 start = window_start(grid, open), end = window_end(grid, open);
+
+	if (time < start)
+		time = start;
+	if (task->flushed == open && time < end)
+		time = end;
+	return moment_of(grid, time);
+}
+
 /* Accounts the time up to now, and returns the task's open bank. */
 static inlined struct bank *account(struct task_state *task, struct moment at)
 {
@@ -131,7 +147,7 @@ static inlined struct bank *account(struct task_state *task, struct moment at)
 	bank = &task->bank[(at.fast ? at.epoch : task->window) & 1];
 	elapsed = at.now - task->since_ns;
 	if (!at.fast && unlikely(elapsed < 0)) {
-		machine_discard();
+		discard_sample();
 		return bank;
 	}
 	bank->time_ns[task->seqcount.phase & (PHASES - 1)] += elapsed;

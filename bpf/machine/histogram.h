@@ -74,7 +74,7 @@ verified_once int spill(struct bank *bank, __u32 bucket)
 		bank->spills[i].times++;
 		return 0;
 	}
-	machine_discard();
+	discard_sample();
 	if (bucket < TASK_BUCKETS)
 		bank->wait_histogram[bucket] = 0xffff;
 	else if (bucket < 2 * TASK_BUCKETS)

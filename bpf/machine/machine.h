@@ -3,11 +3,9 @@
  * The state machine: scheduler events in, exact accounting per task, CPU and window out.
  *
  * It calls nothing of BPF, so every backend includes it and the tests compile it for the host. The including file
- * defines five hooks first:
+ * declares three hooks first:
  *   machine_order()    orders the stores before it against those after it, for a reader on another CPU
- *   machine_discard()  counts a sample that is discarded because its duration is negative
- *   machine_lost()     counts a window of a task that no flush has reported
- *   machine_missed()   counts an event that must have happened and was not delivered
+ *   machine_lose()     counts a loss that happened between a moment and now, by count_loss()
  *   machine_clear()    sets so many bytes to zero; too many for stores, each of which the BPF verifier would check
  *
  * Windows need no reset. The grid says which window is open and when it ends. Every task has two banks; window w writes
@@ -19,6 +17,7 @@
  * A task's state has one writer at a time. sched_switch and sched_wakeup hold the run-queue lock of the task's CPU.
  * fork, exec and exit run where no switch or wakeup of that task can change it (a wakeup of a running task is ignored).
  *
+ *   losses.h       a loss in; counters of the windows that it may belong to out
  *   seqcount.h     one writer, many readers: sections that change a seqcount
  *   histogram.h    a duration in; a bucket, counted for a CPU and for a task, out
  *   moment.h       the grid in; one event's time and window out
@@ -49,6 +48,7 @@
 #endif
 
 #include "../records.h"
+#include "losses.h"
 #include "seqcount.h"
 #include "histogram.h"
 #include "moment.h"

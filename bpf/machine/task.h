@@ -67,7 +67,7 @@ static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct
 	if (!at.fast && !task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
 		return NOT_PREEMPTED;
 	if (!at.fast && unlikely(wait < 0)) {
-		machine_discard();
+		discard_sample();
 		return NOT_PREEMPTED;
 	}
 	bucket = bucket_of(wait);
@@ -88,7 +88,7 @@ static inlined void end_burst(struct task_state *task, struct bank *bank, struct
 		return;
 	task->burst_since_ns = 0;
 	if (unlikely(tat < 0)) {
-		machine_discard();
+		discard_sample();
 		return;
 	}
 	bucket = bucket_of(tat);
@@ -136,6 +136,7 @@ static inlined void task_wakes(struct task_state *task, struct moment at)
 /* sched_switch, the task that comes in. Returns what end_wait() does. */
 static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, __u32 cpu, struct cpu_bank *cpu_bank)
 {
+	__u64 latest = task->since_ns;
 	__s64 wait = NOT_PREEMPTED;
 	struct bank *bank;
 
@@ -153,11 +154,11 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 	if (at.fast || likely(phase_waits(task->seqcount.phase))) {
 		wait = end_wait(task, bank, cpu_bank, at);
 	} else if (unlikely(phase_blocked(task->seqcount.phase))) {	/* its wakeup was not delivered */
-		machine_missed();
+		miss_event(latest);
 		bank->wakeups++;
 		task->burst_since_ns = at.now;
 	} else if (unlikely(!task->alive_since_ns)) {	/* nor was its arrival: as if it were older than tracing */
-		machine_missed();
+		miss_event(latest);
 		task->left_censored = 1;
 		task->alive_since_ns = at.now;
 		task->arrival_ns = task->fork_ns ? task->fork_ns : at.now;

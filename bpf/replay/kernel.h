@@ -16,7 +16,6 @@ static __thread struct replay *machine;
 #define DEAD_STATES 0x10
 #define SLEEPING_STATE 1
 #define BPF_F_MMAPABLE 0
-#define lock_xadd(where, value) ((void)(*(where) += (value)))
 
 #define BPF_F_TABLE(kind, key, leaf, name, entries, flags) \
 	static inline leaf *name##_lookup(key *index) \

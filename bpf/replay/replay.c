@@ -72,7 +72,7 @@ static struct slot *begin_older(struct slot_cpu *cpu, u32 tid, s32 prio, const c
 	struct slot *slot = slot_at(begin_late(cpu, tid, prio, machine->event->time_ns));
 
 	if (!slot) {
-		machine_lost();
+		lose_task();
 		return 0;
 	}
 	slot->tgid = tid == KTHREADD ? KTHREADD : tid | TGID_UNKNOWN;
@@ -104,7 +104,7 @@ static void left_unseen(u32 tid, u32 here)
 	cpu = &machine->cpus[slot->state.seqcount.cpu];
 	if (cpu->slot != index)
 		return;
-	machine_missed();
+	miss_event(JUST_NOW);
 	cpu->slot = 0;
 	begin_cpu_phase(cpu, CPU_UNTRACKED);
 }
@@ -126,7 +126,7 @@ static void is_on_cpu(struct slot_cpu *cpu, u32 tid, s32 prio, const char *comm)
 		slot = begin_older(cpu, tid, prio, comm, PHASE_RUNNING);
 	} else if (slot->state.seqcount.cpu == CPU_UNSEEN && !completed(slot)) {
 		if (slot->state.flushed)
-			machine_missed();
+			miss_event(JUST_NOW);
 		follow_in_phase(slot, PHASE_RUNNING);
 	} else {
 		return;
@@ -143,7 +143,7 @@ static void leaves_unannounced(struct slot_cpu *cpu, const struct event *event)
 {
 	if (event->tid && !index_of(event->tid) &&
 	    begin_older(cpu, event->tid, event->prio, event->comm, PHASE_UNKNOWN))
-		machine_missed();
+		miss_event(JUST_NOW);
 }
 
 static void ran_before(struct slot_cpu *cpu, const struct event *event)
@@ -235,7 +235,7 @@ static void switches(struct slot_cpu *cpu, const struct event *event)
  */
 static void wakes_again(struct slot *slot)
 {
-	machine_missed();
+	miss_event(JUST_NOW);
 	task_wakes(&slot->state, moment_of(&machine->controls->grid, machine->event->time_ns));
 }
 
@@ -306,7 +306,7 @@ static int possible(const struct event *event)
 	return event->kind == SWITCH || event->kind == LOST || event->tid != 0;
 }
 
-static void apply(struct slot_cpu *cpu, const struct event *event)
+static void apply(struct slot_cpu *cpu, const struct event *event, const struct grid *grid)
 {
 	struct slot *current;
 
@@ -345,7 +345,7 @@ static void apply(struct slot_cpu *cpu, const struct event *event)
 		execs(event);
 		break;
 	case LOST:
-		machine->controls->losses.events_missed += event->argument;
+		machine->controls->losses.events_missed[open_window(grid) & 1] += event->argument;
 		break;
 	}
 }
@@ -372,7 +372,7 @@ exported u64 replay(struct replay *replayed, const struct event *events, u64 cou
 		if (!go_on && cpu->free_tail - cpu->free_head < SLOTS_OF_AN_EVENT)
 			break;
 		if (possible(&events[i]))
-			apply(cpu, &events[i]);
+			apply(cpu, &events[i], grid);
 	}
 	return i;
 }

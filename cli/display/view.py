@@ -43,6 +43,13 @@ _DISTRIBUTIONS = {
     "wakeup wait (burst RT)": "wakeup_wait",
     "preempt wait": "preempt_wait",
 }
+#: Times that the footer tells only if there were any.
+_RARE = {
+    "steal_ns": "steal",
+    "throttled_ns": "throttled",
+    "untracked_ns": "hidden tasks",
+    "offline_ns": "CPUs offline",
+}
 _LOSS_WORDS = {
     "ring_dropped": "rows without room",
     "state_failed": "tasks without state",
@@ -148,7 +155,7 @@ class View:
         table = Grid(header=False)
         for _ in range(6):
             table.column()
-        idle = 100 * row["idle_ns"] / max(1, row["window_ns"] * cpus)
+        idle = 100 * row["idle_ns"] / max(1, row["window_ns"] * cpus - (row["offline_ns"] or 0))
         table.row(
             *self._cell("run queue", f"{row['runqueue_length_avg']:.2f}", "runqueue_length_avg", room),
             *self._cell("fairness J", _ratio(row["fairness_jain"]), "fairness_jain", room),
@@ -244,9 +251,7 @@ class View:
     def _footer(self, row: dict[str, Any]) -> RenderableType:
         lost = ", ".join(f"{row[name]} {words}" for name, words in _LOSS_WORDS.items() if row[name])
         notes = [f"{row['tasks_active']} active, {row['tasks_folded']} in other", *_costs(row)]
-        for name, words in (("steal_ns", "steal"), ("throttled_ns", "throttled"), ("untracked_ns", "hidden tasks")):
-            if row[name]:
-                notes.append(f"{words} {format_duration(row[name])}")
+        notes += [f"{words} {format_duration(row[name])}" for name, words in _RARE.items() if row[name]]
         state = (f"lost: {lost}", "bold red") if lost else ("nothing lost, exact", "green")
         return below(line(state, (" · " + " · ".join(notes), "dim")))
 

@@ -207,7 +207,7 @@ def _pair(figure: Figure, row: dict[str, Any], cpus: int) -> tuple[float, float]
         "average": (value * length, length),
         "rate": (value, length / 1e9),
         "cpus": (value, length),
-        "share": (value, length * cpus),
+        "share": (value, length * cpus - (row["offline_ns"] or 0)),
     }
     return pairs[figure.kind]
 

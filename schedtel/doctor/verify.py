@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schedtel.doctor.observer import judge_losses, observed_switches
 from schedtel.durations import format_duration
 from schedtel.live import live
 from schedtel.windows import tables
@@ -54,7 +55,7 @@ class Books:
 
 def verify(seconds: float = 3.0, window: str = "500ms") -> list[Finding]:
     """Run a mixed load for some seconds; return the findings for each window and each child."""
-    with live(window) as source:
+    with observed_switches() as observation, live(window) as source:
         pids = [_fork(work, seconds) for work in [_spin] * _SPINNERS + [_nap] * _SLEEPERS]
         try:
             threading.Thread(target=_stop_after, args=(pids, source.stop), daemon=True).start()
@@ -65,6 +66,7 @@ def verify(seconds: float = 3.0, window: str = "500ms") -> list[Finding]:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
     findings = [f for before, now in zip([None, *windows], windows, strict=False) for f in check(now, before)]
+    findings.append(judge_losses(windows, observation))
     return findings + [_compare(pid, kernel, windows) for pid, kernel in accounting.items()]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from schedtel.host.cpus import online_cpus
+from schedtel.kernel.losses import LossCounts
 from schedtel.kernel.settings import preempted_by, preemptions_setting
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
@@ -42,8 +43,9 @@ class Backend:
     _cpu_states: np.ndarray
     _pairs: np.ndarray
     _rows: RecordBuffer
-    _losses: dict[str, int]
-    _dropped: tuple[int, int] = (0, 0)
+    _losses: LossCounts
+    #: CPUs that were offline when the programs were attached.
+    _absent: frozenset[int] = frozenset()
     _bpf_ns: int
 
     def wait(self, deadline_ns: int) -> None:
@@ -83,8 +85,20 @@ class Backend:
         raise NotImplementedError
 
     def _online(self) -> list[int]:
-        """The CPUs that get a row, in order: those online."""
+        """The CPUs that are online, in order."""
         return [cpu for cpu in sorted(online_cpus()) if cpu < self._cpus]
+
+    def _present(self, number: int) -> list[int]:
+        """The CPUs that may have been online in a window that has ended, in order.
+
+        Those are the CPUs that are online, and those whose state has got as far: they had an event, went or came.
+        """
+        reached = np.flatnonzero(self._cpu_states["window"][: self._cpus] >= number)
+        return sorted({*self._online(), *reached.tolist()})
+
+    def _note_absent(self) -> None:
+        """Note which CPUs are offline, once the programs are attached; from then on these see what comes and goes."""
+        self._absent = frozenset(range(self._cpus)) - frozenset(self._online())
 
     def _tell_preemptions(self, by: str) -> dict[str, object]:
         """Set ``preempted_by``; returns the field of ``struct settings``. Raises like :func:`preemptions_setting`."""
@@ -105,10 +119,10 @@ class Backend:
     def open_first(self, edge_after: Callable[[int], int]) -> int:
         """End the warm-up at once and open the first real window, which ends at edge_after(now); returns its start."""
         start = self.end_now()
-        self._sleep_past(start)
+        self._pass_edge(1, start)
         self._flush()  # the warm-up's records are dropped, but the CPU time in them is part of the tasks' lives
         self._advance(edge_after)
-        self._losses_since(1)
+        self._losses.take(1)
         return start
 
     @property
@@ -123,16 +137,16 @@ class Backend:
         if end >= planned:  # it has ended, or is about to
             return planned
         edges[index] = end
-        self._check_ahead(end)
+        self._check_ahead(end, self.window)
         return end
 
     def collect(self, edge_after: Callable[[int], int]) -> RawWindow:
         """Sleep past the open window's end, read that window, and open the next one, which ends at edge_after(now)."""
         number, grid = self.window, self._control["grid"]
         start, end = (int(grid["edge_ns"][n & 3]) for n in (number - 1, number))
-        self._sleep_past(end)
+        self._pass_edge(number, end)
         self._flush()
-        cpu_numbers = np.array(self._online())
+        cpu_numbers = np.array(self._present(number))
         banks_and_pairs = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
         cpus, preemptions = (np.concatenate(parts) for parts in zip(*banks_and_pairs, strict=True))
         # The flush passes over a task whose exit has claimed its row; _cpu_at_edge() has waited until that row is sent.
@@ -140,21 +154,35 @@ class Backend:
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
         tasks = self._take(number)
-        losses, bpf_ns = self._losses_since(number), self._bpf_ns_since()
+        was_online = cpus["time_ns"][:, layout.CPU_OFFLINE] < end - start
+        losses, bpf_ns = self._losses.take(number), self._bpf_ns_since()
         return RawWindow(
             number=number,
             start_ns=start,
             end_ns=end,
             tasks=tasks,
             folded=folded,
-            cpus=cpus,
-            cpu_numbers=cpu_numbers,
+            cpus=cpus[was_online],
+            cpu_numbers=cpu_numbers[was_online],
             losses=losses,
             bpf_ns=bpf_ns,
             unknown=self.unknown,
             preemptions=preemptions,
             preempted_by=self.preempted_by,
         )
+
+    def _pass_edge(self, number: int, end_ns: int) -> None:
+        """Sleep past the end of window ``number``, and tell the runs skipped before that end from those after it.
+
+        The kernel counts skipped runs in total. Those up to a reading before the edge are of this window. Those between
+        that reading and the next one, past the edge, may be of either window. A collector that is late has no reading
+        before the edge, so then that goes for all that was skipped since the last one.
+        """
+        skipped = self._skipped()
+        if self._is_ahead(end_ns):
+            self._losses.skipped_up_to(skipped, number)
+        self._sleep_past(end_ns)
+        self._losses.skipped_up_to(self._skipped(), number, number + 1)
 
     def _sleep_past(self, moment_ns: int) -> None:
         while (remaining := moment_ns - time.monotonic_ns()) >= 0:
@@ -175,15 +203,18 @@ class Backend:
             if self._is_ahead(end - _LEAST_AHEAD_NS):
                 break
         self.window = number
-        self._check_ahead(end)
+        self._check_ahead(end, number)
 
     def _is_ahead(self, moment_ns: int) -> bool:
         return time.monotonic_ns() < moment_ns
 
-    def _check_ahead(self, end_ns: int) -> None:
-        """Count a loss if the edge passed while it was being set: then tasks may disagree about it."""
+    def _check_ahead(self, end_ns: int, number: int) -> None:
+        """Count a loss if the edge passed while it was being set: then tasks may disagree where a window ends.
+
+        So time of the window ``number``, whose end this is, may be in the next one, or the other way round.
+        """
         if not self._is_ahead(end_ns):
-            self._control["losses"]["state_failed"] += 1
+            self._losses.add("state_failed", 1, number, number + 1)
 
     def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """One CPU's bank as it stood at the window's end, shape (1,), and its entries of ``preemptions``, shape (k,).
@@ -208,8 +239,9 @@ class Backend:
             if not writing and state["seqcount"][0] == before[0]:
                 break
             time.sleep(0)
-        # Since attach, there was neither a switch nor a running task: the CPU was idle.
-        bank["time_ns"][0, layout.CPU_IDLE] += bank["time_ns"][0, layout.CPU_UNKNOWN]
+        # Since attach, there was neither a switch nor a running task: the CPU was idle, or not online yet.
+        silent = layout.CPU_OFFLINE if cpu in self._absent else layout.CPU_IDLE
+        bank["time_ns"][0, silent] += bank["time_ns"][0, layout.CPU_UNKNOWN]
         return bank, preemptions
 
     def _preemptions_of(self, cpu: int, number: int) -> np.ndarray:
@@ -220,21 +252,7 @@ class Backend:
         entries = np.append(table["pairs"][number & 1], table["folded"][number & 1])
         return entries[entries["window"] == number]
 
-    # ---- losses, and the cost of tracing ----
-
-    def _count_losses(self) -> dict[str, int]:
-        """Losses since load, except dropped rows, which the programs count by window."""
-        losses = self._control["losses"]
-        counts = {name: int(losses[name]) for name in ("state_failed", "samples_discarded")}
-        return counts | {"programs_skipped": self._skipped() + int(losses["events_missed"])}
-
-    def _losses_since(self, number: int) -> dict[str, int]:
-        before, self._losses = self._losses, self._count_losses()
-        since = {name: count - before[name] for name, count in self._losses.items()}
-        # Of this window only: a row of the next one may have been dropped already, by an exit past this one's end.
-        dropped, dropped_before = int(self._control["losses"]["ring_dropped"][number & 1]), self._dropped
-        self._dropped = (dropped_before[0], dropped) if number & 1 else (dropped, dropped_before[1])
-        return {"ring_dropped": dropped - dropped_before[number & 1], **since}
+    # ---- the cost of tracing ----
 
     def _bpf_ns_since(self) -> int | None:
         before, self._bpf_ns = self._bpf_ns, self._count_bpf_ns()

@@ -208,6 +208,7 @@ class BpfObject:
             raise CapabilityError(f"cannot open the BPF object: {os.strerror(ctypes.get_errno())} (reinstall schedtel)")
         self._links: list[int] = []
         self._iterators: dict[str, int] = {}
+        self._program_fds: dict[str, int] = {}
 
     def raw_btf(self) -> bytes:
         """The object's own BTF; empty if it has none."""
@@ -242,7 +243,10 @@ class BpfObject:
         return int(self._lib.bpf_object__find_program_by_name(self._object, name.encode()) or 0)
 
     def program_fd(self, name: str) -> int:
-        return int(self._lib.bpf_program__fd(self._program(name)))
+        """The file descriptor of a loaded program, looked up once: every window asks for each program's counts."""
+        if name not in self._program_fds:
+            self._program_fds[name] = int(self._lib.bpf_program__fd(self._program(name)))
+        return self._program_fds[name]
 
     def attach(self, name: str) -> None:
         link = self._lib.bpf_program__attach(self._program(name))

@@ -11,7 +11,7 @@ TASK_BUCKET_SHIFT = 3
 TASK_BUCKETS = FINE_BUCKETS >> TASK_BUCKET_SHIFT
 RUNNING, WAKEUP_WAIT, PREEMPT_WAIT, BLOCKED, IOWAIT, NOT_ALIVE = range(1, 7)
 SAMPLE_KINDS = ("wakeup_wait", "preempt_wait", "burst_tat")
-CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN = range(5)
+CPU_UNKNOWN, CPU_BUSY, CPU_IDLE, CPU_UNTRACKED, CPU_TEARDOWN, CPU_OFFLINE = range(6)
 
 #: What is accounted to a task, or to several together: ``BANK_FIELDS``.
 _BANK_FIELDS: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
@@ -142,8 +142,9 @@ PREEMPTIONS = np.dtype(
 )
 
 GRID = np.dtype([("epoch", "<u8"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
+#: Counters of losses, each by window & 1.
 LOSSES = np.dtype(
-    [("ring_dropped", "<u8", (2,)), ("state_failed", "<u8"), ("samples_discarded", "<u8"), ("events_missed", "<u8")]
+    [(name, "<u8", (2,)) for name in ("ring_dropped", "state_failed", "samples_discarded", "events_missed")]
 )
 
 CONTROL = np.dtype(

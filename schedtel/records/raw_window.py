@@ -15,7 +15,8 @@ class RawWindow:
     - ``number``, ``start_ns``, ``end_ns``: which window this is; times in ns on the clock that stamps the events.
     - ``tasks``: shape (n,) of ``layout.TASK_RECORD``; the next window's records overwrite it.
     - ``folded``: shape (m,) of ``layout.FOLDED``, to be summed into ``other``.
-    - ``cpus``: shape (online CPUs,) of ``layout.CPU_BANK``; ``cpu_numbers`` has the CPU of each.
+    - ``cpus``: shape (k,) of ``layout.CPU_BANK``, one for each CPU that was online for some of the window;
+      ``cpu_numbers`` has the CPU of each.
     - ``losses``: counts of this window, by name.
     - ``bpf_ns``: run time of the BPF programs; None where the kernel does not count it.
     - ``unknown``: columns of ``tasks`` that this backend cannot know.

@@ -15,6 +15,7 @@ from schedtel.kernel.backend import Backend
 from schedtel.kernel.bcc import slots
 from schedtel.kernel.bcc.pool import Pool
 from schedtel.kernel.bcc.slots import Edges
+from schedtel.kernel.losses import LossCounts
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 from schedtel.records.raw_window import RawWindow
@@ -65,7 +66,7 @@ class Replay(Backend):
         self._state = self._state_of_c()
         self._overwritten, self._gap_end_ns = overwritten, 0
         self._wakeups_from_ns = start_ns + _LONGEST_OLD_WAIT_NS if wakeups_traced else 2**64 - 1
-        self._losses, self._bpf_ns = self._count_losses(), 0
+        self._losses, self._bpf_ns = LossCounts(self._control["losses"], 0), 0
 
     def _state_of_c(self) -> ReplayState:
         arrays = (self._controls, self._slot_cpus, self._pages, self._entries, self._pairs)
@@ -83,8 +84,12 @@ class Replay(Backend):
         events = np.ascontiguousarray(events)
         numbers = events["cpu"]
         self._seen[numbers[numbers < _CPUS]] = True
-        self._control["losses"]["events_missed"] += np.count_nonzero(numbers >= _CPUS)
         self._pool.cpu_numbers = self._online()
+        done = self._replay(events)
+        self._losses.add("programs_skipped", int(np.count_nonzero(numbers[:done] >= _CPUS)), self.window)
+        return done
+
+    def _replay(self, events: np.ndarray) -> int:
         done, edge = 0, self.edge_ns
         self._pool.refill()
         while True:
@@ -132,9 +137,9 @@ class Replay(Backend):
         start = self.edge_ns
         if self._overwritten:
             silent = self._cpu_states["seqcount"]["phase"][self._online()] == layout.CPU_UNKNOWN
-            self._control["losses"]["events_missed"] += np.count_nonzero(silent)
+            self._losses.add("programs_skipped", int(np.count_nonzero(silent)), self.window)
         if self._gap_end_ns >= start:  # events are lost that may be of this window: the loss is told where the gap ends
-            self._control["losses"]["events_missed"] += 1
+            self._losses.add("programs_skipped", 1, self.window)
         raw = super().collect(lambda _: edge_after(start))
         tasks = raw.tasks
         older = tasks["left_censored"] != 0
@@ -154,6 +159,9 @@ class Replay(Backend):
     def _edges(self) -> Edges:
         number, edges = self.window, self._control["grid"]["edge_ns"]
         return Edges(number, int(edges[number - 1 & 3]), int(edges[number & 3]))
+
+    def _present(self, _number: int) -> list[int]:
+        return self._online()
 
     def _online(self) -> list[int]:
         return np.flatnonzero(self._seen).tolist() or [0]  # none if every event is on a CPU beyond _CPUS

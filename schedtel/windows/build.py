@@ -121,4 +121,5 @@ def _host_sums(tasks: pa.RecordBatch, cpus: pa.RecordBatch, window_ns: int) -> d
         "idle_ns": int(tables.column(cpus, "idle_ns").sum()),
         "teardown_ns": int(tables.column(cpus, "teardown_ns").sum()),
         "untracked_ns": int(tables.column(cpus, "untracked_ns").sum()),
+        "offline_ns": int(tables.column(cpus, "offline_ns").sum()),
     }

@@ -15,6 +15,9 @@ from schedtel.windows import tables
 from schedtel.windows.arrow import from_numpy, valid
 from schedtel.windows.window import Window
 
+#: Where a CPU's time is that no task has in its row.
+_WITHOUT_TASKS = ("idle_ns", "teardown_ns", "untracked_ns", "offline_ns")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -44,13 +47,20 @@ def _times_add_up(window: Window) -> Finding:
 
 
 def _cpus_add_up(window: Window) -> Finding:
-    """Over all CPUs, the time of tasks (alive, in tear-down, or hidden from us) and idle time fill the window."""
+    """Over all CPUs, the time of tasks (alive, in tear-down, or hidden from us), idle and offline time fill the window.
+
+    Each CPU by itself is busy, idle or offline, to the nanosecond.
+    """
     ran = int(tables.column(window.tasks, "cpu_ns").sum())
-    rest = sum(int(tables.column(window.cpus, name).sum()) for name in ("idle_ns", "teardown_ns", "untracked_ns"))
-    available = (window.end_ns - window.start_ns) * window.cpus.num_rows
+    rest = sum(int(tables.column(window.cpus, name).sum()) for name in _WITHOUT_TASKS)
+    length = window.end_ns - window.start_ns
+    available = length * window.cpus.num_rows
     off = ran + rest - available
+    busy, idle, offline = (tables.column(window.cpus, name) for name in ("busy_ns", "idle_ns", "offline_ns"))
     return Finding(
-        "2 task CPU + idle = window x CPUs", abs(off) <= available / 1000, f"difference {off} ns of {available}"
+        "2 task CPU + idle = window x CPUs",
+        abs(off) <= available / 1000 and bool((busy + idle + offline == length).all()),
+        f"difference {off} ns of {available}",
     )
 
 

@@ -123,6 +123,7 @@ SUMMARY = [
     _ns("idle_ns", "idle time, summed over the CPUs", "host"),
     _ns("teardown_ns", "CPU time of tasks after their completion", "host"),
     _ns("untracked_ns", "CPU time of tasks that the kernel hides from this user's task iterator", "host"),
+    _ns("offline_ns", "time in which CPUs were offline, of those that were online for a part of the window", "host"),
     _ns("steal_ns", "time the hypervisor ran something else, summed over the CPUs (/proc/stat)", "host"),
     _ns("throttled_ns", "time cgroups were throttled by their CPU bandwidth limit (cpu.stat)", "host"),
     _count("ring_dropped", "rows folded into `other` because the ring was full", "host"),
@@ -204,6 +205,7 @@ CPUS = [
     _ns("idle_ns", "time without a task on the CPU"),
     _ns("teardown_ns", "part of busy_ns with a task after its completion"),
     _ns("untracked_ns", "part of busy_ns with a task that the kernel hides from this user's task iterator"),
+    _ns("offline_ns", "time in which the CPU was offline; a CPU that was so all window has no row"),
     _count("switches", "context switches, to and from idle included"),
     Column("wait_histogram", _FINE_HISTOGRAM, "1", "waits that ended on this CPU, by duration"),
 ]
@@ -257,7 +259,7 @@ GAPS = [
 ]
 
 #: Columns that recordings of an earlier schedtel do not have: a reader finds null there.
-ADDED_LATER = {"tasks": ("open_wait_ns",)}
+ADDED_LATER = {"summary": ("offline_ns",), "tasks": ("open_wait_ns",), "cpus": ("offline_ns",)}
 
 TABLES = {"summary": SUMMARY, "tasks": TASKS, "cpus": CPUS, "preemptions": PREEMPTIONS, "throttled": THROTTLED}
 #: Tables for which a recording has files only where there are rows.

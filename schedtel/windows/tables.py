@@ -61,6 +61,7 @@ def cpus_batch(window_id: int, cpu_numbers: np.ndarray, banks: np.ndarray) -> pa
         "idle_ns": time[:, layout.CPU_IDLE],
         "teardown_ns": time[:, layout.CPU_TEARDOWN],
         "untracked_ns": time[:, layout.CPU_UNTRACKED],
+        "offline_ns": time[:, layout.CPU_OFFLINE],
         "switches": banks["switches"],
         "wait_histogram": waits,
     }

@@ -50,13 +50,14 @@ NULLABLE = {
         "steal_ns",
         "throttled_ns",
         "bpf_ns",
+        "offline_ns",
         "collector_cpu_ns",
         "collector_rss_bytes",
     },
     "tasks": {c.name for c in TABLES["tasks"]}
     - {"window_id", "tid", "comm", "max_wait_ns", "wait_histogram", "burst_tat_histogram"}
     - (set(TASK_SUMS) - {"iowait_ns"}),
-    "cpus": set(),
+    "cpus": {"offline_ns"},
     "preemptions": {"victim", "victim_cgroup_id", "preemptor", "preemptor_cgroup_id"},
     "throttled": set(),
 }

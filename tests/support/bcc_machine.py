@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import player
-from model import FIRST_TID, TASK_DEAD, Arrive, Event, Exit, Fork, Release, Switch, Wake
+from model import FIRST_TID, TASK_DEAD, Arrive, CpuComes, CpuDies, Event, Exit, Fork, Release, Switch, Wake
 from player import Player, view
 
 from schedtel.kernel import backend
@@ -26,6 +26,8 @@ _SIGNATURES = {
     "bcc_exec": (None, [c_uint64, c_uint32, c_uint32, c_uint32]),
     "bcc_exit": (None, [c_uint64, c_uint32, c_uint32]),
     "bcc_switch": (None, [c_uint64, c_uint32, c_uint32, c_uint32, c_int64]),
+    "bcc_cpu_dies": (None, [c_uint64, c_uint32]),
+    "bcc_cpu_comes": (None, [c_uint64, c_uint32]),
     **{f"bcc_{name}": (c_void_p, []) for name in ("controls", "cpus", "slots", "tids", "preemptions", "settings")},
 }
 
@@ -62,7 +64,7 @@ class HostBccBackend(Player, BccBackend):
         with mock.patch.object(backend, "online_cpus", return_value=set(range(cpus))):
             self._set_up(view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
         self._control["grid"]["edge_ns"][1] = first_edge
-        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+        self._losses, self._bpf_ns = self._new_losses(), self._count_bpf_ns()
 
     # ---- events ----
 
@@ -85,6 +87,10 @@ class HostBccBackend(Player, BccBackend):
             case Switch(now, cpu, prev, following):
                 tids = (0 if task is None else FIRST_TID + task for task in (prev, following))
                 self.library.bcc_switch(now, cpu, *tids, _printed(event))
+            case CpuDies(now, cpu):
+                self.library.bcc_cpu_dies(now, cpu)
+            case CpuComes(now, cpu):
+                self.library.bcc_cpu_comes(now, cpu)
             case Release():
                 pass  # the bcc programs do not see it
 

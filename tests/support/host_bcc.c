@@ -23,8 +23,9 @@ typedef __s64 s64;
 #define PREEMPTION_CPUS CPUS
 #define RUNNABLE_STATES 0x100
 #define DEAD_STATES 0x30
+#define CPU_UP_STEP 83
+#define CPU_DOWN_STEP 144
 #define BPF_F_MMAPABLE 0
-#define lock_xadd(where, value) ((void)__sync_fetch_and_add(where, value))
 
 #define BPF_F_TABLE(kind, key, leaf, name, entries, flags) \
 	static leaf name##_pages[entries]; \
@@ -146,6 +147,24 @@ void bcc_switch(u64 now, u32 cpu, u32 prev, u32 next, s64 prev_state)
 
 	happens(now, cpu, prev);
 	on_switch(&args);
+}
+
+void bcc_cpu_dies(u64 now, u32 cpu)
+{
+	struct tracepoint__cpuhp__cpuhp_exit args = { cpu, CPU_DOWN_STEP, 0 };
+	struct tracepoint__cpuhp__cpuhp_enter further = { cpu, 0, CPU_UP_STEP };
+
+	host.now = now;
+	on_cpu_step_done(&args);
+	on_cpu_step(&further);		/* its teardown, as the kernel goes on */
+}
+
+void bcc_cpu_comes(u64 now, u32 cpu)
+{
+	struct tracepoint__cpuhp__cpuhp_enter args = { cpu, CPU_UP_STEP + 1, CPU_UP_STEP };
+
+	host.now = now;
+	on_cpu_step(&args);
 }
 
 void *bcc_controls(void) { return controls_pages; }

@@ -35,6 +35,7 @@ static struct {
 	int refusals;			/* how many more allocations of task storage fail */
 	struct cpu_state cpu_state[MOST_CPUS];
 	struct preemptions preemptions[MOST_CPUS];
+	struct stopper stoppers[MOST_CPUS];
 	struct cache_slot task_cache[TASK_CACHE_SLOTS];
 	bool cache_full;		/* from now on no task gets a slot */
 	struct host_task task[MOST_TASKS];
@@ -120,6 +121,8 @@ static void *bpf_map_lookup_elem(void *map, void *key)
 		return host.cache_full ? 0 : &host.task_cache[index];
 	if (index >= host.cpus)
 		return 0;
+	if (map == (void *)&stoppers)
+		return &host.stoppers[index];
 	return map == (void *)&preemptions ? (void *)&host.preemptions[index] : &host.cpu_state[index];
 }
 
@@ -210,6 +213,28 @@ void host_standing(int task, int on_cpu, __u32 cpu, int on_rq, __u32 state, int 
 void host_kernel_thread(int task)
 {
 	task_of(task)->flags |= PF_KTHREAD;
+}
+
+/* The kernel thread that takes its CPU down. */
+void host_stopper(int task)
+{
+	host_kernel_thread(task);
+	task_of(task)->policy = SCHED_FIFO;
+}
+
+/* The kernel has taken a CPU down, at a step that another CPU takes. */
+void host_cpu_dies(__u64 now, __u32 cpu)
+{
+	host.now = now;
+	on_cpu_step_done(cpu, 0, CPUHP_TEARDOWN_CPU, 0);
+	on_cpu_step(cpu, -1, CPUHP_BRINGUP_CPU);	/* its teardown, as the kernel goes on */
+}
+
+/* The kernel is about to bring a CPU up. */
+void host_cpu_comes(__u64 now, __u32 cpu)
+{
+	host.now = now;
+	on_cpu_step(cpu, CPUHP_TEARDOWN_CPU, CPUHP_BRINGUP_CPU);
 }
 
 void host_slice(int task, __u64 ns)

@@ -10,12 +10,13 @@ from unittest import mock
 
 import numpy as np
 import player
-from model import FIRST_TID, Arrive, Event, Exit, Fork, Release, Switch, Wake
+from model import FIRST_TID, Arrive, CpuComes, CpuDies, Event, Exit, Fork, Release, Switch, Wake
 from player import Player, view
 from waiting import PATIENCE_S
 
 from schedtel.kernel import backend
 from schedtel.kernel.core.backend import CoreBackend
+from schedtel.kernel.losses import LossCounts
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 from schedtel.records.raw_window import RawWindow
@@ -30,6 +31,9 @@ _SIGNATURES = {
     "host_standing": (None, [c_int, c_int, c_uint32, c_int, c_uint32, c_int, c_uint64]),
     "host_slice": (None, [c_int, c_uint64]),
     "host_kernel_thread": (None, [c_int]),
+    "host_stopper": (None, [c_int]),
+    "host_cpu_dies": (None, [c_uint64, c_uint32]),
+    "host_cpu_comes": (None, [c_uint64, c_uint32]),
     "host_fork": (None, [c_uint64, c_int, c_int]),
     "host_arrive": (None, [c_uint64, c_int]),
     "host_queue": (None, [c_int, c_uint32, c_uint64]),
@@ -97,7 +101,7 @@ class HostBackend(Player, CoreBackend):
         self._rows = RecordBuffer(layout.TASK_RECORD)
         # No program of the host skips a run, and none is timed.
         self._object = SimpleNamespace(program_info=lambda _: SimpleNamespace(recursion_misses=0, run_time_ns=0))
-        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
+        self._losses, self._bpf_ns = LossCounts(self._control["losses"], 0), self._count_bpf_ns()
         self.now = 0
 
     # ---- events ----
@@ -123,6 +127,10 @@ class HostBackend(Player, CoreBackend):
                 self.library.host_exit(now, cpu, task)
             case Release(_, task):
                 self.library.host_release(task)
+            case CpuDies(now, cpu):
+                self.library.host_cpu_dies(now, cpu)
+            case CpuComes(now, cpu):
+                self.library.host_cpu_comes(now, cpu)
             case Switch():
                 self.library.host_switch(*_switch_arguments(event))
         assert not self.library.host_unfinished(), f"after {event}, something is still being written to"

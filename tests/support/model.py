@@ -71,7 +71,23 @@ class Release:
     task: int
 
 
-Event = Fork | Arrive | Wake | Exit | Switch | Release
+@dataclass(frozen=True)
+class CpuDies:
+    """A CPU is offline and dead. No event told of the last switch there, which its stopper left by."""
+
+    now: int
+    cpu: int
+
+
+@dataclass(frozen=True)
+class CpuComes:
+    """The kernel is about to bring a CPU up."""
+
+    now: int
+    cpu: int
+
+
+Event = Fork | Arrive | Wake | Exit | Switch | Release | CpuDies | CpuComes
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 from histories import Collect, History
-from model import Event, Fork
+from model import CpuComes, CpuDies, Event, Fork
 
 from schedtel.kernel import backend
 from schedtel.records.raw_window import RawWindow
@@ -43,12 +43,18 @@ class Player:
     now: int
     _cpus: int
     _first_edge: int
+    #: CPUs that are offline.
+    gone: frozenset[int] = frozenset()
 
     # ---- events ----
 
     def happen(self, event: Event) -> None:
         """Let one event happen. Its time may lie before the last one's, as it does for a writer that is held up."""
         self.now = max(self.now, event.now)
+        if isinstance(event, CpuDies):
+            self.gone |= {event.cpu}
+        elif isinstance(event, CpuComes):
+            self.gone -= {event.cpu}
         self._deliver(event)
 
     def play(self, *events: Event) -> None:
@@ -89,7 +95,8 @@ class Player:
             return next_edge
 
         self.now = max(self.now, now)
-        with mock.patch.object(backend, "online_cpus", return_value=set(range(self._cpus))):
+        online = set(range(self._cpus)) - self.gone
+        with mock.patch.object(backend, "online_cpus", return_value=online):
             window = self.collect(edge_after)
         return replace(window, tasks=window.tasks.copy())
 
@@ -104,7 +111,7 @@ class Player:
     def _is_ahead(self, _moment_ns: int) -> bool:
         return True
 
-    def _check_ahead(self, end_ns: int) -> None:
+    def _check_ahead(self, end_ns: int, number: int) -> None:
         assert self.now < end_ns, "the test sets an edge that has passed"
 
     def close(self) -> None:

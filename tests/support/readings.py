@@ -94,4 +94,5 @@ def cpu_times(window, cpu: int = 0) -> dict[str, int]:
 def assert_law_2(window) -> None:
     times = [cpu_times(window, cpu) for cpu in range(len(window.cpus))]
     rest = sum(time[name] for time in times for name in ("idle_ns", "teardown_ns", "untracked_ns"))
+    rest += int(window.cpus["time_ns"][:, layout.CPU_OFFLINE].sum())
     assert total_of(window)["running"] + rest == (window.end_ns - window.start_ns) * len(window.cpus)

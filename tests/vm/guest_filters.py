@@ -55,5 +55,10 @@ def judge(name, value, view):
     else:
         assert {row[name] for row in rows} == {value}, f"it selects others too: { ({row[name] for row in rows}) }"
     # Tasks that the filter leaves out are in the row `other`: all CPU time is accounted for.
-    broken = [finding for window in view.windows for finding in laws.check(window) if not finding.holds]
+    broken = [
+        (window.window_id, finding, window.losses)
+        for window in view.windows
+        for finding in laws.check(window)
+        if not finding.holds
+    ]
     assert not broken, str(broken)

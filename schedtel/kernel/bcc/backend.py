@@ -8,7 +8,6 @@ import mmap
 import os
 import select
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from schedtel.kernel.bcc.seeding import Seeder, visit_cpus
 from schedtel.kernel.bcc.slots import Edges
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.libbpf import KernelTypes
+from schedtel.kernel.losses import LossCounts
 from schedtel.kernel.privileges import require_capabilities
 from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS
 from schedtel.records import layout
@@ -54,7 +54,9 @@ class BccBackend(Backend):
         require_capabilities()
         self._cpus, self._tids, self._slots = possible_cpus(), procfs.most_tids(), max_tasks + 1
         self.is_eevdf = _is_eevdf()
-        self._programs = LoadedPrograms(source_text(self._settings, self._constants()))
+        steps = tracepoints.hotplug_steps()
+        programs = (tracepoints.HOTPLUG if steps else {}) | tracepoints.TRACEPOINTS
+        self._programs = LoadedPrograms(source_text(self._settings, self._constants() | steps), programs)
         try:
             self._map_memory()
             self._begin()
@@ -104,19 +106,16 @@ class BccBackend(Backend):
     def _begin(self) -> None:
         """Attach the programs, then seed the tasks that are older than that."""
         self._programs.attach()
+        self._note_absent()
         visit_cpus(self._online())
         if procfs.sees_all_pids():
             self._seeder.seed({tid: tgid for tgid, tid in procfs.thread_ids()})
             self._seeder.identify()
         self._pool.select()
         self._pool.refill()
-        self._control["losses"]["state_failed"] += self._seeder.failed
-        self._losses, self._bpf_ns = self._count_losses(), self._count_bpf_ns()
-
-    def open_first(self, edge_after: Callable[[int], int]) -> int:
-        start = super().open_first(edge_after)
-        self._losses["state_failed"] -= self._seeder.failed  # the first window counts older tasks without a slot
-        return start
+        self._losses, self._bpf_ns = self._new_losses(), self._count_bpf_ns()
+        # The first window counts the older tasks without a slot.
+        self._losses.add("state_failed", self._seeder.failed, self.window + 1)
 
     # ---- reading ----
 
@@ -127,7 +126,16 @@ class BccBackend(Backend):
         self._short = self._pool.short_of_slots()
         if self._short:
             self._pool.report_completed(self._edges())
+        if self._short or self._cpu_has_come():
             self._pool.refill()
+
+    def _cpu_has_come(self) -> bool:
+        """Whether a CPU without slots of its own has come online. From now on it is among those that have."""
+        known, states = self._pool.cpu_numbers, self._cpu_states
+        up = (states["window"] >= self.window) & (states["seqcount"]["phase"] != layout.CPU_OFFLINE)
+        came = sorted(set(np.flatnonzero(up).tolist()) - set(known))
+        self._pool.cpu_numbers = sorted([*known, *came])
+        return bool(came)
 
     def wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
@@ -143,7 +151,7 @@ class BccBackend(Backend):
             busy = self._pool.flush(window)
             if not busy:
                 break
-        self._control["losses"]["state_failed"] += busy
+        self._losses.add("state_failed", busy, window.number)
         self._control["other"] = self._pool.folded(window.number)[0]
         self._keep_up()
 
@@ -159,15 +167,19 @@ class BccBackend(Backend):
 
     def _reconcile(self) -> None:
         """Compare the slots with /proc if events have been missed, and count the ends of lives among them."""
-        missed, now = int(self._control["losses"]["events_missed"]), time.monotonic_ns()
+        missed, now = int(self._control["losses"]["events_missed"].sum()), time.monotonic_ns()
         if missed != self._missed and now - self._reconciled_ns > _RECONCILE_NS:
-            self._control["losses"]["events_missed"] += self._seeder.reconcile()
+            # The edge has passed: a life that has ended unseen may have done so since.
+            self._losses.add("programs_skipped", self._seeder.reconcile(), self.window, self.window + 1)
             self._missed, self._reconciled_ns = missed, now
 
     def _drain(self) -> None:
         self._pool.drain(self._rows)
 
     # ---- losses, and the cost of tracing ----
+
+    def _new_losses(self) -> LossCounts:
+        return LossCounts(self._control["losses"], self._skipped())
 
     def _skipped(self) -> int:
         return sum(counts["recursion_misses"] for counts in self._programs.counts().values())

@@ -93,9 +93,13 @@ def _assertions() -> Iterator[str]:
 
 
 class LoadedPrograms:
-    """The programs in the kernel, not yet attached, and their maps."""
+    """The programs in the kernel, not yet attached, and their maps.
 
-    def __init__(self, text: str) -> None:
+    :param tracepoint_of: program of the text → its tracepoint.
+    """
+
+    def __init__(self, text: str, tracepoint_of: Mapping[str, str] = tracepoints.TRACEPOINTS) -> None:
+        self._tracepoint_of = dict(tracepoint_of)
         directory, headers = module_directory(), find_headers()
         with headers.whole() as tree:
             self._start(tree)
@@ -122,7 +126,7 @@ class LoadedPrograms:
         self._fds: list[int] = []
 
     def _load(self, text: str, directory: Path) -> None:
-        programs = tracepoints.TRACEPOINTS
+        programs = self._tracepoint_of
         wanted = {"module_directory": str(directory), "text": text, "flags": _FLAGS, "maps": MAPS, "programs": programs}
         self._send(wanted)
         fds = self._receive()
@@ -133,7 +137,7 @@ class LoadedPrograms:
         return self._maps[name]
 
     def attach(self) -> None:
-        """Attach all programs, in the order of ``TRACEPOINTS``. The process that holds bcc ends after that."""
+        """Attach all programs, in the order in which they are named. The process that holds bcc ends after that."""
         self._send({"attach": True})
         self._receive()
         self._child.wait()

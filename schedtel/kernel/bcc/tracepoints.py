@@ -20,6 +20,11 @@ TRACEPOINTS = {
     "on_wakeup": "sched:sched_wakeup",
     "on_switch": "sched:sched_switch",
 }
+#: The same of the programs that follow CPU hotplug; left out where the kernel has none.
+HOTPLUG = {"on_cpu_step": "cpuhp:cpuhp_enter", "on_cpu_step_done": "cpuhp:cpuhp_exit"}
+_STEPS = Path("/sys/devices/system/cpu/hotplug/states")
+#: Constant of ``bpf/bcc/bcc.c`` → the kernel's name of the step (cpuhp_hp_states[], kernel/cpu.c).
+_STEP_NAMES = {"CPU_UP_STEP": "cpu:bringup", "CPU_DOWN_STEP": "cpu:teardown"}
 _DEAD = "XZ"
 
 
@@ -55,6 +60,20 @@ def formats() -> dict[str, str]:
     if missing:
         raise CapabilityError(f"cannot find tracepoints {', '.join(missing)} in {root} (use another kernel)")
     return formats_of
+
+
+def hotplug_steps() -> dict[str, int]:
+    """The kernel's numbers of the steps at which a CPU comes and has gone; empty where it does not tell of them."""
+    root = tracefs()
+    try:
+        lines = _STEPS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return {}
+    numbers = {name.strip(): int(number) for number, _, name in (line.partition(":") for line in lines)}
+    told = all((root / "events" / tracepoint.replace(":", "/")).is_dir() for tracepoint in HOTPLUG.values())
+    if not told or not numbers.keys() >= set(_STEP_NAMES.values()):
+        return {}
+    return {constant: numbers[name] for constant, name in _STEP_NAMES.items()}
 
 
 def runnable_states(switch_format: str) -> int:

@@ -16,6 +16,7 @@ from schedtel.kernel.backend import Backend, patiently
 from schedtel.kernel.btf import check_contract
 from schedtel.kernel.core.programs import PROGRAMS, Programs
 from schedtel.kernel.core.ring import Ring
+from schedtel.kernel.losses import LossCounts
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer, opaque
 
@@ -74,6 +75,7 @@ class CoreBackend(Backend):
             self._object.attach_iterator(iterator)
         for program in self._programs:
             self._object.attach(program)
+        self._note_absent()
 
     def _seed(self) -> None:
         """Visit all tasks until the state of each is known.
@@ -95,7 +97,7 @@ class CoreBackend(Backend):
                     "(on recent kernels it needs a CPU with cmpxchg16b: see `grep cx16 /proc/cpuinfo`)"
                 )
         self.is_eevdf = bool(self._control["is_eevdf"])
-        self._losses = self._count_losses()
+        self._losses = LossCounts(self._control["losses"], self._skipped())
         self._bpf_ns = self._count_bpf_ns()
 
     # ---- reading ----
@@ -118,7 +120,7 @@ class CoreBackend(Backend):
             if not self._control["tasks_busy"]:
                 return
             self._drain()  # tasks exit while the flush waits for a busy one
-        self._control["losses"]["state_failed"] += self._control["tasks_busy"]
+        self._losses.add("state_failed", int(self._control["tasks_busy"]), self.window)
 
     def _run_iterator(self, name: str) -> None:
         """Visit every task once; make room whenever the program asks for it."""

@@ -7,7 +7,7 @@ This module does without numpy and pyarrow, so that both can be imported while t
 import mmap
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schedtel.errors import CapabilityError, UsageError
@@ -20,7 +20,18 @@ from schedtel.kernel.settings import DEFAULT_PREEMPTIONS, DEFAULT_RING_BYTES, pr
 
 #: The programs in the order in which they are attached. Those that end lives come before those that begin them, so that
 #: no life can begin whose end no program would see.
-PROGRAMS = ("on_exit", "on_newtask", "on_exec", "on_arrival", "on_wakeup", "on_switch")
+PROGRAMS = (
+    "on_cpu_step",
+    "on_cpu_step_done",
+    "on_exit",
+    "on_newtask",
+    "on_exec",
+    "on_arrival",
+    "on_wakeup",
+    "on_switch",
+)
+#: Programs that are left out where the kernel has no CPU hotplug.
+_HOTPLUG = ("on_cpu_step", "on_cpu_step_done")
 
 
 @dataclass(frozen=True)
@@ -105,8 +116,11 @@ def _fitting(plan: LoadPlan, while_verifying: Callable[[], object]) -> Programs:
         has_switches = kernel.tracepoint_arguments("sched_switch") is not None
         has_walk = kernel.has_function("bpf_iter_task_new")
         has_storage = kernel.has_function("bpf_task_storage_get")
+        has_hotplug = kernel.tracepoint_arguments("cpuhp_exit") is not None
     if not has_switches:
         raise CapabilityError("cannot attach to sched_switch: this kernel's BTF has no such tracepoint")
+    if not has_hotplug:
+        plan = replace(plan, names=tuple(name for name in plan.names if name not in _HOTPLUG))
     loaded = _try("core_walk", plan, while_verifying) if has_walk else None
     if loaded:
         return loaded
@@ -146,6 +160,7 @@ def _set_up(opened: BpfObject, plan: LoadPlan, structs: dict[str, list[Member]],
     opened.set_initial_value("schedtel.rodata", packed(structs["settings"], sizes | plan.settings | more))
     opened.set_max_entries("cpus", plan.cpus)
     opened.set_max_entries("preemptions", plan.cpus if plan.preempted_by else 1)
+    opened.set_max_entries("stoppers", plan.cpus)
     opened.set_max_entries("ring", plan.ring_bytes)
     opened.set_max_entries("page", rows)
     for name in set(PROGRAMS) - set(plan.names):

@@ -23,8 +23,8 @@ def test_ending_a_window_whose_edge_has_passed_moves_nothing_and_loses_nothing(b
 
 
 def test_an_edge_that_came_too_near_before_its_window_was_open_is_given_up(backend):
-    """The collector is held up twice while it opens the next window; no program has seen the edges that passed."""
-    answers, edges = iter([False, False, True]), iter([3_000, 4_000, 5_000])
+    """In time at the edge, the collector is held up twice while it opens the next window: no program has seen those."""
+    answers, edges = iter([True, False, False, True]), iter([3_000, 4_000, 5_000])
     backend._is_ahead = lambda _: next(answers, True)
     backend.play(*born_and_running())
     backend.now = EDGE + 1

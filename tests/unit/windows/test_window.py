@@ -40,6 +40,8 @@ def test_the_laws_hold(windows):
         ("tasks", "cpu_ns", {"1", "2"}),
         ("tasks", "wait_ns", {"1"}),
         ("cpus", "idle_ns", {"2"}),
+        ("cpus", "offline_ns", {"2"}),
+        ("cpus", "busy_ns", {"2"}),
         ("preemptions", "wait_ns", {"8"}),
         ("preemptions", "count", {"8"}),
         ("cpus", "teardown_ns", {"2"}),

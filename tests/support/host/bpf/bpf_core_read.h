@@ -8,3 +8,4 @@
 #define bpf_core_read(to, size, from) (__builtin_memcpy(to, from, size), 0)
 #define bpf_core_field_exists(field) 1
 #define bpf_core_type_exists(type) 1
+#define bpf_core_enum_value(type, value) (value)

@@ -29,9 +29,8 @@ def test_the_programs_look_into_no_struct_of_the_kernel():
     ours = {"slot", "tid_entry", "slot_cpu", "task_state", "moment", *slots.CONTRACT}
     arguments = {name for name in re.findall(r"struct (\w+)", code) if name.startswith("tracepoint__")}
     assert set(re.findall(r"struct (\w+)", code)) <= ours | arguments
-    assert {name.removeprefix("tracepoint__").replace("__", ":") for name in arguments} == set(
-        tracepoints.TRACEPOINTS.values()
-    )
+    attached = {*tracepoints.TRACEPOINTS.values(), *tracepoints.HOTPLUG.values()}
+    assert {name.removeprefix("tracepoint__").replace("__", ":") for name in arguments} == attached
 
 
 def test_what_bcc_needs_ships_with_the_package():

@@ -42,3 +42,41 @@ def test_missing_tracepoints_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(tracepoints, "_TRACEFS", (tmp_path,))
     with pytest.raises(CapabilityError, match="sched:sched_process_exit"):
         tracepoints.formats()
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch):
+    """Writes what sysfs tells of the steps of CPU hotplug, on a kernel with these tracepoints of theirs."""
+
+    def write(text, there=("cpuhp:cpuhp_enter", "cpuhp:cpuhp_exit")):
+        (tmp_path / "events").mkdir()
+        for name in there:
+            (tmp_path / "events" / name.replace(":", "/")).mkdir(parents=True)
+        (tmp_path / "states").write_text(text)
+
+    monkeypatch.setattr(tracepoints, "_TRACEFS", (tmp_path,))
+    monkeypatch.setattr(tracepoints, "_STEPS", tmp_path / "states")
+    return write
+
+
+def test_the_steps_of_cpu_hotplug_are_those_of_the_running_kernel(steps):
+    steps("  0: offline\n 82: cpu:kick_ap\n 83: cpu:bringup\n144: cpu:teardown\n236: online\n")
+    assert tracepoints.hotplug_steps() == {"CPU_UP_STEP": 83, "CPU_DOWN_STEP": 144}
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("83: cpu:bringup\n", ("cpuhp:cpuhp_enter", "cpuhp:cpuhp_exit")),
+        ("83: cpu:bringup\n144: cpu:teardown\n", ("cpuhp:cpuhp_enter",)),
+    ],
+)
+def test_where_the_kernel_does_not_tell_of_steps_there_are_none(steps, text, there):
+    steps(text, there)
+    assert tracepoints.hotplug_steps() == {}
+
+
+def test_without_cpu_hotplug_there_are_no_steps(steps, tmp_path):
+    steps("")
+    (tmp_path / "states").unlink()
+    assert tracepoints.hotplug_steps() == {}
