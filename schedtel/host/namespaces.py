@@ -10,12 +10,12 @@ import os
 from schedtel.errors import CapabilityError
 
 #: Inodes of the machine's first namespaces (include/linux/proc_ns.h: PROC_*_INIT_INO).
-_INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
+_INITIAL = {"user": 0xEFFFFFFD}
 _NS_PER_S = 1_000_000_000
 
 
 def is_initial(kind: str) -> bool:
-    """Whether this process is in the machine's own namespace of a kind, ``pid`` or ``user``."""
+    """Whether this process is in the machine's own namespace of a kind: ``user``."""
     return os.stat(f"/proc/self/ns/{kind}").st_ino == _INITIAL[kind]
 
 

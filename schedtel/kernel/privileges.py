@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
+from schedtel.host.namespaces import is_initial
 
 _CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
 _CAP_SYS_ADMIN = 21
@@ -44,7 +45,9 @@ def advice(number: int) -> str:
 
 
 def _forbidden_by() -> str:
-    """The likely cause of a refusal: lockdown if the kernel reports it, else a guess."""
+    """The likely cause of a refusal: a user namespace, or lockdown if the kernel reports it; else a guess."""
+    if not is_initial("user"):
+        return "this process is in a user namespace, whose capabilities end at its border"
     try:
         mode = _LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
     except OSError:

@@ -20,7 +20,6 @@ import pyarrow.flight as fl
 import pytest
 from foreign import ACTING, SEQUENCE
 from serving import unused_port
-from small_traces import require_compiler
 from texts import TEXTS, TEXTS_OF_TABLES
 from waiting import eventually
 
@@ -109,7 +108,6 @@ def _scraped(url):
 @pytest.mark.parametrize("call", CALLS)
 def test_in_a_pipe_no_byte_of_a_name_acts(call, places, tmp_path):
     if call[0] == "import":
-        require_compiler()
     status, out, err = run_in_pipes(filled(call, places["hostile"], tmp_path / "out"))
     assert "Traceback" not in err
     assert status in (0, 2) if call[:2] == ("export", "otlp") else status == 0, err
