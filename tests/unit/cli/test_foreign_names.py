@@ -107,7 +107,6 @@ def _scraped(url):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_in_a_pipe_no_byte_of_a_name_acts(call, places, tmp_path):
-    if call[0] == "import":
     status, out, err = run_in_pipes(filled(call, places["hostile"], tmp_path / "out"))
     assert "Traceback" not in err
     assert status in (0, 2) if call[:2] == ("export", "otlp") else status == 0, err
