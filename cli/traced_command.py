@@ -1,5 +1,6 @@
 """A command to trace. It is forked at once, so that its pid can be the filter, and runs once tracing has begun."""
 
+import ctypes
 import os
 import shutil
 import threading
@@ -9,6 +10,8 @@ from schedtel.errors import UsageError
 from schedtel.foreign_text import Printable
 
 _CANNOT_RUN = 127
+#: prctl(2), include/uapi/linux/prctl.h.
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 
 class TracedCommand:
@@ -30,6 +33,7 @@ class TracedCommand:
         try:
             os.close(self._gate)
             if os.read(gate_read, 1):
+                _drop_ambient_capabilities()
                 os.execv(program, arguments)
         except OSError as error:
             os.write(2, (Printable(f"schedtel: cannot run {program}: {error.strerror}") + "\n").encode())
@@ -69,3 +73,11 @@ class TracedCommand:
             os.close(self._gate)
             self._gate = -1
             self._reap()
+
+
+def _drop_ambient_capabilities() -> None:
+    """Keep for ourselves the capabilities that were given to trace with: an exec would hand ambient ones on.
+
+    A kernel without them (before 4.3) refuses, and has none to hand on.
+    """
+    ctypes.CDLL(None).prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)

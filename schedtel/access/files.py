@@ -48,14 +48,14 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def open_to_write(path: str, flags: int) -> int:
-    """An opener for :func:`open`. It waits for the reader of a named pipe, but not for ever.
+    """An opener for :func:`open`, of files that only their owner reads. It waits for a pipe's reader, but not for ever.
 
     Raises :class:`OSError` like :func:`os.open`, and after 3 s without a reader.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+            descriptor = os.open(path, flags | os.O_NONBLOCK, 0o600)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise

@@ -313,3 +313,25 @@ def test_a_machine_without_btf_or_libbpf_is_told_so(hidden, words):
     assert result.returncode == 2, result.stderr
     (line,) = result.stderr.strip().splitlines()
     assert words in line
+
+
+def test_a_traced_command_does_not_inherit_the_capabilities_that_trace():
+    needs_setpriv()
+    given = [f"--{kind}-caps=-all,+bpf,+perfmon" for kind in ("inh", "ambient")]
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *given]
+    if subprocess.run(
+        [*user, sys.executable, "-c", "import schedtel.cli"], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("needs a checkout that other users may enter")
+    command = ("live", "-w", "100ms", "--format", "ndjson", "-o", os.devnull, "--", "cat", "/proc/self/status")
+    result = schedtel_command(*command, prefix=user)
+    assert result.returncode == 0, result.stderr
+    held = dict(line.split(":\t") for line in result.stdout.splitlines() if line.startswith("Cap"))
+    assert {int(held[name], 16) for name in ("CapPrm", "CapEff", "CapAmb")} == {0}
+
+
+def test_what_live_writes_is_its_owners_alone(tmp_path):
+    """It names the commands of other users."""
+    result = schedtel_command("live", "-w", "100ms", "-n", "1", "--format", "ndjson", "-o", str(tmp_path / "windows"))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "windows").stat().st_mode & 0o777 == 0o600
