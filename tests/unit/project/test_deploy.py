@@ -75,7 +75,16 @@ def test_the_image_copies_what_is_there_and_all_that_the_package_is_made_of():
     copied = [line.split()[1:-1] for line in CONTAINERFILE.splitlines() if re.match(r"COPY (?!--from)", line)]
     names = {name for words in copied for name in words}
     assert [name for name in names if not (ROOT / name).exists()] == []
-    assert names >= {"pyproject.toml", "setup.py", "MANIFEST.in", "bpf", "cli", "schedtel"}
+    assert names >= {
+        "pyproject.toml",
+        "setup.py",
+        "schedtel_start.py",
+        "MANIFEST.in",
+        "LICENSES",
+        "bpf",
+        "cli",
+        "schedtel",
+    }
 
 
 def test_the_image_is_built_with_what_the_build_needs():
