@@ -7,8 +7,9 @@ an import it becomes a traceback. So signals have their default effect until a c
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -16,15 +17,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def ending_by_signals() -> Iterator[None]:
     """Inside the context, SIGINT, SIGTERM and SIGHUP end the process; those that the caller ignores stay ignored."""
-    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    for number, handler in previous.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, _exit if os.getpid() == 1 else signal.SIG_DFL)
-    try:
+    with _handled_by(_exit if os.getpid() == 1 else signal.SIG_DFL):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _exit(number: int, _frame: object) -> None:
@@ -42,9 +36,29 @@ def restored_cursor() -> Iterator[None]:
         os.kill(os.getpid(), number)
         _exit(number, None)
 
-    previous = {number: signal.signal(number, end) for number in STOP_SIGNALS}
+    with _handled_by(end):
+        yield
+
+
+@contextmanager
+def unwinding_by_signals() -> Iterator[None]:
+    """Inside the context, a signal ends the command by way of its ``finally``: for what the kernel does not undo."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    with _handled_by(leave):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, Any], object] | signal.Handlers) -> Iterator[None]:
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    for number, before in previous.items():
+        if before is not signal.SIG_IGN:
+            signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)

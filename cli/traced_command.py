@@ -3,13 +3,16 @@
 import ctypes
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from schedtel.errors import UsageError
 from schedtel.foreign_text import Printable
 
 _CANNOT_RUN = 127
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 #: prctl(2), include/uapi/linux/prctl.h.
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
@@ -34,6 +37,8 @@ class TracedCommand:
             os.close(self._gate)
             if os.read(gate_read, 1):
                 _drop_ambient_capabilities()
+                for number in _IGNORED_BY_PYTHON:  # an exec would hand that on
+                    signal.signal(number, signal.SIG_DFL)
                 os.execv(program, arguments)
         except OSError as error:
             os.write(2, (Printable(f"schedtel: cannot run {program}: {error.strerror}") + "\n").encode())
@@ -65,7 +70,8 @@ class TracedCommand:
     def signal(self, number: int) -> None:
         """Send a signal to the command if it still runs."""
         if self.status is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, and the waiter is about to say so
+                os.kill(self.pid, number)
 
     def close(self) -> None:
         """End a child that was never started, because tracing could not begin or the output could not be opened."""

@@ -184,8 +184,10 @@ class LiveSource(Source):
     def close(self) -> None:
         """End tracing: detach and unload the programs. Windows already taken stay valid; further calls do nothing."""
         if not self.closed:
-            self._runs_at_close = self._backend.run_counts()
-            self._detach()
+            try:
+                self._runs_at_close = self._backend.run_counts()
+            finally:  # the programs are detached even where no descriptor is left to read their counts
+                self._detach()
 
 
 def _import_meanwhile(modules: tuple[str, ...]) -> None:

@@ -4,10 +4,16 @@ import signal
 
 import pytest
 
-# Under nohup, SIGHUP is ignored, and commands that tests start would inherit that and rightly ignore it as well.
-for _number in (signal.SIGHUP, signal.SIGTERM):
+# Under nohup, SIGHUP is ignored, and SIGINT in what a shell runs in the background. Commands that tests start would
+# inherit that, and rightly ignore them as well.
+_DEFAULTS = {
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+}
+for _number, _default in _DEFAULTS.items():
     if signal.getsignal(_number) is signal.SIG_IGN:
-        signal.signal(_number, signal.SIG_DFL)
+        signal.signal(_number, _default)
 
 pytest.register_assert_rewrite(
     "browser",

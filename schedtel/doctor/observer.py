@@ -57,14 +57,15 @@ def observed_switches() -> Iterator[Observation]:
         yield observation
         _finish(instance, observation)
     finally:
-        with suppress(OSError):
-            (instance / "events/sched/sched_switch/enable").write_text("0")
-        with suppress(OSError):
-            instance.rmdir()
+        _end(instance)
 
 
 def _begin() -> Path:
-    instance = tracefs() / "instances" / f"schedtel-doctor-{os.getpid()}"
+    instances = tracefs() / "instances"
+    for left in instances.glob("schedtel-doctor-*"):
+        if not Path(f"/proc/{left.name.rpartition('-')[2]}").exists():  # its doctor was killed
+            _end(left)
+    instance = instances / f"schedtel-doctor-{os.getpid()}"
     instance.mkdir()
     try:
         settings = {"trace_clock": "mono", "buffer_size_kb": str(_BUFFER_KB), "events/sched/sched_switch/enable": "1"}
@@ -74,6 +75,13 @@ def _begin() -> Path:
         instance.rmdir()
         raise
     return instance
+
+
+def _end(instance: Path) -> None:
+    with suppress(OSError):
+        (instance / "events/sched/sched_switch/enable").write_text("0")
+    with suppress(OSError):
+        instance.rmdir()
 
 
 def _finish(instance: Path, observation: Observation) -> None:

@@ -206,6 +206,8 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
                 for event in self._server.feed.events(request, subscriber, context.is_cancelled):
                     yield from _chunks(event, request, schema)
         finally:
+            # The connection is idle from now on: what gRPC still holds of the stream gets its time.
+            self._server.door.admit(subscriber.peer)
             self._server.subscribers.leave(subscriber)
 
     def _schema(self, request: wire.Request) -> pa.Schema:

@@ -80,10 +80,14 @@ def _name(sock: socket.socket) -> str:
     if sock.family == socket.AF_UNIX:
         return ""
     with contextlib.suppress(OSError):
-        host, port = sock.getpeername()[:2]
+        host, port, *flow_and_scope = sock.getpeername()
         if host.startswith("::ffff:"):  # gRPC listens for IPv4 and IPv6 with one socket
             return f"ipv4:{host.removeprefix('::ffff:')}:{port}"
-        return f"ipv6:%5B{host}%5D:{port}" if ":" in host else f"ipv4:{host}:{port}"
+        if ":" not in host:
+            return f"ipv4:{host}:{port}"
+        # A link-local peer is named with its interface, as "%2", and the name is quoted.
+        scope = f"%25{flow_and_scope[1]}" if flow_and_scope[1] else ""
+        return f"ipv6:%5B{host}{scope}%5D:{port}"
     return ""
 
 
@@ -106,11 +110,22 @@ def _all_sockets() -> Iterator[socket.socket]:
                 continue
             with contextlib.ExitStack() as leaving:
                 try:
-                    sock = leaving.enter_context(socket.socket(fileno=os.dup(number)))
+                    duplicate = os.dup(number)
                 except OSError:
                     sock = socket.socket(fileno=number)
                     leaving.callback(sock.detach)
+                else:
+                    sock = _socket_of(duplicate, leaving)
                 yield sock
+
+
+def _socket_of(duplicate: int, leaving: contextlib.ExitStack) -> socket.socket:
+    """The socket of a descriptor, closed on leaving; raises OSError if another file has taken the socket's number."""
+    try:
+        return leaving.enter_context(socket.socket(fileno=duplicate))
+    except OSError:
+        os.close(duplicate)
+        raise
 
 
 def _descriptors() -> Iterable[int]:

@@ -46,20 +46,24 @@ class Throttling:
         self._root = root or cpu_hierarchy()
         #: Inode of a cgroup's directory → its path and what it had counted.
         self._limited: dict[int, tuple[str, _Counts]] = {}
+        #: Those that have left their path since the last search: the next one finds them under a new name, or never.
+        self._lost: dict[int, tuple[str, _Counts]] = {}
         self._search_ns = 0
         self.since_last()
 
     def since_last(self) -> list[Throttled]:
         """The cgroups that had a period since the last call, the one throttled longest first."""
-        before = self._limited
+        before, last_search_ns = self._lost | self._limited, self._search_ns
         # The known ones as well: without a descriptor, a search does not find them.
-        known = {path: inode for inode, (path, _) in before.items()}
+        known = {path: inode for inode, (path, _) in self._limited.items()}
         now = (
             (inode, directory, _read(directory, before.get(inode, _UNKNOWN)[1]))
             for directory in dict.fromkeys(self._directories(known))
             if (inode := _inode(directory, known.get(directory, 0)))
         )
         self._limited = {inode: (directory, counts) for inode, directory, counts in now if counts[1]}
+        searched = self._search_ns != last_search_ns
+        self._lost = {} if searched else {inode: before[inode] for inode in before.keys() - self._limited.keys()}
         with_periods = [
             Throttled(self._path(directory), *changed)
             for inode, (directory, counts) in self._limited.items()

@@ -153,9 +153,10 @@ class Backend:
         self._drain()
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         self._advance(edge_after)
+        # At once: the programs count the losses of the window after the next one in the same half.
+        losses = self._losses.take(number)
         tasks = self._take(number)
         was_online = cpus["time_ns"][:, layout.CPU_OFFLINE] < end - start
-        losses, bpf_ns = self._losses.take(number), self._bpf_ns_since()
         return RawWindow(
             number=number,
             start_ns=start,
@@ -165,7 +166,7 @@ class Backend:
             cpus=cpus[was_online],
             cpu_numbers=cpu_numbers[was_online],
             losses=losses,
-            bpf_ns=bpf_ns,
+            bpf_ns=self._bpf_ns_since(),
             unknown=self.unknown,
             preemptions=preemptions,
             preempted_by=self.preempted_by,

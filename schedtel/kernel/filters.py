@@ -174,8 +174,9 @@ def _place_of(cgroup: str) -> tuple[int, int]:
     if not cgroup or "\0" in cgroup:
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: this is no path (see `ls {root}`)")
     given = Path(cgroup)
-    path = given if given.is_relative_to(root) else root / cgroup.strip("/")
-    if not (path / "cgroup.procs").is_file():
+    # Without "..", which would count as a level.
+    path = Path(os.path.normpath(given if given.is_relative_to(root) else root / cgroup.strip("/")))
+    if not path.is_relative_to(root) or not (path / "cgroup.procs").is_file():
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: no such cgroup below {root} (see `ls {root}`)")
     return path.stat().st_ino, len(path.relative_to(root).parts)
 

@@ -1,5 +1,6 @@
 """An object file in; file descriptors of its maps, programs and iterators out, by way of ``libbpf.so`` and ctypes."""
 
+import _thread
 import ctypes
 import os
 import threading
@@ -170,8 +171,14 @@ def _in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
         finally:
             running.release()
 
-    threading.Thread(target=call, name="schedtel-libbpf", daemon=True).start()
     interrupted: BaseException | None = None
+    try:
+        # Not Thread.start(), which waits for the thread: a signal would leave that wait while the library runs.
+        _thread.start_new_thread(call, ())
+    except RuntimeError:  # no thread can be started
+        raise
+    except BaseException as error:  # noqa: BLE001  (a signal right after the start; raised below)
+        interrupted = error
     waiting = True
     while waiting:
         try:

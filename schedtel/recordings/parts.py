@@ -97,7 +97,7 @@ class Part:
             raise DamagedFile(self._path("summary"), "its metadata is not UTF-8") from error
 
     def windows(self, order: validation.Order, *, identified: bool) -> Iterator[Window]:
-        """The whole windows of the part, in order; :attr:`damage` tells of the others afterwards.
+        """The whole windows of the part, in order and each once; :attr:`damage` tells of the others afterwards.
 
         :param order: checks the windows of the part's run.
         :param identified: windows need a host and a wall clock.
@@ -108,6 +108,8 @@ class Part:
         for number in by_table["summary"]:
             window = Window(**{table: by_table[table].get(number, _EMPTY[table]) for table in TABLES})
             cause = causes.get(number) or validation.flaw_of_one(window.summary, identified=identified)
+            if not cause and order.repeats(window):
+                continue
             cause = cause or order.flaw_of(window)
             if not cause:
                 yield window

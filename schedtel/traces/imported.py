@@ -164,7 +164,7 @@ class ImportedTrace(Source):
             "window": self._window,
             "filter": "",
             "imported_from": reading.format,
-            "imported_file": self.name,
+            "imported_file": text_of_path(self.name),
             "imported_wall_clock": self._wall_clock(),
             "imported_wakeups": self._ordered.wakeups,
             "imported_lines": str(reading.lines),

@@ -25,13 +25,16 @@ def groups_of(batch: pa.RecordBatch, by: str) -> pa.RecordBatch:
     keys, codes = _encode(batch.column(name), real)
     groups = len(keys)
     sums = tables.group_sums(batch, codes, groups)
-    columns: dict[str, pa.Array] = {by: keys}
-    columns["tasks"] = from_numpy(np.bincount(codes[real], minlength=groups))
+    columns: dict[str, pa.Array] = {"tasks": from_numpy(np.bincount(codes[real], minlength=groups))}
     for column, values in sums.items():
         columns[column] = fixed_list(values) if values.ndim == 2 else from_numpy(values)
     columns |= {"open_wait_ns": _group_open_waits(batch, codes, groups)}
     columns |= _group_waits(sums) | _group_lives(batch, codes, groups) | _group_fairness(batch, codes, groups, real)
-    return pa.RecordBatch.from_pydict(columns)
+    if by in columns:
+        raise UsageError(
+            f"cannot group by {by!r}: each group has its own {by}, from all its tasks (use another column)"
+        )
+    return pa.RecordBatch.from_pydict({by: keys} | columns)
 
 
 def _encode(column: pa.Array, real: np.ndarray) -> tuple[pa.Array, np.ndarray]:

@@ -95,15 +95,15 @@ def _preemptions_add_up(window: Window) -> Finding:
 def _open_waits_are_possible(window: Window, previous: Window | None) -> Finding:
     """A wait that goes on past the window's end began after its task's arrival; and see :func:`_open_waits_broken_off`.
 
-    Where samples were discarded or tasks could not be followed, the wait of the window before is not judged.
+    Where events were missed, samples discarded or tasks not followed, the wait of the window before is not judged.
     """
     tasks = window.tasks
     age, arrival = (tables.column(tasks, name) for name in ("open_wait_ns", "arrival_ns"))
     wrong = valid(tasks["arrival_ns"]) & (age > 0) & (age > window.end_ns - arrival)
     judged = valid(tasks["open_wait_ns"]) & ~tables.is_other(tasks)
     wrong |= judged & ((age > 0) != (tables.column(tasks, "waits_unfinished") > 0))
-    count, exact = int(wrong.sum()), not any(window.losses[name] for name in ("samples_discarded", "state_failed"))
-    if previous is not None and previous.end_ns == window.start_ns and exact:
+    count = int(wrong.sum())
+    if previous is not None and previous.end_ns == window.start_ns and not any(window.losses.values()):
         count += _open_waits_broken_off(previous, window)
     open_ = int((judged & (age > 0)).sum())
     return Finding("9 open waits grow until they end", count == 0, f"{open_} waits go on, {count} impossible")

@@ -7,6 +7,8 @@ added without an overflow.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -129,6 +131,13 @@ class Order:
 
     def __init__(self) -> None:
         self._last_id, self._last_end_ns = 0, 0
+        self._ids, self._starts_ns = array("q"), array("q")  # 16 bytes a window
+
+    def repeats(self, window: Window) -> bool:
+        """Whether this window has come before: a collector that was started again wrote the server's history again."""
+        place = bisect_left(self._ids, window.window_id)
+        known = place < len(self._ids) and self._ids[place] == window.window_id
+        return known and self._starts_ns[place] == window.start_ns
 
     def flaw_of(self, window: Window) -> str:
         """What is wrong with the place of the next window; ``""`` if nothing is, and then it is the last one."""
@@ -138,6 +147,8 @@ class Order:
         if start_ns < self._last_end_ns:
             return f"window {number} starts before window {self._last_id} has ended"
         self._last_id, self._last_end_ns = number, window.end_ns
+        self._ids.append(number)
+        self._starts_ns.append(start_ns)
         return ""
 
 

@@ -98,7 +98,7 @@ def test_call_chains_and_markers_are_no_losses():
 
 
 def test_a_buffer_that_was_overwritten_is_a_loss_in_its_first_windows():
-    with ftrace.instance(size_kb=64) as instance:
+    with ftrace.instance(size_kb=16) as instance:
         with ftrace.tracing(instance):
             for _ in range(4):
                 work()

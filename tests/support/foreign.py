@@ -30,6 +30,8 @@ def named(window, number, text):
     for table, schema in ARROW.items():
         batch = getattr(window, table)
         columns = {"window_id": [number] * batch.num_rows}
+        if table == "summary":  # the windows of one run do not overlap
+            columns["window_start_ns"] = [number * (window.end_ns - window.start_ns)]
         columns |= {field.name: _texts(field.type, text, batch.num_rows) for field in schema if _is_text(field)}
         tables[table] = replaced(batch, **columns)
     return schedtel.Window(**tables)
@@ -46,13 +48,13 @@ def _texts(kind, text, rows):
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
 
 
-def recorded(directory, windows, texts, host):
-    """A recording with a window for each text. Its host and its metadata are hostile, too."""
+def recorded(directory, windows, texts, host, **summary):
+    """A recording with a window for each text. Its host and metadata are hostile, too; ``summary`` has exceptions."""
     recorder = schedtel.Recorder(directory, window="100ms", filter_text=host)
     recorder.facts = {"preemptions": host, "window": host}
     for number, text in enumerate(texts, 1):
         window = named(windows[number % len(windows)], number, text)
-        recorder.add(schedtel.Window(**vars(window) | {"summary": replaced(window.summary, host=[host])}))
+        recorder.add(schedtel.Window(**vars(window) | {"summary": replaced(window.summary, host=[host], **summary)}))
     recorder.flush()
     return directory
 

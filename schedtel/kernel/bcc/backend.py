@@ -170,7 +170,10 @@ class BccBackend(Backend):
         missed, now = int(self._control["losses"]["events_missed"].sum()), time.monotonic_ns()
         if missed != self._missed and now - self._reconciled_ns > _RECONCILE_NS:
             # The edge has passed: a life that has ended unseen may have done so since.
+            failed_before = self._seeder.failed
             self._losses.add("programs_skipped", self._seeder.reconcile(), self.window, self.window + 1)
+            # They may have been without a row since before the edge.
+            self._losses.add("state_failed", self._seeder.failed - failed_before, self.window, self.window + 1)
             self._missed, self._reconciled_ns = missed, now
 
     def _drain(self) -> None:

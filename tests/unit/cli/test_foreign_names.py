@@ -29,6 +29,8 @@ from schedtel.cli.display.view import View
 from schedtel.foreign_text import Printable
 from schedtel.windows.schema import ARROW
 
+#: These of a peer must be printable (schedtel.windows.validation); the tests of strangers try others.
+OF_A_PEER = {"kernel": ["k[/x]"], "scheduler": ["s[/x]"]}
 HOST = "h[/x]\x1b]0;owned\x07\u202e\x9b2J\nh"
 #: Commands that go on after the last window until a signal ends them, and what they say when they are there.
 ENDLESS = {"prometheus": "exporting on", "serve": "serving on"}
@@ -46,11 +48,12 @@ def places(tmp_path_factory, windows):
     """What the words of ``foreign.PLACES`` stand for, hostile and harmless."""
     folder = tmp_path_factory.mktemp("hostile\x1b[31m\udcff\u202e")
     hostile = foreign.recorded(folder / "hostile\n\x1b]0;owned\x07[/x]", windows, TEXTS_OF_TABLES.values(), HOST)
+    served = foreign.recorded(folder / "served", windows, TEXTS_OF_TABLES.values(), "h[/x]", **OF_A_PEER)
     harmless = foreign.recorded(folder / "harmless", windows, ["harmless"] * len(TEXTS), "host")
     trace = folder / "trace\x1b]0;owned\x07"
     trace.write_bytes(b"".join(_lines()))
     with (
-        schedtel.serve(schedtel.read(hostile), "grpc://127.0.0.1:0") as server,
+        schedtel.serve(schedtel.read(served), "grpc://127.0.0.1:0") as server,
         schedtel.serve(schedtel.read(harmless), "grpc://127.0.0.1:0") as other,
         unused_port() as port,
     ):

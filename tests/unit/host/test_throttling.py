@@ -63,6 +63,17 @@ def test_a_cgroup_that_is_renamed_counts_on_under_its_new_name(hierarchy, monkey
     assert limits.since_last() == [Throttled("/nightly", 30, 4, 1)]
 
 
+def test_a_cgroup_that_was_renamed_before_the_next_search_counts_on_once_it_is_found(hierarchy, monkeypatch):
+    v1(hierarchy / "batch", 100, 50, 700)
+    limits = Throttling(str(hierarchy))
+    (hierarchy / "batch").rename(hierarchy / "nightly")
+    assert limits.since_last() == []
+    v1(hierarchy / "nightly", 104, 51, 730)
+    later = throttling.time.monotonic_ns() + 3_600_000_000_000
+    monkeypatch.setattr(throttling.time, "monotonic_ns", lambda: later)
+    assert limits.since_last() == [Throttled("/nightly", 30, 4, 1)]
+
+
 def test_a_cgroup_made_anew_counts_from_zero_and_one_that_has_gone_is_forgotten(hierarchy):
     v1(hierarchy / "batch", 100, 50, 700)
     v1(hierarchy / "web", 100, 50, 700)
