@@ -32,7 +32,7 @@ def hierarchy(tmp_path):
 
 def test_every_directory_is_found_with_its_id_and_with_a_path_if_it_has_one(hierarchy):
     root, deepest = hierarchy
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = set(os.listdir("/proc/self/fd"))
     found = list(directories(str(root)))
     assert len(found) == DEEP + 3
     assert len({directory.identity for directory in found}) == len(found)
@@ -41,16 +41,16 @@ def test_every_directory_is_found_with_its_id_and_with_a_path_if_it_has_one(hier
     assert all(os.stat(path).st_ino == identity for path, identity in paths)
     assert {str(root), f"{root}/beside", f"{root}/beside/below"} <= {path for path, _ in paths}
     assert max(len(os.fsencode(path)) for path, _ in paths) > 4_090
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert set(os.listdir("/proc/self/fd")) <= open_before  # servers of earlier tests may have closed theirs
 
 
 def test_a_walk_that_is_not_finished_leaves_nothing_open(hierarchy):
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = set(os.listdir("/proc/self/fd"))
     walk = directories(str(hierarchy[0]))
     for _ in range(100):
         next(walk)
     walk.close()
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert set(os.listdir("/proc/self/fd")) <= open_before  # servers of earlier tests may have closed theirs
 
 
 def test_what_is_removed_during_the_walk_ends_nothing(tmp_path):
