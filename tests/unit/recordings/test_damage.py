@@ -123,9 +123,9 @@ def test_each_iteration_tells_anew(three_parts):
 def test_a_window_that_was_collected_twice_is_read_once_and_is_no_damage(windows, tmp_path):
     """A collector that is started again gets the server's history again."""
     for taken in (windows[:2], windows):
-        with Recorder(tmp_path) as recorder:
+        with Dataset(tmp_path) as dataset:
             for window in taken:
-                recorder.write(window)
+                dataset.write(window, "run")
     source = read(tmp_path)
     assert [window.window_id for window in source] == [1, 2, 3]
     assert source.damaged == []
