@@ -41,17 +41,6 @@ def restored_cursor() -> Iterator[None]:
 
 
 @contextmanager
-def unwinding_by_signals() -> Iterator[None]:
-    """Inside the context, a signal ends the command by way of its ``finally``: for what the kernel does not undo."""
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    with _handled_by(leave):
-        yield
-
-
-@contextmanager
 def _handled_by(handler: Callable[[int, Any], object] | signal.Handlers) -> Iterator[None]:
     previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     for number, before in previous.items():

@@ -3,7 +3,6 @@
 import click
 
 from schedtel.cli import lines
-from schedtel.cli.signals import unwinding_by_signals
 from schedtel.cli.strict import StrictCommand
 from schedtel.doctor.capabilities import Answer, survey, usable_backends
 from schedtel.doctor.verify import verify
@@ -32,9 +31,7 @@ def command(verifying: bool, seconds: float) -> int:
         lines.answer(_line(answer, needed=answer.needed and not (answer.backend and usable)))
     lines.answer(_verdict(usable))
     if usable and verifying:
-        with unwinding_by_signals():  # ftrace would go on, and its buffers stay
-            findings = verify(seconds)
-        return _report(findings)
+        return _report(verify(seconds))
     return 0 if usable else _FAILED
 
 

@@ -70,7 +70,7 @@ def serving():
     """Start `schedtel serve`; returns its process and URI. Whatever still runs at the end is killed, by its pid."""
     with announced("serving on ") as started:
 
-        def begin(*arguments, window="100ms", **options):
+        def begin(*arguments, window="100ms", listen="grpc://127.0.0.1:0", **options):
             command = [
                 sys.executable,
                 "-m",
@@ -79,7 +79,7 @@ def serving():
                 "-w",
                 window,
                 "--listen",
-                "grpc://127.0.0.1:0",
+                listen,
                 *arguments,
             ]
             return started(command, **options)

@@ -177,7 +177,7 @@ def test_a_thousand_subscribers_that_come_and_go_interrupt_nobody_and_leave_noth
 
 def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_ones(serving, tmp_path):
     socket_uri = f"grpc+unix://{tmp_path}/run/socket"
-    first, uri = serving("--listen", socket_uri)
+    first, uri = serving(listen=socket_uri)
     assert uri == socket_uri
     command = [*COMMAND, "serve", "-w", "100ms", "--listen", socket_uri]
     second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
@@ -192,7 +192,7 @@ def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_on
         first.kill()
         first.wait()
         assert (tmp_path / "run" / "socket").exists(), "a killed server cannot remove its socket"
-        serving("--listen", socket_uri)
+        serving(listen=socket_uri)
         eventually(lambda: len(list((tmp_path / "fleet").glob("summary/*/*/run=*"))) == 2)
         collect.send_signal(signal.SIGTERM)
         assert collect.wait(PATIENCE_S) == 0
