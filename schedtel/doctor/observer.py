@@ -72,7 +72,7 @@ def _begin() -> Path:
         for name, value in settings.items():
             (instance / name).write_text(value)
     except OSError:
-        instance.rmdir()
+        _end(instance)
         raise
     return instance
 

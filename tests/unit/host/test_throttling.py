@@ -32,6 +32,12 @@ def v2(directory: Path, periods: int, throttled: int, throttled_us: int) -> None
     (directory / "cpu.stat").write_text(head + text)
 
 
+def an_hour_later(monkeypatch):
+    """By now, a search is due."""
+    later = throttling.time.monotonic_ns() + 3_600_000_000_000
+    monkeypatch.setattr(throttling.time, "monotonic_ns", lambda: later)
+
+
 @pytest.mark.parametrize(("write", "unit"), [(v1, 1_000_000), (v2, 1_000)])
 def test_what_was_throttled_since_the_last_look(hierarchy, write, unit):
     write(hierarchy / "web/api", 100, 10, 50 * unit)
@@ -47,8 +53,7 @@ def test_a_limit_that_is_new_is_found_by_the_next_search_with_all_it_did(hierarc
     limits = Throttling(str(hierarchy))
     v1(hierarchy / "batch", 3, 2, 9_000)
     assert limits.since_last() == [], "it searched again at once, which costs too much with a thousand cgroups"
-    later = throttling.time.monotonic_ns() + 3_600_000_000_000
-    monkeypatch.setattr(throttling.time, "monotonic_ns", lambda: later)
+    an_hour_later(monkeypatch)
     assert limits.since_last() == [Throttled("/batch", 9_000, 3, 2)]
 
 
@@ -58,8 +63,7 @@ def test_a_cgroup_that_is_renamed_counts_on_under_its_new_name(hierarchy, monkey
     limits = Throttling(str(hierarchy))
     (hierarchy / "batch").rename(hierarchy / "nightly")
     v1(hierarchy / "nightly", 104, 51, 730)
-    later = throttling.time.monotonic_ns() + 3_600_000_000_000
-    monkeypatch.setattr(throttling.time, "monotonic_ns", lambda: later)
+    an_hour_later(monkeypatch)
     assert limits.since_last() == [Throttled("/nightly", 30, 4, 1)]
 
 
@@ -69,8 +73,7 @@ def test_a_cgroup_that_was_renamed_before_the_next_search_counts_on_once_it_is_f
     (hierarchy / "batch").rename(hierarchy / "nightly")
     assert limits.since_last() == []
     v1(hierarchy / "nightly", 104, 51, 730)
-    later = throttling.time.monotonic_ns() + 3_600_000_000_000
-    monkeypatch.setattr(throttling.time, "monotonic_ns", lambda: later)
+    an_hour_later(monkeypatch)
     assert limits.since_last() == [Throttled("/nightly", 30, 4, 1)]
 
 
