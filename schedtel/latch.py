@@ -17,6 +17,10 @@ class Latch:
         weakref.finalize(self, os.close, self._descriptor)
         self._is_set = False
 
+    def fileno(self) -> int:
+        """The descriptor that is readable once it is open, for a poll beside others; it lives as long as the latch."""
+        return self._descriptor
+
     def is_set(self) -> bool:
         return self._is_set
 

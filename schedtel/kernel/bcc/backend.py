@@ -25,6 +25,7 @@ from schedtel.kernel.libbpf import KernelTypes
 from schedtel.kernel.losses import LossCounts
 from schedtel.kernel.privileges import require_capabilities
 from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS
+from schedtel.latch import Latch
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 
@@ -84,7 +85,7 @@ class BccBackend(Backend):
         self._control, self._cpu_states = self._mapped("controls", layout.CONTROL, 1)[0], cpus["cpu"]
         if self.preempted_by:
             self._pairs = self._mapped("preemptions", layout.PREEMPTIONS, self._cpus)
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._woken = Latch()
         self._set_up(pages, cpus)
 
     def _mapped(self, name: str, dtype: np.dtype, count: int) -> np.ndarray:
@@ -122,7 +123,7 @@ class BccBackend(Backend):
     def wait(self, deadline_ns: int) -> None:
         """Sleep for a while, until the deadline at most; then refill free slots if a CPU runs short of them."""
         remaining = max(0, deadline_ns - time.monotonic_ns()) / 1e9
-        select.select([self._wake_fd], [], [], min(remaining, _LOOK_AGAIN_S if self._short else _LOOK_S))
+        select.select([self._woken], [], [], min(remaining, _LOOK_AGAIN_S if self._short else _LOOK_S))
         self._short = self._pool.short_of_slots()
         if self._short:
             self._pool.report_completed(self._edges())
@@ -138,7 +139,7 @@ class BccBackend(Backend):
         return bool(came)
 
     def wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+        self._woken.set()
 
     def _edges(self) -> Edges:
         number, edge = self.window, self._control["grid"]["edge_ns"]
@@ -194,7 +195,6 @@ class BccBackend(Backend):
         return {name: (c["run_cnt"], c["run_time_ns"]) for name, c in self._programs.counts().items()}
 
     def close(self) -> None:
-        os.close(self._wake_fd)
         self._programs.close()
 
 

@@ -17,6 +17,7 @@ from schedtel.kernel.btf import check_contract
 from schedtel.kernel.core.programs import PROGRAMS, Programs
 from schedtel.kernel.core.ring import Ring
 from schedtel.kernel.losses import LossCounts
+from schedtel.latch import Latch
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer, opaque
 
@@ -62,8 +63,8 @@ class CoreBackend(Backend):
         self._page = np.zeros(0, layout.TASK_RECORD)
         self._epoll = select.epoll()
         self._epoll.register(self._object.map_fd("ring"), select.EPOLLIN | select.EPOLLET)
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake_fd, select.EPOLLIN | select.EPOLLET)
+        self._woken = Latch()
+        self._epoll.register(self._woken, select.EPOLLIN | select.EPOLLET)
         self._rows = RecordBuffer(layout.TASK_RECORD)
 
     def _attach(self) -> None:
@@ -109,7 +110,7 @@ class CoreBackend(Backend):
         self._drain()
 
     def wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+        self._woken.set()
 
     def _flush(self) -> None:
         """Report every task for the open window; the flush asks a task in the middle of a change again."""
@@ -192,7 +193,6 @@ class CoreBackend(Backend):
 
     def close(self) -> None:
         self._epoll.close()
-        os.close(self._wake_fd)
         self._object.close()
 
 
