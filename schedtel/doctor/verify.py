@@ -35,7 +35,7 @@ _SUMMED = ("cpu_ns", "wait_ns", "voluntary_switches", "involuntary_switches")
 
 
 @dataclass(frozen=True)
-class Books:
+class KernelAccounting:
     """The kernel's own accounting of one task: CPU time and run-queue wait in ns, switches."""
 
     cpu_ns: int
@@ -44,7 +44,7 @@ class Books:
     involuntary_switches: int
 
     @classmethod
-    def of(cls, pid: int) -> "Books":
+    def of(cls, pid: int) -> "KernelAccounting":
         """Read ``/proc/<pid>/schedstat`` and ``status``."""
         with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
             cpu_ns, wait_ns, _ = map(int, file.read().split())
@@ -60,7 +60,7 @@ def verify(seconds: float = 3.0, window: str = "500ms") -> list[Finding]:
         try:
             threading.Thread(target=_stop_after, args=(pids, source.stop), daemon=True).start()
             windows = list(source)
-            accounting = {pid: Books.of(pid) for pid in pids}
+            accounting = {pid: KernelAccounting.of(pid) for pid in pids}
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
@@ -108,7 +108,7 @@ def _nap(seconds: float) -> None:
         time.sleep(0.001)
 
 
-def _compare(pid: int, kernel: Books, windows: list[Window]) -> Finding:
+def _compare(pid: int, kernel: KernelAccounting, windows: list[Window]) -> Finding:
     sums = {name: sum(_sum_of(window, pid, name) for window in windows) for name in _SUMMED}
     our_ns, kernel_ns = sums["cpu_ns"] + sums["wait_ns"], kernel.cpu_ns + kernel.wait_ns
     switches = sums["voluntary_switches"] + sums["involuntary_switches"]
@@ -120,7 +120,7 @@ def _compare(pid: int, kernel: Books, windows: list[Window]) -> Finding:
         f"child {pid}: CPU + wait {format_duration(our_ns)}, {switches} switches; "
         f"schedstat {format_duration(kernel_ns)}, status {kernel_switches}"
     )
-    return Finding("4 the kernel's own books", close, figure)
+    return Finding("4 the kernel's own accounting", close, figure)
 
 
 def _sum_of(window: Window, pid: int, name: str) -> int:

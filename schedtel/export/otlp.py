@@ -236,7 +236,7 @@ class _Heard(logging.Handler):
 _OF_SHUTDOWN = r"already shutdown|Shutdown in progress|max retries or shutdown"
 #: Pattern in the exporter's log → the cause, for a user.
 _MEANINGS = (
-    (r"Connection refused", "nobody listens there"),
+    (r"Connection refused", "no program listens there"),
     (r"Failed to resolve|Name or service|name resolution", "no such host"),
     (r"[Tt]imed? ?out", "no answer"),
     (r"CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted (give its authority by --ca)"),

@@ -206,7 +206,7 @@ _MEANINGS = (
         r"WRONG_VERSION_NUMBER|[Hh]andshak",
         "one side speaks TLS and the other does not, or refuses our certificate (compare both URIs)",
     ),
-    (r"Connection refused|No such file", "nobody serves there (start `schedtel serve` there, or correct the URI)"),
+    (r"Connection refused|No such file", "no server answers there (start `schedtel serve` there, or correct the URI)"),
     (r"Permission denied", "this user may not use the socket (ask its owner)"),
     (r"DNS|resolve|Name or service", "no such host (correct the URI)"),
     (r"[Dd]eadline|[Tt]imed out|[Tt]imeout", "no answer (is the host there, and the port open?)"),

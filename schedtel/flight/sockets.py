@@ -167,5 +167,5 @@ def _remove_dead(path: Path) -> None:
         raise UsageError(f"cannot serve on {path}: there is a file of that name (choose another path)")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if probe.connect_ex(str(path)) == 0:
-            raise UsageError(f"cannot serve on {path}: somebody serves there already (choose another path)")
+            raise UsageError(f"cannot serve on {path}: a server is there already (choose another path)")
     path.unlink()

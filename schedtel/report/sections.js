@@ -50,7 +50,7 @@ const SECTIONS = [
   },
   {
     id: "preemptions", title: "Who preempted whom",
-    about: () => "Rows lost their CPU while runnable, columns took it. The time is what the victims then waited for a CPU, whoever ran meanwhile; below it, how often and the mean. (idle): nobody took it, as when a bandwidth limit stops a task.",
+    about: () => "Rows lost their CPU while runnable, columns took it. The time is what the victims then waited for a CPU, whichever tasks ran meanwhile; below it, how often and the mean. (idle): no task took it, as when a bandwidth limit stops a task.",
     fill: () => preemptionSection(),
   },
   {

@@ -89,7 +89,7 @@ def _preemptions_add_up(window: Window) -> Finding:
     exact = counts.sum() == samples.count and abs(int(waits.sum()) - sum_ns) <= samples.count
     bounded = counts[~other].sum() <= samples.count <= counts.sum() and waits[~other].sum() <= sum_ns + samples.count
     figure = f"{int(counts.sum())} waits by {len(counts)} pairs, {samples.count} samples"
-    return Finding("8 preempted by somebody = preempt waits", bool(bounded if other.any() else exact), figure)
+    return Finding("8 waits by preemptor = preempt waits", bool(bounded if other.any() else exact), figure)
 
 
 def _open_waits_are_possible(window: Window, previous: Window | None) -> Finding:

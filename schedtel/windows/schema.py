@@ -229,11 +229,11 @@ PREEMPTIONS = [
         "preemptor",
         _LABEL,
         "",
-        "whose task took the CPU; `(idle)`: nobody, as when a bandwidth limit stops a task; else as the victim",
+        "whose task took the CPU; `(idle)`: no task, as when a bandwidth limit stops the victim; else as the victim",
     ),
     Column("preemptor_cgroup_id", pa.int64(), "", "likewise; null for `(idle)` as well"),
     _count("count", "waits of the victim that ended in the window, after losing its CPU to the preemptor"),
-    _ns("wait_ns", "time of those waits, from losing the CPU to having one again, whoever ran meanwhile"),
+    _ns("wait_ns", "time of those waits, from losing the CPU to having one again, whichever tasks ran meanwhile"),
     _ns("max_wait_ns", "the longest of them"),
 ]
 
@@ -253,7 +253,7 @@ GAPS = [
     Column("run", pa.string(), "", "run of the first window after the gap"),
     _count("after_window_id", "last window before the gap; of the run before where the cause is restarted"),
     _count("before_window_id", "first window after the gap"),
-    _count("windows_missed", "windows between them; null where the server was restarted: nobody knows"),
+    _count("windows_missed", "windows between them; null where the server was restarted, because it is unknown"),
     Column("gap_start", pa.timestamp("us", "UTC"), "UTC", "end of the last window before, on the wall clock"),
     Column("gap_end", pa.timestamp("us", "UTC"), "UTC", "start of the first window after, on the wall clock"),
 ]

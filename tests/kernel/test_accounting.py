@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from observe import collecting, judge, wait_stopped
 
-from schedtel.doctor.verify import Books
+from schedtel.doctor.verify import KernelAccounting
 
 #: How far apart the two lines between CPU time and wait may lie at each switch: the time from a wakeup to the switch.
 SPLIT_NS = 20_000
@@ -46,7 +46,7 @@ def stopped(start, last_cpu):
             processes += [start("napper", 1.5, cpu=last_cpu) for _ in range(nappers)]
             for process in processes:
                 wait_stopped(process)
-            accounts = {process.pid: Books.of(process.pid) for process in processes}
+            accounts = {process.pid: KernelAccounting.of(process.pid) for process in processes}
         return collected, accounts, stolen_from(last_cpu) - before_ns
 
     return observe

@@ -14,7 +14,7 @@ from observe import collecting, judge, wait_for_state
 from waiting import PATIENCE_S, eventually
 
 import schedtel
-from schedtel.doctor.verify import Books
+from schedtel.doctor.verify import KernelAccounting
 from schedtel.windows import tables
 
 _PID_MAX = "/proc/sys/kernel/pid_max"
@@ -115,7 +115,7 @@ def test_preempted_in_a_sleeping_state_is_waiting_and_not_blocked(start, last_cp
         for _ in range(2):
             start("spin", 600, cpu=last_cpu)  # and killed afterwards
         nappers = [start("napper", 600, cpu=last_cpu) for _ in range(6)]
-        eventually(lambda: all(Books.of(process.pid).voluntary_switches > 1000 for process in nappers))
+        eventually(lambda: all(KernelAccounting.of(process.pid).voluntary_switches > 1000 for process in nappers))
     for process in nappers:
         rows = collected.rows(tid=process.pid)
         for row in rows:

@@ -182,7 +182,7 @@ def test_a_server_that_starts_again_takes_a_dead_ones_socket_and_never_a_live_on
     command = [*COMMAND, "serve", "-w", "100ms", "--listen", socket_uri]
     second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert second.returncode == 2
-    assert "somebody serves there already" in second.stderr
+    assert "a server is there already" in second.stderr
     assert len(second.stderr.splitlines()) == 1
 
     with open(tmp_path / "log", "w", encoding="utf-8") as log:

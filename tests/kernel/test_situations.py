@@ -18,7 +18,7 @@ from surroundings import limit, made_cgroup
 from waiting import PATIENCE_S, eventually
 
 import schedtel
-from schedtel.doctor.verify import Books
+from schedtel.doctor.verify import KernelAccounting
 from schedtel.errors import CapabilityError
 from schedtel.host.cgroups import cgroup_root, cpu_hierarchy
 from schedtel.windows.invariants import check
@@ -134,7 +134,7 @@ def observed(situation, start, cpu):
         hogs = situation(start, cpu)
         for hog in hogs:
             wait_stopped(hog)
-        accounts = {hog.pid: Books.of(hog.pid) for hog in hogs}
+        accounts = {hog.pid: KernelAccounting.of(hog.pid) for hog in hogs}
     return collected, accounts
 
 
@@ -221,7 +221,7 @@ def test_the_laws_hold_for_two_collectors_at_once(start, last_cpu):
         with collecting("100ms") as one, collecting("70ms") as other:
             hog = start("hog", SECONDS, cpu=last_cpu)
             wait_stopped(hog)
-            accounts = {hog.pid: Books.of(hog.pid)}
+            accounts = {hog.pid: KernelAccounting.of(hog.pid)}
         return one, other, accounts
 
     def verdict(one, other, accounts):

@@ -1,11 +1,10 @@
-"""The C sources that ship with the package: a name in; its path, the files that it includes, or one text of all, out.
+"""The C sources that ship with the package: a name in; its path, or one text of it and of what it includes, out.
 
 The package has ``bpf/`` as ``_bpf/``, except for what ships compiled: the core backend and the replay. What a source
 needs is read from its ``#include "..."`` lines, so there is no list of files to keep.
 """
 
 import re
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -24,27 +23,12 @@ def source_path(name: str) -> Path:
     return path
 
 
-def with_includes(path: Path) -> list[Path]:
-    """A source and the files that it includes, each once, in the order in which a compiler opens them."""
-    return list(_visit(path, set()))
-
-
 def one_text(path: Path) -> str:
     """A source with every included file in the place of its first ``#include``, and nothing in that of a further one.
 
     That is the same to a compiler, since all included files have guards.
     """
     return _expanded(path, set())
-
-
-def _visit(path: Path, seen: set[Path]) -> Iterator[Path]:
-    path = path.resolve()
-    if path in seen:
-        return
-    seen.add(path)
-    yield path
-    for name in _INCLUDE.findall(path.read_text()):
-        yield from _visit(path.parent / name, seen)
 
 
 def _expanded(path: Path, seen: set[Path]) -> str:

@@ -107,7 +107,9 @@ def test_a_recording_that_reaches_no_collector_is_no_success(recording, port):
     assert ended.returncode == 2
     _, closing, error = ended.stderr.splitlines()
     assert closing == "exported 3 windows, nothing lost; 0 pushes, 1 failed"
-    assert error.startswith(f"schedtel: cannot push to {url}/v1/metrics: nobody listens there; the last push failed")
+    assert error.startswith(
+        f"schedtel: cannot push to {url}/v1/metrics: no program listens there; the last push failed"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

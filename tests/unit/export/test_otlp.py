@@ -126,7 +126,7 @@ def test_a_collector_that_comes_back_gets_everything(windows):
             eventually(lambda: pusher.pushed)
             pusher.close()
     assert re.fullmatch(
-        r"schedtel: cannot push to http://127.0.0.1:\d+/v1/metrics: nobody listens there; trying again", said[0]
+        r"schedtel: cannot push to http://127.0.0.1:\d+/v1/metrics: no program listens there; trying again", said[0]
     )
     assert re.fullmatch(r"schedtel: pushing to \S+ again, after \d+ failed", said[1])
     assert len(said) == 2

@@ -57,5 +57,5 @@ def test_where_nobody_listens_the_last_push_says_so_and_not_that_the_exporter_wa
         pusher._thread.join(1.5)
         pusher.close()
         pusher._thread.join()
-    assert pusher.why_not == "nobody listens there"
+    assert pusher.why_not == "no program listens there"
     assert pusher.failed >= 1

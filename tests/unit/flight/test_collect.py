@@ -155,7 +155,7 @@ def test_tries_become_rarer_and_are_not_all_at_once(monkeypatch):
     waits = []
 
     def refuse(_uri, _request):
-        raise schedtel.StreamError("cannot subscribe to it: nobody serves there (start it)")
+        raise schedtel.StreamError("cannot subscribe to it: no server answers there (start it)")
 
     collection = Collection(["grpc://127.0.0.1:1"], refuse)
 

@@ -31,6 +31,6 @@ def test_a_unix_socket_is_its_owners_alone_and_gone_afterwards(recording, tmp_pa
     with schedtel.serve(recording, f"grpc+unix://{path}"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        with pytest.raises(schedtel.UsageError, match="somebody serves there already"):
+        with pytest.raises(schedtel.UsageError, match="a server is there already"):
             schedtel.serve(recording, f"grpc+unix://{path}")
     assert not path.exists()
