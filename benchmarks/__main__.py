@@ -18,6 +18,7 @@ from benchmarks import (
     growth,
     peers,
     pipe,
+    placement,
     pressure,
     programs,
     report,
@@ -33,7 +34,9 @@ from schedtel.errors import SchedtelError
 USUAL: dict[str, ModuleType] = {
     module.PART: module for module in (programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure)
 }
-PARTS = USUAL | {soak.PART: soak, control.PART: control}
+PARTS = USUAL | {module.PART: module for module in (soak, control, placement)}
+#: Parts whose results keep the rows of earlier runs.
+KEPT = {placement.PART}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -44,7 +47,8 @@ RESULTS = Path(__file__).parent / "results"
 @click.option("--large", is_flag=True, help="Growth up to 50,000 threads and windows of a minute.")
 @click.option("--minutes", type=click.FloatRange(min=0.2), default=60.0, show_default=True, help="Length of the soak.")
 def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool, minutes: float) -> None:
-    """Measure schedtel beside its peers. Without PARTS, everything but the soak and the control; an hour or more.
+    """Measure schedtel beside its peers. Without PARTS, everything but the soak, the control and the placement; an
+    hour or more.
 
     Targets are printed beside what was measured. A missed target is no error. Parts that are not measured keep the
     results they had.
@@ -57,6 +61,8 @@ def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool,
     for part in parts or USUAL:
         begin = time.monotonic()
         rows, notes = _measured(part, plan)
+        if part in KEPT:
+            rows = report.kept_rows(output, part, rows) + rows
         report.write_part(output, part, rows, report.machine() | report.peer_facts(peers.everybody()), notes)
         click.echo(f"{part}: {time.monotonic() - begin:.0f} s", err=True)
     text = _document(output)

@@ -16,6 +16,12 @@ class Target:
     def __str__(self) -> str:
         return f"{'<' if self.strict else '≤'} {self.most:g}"
 
+    @classmethod
+    def of(cls, text: str) -> "Target":
+        """The target that ``str()`` wrote as this text."""
+        sign, most = text.split()
+        return cls(float(most), strict=sign == "<")
+
     def reached(self, value: float) -> bool:
         return value < self.most if self.strict else value <= self.most
 

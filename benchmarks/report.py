@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import schedtel
-from benchmarks.measures import Row
+from benchmarks.measures import Row, Target
 from benchmarks.peers import Peer, tool, version
 
 _COLUMNS = ("measure", "subject", "median", "min … max", "n", "unit", "target", "reached")
@@ -109,6 +109,19 @@ def read_part(directory: Path, part: str) -> Result | None:
     table = pq.read_table(path)
     metadata = {name.decode(): json.loads(value) for name, value in (table.schema.metadata or {}).items()}
     return Result(part, table.to_pylist(), metadata["machine"], metadata["notes"])
+
+
+def kept_rows(directory: Path, part: str, rows: list[Row]) -> list[Row]:
+    """The rows of earlier runs of a part, except for the measures that these rows have as well."""
+    earlier, anew = read_part(directory, part), {row.measure for row in rows}
+    texts = [row for row in earlier.rows if row["measure"] not in anew] if earlier else []
+    return [_row(text) for text in texts]
+
+
+def _row(text: dict) -> Row:
+    target = Target.of(text["target"]) if text["target"] else None
+    fields = {name: text[name] for name in ("measure", "subject", "unit", "value", "part", "axis", "at")}
+    return Row(**fields, samples=tuple(text["samples"]), target=target)
 
 
 # ---- Markdown ----

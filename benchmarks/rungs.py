@@ -17,6 +17,8 @@ FLOOR = NAMES[1]
 PROGRAMS = {event: (f"rung_{event}",) for event in ("switch", "wakeup", "fork", "exit")}
 #: Size of struct task_state (bpf/machine.h): the fields before the banks, and two banks.
 STATE_BYTES = 120 + 2 * layout.BANK.itemsize
+#: The sizes that every rung is compiled with.
+SIZES = {"RECORD_BYTES": layout.TASK_RECORD.itemsize, "STATE_BYTES": STATE_BYTES}
 
 
 def ladder() -> list[Peer]:
@@ -27,8 +29,7 @@ def ladder() -> list[Peer]:
 @contextmanager
 def _attached(number: int) -> Iterator[int]:
     """Attach one rung's programs, and prove that they run. Yields the pid of this process, which holds them."""
-    sizes = {"RECORD_BYTES": layout.TASK_RECORD.itemsize, "STATE_BYTES": STATE_BYTES}
-    rung = builds.bpf_object("ladder", RUNG=number, **sizes)
+    rung = builds.bpf_object("ladder", RUNG=number, **SIZES)
     with attached_here(rung, (name for (name,) in PROGRAMS.values())):
         prove(os.getpid(), PROGRAMS)
         yield os.getpid()
