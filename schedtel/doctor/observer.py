@@ -7,8 +7,9 @@ has not seen come in, schedtel has missed a switch as well, and the window must 
 
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from schedtel.windows.window import Window
 
 _LAW = "7 losses are in their windows"
 _BUFFER_KB = 8192
+#: How often the guard tries to remove the instance, and how long it waits in between.
+_ATTEMPTS, _PAUSE_S = 100, 0.1
 #: ftrace prints microseconds.
 _RESOLUTION_NS = 1_000
 _SWITCH = re.compile(
@@ -47,34 +50,54 @@ class Observation:
 def observed_switches() -> Iterator[Observation]:
     """Have ftrace look at all switches during the body; the observation is complete after it."""
     observation = Observation()
-    try:
-        instance = _begin()
-    except (CapabilityError, OSError) as error:
-        observation.unavailable = str(error)
+    with ExitStack() as stack:
+        try:
+            instance = tracefs() / "instances" / f"schedtel-doctor-{os.getpid()}"
+            stack.enter_context(_ended_by_guard(instance))
+            _begin(instance)
+        except (CapabilityError, OSError) as error:
+            observation.unavailable = str(error)
         yield observation
-        return
+        if not observation.unavailable:
+            _finish(instance, observation)
+
+
+@contextmanager
+def _ended_by_guard(instance: Path) -> Iterator[None]:
+    """Have a child process end the instance when the context ends, or this process, by whatever signal."""
+    guard_end, our_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _guard(instance, guard_end)
+    os.close(guard_end)
     try:
-        yield observation
-        _finish(instance, observation)
+        yield
     finally:
-        _end(instance)
+        os.close(our_end)
+        os.waitpid(pid, 0)
 
 
-def _begin() -> Path:
-    instances = tracefs() / "instances"
-    for left in instances.glob("schedtel-doctor-*"):
-        if not Path(f"/proc/{left.name.rpartition('-')[2]}").exists():  # its doctor was killed
-            _end(left)
-    instance = instances / f"schedtel-doctor-{os.getpid()}"
-    instance.mkdir()
+def _guard(instance: Path, guard_end: int) -> None:
+    """Wait until no process has the pipe's other end any more (the load inherits it)."""
     try:
-        settings = {"trace_clock": "mono", "buffer_size_kb": str(_BUFFER_KB), "events/sched/sched_switch/enable": "1"}
-        for name, value in settings.items():
-            (instance / name).write_text(value)
-    except OSError:
-        _end(instance)
-        raise
-    return instance
+        os.setsid()  # a signal to the terminal's process group is not for the guard
+        os.closerange(0, guard_end)  # a reader of the doctor's output must not wait for the guard
+        os.closerange(guard_end + 1, os.sysconf("SC_OPEN_MAX"))
+        os.read(guard_end, 1)
+        for _ in range(_ATTEMPTS):  # a call that was under way when the doctor was killed may still use it
+            _end(instance)
+            if not instance.exists():
+                break
+            time.sleep(_PAUSE_S)
+    finally:
+        os._exit(0)
+
+
+def _begin(instance: Path) -> None:
+    instance.mkdir()
+    settings = {"trace_clock": "mono", "buffer_size_kb": str(_BUFFER_KB), "events/sched/sched_switch/enable": "1"}
+    for name, value in settings.items():
+        (instance / name).write_text(value)
 
 
 def _end(instance: Path) -> None:

@@ -110,6 +110,27 @@ def test_the_load_of_doctor_ends_with_it(places):
     eventually(lambda: left_of(process.pid) == [])
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing_capabilities()), reason="needs the right to load BPF programs")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_ftrace_instance_of_doctor_ends_with_it(places, number):
+    """In a mount namespace of the test's own, where tracefs is mounted. What is left would be seen by all."""
+    doctor = [sys.executable, "-m", "schedtel.cli", "doctor", "--verify", "--seconds", "60"]
+    mount = "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing"
+    script = f"{mount}; echo mounted; read line"
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout.readline() == "mounted\n"
+        instances = Path(f"/proc/{shell.pid}/root/sys/kernel/tracing/instances")
+        inside = ["nsenter", "--mount", f"--target={shell.pid}", "--wd=.", *doctor]
+        with subprocess.Popen(inside, cwd=places, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            mine = instances / f"schedtel-doctor-{process.pid}"
+            eventually(mine.exists)
+            process.send_signal(number)
+        eventually(lambda: not mine.exists())
+        shell.stdin.close()
+
+
 def test_a_hangup_that_the_caller_ignores_is_ignored(places):
     """As under nohup(1)."""
     server = ["serve", "--from", "recording", "-l", "grpc://127.0.0.1:0"]
