@@ -1,10 +1,12 @@
 """Batches of the stream ``windows`` in; events out. What a server sends is not trusted until it has been checked here.
 
 A large window comes in parts, and is put together again. Memory is bounded by the limits of
-:mod:`schedtel.windows.validation` for one window.
+:mod:`schedtel.windows.validation` for one window. A larger one is left out and counts as missed, and the next ones come.
 """
 
 from __future__ import annotations
+
+import logging
 
 import pyarrow as pa
 
@@ -15,6 +17,7 @@ from schedtel.windows.schema import ARROW
 from schedtel.windows.validation import MOST_BYTES, MOST_ROWS, check_window
 from schedtel.windows.window import Window
 
+_log = logging.getLogger(__name__)
 #: Numbers of windows are lower: at a hundred windows a second, this is 350 years.
 _MOST_WINDOWS = 1 << 40
 #: Parts have about a megabyte each. More and smaller ones would cost more memory than their bytes.
@@ -29,10 +32,11 @@ class Assembly:
     """The windows of one stream, as their parts come."""
 
     def __init__(self) -> None:
-        self._last = 0
+        self._last = self._left_out = 0
         self._begin()
 
     def _begin(self) -> None:
+        self._too_large = False
         self._parts: dict[str, list[pa.RecordBatch]] = {name: [] for name in ARROW}
         self._sequence = self._taken = self._rows = self._bytes = 0
 
@@ -50,11 +54,15 @@ class Assembly:
 
     def _count(self, batch: pa.RecordBatch) -> None:
         """Before anything else is done with them: rows by their number in the tables, bytes by the memory held."""
-        self._bytes += batch.get_total_buffer_size()
-        self._rows += batch.num_rows + sum(len(batch.column(name).values) for name in ARROW)
+        rows = batch.num_rows + sum(len(batch.column(name).values) for name in ARROW)
+        held = batch.get_total_buffer_size()
+        if rows > MOST_ROWS or held > MOST_BYTES:
+            raise ValueError(f"a batch has {rows} rows of {held} bytes (at most {MOST_ROWS} of {MOST_BYTES} are taken)")
+        self._rows, self._bytes = self._rows + rows, self._bytes + held
         if self._rows > MOST_ROWS or self._bytes > MOST_BYTES:
-            size = f"{self._rows} rows of {self._bytes} bytes"
-            raise ValueError(f"it has {size} (at most {MOST_ROWS} of {MOST_BYTES} are taken)")
+            self._too_large = True
+            for parts in self._parts.values():
+                parts.clear()
 
     def _event(self, batch: pa.RecordBatch, row: int, kind: str, sequence: int, missed: int) -> Event | None:
         if kind not in KINDS or None in (sequence, missed):
@@ -77,16 +85,25 @@ class Assembly:
             rows = batch.column(name)[row].values
             if rows is None:
                 raise ValueError(f"the table {name} is null")
-            if len(rows):
+            if len(rows) and not self._too_large:
                 self._parts[name].append(pa.RecordBatch.from_arrays(rows.flatten(), schema=schema))
 
-    def _complete(self, sequence: int, missed: int) -> Event:
+    def _complete(self, sequence: int, missed: int) -> Event | None:
+        if self._too_large:
+            return self._leave_out(sequence, missed)
         tables = {name: _joined(parts, ARROW[name]) for name, parts in self._parts.items()}
         self._last = sequence
         self._begin()
         window = Window(**tables)
         check_window(window)
+        missed, self._left_out = missed + self._left_out, 0
         return Event(WINDOW, sequence, missed, window)
+
+    def _leave_out(self, sequence: int, missed: int) -> None:
+        """A window of more rows or bytes than are taken: the next one says that it is missing."""
+        _log.warning("window %d is too large, and left out: %d rows of %d bytes", sequence, self._rows, self._bytes)
+        self._last, self._left_out = sequence, self._left_out + missed + 1
+        self._begin()
 
 
 def _joined(parts: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:

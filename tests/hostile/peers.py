@@ -86,7 +86,6 @@ LIES = {
     "a CPU beyond all machines": lambda w: row(replace(w, cpus=replaced(w.cpus, cpu=[2**31 - 1] * w.cpus.num_rows))),
     "two summaries": lambda w: row(replace(w, summary=w.summary.take(pa.array([0, 0])))),
     "no summary": lambda w: row(replace(w, summary=w.summary.slice(0, 0))),
-    "400,000 rows": lambda w: row(wide(w, 400_000)),
     "parts without end": lambda w: [head(PART, 1, 0)] * 2000,
     "parts of two windows": lambda w: [*row(wide(w, 4000))[:1], *row(w, sequence=2)],
     "the same window again": lambda w: [*row(w), *row(w)],
