@@ -1,7 +1,7 @@
 """Batches of the stream ``windows`` in; events out. What a server sends is not trusted until it has been checked here.
 
 A large window comes in parts, and is put together again. Memory is bounded by the limits of
-:mod:`schedtel.windows.validation` for one window. A larger one is left out and counts as missed, and the next ones come.
+:mod:`schedtel.windows.validation` for one window. A larger one is left out and counts as missed, and the rest come.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from surroundings import announced
 
+from schedtel.errors import CapabilityError
+from schedtel.kernel.core import programs
 from schedtel.kernel.privileges import missing_capabilities
 
 SOURCE = Path(__file__).parents[1] / "support" / "workloads.c"
@@ -85,3 +87,16 @@ def serving():
             return started(command, **options)
 
         yield begin
+
+
+@pytest.fixture
+def no_walk(monkeypatch):
+    """A kernel that refuses programs which walk the tasks by themselves."""
+    real = programs.object_image
+
+    def refused(name):
+        if name == "core_walk":
+            raise CapabilityError("as if the verifier had refused it")
+        return real(name)
+
+    monkeypatch.setattr(programs, "object_image", refused)

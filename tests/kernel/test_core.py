@@ -15,19 +15,6 @@ from schedtel.kernel.core import programs
 from schedtel.kernel.filters import Filter
 
 
-@pytest.fixture
-def no_walk(monkeypatch):
-    """A kernel that refuses programs which walk the tasks by themselves."""
-    real = programs.object_image
-
-    def refused(name):
-        if name == "core_walk":
-            raise CapabilityError("as if the verifier had refused it")
-        return real(name)
-
-    monkeypatch.setattr(programs, "object_image", refused)
-
-
 def test_a_kernel_that_refuses_the_walk_gets_the_iterators(start, no_walk):
     def observe():
         with collecting("100ms") as collected:

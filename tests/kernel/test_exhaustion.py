@@ -6,6 +6,7 @@ import sys
 
 import pyarrow.flight as fl
 import pytest
+from bcc_here import mounted_tracefs
 from serving import no_descriptor_left
 from surroundings import announced
 from waiting import PATIENCE_S, eventually
@@ -59,8 +60,20 @@ def test_idle_connections_of_another_user_end_neither_the_collector_nor_its_stre
         assert "Traceback" not in server.stderr.read()
 
 
-def test_a_collector_without_a_descriptor_makes_its_windows_and_loses_no_count():
-    with schedtel.live("100ms") as source:
+@pytest.fixture(params=["core", "core without the walk", "bcc"])
+def backend(request):
+    """The name of a backend, and what it needs made ready."""
+    if request.param == "core without the walk":
+        request.getfixturevalue("no_walk")
+    if request.param == "bcc":
+        with mounted_tracefs():
+            yield "bcc"
+    else:
+        yield "core"
+
+
+def test_a_collector_without_a_descriptor_makes_its_windows_and_loses_no_count(backend):
+    with schedtel.live("100ms", backend=backend) as source:
         windows = iter(source)
         first = next(windows)
         with no_descriptor_left():

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from schedtel.access.descriptors import EXHAUSTED
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.host import procfs
 from schedtel.host.cpus import possible_cpus
@@ -170,9 +171,15 @@ class BccBackend(Backend):
         """Compare the slots with /proc if events have been missed, and count the ends of lives among them."""
         missed, now = int(self._control["losses"]["events_missed"].sum()), time.monotonic_ns()
         if missed != self._missed and now - self._reconciled_ns > _RECONCILE_NS:
-            # The edge has passed: a life that has ended unseen may have done so since.
             failed_before = self._seeder.failed
-            self._losses.add("programs_skipped", self._seeder.reconcile(), self.window, self.window + 1)
+            try:
+                ended = self._seeder.reconcile()
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                return  # no descriptor is left for /proc; the next window tries again
+            # The edge has passed: a life that has ended unseen may have done so since.
+            self._losses.add("programs_skipped", ended, self.window, self.window + 1)
             # They may have been without a row since before the edge.
             self._losses.add("state_failed", self._seeder.failed - failed_before, self.window, self.window + 1)
             self._missed, self._reconciled_ns = missed, now

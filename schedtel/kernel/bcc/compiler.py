@@ -6,6 +6,7 @@ This module finds bcc and puts the source text together. A process of its own co
 
 import importlib.util
 import json
+import mmap
 import os
 import re
 import socket
@@ -131,7 +132,12 @@ class LoadedPrograms:
         self._send(wanted)
         fds = self._receive()
         self._maps = dict(zip(MAPS, fds, strict=False))
-        self._programs = dict(zip(programs, fds[len(MAPS) :], strict=True))
+        # Kept open: a window's counts must not fail for want of a descriptor.
+        self._counts = {
+            name: os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+            for name, fd in zip(programs, fds[len(MAPS) :], strict=True)
+        }
+        self._fds += self._counts.values()
 
     def map_fd(self, name: str) -> int:
         return self._maps[name]
@@ -144,7 +150,7 @@ class LoadedPrograms:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Program → what the kernel counts of it: runs, their time in ns, runs skipped; 0 for what it does not."""
-        return {name: _program_counts(fd) for name, fd in self._programs.items()}
+        return {name: _program_counts(fdinfo) for name, fdinfo in self._counts.items()}
 
     def close(self) -> None:
         """Detach and unload."""
@@ -186,7 +192,7 @@ def failure(answer: dict[str, Any], complaints: str) -> CapabilityError:
     return CapabilityError(f"cannot {what}: {cause}{f'; bcc: {told[0].strip()}' if told else ''} ({advice(number)})")
 
 
-def _program_counts(fd: int) -> dict[str, int]:
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+def _program_counts(fdinfo: int) -> dict[str, int]:
+    lines = os.pread(fdinfo, mmap.PAGESIZE, 0).decode("ascii").splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     return {name: int(fields.get(name, 0)) for name in ("run_cnt", "run_time_ns", "recursion_misses")}

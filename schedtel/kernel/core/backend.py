@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from schedtel.access.descriptors import Reserve
 from schedtel.errors import CapabilityError, CollectorError
 from schedtel.kernel.backend import Backend, patiently
 from schedtel.kernel.btf import check_contract
@@ -38,6 +39,7 @@ class CoreBackend(Backend):
     def __init__(self, programs: Programs) -> None:
         self._object, self._walks, self._page_rows = programs.object, programs.walks, programs.page_rows
         self._cpus, self._programs = programs.plan.cpus, programs.plan.names
+        self._reserve = Reserve()
         self.preempted_by = programs.plan.preempted_by
         try:
             check_contract(programs.structs, layout.CONTRACT)
@@ -45,6 +47,7 @@ class CoreBackend(Backend):
             self._attach()
             self._seed()
         except BaseException:
+            self._reserve.close()
             self._object.close()
             raise
 
@@ -135,12 +138,13 @@ class CoreBackend(Backend):
             self._make_room()
 
     def _read(self, name: str) -> None:
-        fd = self._object.open_iterator(name)
-        try:
-            while _read_byte(fd, name):
-                self._make_room()
-        finally:
-            os.close(fd)
+        with self._reserve.given_up():
+            fd = self._object.open_iterator(name)
+            try:
+                while _read_byte(fd, name):
+                    self._make_room()
+            finally:
+                os.close(fd)
 
     def _make_room(self) -> None:
         """Move into ``_rows`` what the flush has written so far, and the exits that the ring holds."""
@@ -193,6 +197,7 @@ class CoreBackend(Backend):
 
     def close(self) -> None:
         self._epoll.close()
+        self._reserve.close()
         self._object.close()
 
 
