@@ -47,6 +47,8 @@ class Backend:
     #: CPUs that were offline when the programs were attached.
     _absent: frozenset[int] = frozenset()
     _bpf_ns: int
+    #: Whether the reading of a window has begun and not ended.
+    _half_read: bool = False
 
     def wait(self, deadline_ns: int) -> None:
         """Sleep until the deadline, or until the kernel side needs room for more records or tasks; then make room."""
@@ -145,6 +147,9 @@ class Backend:
         number, grid = self.window, self._control["grid"]
         start, end = (int(grid["edge_ns"][n & 3]) for n in (number - 1, number))
         self._pass_edge(number, end)
+        if self._half_read:  # by a call that an exception ended, as Ctrl-C does: some rows went with it
+            self._losses.add("state_failed", 1, number)
+        self._half_read = True
         self._flush()
         cpu_numbers = np.array(self._present(number))
         banks_and_pairs = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
@@ -156,6 +161,7 @@ class Backend:
         # At once: the programs count the losses of the window after the next one in the same half.
         losses = self._losses.take(number)
         tasks = self._take(number)
+        self._half_read = False
         was_online = cpus["time_ns"][:, layout.CPU_OFFLINE] < end - start
         return RawWindow(
             number=number,

@@ -66,7 +66,11 @@ class Directory:
             self._open = open_directory(self.root, self._made)
             weakref.finalize(self, os.close, self._open)
             self._sweep(self._open)
+        except UsageError:
+            self.withdraw()  # a file system may give a new directory to another user
+            raise
         except OSError as error:
+            self.withdraw()
             raise self._cannot_write(self.root, error) from error
 
     @staticmethod

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import schedtel
+
 #: Sends itself SIGINT at moments that are spread over the start; a start that it does not reach is over before.
 PROGRAM = """
 import os, random, signal, sys, threading, time
@@ -32,3 +34,19 @@ def test_an_interrupt_is_never_dropped():
     )
     assert done.stderr == ""
     assert int(done.stdout) == 30
+
+
+def test_a_window_whose_reading_was_interrupted_counts_a_loss_when_it_is_read_again(monkeypatch):
+    def interrupt(_edge_after):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with schedtel.live("100ms") as source:
+        first = next(iter(source))
+        monkeypatch.setattr(source._backend, "_advance", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            next(iter(source))
+        windows = iter(source)
+        again, after = next(windows), next(windows)
+    assert [w.window_id for w in (first, again, after)] == [1, 2, 3]
+    assert [w.losses["state_failed"] for w in (first, again, after)] == [0, 1, 0]

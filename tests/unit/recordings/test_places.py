@@ -299,3 +299,18 @@ def test_what_was_recorded_before_the_disk_is_full_stays(windows, tmp_path):
     assert message.endswith(": No space left on device (free some space)")
     assert read_back == "True []"
     assert list((tmp_path / "tiny").iterdir()) == [], "the mount is gone"
+
+
+@as_root
+def test_a_directory_that_is_another_users_as_soon_as_it_is_made_is_removed_again(tmp_path, monkeypatch):
+    """As on a FAT file system with the option uid=, or one of the network that maps root to another user."""
+    make = os.mkdir
+
+    def mkdir(name, mode=0o777, *, dir_fd=None):
+        make(name, mode, dir_fd=dir_fd)
+        os.chown(name, NOBODY, NOBODY, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(UsageError, match=f"user {NOBODY} owns it"):
+        Recorder(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
