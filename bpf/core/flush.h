@@ -31,6 +31,7 @@ verified_once int take_snapshot(struct snapshot *snapshot, struct task_state *st
 	snapshot->seqcount.whole = *(volatile __u64 *)&state->seqcount.whole;
 	machine_order();
 	newest = *(volatile __u32 *)&state->window;
+	machine_order();	/* a bank that is frozen is read as it was when the window's number was written */
 	since = state->since_ns < start ? start : state->since_ns;
 	snapshot->window = window;
 	snapshot->moved = newest >= window;
