@@ -17,6 +17,8 @@ from schedtel.errors import UsageError
 
 #: As many links as the kernel follows in a path: MAXSYMLINKS of include/linux/namei.h.
 _MOST_LINKS = 40
+#: Bytes of a path that a system call takes, with the zero at its end: PATH_MAX of include/uapi/linux/limits.h.
+_PATH_MAX = 4096
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -28,6 +30,8 @@ def open_directory(path: Path, made: list[Path] | None = None) -> int:
     Raises :class:`UsageError` if another user could replace what is written there, and :class:`OSError` if it cannot be
     opened.
     """
+    if len(os.fsencode(path)) >= _PATH_MAX:  # name by name, the kernel would make it all the same
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     made = [] if made is None else made
     names, links, way = _names(path), 0, Path("/" if path.is_absolute() else "")
     current = os.open("/" if path.is_absolute() else ".", os.O_PATH | _DIRECTORY)

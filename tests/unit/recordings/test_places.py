@@ -314,3 +314,9 @@ def test_a_directory_that_is_another_users_as_soon_as_it_is_made_is_removed_agai
     with pytest.raises(UsageError, match=f"user {NOBODY} owns it"):
         Recorder(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_no_program_could_open_is_refused_and_nothing_of_it_is_made(tmp_path):
+    with pytest.raises(RecordingError, match="File name too long"):
+        Recorder(tmp_path / "/".join(["x"] * 2048))
+    assert list(tmp_path.iterdir()) == []
