@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from schedtel.cli.output import Output, write_batches
+from schedtel.foreign_text import Printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,14 +50,14 @@ def _csv_row(row: pa.RecordBatch) -> bytes:
 
 
 def _text(value: object) -> str:
-    """A value as text: times as NDJSON has them, numbers so that they can be read back to the last bit."""
+    """A value as text: times as NDJSON has them, numbers to the last bit, names so that a terminal may show them."""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return "" if value is None else str(value)
+    return "" if value is None else Printable(str(value))
 
 
 def _csv_line(cells: Iterable[str]) -> bytes:
     """One record of RFC 4180: a cell with a comma, a quote or a line's end is quoted."""
     line = io.StringIO()
     csv.writer(line).writerow(cells)
-    return line.getvalue().encode(errors="backslashreplace")
+    return line.getvalue().encode()

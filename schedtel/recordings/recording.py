@@ -5,9 +5,9 @@
     DIR/cpus/part-000001.parquet
 
 The tables ``preemptions``, ``throttled`` and ``machine`` have files only for parts in which they have rows. Part n of
-every table holds the same windows. The newest part grows: after every window the recorder writes it again to another file, and
-renames that file over it. So a reader sees complete files only, and a recorder that is killed loses at most the window
-in progress. ``summary`` is written last: a window counts once its summary is there.
+every table holds the same windows. The newest part grows: after every window the recorder writes it again to another
+file, and renames that file over it. So a reader sees complete files only, and a recorder that is killed loses at most
+the window in progress. ``summary`` is written last: a window counts once its summary is there.
 
 A part is closed when it is large or old enough, or when writing it takes so long that windows as short as these would
 be held up. This bounds how much is written again.
