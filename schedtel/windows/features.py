@@ -6,7 +6,7 @@ A feature's name is a contract, as a column's is, and so is its place. A feature
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ import numpy as np
 from schedtel.errors import UsageError
 from schedtel.windows import tables
 from schedtel.windows.arrow import valid
-from schedtel.windows.schema import DISTRIBUTIONS, MACHINE, SUMMARY
+from schedtel.windows.machine_schema import MACHINE
+from schedtel.windows.schema import DISTRIBUTIONS, SUMMARY
 
 if TYPE_CHECKING:
     from schedtel.windows.window import Window
@@ -174,6 +175,6 @@ def _idle_share(window: Window) -> float | None:
     return idle_ns / (idle_ns + busy_ns) if idle_ns + busy_ns else None
 
 
-def _machine_values(window: Window) -> Mapping[str, float | None]:
+def _machine_values(window: Window) -> dict[str, float | None]:
     sampled = window.machine.num_rows > 0
     return {c.name: window.machine[c.name][0].as_py() if sampled else None for c in MACHINE[1:]}
