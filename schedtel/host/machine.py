@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import psutil
@@ -50,6 +50,10 @@ class Reading:
             _disks(),
         )
 
+    def after(self, before: Self) -> Self:
+        """This reading, without a count of swap that goes back: psutil says 0 where it could not open a file."""
+        return replace(self, swap={name: max(count, before.swap[name]) for name, count in self.swap.items()})
+
 
 def _swap() -> Any:
     with warnings.catch_warnings():  # a kernel without swap has no counters of it: 0, of which psutil warns
@@ -59,7 +63,10 @@ def _swap() -> Any:
 
 def _disks() -> _Disks:
     """Bytes read and written by each whole disk; a volume that is made of other devices is not counted again."""
-    counters = psutil.disk_io_counters(perdisk=True, nowrap=False)
+    try:
+        counters = psutil.disk_io_counters(perdisk=True, nowrap=False)
+    except (NotImplementedError, PermissionError):  # no /proc/diskstats, or a container that hides it
+        return None
     found = {name: (io.read_bytes, io.write_bytes) for name, io in counters.items() if _is_disk(name)}
     return found or None
 
@@ -117,7 +124,7 @@ def of_levels(at_start: Mapping[str, int], samples: Sequence[Mapping[str, int]])
 def flows(before: Reading, now: Reading) -> Iterator[Figures]:
     """Of swap and disks: bytes a second, and bytes."""
     seconds = (now.moment_ns - before.moment_ns) / NS_PER_S
-    passed: dict[str, int | None] = {name: max(0, now.swap[name] - before.swap[name]) for name in now.swap}
+    passed: dict[str, int | None] = {name: now.swap[name] - before.swap[name] for name in now.swap}
     for place, name in enumerate(("io_read", "io_written")):
         passed[name] = _transferred(before.disks, now.disks, place)
     for name, total in passed.items():
@@ -177,7 +184,7 @@ class MachineCounters:
         None if no descriptor is left to read by; the next window then has the deltas over both.
         """
         with suppress_exhaustion():
-            now, at_end = Reading.now(), levels()
+            now, at_end = Reading.now().after(self._last), levels()
             row = self._row(now, [*self._samples, at_end])
             self._last, self._levels = now, at_end
             self._begin()

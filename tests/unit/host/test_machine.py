@@ -198,6 +198,27 @@ def test_another_error_of_the_system_is_not_hidden(counters, monkeypatch):
         counters.since_last()
 
 
+def test_a_count_of_swap_that_could_not_be_read_is_made_up_for(proc, counters):
+    """psutil then says 0, and the next window must not have all that was swapped since boot."""
+    proc.write(swapped=(1000, 0))
+    counters.since_last()
+    (proc.folder / "vmstat").unlink()
+    assert counters.since_last()["swap_in_total_delta_bytes"] == 0
+    proc.write(swapped=(1002, 0))
+    assert counters.since_last()["swap_in_total_delta_bytes"] == 2 * 4096
+
+
+@pytest.mark.parametrize("error", [NotImplementedError(), PermissionError(errno.EACCES, "Permission denied")])
+def test_where_disks_are_hidden_all_else_is_read(counters, monkeypatch, error):
+    def hidden(**_how):
+        raise error
+
+    monkeypatch.setattr(psutil, "disk_io_counters", hidden)
+    row = counters.since_last()
+    assert row["io_read_total_delta_bytes"] is None
+    assert row["memory_used_avg_bytes"] > 0
+
+
 def test_a_kernel_without_swap_has_no_swap_and_says_nothing(proc, counters):
     (proc.folder / "vmstat").write_text("pgpgin 1\n")
     assert counters.since_last()["swap_in_total_delta_bytes"] == 0
