@@ -57,7 +57,7 @@ def _text(value: object) -> str:
 
 
 def _csv_line(cells: Iterable[str]) -> bytes:
-    """One record of RFC 4180: a cell with a comma, a quote or a line's end is quoted."""
+    """One record, quoted as in RFC 4180; it ends as lines do here, by a newline alone."""
     line = io.StringIO()
-    csv.writer(line).writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue().encode()
