@@ -11,6 +11,7 @@ The packages, in the order in which data flows through them:
     recordings  windows                                               ⇄ Parquet files
     traces      what perf or ftrace printed                           → windows, by the same state machine
     flight      windows                                               ⇄ Arrow Flight streams
+    features    windows                                               → rows of numbers for a model, with names
     analysis    windows of a whole run                                → timelines, comparisons, log lines
     report      timelines                                             → one HTML page
     export      windows                                               → metrics for Prometheus and OpenTelemetry
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from schedtel.recordings.recorder import Recorder
     from schedtel.recordings.recording import Recording, read
     from schedtel.traces import ImportedTrace, import_trace
+    from schedtel.windows.features import FeatureVector
     from schedtel.windows.metrics import Distribution, Fairness, Metrics
     from schedtel.windows.window import Window
 
@@ -49,6 +51,7 @@ logging.getLogger("schedtel").addHandler(logging.NullHandler())
 _LATER = {
     "Distribution": "windows.metrics",
     "Fairness": "windows.metrics",
+    "FeatureVector": "windows.features",
     "ImportedTrace": "traces",
     "Metrics": "windows.metrics",
     "Recorder": "recordings.recorder",
@@ -78,6 +81,7 @@ __all__ = [
     "CollectorError",
     "Distribution",
     "Fairness",
+    "FeatureVector",
     "Filter",
     "ImportedTrace",
     "LiveSource",

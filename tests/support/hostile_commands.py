@@ -18,6 +18,7 @@ ARGUMENTS = {
     "export prometheus": ["RECORDING", "--listen", "no.such.host:1"],
     "export otlp": ["RECORDING", "--endpoint", "http://[::1"],
     "import": ["TRACE", "-o", "NEW"],
+    "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }
@@ -28,6 +29,10 @@ INSTEAD = {
     ("serve", "arguments"): ["--from", "RECORDING"],
     ("live", "--cgroup"): ["-o", "KEPT", "-p", "4999999"],
     ("serve", "--cgroup"): ["-p", "4999999"],
+    ("features", "source"): [],
+    ("features", "--cgroup"): ["-o", "KEPT", "-p", "4999999"],
+    **{("features", option): ["RECORDING", "-n", "1"] for option in ("--count", "--duration", "--view", "--output")},
+    **{("features", f"--{option}"): ["SERVED", "-n", "1"] for option in ("token-file", "ca", "tls-cert", "tls-key")},
     ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
     ("live", "arguments"): ["-p", "4999999"],
     ("record", "arguments"): ["-o", "NEW", "-p", "4999999"],
