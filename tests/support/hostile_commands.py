@@ -18,6 +18,9 @@ ARGUMENTS = {
     "export prometheus": ["RECORDING", "--listen", "no.such.host:1"],
     "export otlp": ["RECORDING", "--endpoint", "http://[::1"],
     "import": ["TRACE", "-o", "NEW"],
+    "scheduler list": ["--format", "x"],
+    "scheduler current": ["--for", "pid=4999999"],
+    "scheduler run": ["policy:idle", "--for", "pid=4999999"],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }
@@ -29,6 +32,8 @@ INSTEAD = {
     ("live", "--cgroup"): ["-o", "KEPT", "-p", "4999999"],
     ("serve", "--cgroup"): ["-p", "4999999"],
     ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
+    ("scheduler run", "arm"): ["--for", "pid=4999999"],
+    ("scheduler run", "--for"): ["policy:idle"],
     ("live", "arguments"): ["-p", "4999999"],
     ("record", "arguments"): ["-o", "NEW", "-p", "4999999"],
 }
