@@ -130,7 +130,7 @@ class Policy:
         if before is None or setting.kind != "attributes":
             change = Change(setting.kind, target, before or (), setting.values, since)
             return _Step(change, setting.values, setting) if before not in (None, setting.values) else None
-        now = Attributes(*(int(value) for value in before))
+        now = changes.attributes_of(before)
         own = dataclasses.replace(now, slice_ns=0) if now.slice_ns == self._default_slice_ns else now
         wanted = attributes.wanted(setting, own)
         if wanted is None or wanted == own:
