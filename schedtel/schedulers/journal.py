@@ -58,11 +58,21 @@ class Journal:
         return False
 
     def append(self, changes: list[Change]) -> None:
-        """Write changes, and have them on the disk, before they are made."""
-        if changes:
-            text = "".join(json.dumps(list(vars(change).values())) + "\n" for change in changes)
-            os.write(self.descriptor, text.encode())
+        """Write changes, and have them on the disk, before they are made.
+
+        Raises :class:`CapabilityError` if they cannot be written; then they must not be made.
+        """
+        if not changes:
+            return
+        text = "".join(json.dumps(list(vars(change).values())) + "\n" for change in changes).encode()
+        try:
+            while text:
+                text = text[os.write(self.descriptor, text) :]
             os.fsync(self.descriptor)
+        except OSError as error:
+            raise CapabilityError(
+                f"cannot write the journal in {self.directory}: {error.strerror} (free some space)"
+            ) from error
 
     def clear(self) -> None:
         """Forget all changes: they are put back."""

@@ -61,8 +61,7 @@ class Policy:
 
         Raises :class:`CapabilityError` if the kernel refuses; the journal keeps what could not be put back.
         """
-        self._note(self._inherited())
-        failed = changes.undo(self._made.values())
+        failed = changes.undo([*self._made.values(), *self._inherited()])
         self._rules, self._made, self.refused = (), {}, 0
         self._journal.clear()
         if failed:

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
-from scheduled import BATCH, OTHER, all_of, children_of, policy_of
+from scheduled import BATCH, OTHER, all_of, children_of, is_running, policy_of
 from waiting import eventually
 
 from schedtel.errors import CollectorError
@@ -67,10 +66,6 @@ def switched(tree, tmp_path):
         process.communicate()
 
 
-def is_alive(pid):
-    return Path(f"/proc/{pid}").exists()
-
-
 def end(process, how):
     if isinstance(how, signal.Signals):
         process.send_signal(how)
@@ -89,7 +84,7 @@ def test_threads_are_as_they_were_however_it_ends(tree, switched, tmp_path, how)
     assert changed[4] == {0}
     end(process, how)
     eventually(lambda: all_of(tree.pid) == before)
-    eventually(lambda: not is_alive(guard))
+    eventually(lambda: not is_running(guard))
     assert not (tmp_path / "journals").exists()
 
 
@@ -104,14 +99,14 @@ def test_children_that_were_born_meanwhile_are_put_back_after_a_kill(tree, switc
     assert policy_of(child) == policy_of(grandchild) == BATCH
     end(process, signal.SIGKILL)
     eventually(lambda: all_of(child) == all_of(grandchild) == all_of(tree.pid) == before)
-    eventually(lambda: not is_alive(guard))
+    eventually(lambda: not is_running(guard))
 
 
 def test_what_another_has_set_since_is_left_as_it_is(tree, switched):
     process, guard = switched("policy:batch")
     os.sched_setscheduler(tree.pid, os.SCHED_FIFO, os.sched_param(1))
     end(process, signal.SIGKILL)
-    eventually(lambda: not is_alive(guard))
+    eventually(lambda: not is_running(guard))
     assert policy_of(tree.pid) == os.SCHED_FIFO
 
 
@@ -130,7 +125,7 @@ def test_a_forked_child_that_holds_the_pipe_does_not_keep_the_guard_from_its_wor
     try:
         end(process, signal.SIGKILL)
         eventually(lambda: policy_of(tree.pid) == OTHER)
-        eventually(lambda: not is_alive(guard))
+        eventually(lambda: not is_running(guard))
     finally:
         os.kill(forked, signal.SIGKILL)
 
@@ -154,7 +149,7 @@ def test_without_its_guard_an_arm_ends(tree, tmp_path):
         schedulers.switch("policy:batch")
         (guard,) = schedulers.helpers
         os.kill(guard, signal.SIGKILL)
-        eventually(lambda: Path(f"/proc/{guard}/stat").read_text().rpartition(") ")[2][0] == "Z")
+        eventually(lambda: not is_running(guard))
         with pytest.raises(CollectorError, match="the guard that would undo changes was ended"):
             schedulers.rescan()
         assert policy_of(tree.pid) == OTHER

@@ -55,6 +55,15 @@ def test_a_line_that_was_cut_off_tells_nothing(folder):
     journal.close()
 
 
+def test_what_cannot_be_written_is_said_before_anything_is_changed(folder):
+    journal = Journal(folder)
+    with open("/dev/full", "wb") as full:
+        os.dup2(full.fileno(), journal.descriptor, inheritable=False)
+    with pytest.raises(CapabilityError, match="No space left on device"):
+        journal.append([FIRST])
+    journal.close()
+
+
 def test_only_its_user_can_read_it(folder):
     journal = Journal(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

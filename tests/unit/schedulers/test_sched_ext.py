@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from scheduled import is_running
 from waiting import eventually
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
@@ -153,9 +154,9 @@ def test_a_loader_dies_with_its_parent(sysfs):
     command = [sys.executable, "-c", script, str(sysfs), ATTACHES.format(sysfs=sysfs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         loader = int(parent.stdout.readline())
-        assert os.path.exists(f"/proc/{loader}")
+        assert is_running(loader)
         parent.kill()
-    eventually(lambda: not os.path.exists(f"/proc/{loader}"))
+    eventually(lambda: not is_running(loader))
 
 
 def test_a_loader_is_the_callers_or_a_program_on_the_path(tmp_path, monkeypatch):
