@@ -24,9 +24,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def sleeper():
-    """A process of the test, and the change that would make it nice 0 again from nice 3."""
+    """A process of the test, and a change of its CPUs that was made."""
     with subprocess.Popen(["sleep", "60"]) as process:
-        os.setpriority(os.PRIO_PROCESS, process.pid, 3)
         thread = read_thread(process.pid, process.pid)
         mask = tuple(sorted(os.sched_getaffinity(process.pid)))
         yield process.pid, Change("affinity", (process.pid, process.pid, thread.start), mask[:1], mask, thread.start)
