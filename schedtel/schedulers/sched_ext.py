@@ -104,6 +104,21 @@ def check(sysfs: Path = SYSFS) -> None:
         raise CapabilityError("cannot attach a sched_ext scheduler: this user may not load BPF programs (run as root)")
 
 
+def require_none(sysfs: Path = SYSFS) -> None:
+    """Raise :class:`CapabilityError` if another program has attached a scheduler, so that EEVDF is not in effect."""
+    now = read_state(sysfs)
+    if now is not None and now.state == _ENABLED:
+        raise busy("cannot switch to eevdf", now)
+
+
+def busy(what: str, now: State) -> CapabilityError:
+    """The error for a scheduler of another program that is in the way."""
+    return CapabilityError(
+        f"{what}: {now.ops or 'another scheduler'} is attached, and the kernel runs one at a time (EBUSY) (stop it, or the "
+        "service that runs it)"
+    )
+
+
 def _may_load_bpf() -> bool:
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
@@ -186,7 +201,7 @@ class Attached:
         if now is None:
             raise _not_built_in()
         if now.state != _DISABLED:
-            raise self._busy(now)
+            raise busy(f"cannot attach {self._loader.ops}", now)
         return now
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -217,7 +232,7 @@ class Attached:
             self._enable_seq = now.enable_seq
             return
         if now and now.state == _ENABLED and not self._loader.is_shown_as(now.ops):
-            raise self._busy(now)
+            raise busy(f"cannot attach {self._loader.ops}", now)
         cause = f"its loader ended with status {self._process.returncode}" if done else "it was not enabled in time"
         raise CollectorError(f"cannot attach {self._loader.ops}: {cause} ({self._last_words()})")
 
@@ -225,12 +240,6 @@ class Attached:
         now = read_state(self._sysfs)
         return (
             now is not None and now.state == _ENABLED and self._loader.is_shown_as(now.ops) and now.enable_seq > before
-        )
-
-    def _busy(self, now: State) -> CapabilityError:
-        return CapabilityError(
-            f"cannot attach {self._loader.ops}: {now.ops or 'another scheduler'} is attached (EBUSY), and it is not "
-            "ours to end (stop it, or the service that runs it)"
         )
 
     def _last_words(self) -> str:

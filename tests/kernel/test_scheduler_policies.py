@@ -1,5 +1,6 @@
 """Policy arms on the running kernel: what it shows of threads and cgroups, and what it then gives them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -298,3 +299,19 @@ def grandchildren(pid):
     return [
         int(child) for tid in threads_of(pid) for child in Path(f"/proc/{pid}/task/{tid}/children").read_text().split()
     ]
+
+
+@pytest.mark.parametrize("own_slice_ns", [0, 7_000_000])
+def test_a_thread_without_a_slice_of_its_own_gets_none_by_being_put_back(sleeper, journals, own_slice_ns):
+    """The kernel shows the same for a thread that has asked for its default slice, which then follows it no more."""
+    if slice_ns_of(sleeper) is None:
+        pytest.skip("needs a kernel that shows slices in /proc/PID/sched")
+    if own_slice_ns:
+        attributes.put(sleeper, attributes.Attributes(slice_ns=own_slice_ns))
+    before = all_of(sleeper)
+    with Schedulers(f"pid={sleeper}", journals=journals) as schedulers:
+        schedulers.switch("policy:batch")
+        (path,) = journals.iterdir()
+        kind, _, put_back_to, *_ = json.loads(path.read_text())
+        assert (kind, put_back_to) == ("attributes", [OTHER, 0, 0, own_slice_ns, 0])
+    assert all_of(sleeper) == before

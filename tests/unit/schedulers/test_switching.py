@@ -84,6 +84,17 @@ def test_a_user_who_may_not_load_bpf_programs_is_refused_before(schedulers, sysf
     assert (sysfs / "enable_seq").read_text() == "0\n"
 
 
+def test_eevdf_is_refused_while_another_program_has_a_scheduler_attached(schedulers, sysfs):
+    (sysfs / "root").mkdir()
+    (sysfs / "root" / "ops").write_text("theirs\n")
+    (sysfs / "state").write_text("enabled\n")
+    with pytest.raises(CapabilityError, match="cannot switch to eevdf: theirs is attached"):
+        schedulers.switch("eevdf")
+    assert schedulers.current().scheduler == "theirs"
+    (sysfs / "state").write_text("disabled\n")
+    assert schedulers.switch("eevdf") == 0
+
+
 def test_arms_says_which_loaders_are_there(schedulers):
     found = schedulers.arms()
     assert found[0] == Choice("eevdf", usable=True)
