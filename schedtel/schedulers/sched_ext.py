@@ -114,8 +114,8 @@ def require_none(sysfs: Path = SYSFS) -> None:
 def busy(what: str, now: State) -> CapabilityError:
     """The error for a scheduler of another program that is in the way."""
     return CapabilityError(
-        f"{what}: {now.ops or 'another scheduler'} is attached, and the kernel runs one at a time (EBUSY) (stop it, or the "
-        "service that runs it)"
+        f"{what}: {now.ops or 'another scheduler'} is attached, and the kernel runs one at a time: EBUSY "
+        "(stop it, or the service that runs it)"
     )
 
 

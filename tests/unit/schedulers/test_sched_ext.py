@@ -84,7 +84,7 @@ def test_anothers_scheduler_is_left_alone(attached, sysfs):
     (sysfs / "root" / "ops").write_text("theirs\n")
     (sysfs / "state").write_text("enabled\n")
     before = children()
-    with pytest.raises(CapabilityError, match=r"theirs is attached.*\(EBUSY\)"):
+    with pytest.raises(CapabilityError, match=r"theirs is attached.*EBUSY"):
         attached()
     assert children() == before
     assert read_state(sysfs) == State("enabled", "theirs", 7)
@@ -92,7 +92,7 @@ def test_anothers_scheduler_is_left_alone(attached, sysfs):
 
 def test_another_that_was_quicker_is_told(attached, sysfs):
     quicker = "cd {sysfs}; mkdir root; echo theirs > root/ops; echo enabled > state; echo busy >&2; exit 1"
-    with pytest.raises(CapabilityError, match=r"theirs is attached.*\(EBUSY\)"):
+    with pytest.raises(CapabilityError, match=r"theirs is attached.*EBUSY"):
         attached(quicker)
 
 
