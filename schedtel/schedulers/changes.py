@@ -1,7 +1,7 @@
 """What is to be changed, in; it changed, and put back, out.
 
 A change is plain values, so that it can be written to a journal, and another process can put it back. It is put back
-only where the kernel still shows what was set: what someone else has changed since is theirs.
+only where the kernel still shows what was set: what another program has changed since is left to it.
 """
 
 import errno
@@ -170,6 +170,15 @@ def _shows(change: Change) -> bool:
         return read(change) == change.after
     except OSError:
         return False
+
+
+def is_over(change: Change) -> bool:
+    """Whether the thread that was changed has ended; of groups and files nothing is known."""
+    if change.kind not in _OF_THREADS:
+        return False
+    tgid, tid, start = map(int, change.target)
+    thread = threads.read_thread(tgid, tid)
+    return thread is None or thread.start != start
 
 
 def values_of(attributes_: Attributes) -> tuple[int, ...]:

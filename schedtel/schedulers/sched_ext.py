@@ -32,7 +32,7 @@ _CAP_SYS_ADMIN, _CAP_BPF = 21, 39
 _POLL_S = 0.01
 #: A loader that does not end by SIGTERM within this is killed; the kernel then detaches its scheduler.
 _GENTLE_S = 2.0
-_MOST_TOLD = 200
+_MOST_TOLD, _MOST_READ = 200, 4096
 _libc = ctypes.CDLL(None)
 
 
@@ -246,8 +246,9 @@ class Attached:
         """The last line that the loader wrote to stderr."""
         if self._told.closed:
             return "see `dmesg`"
-        self._told.seek(0)
-        lines = self._told.read().decode(errors="backslashreplace").strip().splitlines()
+        # Not by seek(): the loader writes at the same offset.
+        told = os.pread(self._told.fileno(), _MOST_READ, max(0, os.fstat(self._told.fileno()).st_size - _MOST_READ))
+        lines = told.decode(errors="backslashreplace").strip().splitlines()
         return lines[-1][:_MOST_TOLD] if lines else "see `dmesg`"
 
 

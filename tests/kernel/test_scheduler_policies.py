@@ -26,7 +26,7 @@ from waiting import eventually
 
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.host.cgroups import cpu_hierarchy
-from schedtel.schedulers import attributes, trial
+from schedtel.schedulers import attributes, policy, trial
 from schedtel.schedulers.switching import Schedulers
 
 #: Two threads that wait until standard input is closed, then a child of the second one.
@@ -123,6 +123,31 @@ def test_a_rescan_finds_what_got_its_name_later(family, journals):
         assert (policy_of(child), policy_of(family.pid)) == (BATCH, OTHER)
         assert schedulers.rescan() == 0
     assert policy_of(child) == OTHER
+
+
+def test_threads_that_have_ended_leave_the_journal(journals, monkeypatch):
+    """One after the other, a shell starts and awaits children that a look may see, and a journal must not keep."""
+    monkeypatch.setattr(policy, "_FEW_LINES", 2)
+    script = "while read line; do sleep 60 & echo $!; read line; kill $!; wait $!; echo; done"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+
+        def tell():
+            shell.stdin.write("\n")
+            shell.stdin.flush()
+            return shell.stdout.readline()
+
+        with Schedulers(f"pid={shell.pid}", journals=journals) as schedulers:
+            schedulers.switch("policy:batch")
+            (path,) = journals.iterdir()
+            for _ in range(10):
+                child = int(tell())
+                schedulers.rescan()
+                assert json.loads(path.read_text().splitlines()[-1])[1][0] == child
+                tell()
+            schedulers.rescan()
+            assert path.read_text().count("\n") <= 4
+        assert policy_of(shell.pid) == OTHER
+        shell.stdin.close()
 
 
 def test_the_first_rule_that_selects_a_thread_holds(family, journals):

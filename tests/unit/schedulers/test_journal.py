@@ -1,6 +1,5 @@
 """Journals: private, written before the change, read by another, and put back when forgotten."""
 
-import fcntl
 import os
 import stat
 import subprocess
@@ -162,11 +161,26 @@ def test_a_child_of_a_changed_thread_has_inherited_and_an_older_one_has_not():
             shell.kill()
 
 
-def test_the_lock_is_shared_with_a_guard_and_so_outlives_the_process(folder):
+def test_it_is_written_anew_at_once_and_stays_locked(folder):
     journal = Journal(folder)
-    guards = os.dup(journal.descriptor)
-    os.close(journal.descriptor)
+    journal.append([FIRST, SECOND])
+    old = os.open(journal.path, os.O_RDONLY)
+    journal.rewrite([SECOND])
+    assert read_journal(old) == [FIRST, SECOND], "what a guard had opened is whole"
+    os.close(old)
+    with journal.path.open() as file:
+        assert read_journal(file.fileno()) == read_journal(journal.descriptor) == [SECOND]
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
     assert put_back_forgotten(folder) == 0
-    fcntl.flock(guards, fcntl.LOCK_UN)
-    os.close(guards)
+    journal.append([FIRST])
+    assert (read_journal(journal.descriptor), journal.lines) == ([SECOND, FIRST], 2)
+    journal.close()
+    assert not folder.exists()
+
+
+def test_what_a_dying_process_has_left_half_written_goes_with_its_journal(folder):
+    journal = Journal(folder)
+    (folder / f"new-{journal.path.name}").write_text("[")
+    os.close(journal.descriptor)
     assert put_back_forgotten(folder) == 1
+    assert not folder.exists()
