@@ -32,6 +32,7 @@ _COMMANDS = (
     "export",
     "import",
     "features",
+    "scheduler",
     "doctor",
     "schema",
 )

@@ -6,6 +6,7 @@ The packages, in the order in which data flows through them:
     access      URIs, tokens, certificates                            → what is safe to serve and to ask
     host        /proc, /sys, cgroupfs                                 → CPUs, cgroups, threads, counters
     kernel      a filter                                              → raw windows, by the backend core or bcc
+    schedulers  arms such as ``policy:hogs:idle``                     → threads scheduled so, and as before again
     live        a backend and a grid of window edges                  → windows as they end
     windows     raw windows                                           → windows: Arrow tables, metrics, groups, text
     recordings  windows                                               ⇄ Parquet files

@@ -19,6 +19,9 @@ ARGUMENTS = {
     "export otlp": ["RECORDING", "--endpoint", "http://[::1"],
     "import": ["TRACE", "-o", "NEW"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
+    "scheduler list": ["--format", "x"],
+    "scheduler current": ["--for", "pid=4999999"],
+    "scheduler run": ["policy:idle", "--for", "pid=4999999"],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }
@@ -34,6 +37,8 @@ INSTEAD = {
     **{("features", option): ["RECORDING", "-n", "1"] for option in ("--count", "--duration", "--view", "--output")},
     **{("features", f"--{option}"): ["SERVED", "-n", "1"] for option in ("token-file", "ca", "tls-cert", "tls-key")},
     ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
+    ("scheduler run", "arm"): ["--for", "pid=4999999"],
+    ("scheduler run", "--for"): ["policy:idle"],
     ("live", "arguments"): ["-p", "4999999"],
     ("record", "arguments"): ["-o", "NEW", "-p", "4999999"],
 }
