@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from schedtel.cli import lines
-from schedtel.cli.display.workloads import show_plan, show_presets
+from schedtel.cli.display.workloads import show_outcome, show_plan, show_presets
+from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
 from schedtel.durations import parse_duration
 from schedtel.workloads.plan import JOB, Plan, make_plan
 from schedtel.workloads.presets import preset_names, preset_text
+from schedtel.workloads.run import Runner
 from schedtel.workloads.spec import Workload, load_workload, parse_workload
 
 _PLAN_OPTIONS = (
@@ -83,6 +85,36 @@ def plan(spec: str, seed: int | None, duration: str | None, kind: str) -> None:
         lines.document(json.dumps(_summary(planned), indent=2))
     else:
         show_plan(planned)
+
+
+@command.command("run", short_help="Run it, and say how its jobs fared.")
+@click.argument("spec", metavar="SPEC")
+@_planned
+@click.option(
+    "--loops-per-us",
+    type=click.FloatRange(min=0.001, max=1e6),
+    metavar="N",
+    help="Loops of work in a microsecond, instead of measuring them: the same work in each run.",
+)
+@click.option("--strict", is_flag=True, help="Status 1 where the generator did not do what was planned.")
+@_format("table", "json")
+def run(spec: str, seed: int | None, duration: str | None, loops_per_us: float | None, strict: bool, kind: str) -> int:
+    """Run the jobs of SPEC, and print how long they took. Nothing of it runs on when the command ends, however it does.
+
+    Ctrl-C ends the run early. A line on stderr says so where the generator itself was late.
+    """
+    runner = Runner(make_plan(_chosen(spec, seed, duration), _read_lives), loops_per_us)
+    with stop_on_signals(runner.stop):
+        outcome = runner.run()
+    if kind == "json":
+        lines.document(json.dumps(outcome.summary(), indent=2))
+    else:
+        show_outcome(outcome)
+    if outcome.interrupted:
+        lines.remark("interrupted before the end of the plan")
+    for complaint in outcome.complaints:
+        lines.remark(f"schedtel: {complaint}")
+    return 1 if strict and outcome.complaints else 0
 
 
 def _chosen(spec: str, seed: int | None, duration: str | None) -> Workload:

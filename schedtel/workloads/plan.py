@@ -91,7 +91,7 @@ def make_plan(workload: Workload, read_lives: ReadLives | None = None) -> Plan:
     """
     _refuse_too_many(workload)
     parts = [_jobs(workload, number, read_lives) for number in range(len(workload.classes))]
-    jobs = np.concatenate(parts)
+    jobs = np.concatenate([np.zeros(0, JOB), *parts])  # a workload of external programs alone has no jobs
     if len(jobs) > MOST_JOBS:
         raise _too_many(len(jobs))
     return Plan(workload, jobs, tuple(map(len, parts)))

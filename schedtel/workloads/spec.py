@@ -11,6 +11,7 @@ from schedtel.access.files import read_file
 from schedtel.errors import UsageError
 from schedtel.workloads.arrivals import Arrival, read_arrival
 from schedtel.workloads.behaviours import Behaviour, read_behaviour
+from schedtel.workloads.external import External, read_external
 from schedtel.workloads.fields import LONGEST_NS, Fields, did_you_mean
 from schedtel.workloads.policies import Treatment, read_treatment
 from schedtel.workloads.presets import preset_names, preset_text
@@ -59,6 +60,7 @@ class Workload:
     duration_ns: int
     classes: tuple[TaskClass, ...]
     phases: tuple[Phase, ...] = ()
+    externals: tuple[External, ...] = ()
     seed: int = 1
     description: str = ""
     loops_per_us: float = 0.0
@@ -127,12 +129,15 @@ def parse_workload(text: str, name: str) -> Workload:
 
 
 def _workload(fields: Fields) -> Workload:
-    classes = _classes(fields)
+    externals = _externals(fields)
+    classes = _classes(fields) if "classes" in fields or not externals else ()
+    fields.take("classes")
     phases = _phases(fields, classes)
     return Workload(
         fields.duration("duration", sum(phase.duration_ns for phase in phases) or None),
         classes,
         phases,
+        externals,
         seed=fields.count("seed", 0, (1 << 63) - 1, 1),
         description=fields.text("description", ""),
         loops_per_us=fields.number("loops_per_us", 0.001, 1e6) if "loops_per_us" in fields else 0.0,
@@ -140,6 +145,13 @@ def _workload(fields: Fields) -> Workload:
         late_ns=fields.duration("late", _LATE_NS),
         drain_ns=fields.duration("drain", _DRAIN_NS, least=0),
     )
+
+
+def _externals(fields: Fields) -> tuple[External, ...]:
+    table = fields.take("external", {})
+    if not isinstance(table, dict) or len(table) > _MOST_CLASSES:
+        raise UsageError(f"cannot use {fields.where}: external must be at most {_MOST_CLASSES} tables [external.NAME]")
+    return tuple(read_external(name, raw) for name, raw in table.items())
 
 
 # ---- classes ----

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "workload list": ["--format", "x"],
     "workload show": ["web"],
     "workload plan": ["web"],
+    "workload run": ["no-such-preset"],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }

@@ -119,7 +119,7 @@ def test_canonical_bytes_leave_out_what_changes_no_plan():
         ("wep", "did you mean 'web'"),
         ("no/such.toml", "No such file"),
         ("/dev/zero", "no regular file"),
-        ("a.toml\0", "this is no path"),
+        ("a/\0.toml", "this is no path"),
     ],
 )
 def test_a_spec_that_is_none_is_refused(spec, message):
