@@ -2,16 +2,19 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
 from schedtel.cli import lines
 from schedtel.cli.display.workloads import show_outcome, show_plan, show_presets
+from schedtel.cli.options import Decorator
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
 from schedtel.durations import parse_duration
+from schedtel.workloads.external import installed
 from schedtel.workloads.plan import JOB, Plan, make_plan
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.run import Runner
@@ -25,12 +28,12 @@ _PLAN_OPTIONS = (
 _CHUNK = 10_000
 
 
-def _format(*kinds: str) -> Any:
+def _format(*kinds: str) -> Decorator:
     meaning = "A table for a person, or JSON." if len(kinds) == 2 else "A table, JSON, or a line of JSON for each job."
     return click.option("--format", "kind", type=click.Choice(kinds), default="table", show_default=True, help=meaning)
 
 
-def _planned(function: Any) -> Any:
+def _planned(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_PLAN_OPTIONS):
         function = option(function)
     return function
@@ -47,12 +50,13 @@ def command() -> None:
 @command.command("list", short_help="List the presets.")
 @_format("table", "json")
 def list_(kind: str) -> None:
-    """List the workloads that ship with schedtel, and what each of them is."""
+    """List the workloads that ship with schedtel, and which programs of others are there to be run by one."""
     presets = {name: load_workload(name) for name in preset_names()}
     if kind == "json":
-        lines.document(json.dumps({name: found.as_dict() for name, found in presets.items()}, indent=2))
+        found = {"presets": {name: one.as_dict() for name, one in presets.items()}, "programs": installed()}
+        lines.document(json.dumps(found, indent=2))
     else:
-        show_presets(presets)
+        show_presets(presets, installed())
 
 
 @command.command("show", short_help="Print a preset.")
@@ -85,6 +89,8 @@ def plan(spec: str, seed: int | None, duration: str | None, kind: str) -> None:
         lines.document(json.dumps(_summary(planned), indent=2))
     else:
         show_plan(planned)
+        for one in planned.workload.externals:
+            lines.answer(f"beside: {one.tool} {shlex.join(one.arguments)}")
 
 
 @command.command("run", short_help="Run it, and say how its jobs fared.")
@@ -143,6 +149,7 @@ def _summary(planned: Plan) -> dict[str, Any]:
             }
             for number, c in enumerate(classes)
         },
+        "externals": {one.name: {"tool": one.tool, "arguments": one.arguments} for one in planned.workload.externals},
     }
 
 

@@ -22,7 +22,8 @@ class Chance:
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers between 0 and 1, neither included."""
-        return ((self._bits.random_raw(count) >> np.uint64(11)) + 0.5) * _STEP
+        drawn: NDArray[np.uint64] = self._bits.random_raw(count)
+        return ((drawn >> np.uint64(11)).astype(np.float64) + 0.5) * _STEP
 
     def exponential(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers of mean 1."""

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from schedtel.durations import format_duration, parse_duration
@@ -126,7 +126,7 @@ class Fields:
         return str(raw)
 
 
-def kind_of(raw: object, where: str, readers: dict[str, Callable[[Fields], Value]]) -> Value:
+def kind_of(raw: object, where: str, readers: Mapping[str, Callable[[Fields], Value]]) -> Value:
     """What the reader for the table's ``kind`` makes of it; a text that is no table is a table with that kind alone."""
     fields = Fields({"kind": raw} if isinstance(raw, str) else raw, where)
     value = readers[fields.choice("kind", readers)](fields)

@@ -211,7 +211,8 @@ def refuse_overload(plan: Plan, cpus: set[int]) -> None:
     """
     if plan.workload.overload:
         return
-    for place in {frozenset(c.treatment.cpus) for c in plan.workload.classes} | {frozenset()}:
+    places: set[frozenset[int]] = {frozenset(), *(frozenset(c.treatment.cpus) for c in plan.workload.classes)}
+    for place in places:
         inside = place or cpus
         load = sum(
             plan.load(number)

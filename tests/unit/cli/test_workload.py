@@ -13,9 +13,21 @@ def test_list_names_every_preset_with_what_it_is(run):
     status, out, err = run("workload", "list")
     assert (status, err) == (0, "")
     for name in preset_names():
-        (line,) = [line for line in out.splitlines() if line.split()[0] == name]
-        assert load_workload(name).description in line
-    assert set(json.loads(run("workload", "list", "--format", "json")[1])) >= set(preset_names())
+        lines = [line for line in out.splitlines() if line.startswith(f"{name} ")]
+        assert load_workload(name).description in lines[0]
+    assert set(json.loads(run("workload", "list", "--format", "json")[1])["presets"]) == set(preset_names())
+
+
+def test_list_says_which_programs_of_others_are_missing(run, monkeypatch, tmp_path):
+    (tmp_path / "hackbench").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = run("workload", "list")[1]
+    assert f"hackbench         {tmp_path}/hackbench\n" in out
+    assert "rt-app            no (apt install rt-app)\n" in out
+    programs = json.loads(run("workload", "list", "--format", "json")[1])["programs"]
+    assert {name: path is None for name, path in programs.items()} == {
+        name: name != "hackbench" for name in ("stress-ng", "rt-app", "perf bench sched", "hackbench", "schbench")
+    }
 
 
 def test_show_prints_the_file_with_its_comments(run):
