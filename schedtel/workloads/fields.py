@@ -69,7 +69,10 @@ class Fields:
     def _ns(self, name: str, raw: object, least: int, most: int) -> int:
         if not isinstance(raw, str):
             raise self.refuse(name, raw, 'a duration (such as "5ms")')
-        ns = 0 if raw.strip() in ("0", "0s", "0ms") else parse_duration(raw)
+        try:
+            ns = 0 if raw.strip() in ("0s", "0ms") else parse_duration(raw)
+        except UsageError:  # which does not know the field, and repeats a value of any length
+            raise self.refuse(name, raw, 'a duration (such as "5ms")') from None
         if not least <= ns <= most:
             raise self.refuse(name, raw, f"from {format_duration(least)} to {format_duration(most)}")
         return ns

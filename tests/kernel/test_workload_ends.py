@@ -135,19 +135,20 @@ def test_nothing_is_left_of_a_program_of_others(begun, number):
 
 
 def test_nothing_is_left_of_a_program_that_puts_itself_into_the_background(begun, tmp_path, monkeypatch):
-    """A daemon in a session of its own, behind the name of a tool."""
+    """A daemon in a session of its own, behind the name of a tool. What the tool says does not act on a terminal."""
     sleeper = unique("d")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / sleeper).symlink_to("/bin/sleep")
     tool = tmp_path / "bin" / "hackbench"
-    tool.write_text(
-        f"#!/bin/sh\nsetsid {tmp_path}/bin/{sleeper} 600 &\nsetsid {tmp_path}/bin/{sleeper} 600 &\nexit 0\n"
-    )
+    daemon = f"setsid {tmp_path}/bin/{sleeper} 600 &\n"
+    tool.write_text(f"#!/bin/sh\n{daemon}{daemon}printf '\\033[31mred\\n'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     process = begun('duration = "60s"\n[external.load]\ntool = "hackbench"\n')
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
+    assert "\\x1b[31mred" in out
+    assert "\x1b" not in out
     assert tasks_named(sleeper) == []
 
 
