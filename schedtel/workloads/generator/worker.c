@@ -129,10 +129,9 @@ static void reap(int *alive, int options)
 /* Forks lives, so that a fork delays no release of another class. */
 static void fork_lives(struct class *class)
 {
-	struct treatment before_others = dispatchers();
 	int alive = 0;
 
-	apply_treatment(&before_others, true);	/* without the right to it, as the dispatcher without it */
+	come_first();
 	report_ready();
 	for (;;) {
 		u64 job = take_job(class);
