@@ -14,8 +14,9 @@ from schedtel.cli.options import Decorator
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
 from schedtel.durations import parse_duration
+from schedtel.errors import UsageError
 from schedtel.workloads.external import installed
-from schedtel.workloads.plan import JOB, Plan, make_plan
+from schedtel.workloads.plan import JOB, Lives, Plan, make_plan
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.run import Runner
 from schedtel.workloads.spec import Workload, load_workload, parse_workload
@@ -128,11 +129,20 @@ def _chosen(spec: str, seed: int | None, duration: str | None) -> Workload:
     return load_workload(spec).with_options(seed, length)
 
 
-def _read_lives(recording: str, comm: str) -> Any:
-    from schedtel.recordings.recording import read  # noqa: PLC0415  (pyarrow, which other workloads do without)
+def _read_lives(directory: str, comm: str) -> Lives:
+    from schedtel.cli.sources import complain_of_damage  # noqa: PLC0415  (pyarrow, which other workloads do without)
+    from schedtel.recordings.recording import read  # noqa: PLC0415
     from schedtel.workloads.recorded import lives_of  # noqa: PLC0415
 
-    return lives_of(read(recording), comm)
+    recording = read(directory)
+    if len(recording.runs) > 1:
+        raise UsageError(
+            f"cannot replay {directory}: it has {len(recording.runs)} runs, each with a clock of its own (name the "
+            "folder of one)"
+        )
+    lives = lives_of(recording, comm)
+    complain_of_damage(recording)
+    return lives
 
 
 def _summary(planned: Plan) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def of_session(session):
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            name, rest = stat.read_text().partition("(")[2].rsplit(")", 1)
+            name, rest = stat.read_text(errors="replace").partition("(")[2].rsplit(")", 1)
             if int(rest.split()[3]) == session and rest.split()[0] not in "ZX":
                 found[int(stat.parent.name)] = name
     return found

@@ -16,6 +16,7 @@ from schedtel.workloads.run import Runner
 
 PERIODIC = 'arrival = { kind = "periodic", period = "20ms" }\n'
 CLOSED = 'arrival = "closed"\n'
+THINK = '{ kind = "closed", think = "50ms" }'
 #: 20 jobs in 400 ms, and then none for a while: what /proc says at the end is of all of them.
 QUIET = '[[phases]]\nduration = "400ms"\n[[phases]]\nduration = "300ms"\nrates = {{ {} = 0 }}\n'
 JOBS = 20
@@ -219,6 +220,31 @@ def test_memory_is_touched():
     watch = Watch(name, status("VmRSS"))
     run(one(name, f"{PERIODIC}workers = 1\nbehaviour = {{ kind = 'memory', size = 20000000 }}"), watch)
     assert max(watch.last.values()) * 1024 >= 20_000_000
+
+
+BEHAVIOURS = {
+    "cpu": '"cpu"',
+    "sleep": '{ kind = "sleep", bursts = 2, sleep = "1ms" }',
+    "pipe": '{ kind = "pipe", rounds = 2 }',
+    "fork": '{ kind = "fork", depth = 1, fan = 2 }',
+    "lock": '{ kind = "lock", share = 0.5 }',
+    "file": '{ kind = "file", size = 1000 }',
+    "memory": '{ kind = "memory", size = 10000 }',
+}
+KINDS = {"processes": "", "threads": 'tasks = "threads"', "lives": "life = true", "closed": ""}
+
+
+def test_every_behaviour_goes_with_every_kind_of_task():
+    arrivals = dict.fromkeys(KINDS, PERIODIC.replace("20ms", "100ms")) | {"closed": CLOSED.replace('"closed"', THINK)}
+    classes = "".join(
+        f'[classes.{kind[0]}-{name}]\n{arrivals[kind]}service = "100us"\nworkers = 2\nbehaviour = {text}\n{lines}\n'
+        for kind, lines in KINDS.items()
+        for name, text in BEHAVIOURS.items()
+    )
+    outcome = run(f'duration = "400ms"\ndrain = "10s"\n{classes}')
+    for name, figures in outcome.summary()["classes"].items():
+        assert figures["completed"] >= (1 if name.startswith("c") else 4), (name, figures)
+        assert (figures["unfinished"], figures["errors"]) == (0, 0), (name, figures)
 
 
 # ---- refusals ----

@@ -41,7 +41,7 @@ def tasks_named(comm):
     found = []
     for path in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            name, rest = path.read_text().partition("(")[2].rsplit(")", 1)
+            name, rest = path.read_text(errors="replace").partition("(")[2].rsplit(")", 1)
             if name == comm and rest.split()[0] not in "ZX":
                 found.append(int(path.parent.name))
     return sorted(found)
@@ -68,7 +68,7 @@ def status(*fields):
     """Reads the sum of some numbers of /proc/<tid>/status."""
 
     def read(tid):
-        lines = Path(f"/proc/{tid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{tid}/status").read_text(errors="replace").splitlines()
         found = [int(line.split()[1]) for line in lines if line.startswith(tuple(f"{field}:" for field in fields))]
         if len(found) < len(fields):
             raise ProcessLookupError(tid)  # it is about to go, and has no memory any more
