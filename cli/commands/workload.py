@@ -16,6 +16,7 @@ from schedtel.cli.strict import StrictGroup
 from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
 from schedtel.workloads.external import installed
+from schedtel.workloads.outcome import RESULT, Outcome
 from schedtel.workloads.plan import JOB, Lives, Plan, make_plan
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.run import Runner
@@ -84,8 +85,7 @@ def plan(spec: str, seed: int | None, duration: str | None, kind: str) -> None:
     """Plan the jobs of SPEC and print them, without running anything. The same seed gives the same bytes."""
     planned = make_plan(_chosen(spec, seed, duration), _read_lives)
     if kind == "ndjson":
-        for part in _job_lines(planned):
-            lines.document(part)
+        _write(_job_lines(planned))
     elif kind == "json":
         lines.document(json.dumps(_summary(planned), indent=2))
     else:
@@ -104,7 +104,7 @@ def plan(spec: str, seed: int | None, duration: str | None, kind: str) -> None:
     help="Loops of work in a microsecond, instead of measuring them: the same work in each run.",
 )
 @click.option("--strict", is_flag=True, help="Status 1 where the generator did not do what was planned.")
-@_format("table", "json")
+@_format("table", "json", "ndjson")
 def run(spec: str, seed: int | None, duration: str | None, loops_per_us: float | None, strict: bool, kind: str) -> int:
     """Run the jobs of SPEC, and print how long they took. Nothing of it runs on when the command ends, however it does.
 
@@ -113,7 +113,9 @@ def run(spec: str, seed: int | None, duration: str | None, loops_per_us: float |
     runner = Runner(make_plan(_chosen(spec, seed, duration), _read_lives), loops_per_us)
     with stop_on_signals(runner.stop):
         outcome = runner.run()
-    if kind == "json":
+    if kind == "ndjson":
+        _write(_result_lines(outcome))
+    elif kind == "json":
         lines.document(json.dumps(outcome.summary(), indent=2))
     else:
         show_outcome(outcome)
@@ -164,12 +166,29 @@ def _summary(planned: Plan) -> dict[str, Any]:
 
 
 def _job_lines(planned: Plan) -> Iterator[str]:
-    """The jobs in the order of the plan, some thousand lines at a time."""
+    """A line for each job, in the order of the plan."""
     names = [c.name for c in planned.workload.classes]
     assert JOB.names == ("at_ns", "work_ns", "class", "worker")
-    jobs = (
-        f'{{"class":"{names[number]}","worker":{"null" if worker < 0 else worker},"at_ns":{at},"work_ns":{work}}}'
-        for at, work, number, worker in planned.jobs.tolist()
-    )
-    while chunk := list(itertools.islice(jobs, _CHUNK)):
-        yield "\n".join(chunk)
+    for at, work, number, worker in planned.jobs.tolist():
+        yield f'{{"class":"{names[number]}","worker":{_known(worker)},"at_ns":{at},"work_ns":{work}}}'
+
+
+def _result_lines(outcome: Outcome) -> Iterator[str]:
+    """A line for each job that was released, in the order of the plan."""
+    names = [c.name for c in outcome.plan.workload.classes]
+    assert RESULT.names is not None
+    keys = RESULT.names[1:]
+    for number, *values in outcome.jobs.tolist():
+        fields = ",".join(f'"{key}":{_known(value)}' for key, value in zip(keys, values, strict=True))
+        yield f'{{"class":"{names[number]}",{fields}}}'
+
+
+def _known(value: int) -> str:
+    """A number of JSON; null for -1."""
+    return "null" if value < 0 else str(value)
+
+
+def _write(rows: Iterator[str]) -> None:
+    """Write lines to stdout, some thousand at a time."""
+    while chunk := list(itertools.islice(rows, _CHUNK)):
+        lines.document("\n".join(chunk))

@@ -124,6 +124,23 @@ def test_times_of_a_job_are_in_their_order():
     assert (records["started_ns"] + records["cpu_ns"] <= records["ended_ns"] + 1000).all(), "two clocks"
 
 
+def test_what_the_generator_says_it_cost_is_what_the_kernel_counted():
+    name = unique("q")
+
+    def of_ours(tid):
+        if status("PPid")(tid) != os.getpid():
+            raise ProcessLookupError(tid)
+        return cpu_ns(tid)
+
+    watch = Watch("workload", of_ours)
+    outcome = run(one(name, PERIODIC, "1ms", "700ms") + QUIET.format(name), watch, 500)  # no calibration
+    (counted,) = watch.last.values()
+    said = outcome.facts["dispatcher_cpu_ns"]
+    # The kernel also counted the start, with the forks of 16 workers; the generator also the last 20 ms, asleep.
+    assert 0 < said < counted + MS
+    assert counted - said < 100 * MS
+
+
 def test_a_closed_worker_thinks_between_its_jobs():
     lines = "arrival = { kind = 'closed', think = '50ms' }\nworkers = 2"
     records = run(one("wl-think", lines, "1ms")).records.reshape(2, -1)
