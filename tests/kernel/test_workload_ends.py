@@ -154,7 +154,9 @@ def test_nothing_is_left_of_a_program_that_puts_itself_into_the_background(begun
 
 def test_a_run_that_ends_by_itself_leaves_nothing(begun):
     name = unique("z")
-    process = begun(KINDS.format(name).replace('"60s"', '"300ms"').replace('"90ms"', '"5ms"'), "--format", "json")
+    process = begun(
+        KINDS.format(name).replace('"60s"', '"300ms"\ndrain = "30s"').replace('"90ms"', '"5ms"'), "--format", "json"
+    )
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert of_session(process.pid) == {}
@@ -192,7 +194,7 @@ def test_schedtel_records_a_workload_as_any_command_and_replays_its_arrivals(tmp
     """Each life of the plan is a completed task in the recording. The replay also has the task that forked them."""
     name = unique("r")
     (tmp_path / "w.toml").write_text(
-        f'duration = "400ms"\n[classes.{name}]\narrival = {{ kind = "periodic", period = "20ms" }}\n'
+        f'duration = "400ms"\ndrain = "30s"\n[classes.{name}]\narrival = {{ kind = "periodic", period = "20ms" }}\n'
         'service = "1ms"\nlife = true\n'
     )
     run = [sys.executable, "-m", "schedtel.cli", "workload", "run", tmp_path / "w.toml"]

@@ -1,6 +1,7 @@
 """Small workloads, run for real in this process, with what /proc says of their tasks meanwhile."""
 
 import contextlib
+import glob
 import os
 import threading
 from pathlib import Path
@@ -39,7 +40,8 @@ def run(text, look=None, loops_per_us=None):
 def tasks_named(comm):
     """The ids of all threads on the machine that have this command name and are no zombies."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+    # Not Path.glob, which raises when a process ends meanwhile.
+    for path in map(Path, glob.iglob("/proc/[0-9]*/task/[0-9]*/stat")):
         with contextlib.suppress(OSError):
             name, rest = path.read_text(errors="replace").partition("(")[2].rsplit(")", 1)
             if name == comm and rest.split()[0] not in "ZX":
