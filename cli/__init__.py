@@ -33,6 +33,7 @@ _COMMANDS = (
     "import",
     "features",
     "scheduler",
+    "workload",
     "doctor",
     "schema",
 )

@@ -22,6 +22,10 @@ ARGUMENTS = {
     "scheduler list": ["--format", "x"],
     "scheduler current": ["--for", "pid=4999999"],
     "scheduler run": ["policy:idle", "--for", "pid=4999999"],
+    "workload list": ["--format", "x"],
+    "workload show": ["web"],
+    "workload plan": ["web"],
+    "workload run": ["no-such-preset"],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }

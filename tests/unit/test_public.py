@@ -28,6 +28,7 @@ PUBLIC = {
     "Subscription",
     "UsageError",
     "Window",
+    "WorkloadError",
     "__version__",
     "import_trace",
     "live",
