@@ -38,7 +38,7 @@ service = "1ms"
 workers = 2
 behaviour = {{ kind = "pipe", rounds = 2 }}
 """
-EXTERNAL = '[external.load]\ntool = "stress-ng"\narguments = "--cpu 1 --cpu-load 5 --sleep 1"\n'
+EXTERNAL = '[external.load]\ntool = "stress-ng"\narguments = "--cpu 2"\n'
 
 
 @pytest.fixture

@@ -154,10 +154,10 @@ def test_a_closed_worker_thinks_between_its_jobs():
 
 def test_a_closed_class_pauses_in_a_phase_without_it():
     name = unique("c")
-    phases = QUIET.format(name).replace('"400ms"', '"300ms"').replace('"300ms"\nrates', '"1500ms"\nrates')
-    begun = run(one(name, CLOSED, "5ms", "1800ms") + phases).jobs["started_ns"]
+    phases = QUIET.format(name).replace('"400ms"', '"300ms"').replace('"300ms"\nrates', '"900ms"\nrates')
+    begun = run(one(name, CLOSED, "5ms", "1200ms") + phases).jobs["started_ns"]
     assert len(begun) > 3
-    assert begun.max() < 1300 * MS, "300 ms, and a job that begins late"
+    assert begun.max() < 1000 * MS, "300 ms, and a job that begins late"
 
 
 def test_a_closed_worker_that_is_faster_than_planned_begins_again():
