@@ -31,6 +31,7 @@ _COMMANDS = (
     "collect",
     "export",
     "import",
+    "experiment",
     "doctor",
     "schema",
 )
