@@ -10,7 +10,7 @@ MINUTES ?= 10
 PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 # BPF needs privileges: commands run with sudo unless the user is root.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
-SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c pyproject.toml setup.py
+SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
 .PHONY: live test test-vm fuzz env build lint docs bench clean
 

@@ -1,4 +1,4 @@
-"""The build steps that setuptools does not know: clang compiles the BPF programs of bpf/core/ and two small libraries.
+"""The build steps that setuptools does not know: clang compiles bpf/core/, two small libraries and a program.
 
 All of that ships. The sources of the bcc backend ship as well: bcc compiles them on the machine where they run.
 """
@@ -29,27 +29,33 @@ LIBRARIES = {
 }
 
 
+#: The program that makes workloads, of several files. It needs libc's headers, which clang's package depends on.
+GENERATOR = ROOT / "schedtel" / "workloads" / "generator"
+PROGRAM_FLAGS = ["-O2", "-pthread", "-Wall", "-Wextra", "-Werror"]
+
+
 def newest_tool(name: str) -> str | None:
     """The path of the tool, or of its newest versioned name (clang-19) where there is no plain one."""
     versioned = (found for number in range(30, 11, -1) if (found := shutil.which(f"{name}-{number}")))
     return shutil.which(name) or next(versioned, None)
 
 
-def run_clang(flags: list[str], source: Path, target: Path) -> None:
+def run_clang(flags: list[str], sources: list[Path], target: Path) -> None:
     clang = newest_tool("clang")
     if clang is None:
-        sys.exit(f"cannot compile {source.name}: clang is missing (apt install clang libbpf-dev)")
+        sys.exit(f"cannot compile {target.name}: clang is missing (apt install clang libbpf-dev)")
     target.parent.mkdir(parents=True, exist_ok=True)
-    result = subprocess.run([clang, *flags, str(source), "-o", str(target)], check=False)
+    result = subprocess.run([clang, *flags, *map(str, sources), "-o", str(target)], check=False)
     if result.returncode:
-        sys.exit(f"cannot compile {source.name}: clang failed, see above (needs libbpf-dev, linux-libc-dev, binutils)")
+        needed = "libbpf-dev, linux-libc-dev, libc6-dev, binutils"
+        sys.exit(f"cannot compile {target.name}: clang failed, see above (needs {needed})")
 
 
 def compile_bpf(source: Path, target: Path) -> None:
     # -target bpf knows no host directories, and Debian keeps asm/types.h under the machine's own name.
     multiarch = sysconfig.get_config_var("MULTIARCH")
     includes = [f"-I/usr/include/{multiarch}"] if multiarch else []
-    run_clang([*BPF_FLAGS, *includes, "-c"], source, target)
+    run_clang([*BPF_FLAGS, *includes, "-c"], [source], target)
     strip = newest_tool("llvm-strip")
     if strip:  # DWARF is of no use once there is BTF
         subprocess.run([strip, "-g", str(target)], check=True)
@@ -66,7 +72,8 @@ class build_with_clang(build_py):  # noqa: N801  (distutils names commands so)
         for source in (SOURCES / "core").glob("*.bpf.c"):
             compile_bpf(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
         for source, flags in LIBRARIES.items():
-            run_clang([*LIBRARY_FLAGS, *flags], source, package / "_native" / f"{source.stem}.so")
+            run_clang([*LIBRARY_FLAGS, *flags], [source], package / "_native" / f"{source.stem}.so")
+        run_clang(PROGRAM_FLAGS, sorted(GENERATOR.glob("*.c")), package / "_native" / "workload")
 
 
 class wheel_for_any_python(bdist_wheel):  # noqa: N801  (as above)

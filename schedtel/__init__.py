@@ -6,6 +6,7 @@ The packages, in the order in which data flows through them:
     access      URIs, tokens, certificates                            → what is safe to serve and to ask
     host        /proc, /sys, cgroupfs                                 → CPUs, cgroups, threads, counters
     kernel      a filter                                              → raw windows, by the backend core or bcc
+    workloads   a description in TOML and a seed                      → jobs by real tasks, and when each ended
     live        a backend and a grid of window edges                  → windows as they end
     windows     raw windows                                           → windows: Arrow tables, metrics, groups, text
     recordings  windows                                               ⇄ Parquet files
@@ -28,7 +29,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from schedtel._version import __version__
-from schedtel.errors import CapabilityError, CollectorError, RecordingError, SchedtelError, StreamError, UsageError
+from schedtel.errors import (
+    CapabilityError,
+    CollectorError,
+    RecordingError,
+    SchedtelError,
+    StreamError,
+    UsageError,
+    WorkloadError,
+)
 from schedtel.kernel.filters import Filter
 from schedtel.live import LiveSource, live
 from schedtel.windows.source import Source
@@ -91,6 +100,7 @@ __all__ = [
     "Subscription",
     "UsageError",
     "Window",
+    "WorkloadError",
     "__version__",
     "import_trace",
     "live",

@@ -5,7 +5,8 @@
     ├── CapabilityError           this kernel, this machine or this user lacks something that is needed
     ├── CollectorError            the kernel side failed while running
     ├── RecordingError            a recording cannot be read or written
-    └── StreamError               windows cannot be served to others or received from a server
+    ├── StreamError               windows cannot be served to others or received from a server
+    └── WorkloadError             a workload cannot be run, or failed while it ran
 
 The command prints the message on one line and exits with status 2; no traceback reaches a user for any of these.
 """
@@ -33,3 +34,7 @@ class RecordingError(SchedtelError):
 
 class StreamError(SchedtelError):
     """A stream of windows cannot be served or received, was refused, or was lost."""
+
+
+class WorkloadError(SchedtelError):
+    """A workload cannot be run as it was planned, or its generator failed while it ran."""

@@ -1,6 +1,7 @@
-"""The small C libraries that ship compiled inside the package: a name in; the loaded library out."""
+"""What ships compiled inside the package: a name in; the loaded library, or the path of the program, out."""
 
 import ctypes
+import os
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
@@ -28,3 +29,13 @@ def load_library(name: str, sizes: dict[str, int]) -> ctypes.CDLL:
                 f"cannot use {path}: {function}() is {found} and not {size} bytes (build schedtel again: make build)"
             )
     return library
+
+
+def program_path(name: str) -> str:
+    """The path of a program. Raises :class:`CapabilityError` where the package lacks it, or it cannot be executed."""
+    path = _DIRECTORY / name
+    if not os.access(path, os.X_OK):
+        raise CapabilityError(
+            f"cannot run {path}: it is missing or not executable (run `make build`, which needs clang)"
+        )
+    return str(path)

@@ -18,6 +18,10 @@ ARGUMENTS = {
     "export prometheus": ["RECORDING", "--listen", "no.such.host:1"],
     "export otlp": ["RECORDING", "--endpoint", "http://[::1"],
     "import": ["TRACE", "-o", "NEW"],
+    "workload list": ["--format", "x"],
+    "workload show": ["web"],
+    "workload plan": ["web"],
+    "workload run": ["no-such-preset"],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }

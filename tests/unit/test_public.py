@@ -27,6 +27,7 @@ PUBLIC = {
     "Subscription",
     "UsageError",
     "Window",
+    "WorkloadError",
     "__version__",
     "import_trace",
     "live",

@@ -1,0 +1,107 @@
+"""Presets, plans and runs of workloads in; tables for a person out."""
+
+import shlex
+from typing import Any
+
+from rich.console import RenderableType
+
+from schedtel.cli import lines
+from schedtel.cli.display.cells import Grid, below, line, plain_console, terminal_console
+from schedtel.durations import format_duration
+from schedtel.workloads.outcome import Outcome
+from schedtel.workloads.plan import Plan
+from schedtel.workloads.spec import TaskClass, Workload
+
+_PLAIN_WIDTH = 160
+_COUNTS = ("planned", "released", "completed", "unfinished")
+#: Column → its figure.
+_TIMES = {f"{name} {word}": f"{name.lower()}_{word}_ns" for name in ("TAT", "RT") for word in ("mean", "p50", "p99")}
+#: Lines that are shown of what a program of others said.
+_MOST_SAID = 12
+
+
+def show_presets(presets: dict[str, Workload]) -> None:
+    """One row for each preset."""
+    table = Grid()
+    for header in ("preset", "length", "classes", "what it is"):
+        table.column(header, wraps=header == "what it is")
+    for name, workload in presets.items():
+        classes = " ".join(c.name for c in workload.classes)
+        table.row(name, format_duration(workload.duration_ns), classes, workload.description)
+    show(table)
+
+
+def show_plan(planned: Plan) -> None:
+    """One row for each class of a plan, and the digest that names the plan."""
+    table = _grid("class", "arrival", "service", "behaviour", "tasks", left=5)
+    for header in ("jobs", "work", "CPUs"):
+        table.column(header, right=True)
+    for number, found in enumerate(planned.workload.classes):
+        work_ns = float(planned.of_class(number)["work_ns"].sum())
+        load = f"{planned.load(number):.3f}" if found.arrival.is_open else "as many as it gets"
+        table.row(*_described(found), f"{planned.counts[number]:,}", format_duration(work_ns), load)
+    workload = planned.workload
+    show(table, below(line(f"seed {workload.seed}, {format_duration(workload.duration_ns)}, sha256 {planned.sha256}")))
+
+
+def _described(found: TaskClass) -> tuple[str, ...]:
+    rate = found.arrival.mean_rate()
+    arrival = f"{found.arrival.kind} {rate:g}/s" if rate else found.arrival.kind
+    service = f"{found.service.kind} {format_duration(found.service.mean_ns)}"
+    tasks = f"{found.workers} lives at most" if found.life else f"{found.workers} {found.tasks}"
+    return found.name, arrival, service if found.service.kind != "recorded" else "recorded", found.behaviour.kind, tasks
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """One row for each class of a run, what each program of others said, and a line about the generator itself."""
+    summary = outcome.summary()
+    table = _grid("class", "planned", "released", "completed", "unfinished", *_TIMES, left=1)
+    for name, figures in summary["classes"].items():
+        counts = ("-" if figures[word] is None else f"{figures[word]:,}" for word in _COUNTS)
+        table.row(name, *counts, *(format_duration(figures[key]) for key in _TIMES.values()))
+    parts = [table] if table.row_count else []
+    show(*parts, *_said(outcome), below(line(_about(summary))))
+
+
+def _said(outcome: Outcome) -> list[RenderableType]:
+    """The last lines of what the programs of others said."""
+    found = []
+    for one in outcome.externals:
+        last = one.output.strip().split("\n")[-_MOST_SAID:]
+        found += [below(line((one.name, "bold"), f"  {shlex.join(one.command)}")), *(line(f"  {row}") for row in last)]
+    return found
+
+
+def _about(summary: dict[str, Any]) -> str:
+    own, length = summary["dispatcher"], format_duration(summary["length_ns"])
+    digest = f"seed {summary['seed']}, sha256 {summary['sha256'][:16]}"
+    if not own["released"]:
+        return f"{length}; {digest}"
+    late = ", ".join(f"{word} {format_duration(own[f'late_{word}_ns'])}" for word in ("p50", "p99", "max"))
+    share = f"{100 * own['cpu_share']:.2g} % of a CPU"
+    return (
+        f"{length}; dispatcher ({own['policy']}): {own['released']:,} released, late by {late}; {share}; "
+        f"{summary['loops_per_us']:.0f} loops/µs; {digest}"
+    )
+
+
+def _grid(*headers: str, left: int) -> Grid:
+    table = Grid()
+    for number, header in enumerate(headers):
+        table.column(header, right=number >= left)
+    return table
+
+
+def show(*parts: Grid | RenderableType) -> None:
+    """Print parts to stdout: to a terminal with styles, elsewhere as plain lines without blanks at their ends."""
+    console = terminal_console()
+    if console.is_terminal:
+        for part in parts:
+            console.print(part)
+        return
+    plain = plain_console(_PLAIN_WIDTH)
+    with plain.capture() as captured:
+        for part in parts:
+            plain.print(part)
+    for row in captured.get().split("\n")[:-1]:
+        lines.answer(row.rstrip())

@@ -1,0 +1,89 @@
+"""Load generators of others: an entry of a workload in; the command line that runs it, its seed fixed, out."""
+
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from schedtel.durations import NS_PER_S
+from schedtel.errors import CapabilityError, UsageError
+from schedtel.workloads.fields import Fields
+
+#: Words before the arguments, made of the seed and the length of the run in ns.
+_Words = Callable[[int, int], list[str]]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program of others: its name on PATH, what precedes the arguments, and the package that has it."""
+
+    program: str
+    package: str
+    words: _Words
+
+
+def _stress_ng(seed: int, duration_ns: int) -> list[str]:
+    # Its seed is a number of 64 bits (stress-ng --seed); --timeout takes whole seconds, and the run ends it on time.
+    return ["--seed", str(seed), "--timeout", f"{-(-duration_ns // NS_PER_S) + 1}s"]
+
+
+def _nothing(_seed: int, _duration_ns: int) -> list[str]:
+    return []
+
+
+#: Only stress-ng has a seed. The others draw nothing: each of their runs is the same sequence of messages or phases.
+TOOLS = {
+    "stress-ng": Tool("stress-ng", "stress-ng", _stress_ng),
+    "rt-app": Tool("rt-app", "rt-app", _nothing),
+    "perf bench sched": Tool("perf", "linux-perf", lambda _seed, _duration_ns: ["bench", "sched"]),
+    "hackbench": Tool("hackbench", "rt-tests", _nothing),
+    "schbench": Tool("schbench", "schbench", lambda _seed, duration_ns: ["-r", str(-(-duration_ns // NS_PER_S))]),
+}
+
+
+@dataclass(frozen=True)
+class External:
+    """A program of others that runs beside the classes, from the start to the end of the run."""
+
+    name: str
+    tool: str
+    arguments: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def command(self, seed: int, duration_ns: int) -> list[str]:
+        """The command line. Raises :class:`CapabilityError` where the program is not installed."""
+        tool = TOOLS[self.tool]
+        path = shutil.which(tool.program)
+        if path is None:
+            raise CapabilityError(
+                f"cannot run external.{self.name}: {tool.program} is not on PATH (apt install {tool.package})"
+            )
+        return [path, *tool.words(seed, duration_ns), *self.arguments]
+
+
+def installed() -> dict[str, str | None]:
+    """Each tool's name → the path of its program, or None where it is not installed."""
+    return {name: shutil.which(tool.program) for name, tool in TOOLS.items()}
+
+
+def read_external(name: str, raw: object) -> External:
+    """The entry ``[external.NAME]``. Raises :class:`UsageError` for an unknown tool or arguments that are no texts."""
+    fields = Fields(raw, f"external.{name}"[:60])
+    found = External(name, fields.choice("tool", TOOLS), _arguments(fields))
+    fields.end()
+    return found
+
+
+def _arguments(fields: Fields) -> tuple[str, ...]:
+    raw = fields.take("arguments", "")
+    if isinstance(raw, str):
+        try:
+            raw = shlex.split(raw)
+        except ValueError as error:
+            raise UsageError(f"cannot use {fields.where}: arguments: {error} (close the quotation)") from None
+    if not isinstance(raw, list) or not all(isinstance(word, str) and "\0" not in word for word in raw):
+        raise fields.refuse("arguments", raw, "a text, or a list of texts")
+    return tuple(raw)
