@@ -33,6 +33,7 @@ _COMMANDS = (
     "import",
     "experiment",
     "workload",
+    "scheduler",
     "doctor",
     "schema",
 )

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -12,15 +13,19 @@ from schedtel.errors import UsageError
 from schedtel.foreign_text import Printable
 
 _CANNOT_RUN = 127
+_MOMENT_S = 0.001
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 #: prctl(2), include/uapi/linux/prctl.h.
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 
 class TracedCommand:
-    """A child process that waits for :meth:`start` before it executes the command."""
+    """A child process that waits for :meth:`start` before it executes the command.
 
-    def __init__(self, arguments: tuple[str, ...]) -> None:
+    :param own_session: whether it has a session of its own, so that a Ctrl-C of the terminal does not reach it.
+    """
+
+    def __init__(self, arguments: tuple[str, ...], *, own_session: bool = False) -> None:
         program = shutil.which(arguments[0])
         if program is None:
             raise UsageError(f"cannot run {arguments[0]}: no such command (check the name and PATH)")
@@ -28,8 +33,12 @@ class TracedCommand:
         self.status: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
+            if own_session:
+                os.setsid()
             self._become(program, arguments, gate_read)
         os.close(gate_read)
+        while own_session and os.getsid(self.pid) != self.pid:  # the child is about to
+            time.sleep(_MOMENT_S)
 
     def _become(self, program: str, arguments: tuple[str, ...], gate_read: int) -> None:
         """Runs in the child: waits for the gate, then executes the program. Never returns."""

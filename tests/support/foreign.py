@@ -82,6 +82,7 @@ PLACES |= {
 }
 #: Commands and options that show no names of a recording, a stream or a trace: they trace this machine.
 ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
+ON_THIS_MACHINE |= {("scheduler", "list"), ("scheduler", "current"), ("scheduler", "run")}
 
 
 def calls():

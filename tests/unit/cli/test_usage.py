@@ -47,6 +47,23 @@ WRONG = [
     ["live", "--no-such-option"],
     ["live", "--", "no-such-command-anywhere"],
     ["live", "--pid", "1", "--", "true"],
+    ["scheduler", "list", "--format", "xml"],
+    ["scheduler", "current", "--for", "pid=4999999"],
+    ["scheduler", "current", "--for", "hogs"],
+    ["scheduler", "run"],
+    ["scheduler", "run", "policy:idle"],
+    ["scheduler", "run", "eevdf:1", "--", "true"],
+    ["scheduler", "run", "policy:idel", "--", "true"],
+    ["scheduler", "run", "policy:slice=1h", "--", "true"],
+    ["scheduler", "run", "policy:hogs:idle", "--", "true"],
+    ["scheduler", "run", "policy:weight=10", "--", "true"],
+    ["scheduler", "run", "policy:cpus=8000", "--", "true"],
+    ["scheduler", "run", "policy:cgroup=/no/such/cgroup:weight=10", "--", "true"],
+    ["scheduler", "run", "policy:hogs:idle", "--class", "hogs", "--", "true"],
+    ["scheduler", "run", "policy:hogs:idle", "--class", "hogs=short", "--", "true"],
+    ["scheduler", "run", "policy:idle", "--for", "colour=red", "--", "true"],
+    ["scheduler", "run", "scx:no-such-scheduler", "--", "true"],
+    ["scheduler", "run", "policy:idle", "--", "no-such-command-anywhere"],
     ["record"],
     ["record", "-o", "/proc/nowhere"],
     ["record", "-o", "/dev/null"],
@@ -172,6 +189,7 @@ def test_what_is_for_a_server_is_refused_where_there_is_none(run, recording, arg
 
 COMMANDS = ["live", "record", "show", "report", "compare", "serve", "subscribe", "collect", "doctor", "schema"]
 COMMANDS += ["export", "export prometheus", "export otlp"]
+COMMANDS += ["scheduler", "scheduler list", "scheduler current", "scheduler run"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

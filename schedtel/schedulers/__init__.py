@@ -1,0 +1,18 @@
+"""Which threads, and how they are to be scheduled, in; threads and a kernel that do so, and their way back, out.
+
+The modules, in the order in which an arm passes through them:
+
+    names        text such as ``policy:hogs:idle``            → an arm
+    settings     a word of an arm, such as ``slice=0.1ms``    → what it asks for
+    threads      /proc                                        → processes and threads, told apart from their successors
+    selection    a process tree, a name, a cgroup, a unit     → threads
+    attributes   sched_getattr(2), sched_setattr(2)           ⇄ a thread's policy, nice, priority and slice
+    knobs        cgroupfs and /proc/PID/autogroup             ⇄ weights and limits of groups
+    trial        a setting                                    → whether this user may apply and undo it
+    changes      what is to be changed                        → it changed, and put back
+    journal      changes                                      ⇄ a private file, written before each change
+    guard        the journal of a process that has died       → what it changed put back
+    policy       an arm and threads                           → threads changed, and those born meanwhile
+    sched_ext    a loader's command                           → its scheduler running, and ejections noticed
+    switching    arms                                         → one of them in effect: the interface to all of it
+"""

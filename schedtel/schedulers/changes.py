@@ -1,0 +1,245 @@
+"""What is to be changed, in; it changed, and put back, out.
+
+A change is plain values, so that it can be written to a journal, and another process can put it back. It is put back
+only where the kernel still shows what was set: what someone else has changed since is theirs.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+from schedtel.schedulers import attributes, knobs, threads
+from schedtel.schedulers.attributes import Attributes
+
+#: Each pass finds the children that were born during the one before it.
+_MOST_PASSES = 20
+#: A user other than root may set an autogroup's nice value ten times a second (proc_sched_autogroup_set_nice(),
+#: kernel/sched/autogroup.c).
+_AUTOGROUP_TRIES, _AUTOGROUP_PAUSE_S = 20, 0.05
+
+_Value = tuple[int, ...] | str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one thing.
+
+    :param kind: ``attributes`` and ``affinity`` of a thread, a session's ``autogroup``, a ``file`` of a cgroup, or a
+        ``loader``, which is ended.
+    :param target: of a thread or a loader its tgid, tid and start in ticks; of an autogroup its name; of a file its
+        path and its inode.
+    :param before: what it is put back to.
+    :param after: what the kernel shows while it is changed.
+    :param since: clock ticks since boot when it was changed.
+    """
+
+    kind: str
+    target: tuple[int | str, ...]
+    before: _Value
+    after: _Value
+    since: int
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What it is of: two changes of one thing have the same."""
+        return (self.kind, *self.target)
+
+
+def read(change: Change) -> _Value | None:
+    """What the kernel shows now; None if the thread, the group or the file is gone.
+
+    Raises :class:`OSError` if the kernel refuses to say.
+    """
+    if change.kind in _OF_THREADS:
+        tgid, tid, start = map(int, change.target)
+        thread = threads.read_thread(tgid, tid)
+        return _OF_THREADS[change.kind](tid) if thread and thread.start == start and not thread.is_over else None
+    if change.kind == "autogroup":
+        found = _member(str(change.target[0]))
+        return (found[1],) if found else None
+    path, inode = change.target
+    return _content(str(path)) if _inode(str(path)) == inode else None
+
+
+def write(change: Change, value: _Value) -> None:
+    """Set what is changed to a value. A thread that has ended meanwhile is none of ours any more.
+
+    Raises :class:`OSError` if the kernel refuses.
+    """
+    if change.kind == "attributes":
+        attributes.put(int(change.target[1]), _attributes(value))
+    elif change.kind == "affinity":
+        _set_affinity(int(change.target[1]), value)
+    elif change.kind == "loader":
+        os.kill(int(change.target[0]), SIGKILL)
+    elif change.kind == "autogroup":
+        _set_autogroup(str(change.target[0]), str(value[0]))
+    else:
+        Path(str(change.target[0])).write_text(str(value), encoding="ascii")
+
+
+def undo(changes: Iterable[Change]) -> list[Change]:
+    """Put back changes, the last one first, and what children have inherited of them. Returns those that failed.
+
+    A thread that has ended, and one that shows something else than what was set, is left alone, and has not failed.
+    """
+    ahead, known, failed = list(changes), {}, []
+    for _ in range(_MOST_PASSES):
+        known |= {change.key: change for change in ahead}
+        failed += [change for change in reversed(ahead) if not _put_back(change)]
+        ahead = inherited(known.values())
+        if not ahead:
+            break
+    return failed
+
+
+def _put_back(change: Change) -> bool:
+    try:
+        if read(change) == change.after:
+            write(change, change.before)
+    except ProcessLookupError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def inherited(changes: Iterable[Change], adopted: Iterable[int] = ()) -> list[Change]:
+    """Changes of threads that a changed thread has forked since: they show what was set, and were never set.
+
+    Each is put back to what its ancestor is put back to.
+
+    :param adopted: processes that are known to descend from the changed threads, though their parent has ended. The
+        first change of each kind is taken for their ancestor's.
+    """
+    of_threads = [change for change in changes if change.kind in ("attributes", "affinity")]
+    if not of_threads:
+        return []
+    known = {change.key for change in of_threads}
+    heirs = _heirs(of_threads)
+    first = list({change.kind: change for change in reversed(of_threads)}.values())
+    heirs = dict.fromkeys(adopted, first) | heirs
+    return [
+        change
+        for tgid, models in _spread(heirs).items()
+        for thread in threads.threads_of(tgid)
+        for change in _born(thread, models, known)
+    ]
+
+
+def _heirs(changes: list[Change]) -> dict[int, list[Change]]:
+    """Process → the changes of its threads, for processes that are still the same."""
+    found: dict[int, list[Change]] = {}
+    for change in changes:
+        tgid, tid, start = map(int, change.target)
+        thread = threads.read_thread(tgid, tid)
+        if thread and thread.start == start:
+            found.setdefault(tgid, []).append(change)
+    return found
+
+
+def _spread(heirs: dict[int, list[Change]]) -> dict[int, list[Change]]:
+    """The same for all processes below them: a process without changes of its own has its parent's."""
+    below = threads.children(threads.processes())
+    found, ahead = {}, [(tgid, heirs[tgid]) for tgid in heirs]
+    while ahead:
+        tgid, models = ahead.pop()
+        if tgid not in found:
+            found[tgid] = models
+            ahead += [(child, models) for child in below.get(tgid, ()) if child not in heirs]
+    return found
+
+
+def _born(thread: threads.Thread, models: list[Change], known: set[tuple[object, ...]]) -> list[Change]:
+    target = (thread.tgid, thread.tid, thread.start)
+    found: dict[str, Change] = {}
+    for model in models:
+        change = Change(model.kind, target, model.before, model.after, model.since)
+        if change.key not in known and thread.start >= model.since and _shows(change):
+            found.setdefault(model.kind, change)
+    return list(found.values())
+
+
+def _shows(change: Change) -> bool:
+    try:
+        return read(change) == change.after
+    except OSError:
+        return False
+
+
+def values_of(attributes_: Attributes) -> tuple[int, ...]:
+    """Attributes as the value of a change."""
+    return tuple(map(int, astuple(attributes_)))
+
+
+def _attributes(value: _Value) -> Attributes:
+    policy, nice, priority, slice_ns, reset = map(int, value)
+    return Attributes(policy, nice, priority, slice_ns, bool(reset))
+
+
+def _read_attributes(tid: int) -> _Value | None:
+    found = attributes.get(tid)
+    return values_of(found) if found else None
+
+
+def _read_affinity(tid: int) -> _Value | None:
+    try:
+        return tuple(sorted(os.sched_getaffinity(tid)))
+    except ProcessLookupError:
+        return None
+
+
+def _set_affinity(tid: int, value: _Value) -> None:
+    try:
+        os.sched_setaffinity(tid, map(int, value))
+    except ProcessLookupError:
+        return
+
+
+#: Kind → how it is read, of a thread that is known to be the same.
+_OF_THREADS = {
+    "attributes": _read_attributes,
+    "affinity": _read_affinity,
+    "loader": lambda _: "running",
+}
+
+
+def _member(group: str) -> tuple[int, int] | None:
+    """A process of an autogroup, and the group's nice value; None if the group is gone."""
+    for pid in threads.processes():
+        found = knobs.autogroup_of(pid)
+        if found and found[0] == group:
+            return pid, found[1]
+    return None
+
+
+def _set_autogroup(group: str, nice: str) -> None:
+    for _ in range(_AUTOGROUP_TRIES):
+        found = _member(group)
+        if found is None:
+            return
+        try:
+            Path(f"/proc/{found[0]}/autogroup").write_text(nice, encoding="ascii")
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+            time.sleep(_AUTOGROUP_PAUSE_S)
+        else:
+            return
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def _content(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0

@@ -1,0 +1,152 @@
+"""Changes in, before each is made; a private file that tells them to another process, out.
+
+A journal is locked by all that hold it open: the process that changes things, and its guard. One that can be locked has
+outlived both, so the next start puts back what it tells.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from schedtel.errors import CapabilityError
+from schedtel.schedulers.changes import Change, undo
+
+_PRIVATE = 0o700
+_TRIES = 20
+
+
+def default_directory() -> Path:
+    """Where this user's journals are: gone after a restart of the machine, as is what they tell."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.geteuid() == 0:
+        return Path("/run/schedtel")
+    return Path(runtime) / "schedtel" if runtime else Path(tempfile.gettempdir()) / f"schedtel-{os.geteuid()}"
+
+
+class Journal:
+    """A new journal, of mode 0600 in a directory that only this user can use.
+
+    Raises :class:`CapabilityError` if there is no such directory and none can be made.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory or default_directory()
+        for _ in range(_TRIES):
+            try:
+                _make_private(self.directory)
+                if self._create():
+                    return
+            except FileNotFoundError:  # the last other journal was removed, and the directory with it
+                continue
+            except OSError as error:
+                raise _unusable(self.directory, error.strerror or str(error)) from error
+        raise _unusable(self.directory, "what is made there is removed")
+
+    def _create(self) -> bool:
+        """Returns whether the file is still there once it is locked; else another start took it for forgotten."""
+        self.descriptor, path = tempfile.mkstemp(prefix=f"journal-{_boot()}-", dir=self.directory)
+        self.path = Path(path)
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        if self.path.exists():
+            return True
+        os.close(self.descriptor)
+        return False
+
+    def append(self, changes: list[Change]) -> None:
+        """Write changes, and have them on the disk, before they are made."""
+        if changes:
+            text = "".join(json.dumps(list(vars(change).values())) + "\n" for change in changes)
+            os.write(self.descriptor, text.encode())
+            os.fsync(self.descriptor)
+
+    def clear(self) -> None:
+        """Forget all changes: they are put back."""
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.fsync(self.descriptor)
+
+    def close(self) -> None:
+        """Remove the file; the directory as well if it was the last."""
+        remove(self.path)
+        os.close(self.descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a journal, and its directory if it was the last one there."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another journal is there
+        path.parent.rmdir()
+
+
+def read_journal(descriptor: int) -> list[Change]:
+    """The changes of an open journal; of several of one thing, the last one, in the place of the first.
+
+    A line that was cut off was followed by no change.
+    """
+    lines = os.pread(descriptor, os.fstat(descriptor).st_size, 0).split(b"\n")[:-1]
+    changes = map(_change, lines)
+    return list({change.key: change for change in changes}.values())
+
+
+def put_back_forgotten(directory: Path | None = None) -> int:
+    """Put back what journals of this user tell that neither their process nor its guard holds. Returns how many."""
+    return sum(_put_back(path) for path in _journals(directory or default_directory()))
+
+
+def _put_back(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # removed meanwhile
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.name.startswith(f"journal-{_boot()}-"):  # else its threads have gone with the kernel that had them
+            undo(read_journal(descriptor))
+        remove(path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _journals(directory: Path) -> Iterator[Path]:
+    """The journals in a directory, if only this user can have made them."""
+    with contextlib.suppress(OSError, CapabilityError):
+        _check_private(directory)
+        yield from sorted(directory.glob("journal-*"))
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=_PRIVATE, exist_ok=True)
+    _check_private(directory)
+
+
+def _check_private(directory: Path) -> None:
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise _unusable(directory, "others may use it, or have made it")
+
+
+def _unusable(directory: Path, cause: str) -> CapabilityError:
+    return CapabilityError(
+        f"cannot keep a journal in {directory}: {cause} (remove it, or set XDG_RUNTIME_DIR to a directory of your own)"
+    )
+
+
+def _change(line: bytes) -> Change:
+    kind, target, before, after, since = json.loads(line)
+    return Change(kind, tuple(target), _value(before), _value(after), since)
+
+
+def _value(given: list[int] | str) -> tuple[int, ...] | str:
+    return given if isinstance(given, str) else tuple(given)
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -1,0 +1,144 @@
+"""The text of an arm in, such as ``policy:hogs:idle``; the arm, or an error that says how it is written, out."""
+
+import re
+from dataclasses import dataclass
+
+from schedtel.errors import UsageError
+from schedtel.schedulers.settings import EXAMPLES, Setting, is_setting, parse_setting, suggestion
+
+#: The kinds of arms: the kernel's own scheduler, attributes of threads, and sched_ext schedulers.
+FAMILIES = ("eevdf", "policy", "scx")
+#: How a selection may be written: a word of these, or the name of a class.
+SELECTORS = ("comm", "cgroup", "unit", "pid")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_CLASS = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_LONGEST = 4096
+_MOST_SHOWN = 60
+#: TASK_COMM_LEN of include/linux/sched.h, less the final zero.
+_LONGEST_COMM = 15
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Which threads of all that are in scope.
+
+    :param kind: ``comm``, ``cgroup``, ``unit``, ``pid`` or ``class``.
+    :param name: a command name, a cgroup's path, a systemd unit, a process id, or the name of a class.
+    """
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.kind == "class" else f"{self.kind}={self.name}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One setting, and the threads of the scope that it is for; None: all of them."""
+
+    selector: Selector | None
+    setting: Setting
+
+    def __str__(self) -> str:
+        return f"{self.selector}:{self.setting}" if self.selector else str(self.setting)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to schedule: ``str(arm)`` is its name.
+
+    :param family: one of ``FAMILIES``.
+    :param rules: of a policy arm; for each kind of setting, the first rule that selects a thread holds for it.
+    :param scheduler: the name behind ``scx:``.
+    """
+
+    family: str
+    rules: tuple[Rule, ...] = ()
+    scheduler: str = ""
+
+    def __str__(self) -> str:
+        if self.family == "policy":
+            return "policy:" + "+".join(map(str, self.rules))
+        return f"scx:{self.scheduler}" if self.family == "scx" else self.family
+
+
+#: The kernel's own scheduler: the first arm of all, and the one to fall back to.
+EEVDF = Arm("eevdf")
+
+
+def parse_arm(text: str) -> Arm:
+    """The arm that a text names: ``eevdf``, ``policy:RULE[+RULE…]`` or ``scx:NAME``.
+
+    A rule is a setting, or a selection and a setting: ``slice=0.1ms``, ``hogs:idle``, ``comm=make:batch``.
+
+    Raises :class:`UsageError` for any other text.
+    """
+    family, colon, rest = text.partition(":")
+    if len(text) > _LONGEST or "\0" in text:
+        raise UsageError("cannot read an arm: its name is too long, or has a zero byte in it (see `scheduler list`)")
+    if family not in FAMILIES:
+        raise UsageError(f"cannot read {_short(text)} as an arm: {suggestion(family, FAMILIES)}")
+    if family == "eevdf":
+        if colon:
+            raise UsageError(f"cannot use {_short(text)}: eevdf has no settings (write eevdf, or policy:{rest[:20]})")
+        return EEVDF
+    if not rest:
+        example = "policy:slice=0.1ms" if family == "policy" else "scx:simple"
+        raise UsageError(f"cannot use {_short(text)}: it names nothing (write {example})")
+    return _policy(rest) if family == "policy" else _scx(text, rest)
+
+
+def parse_selector(text: str) -> Selector:
+    """The selection that a text names: ``comm=NAME``, ``cgroup=PATH``, ``unit=NAME``, ``pid=N``, or a class.
+
+    Raises :class:`UsageError` for any other text.
+    """
+    kind, equals, name = text.partition("=")
+    if not equals:
+        if not _CLASS.fullmatch(text):
+            raise UsageError(f"cannot read {_short(text)} as a selection (write comm=make, cgroup=/x, unit=x or pid=1)")
+        return Selector("class", text)
+    if kind not in SELECTORS:
+        raise UsageError(f"cannot read {_short(text)} as a selection: {suggestion(kind, SELECTORS)}")
+    _check_name(kind, name, text)
+    return Selector(kind, name)
+
+
+def _check_name(kind: str, name: str, text: str) -> None:
+    if not name:
+        raise UsageError(f"cannot select by {_short(text)}: it names nothing (give a value)")
+    if kind == "pid" and not re.fullmatch(r"[1-9][0-9]{0,8}", name):
+        raise UsageError(f"cannot select by {_short(text)}: a process id is a positive integer (such as pid=1234)")
+    if kind == "comm" and len(name.encode(errors="surrogateescape")) > _LONGEST_COMM:
+        raise UsageError(f"cannot select by {_short(text)}: the kernel keeps {_LONGEST_COMM} bytes of a name")
+    if kind == "unit" and "/" in name:
+        raise UsageError(f"cannot select by {_short(text)}: a unit's name has no slash (or use cgroup=/path)")
+
+
+def _policy(text: str) -> Arm:
+    return Arm("policy", tuple(_rule(part) for part in text.split("+")))
+
+
+def _rule(text: str) -> Rule:
+    """A cgroup's path or a unit's name may hold colons, and a setting none: it is what follows the last one."""
+    selection, colon, setting = text.rpartition(":")
+    if not colon and "=" not in text and not is_setting(text):
+        raise UsageError(f"cannot read {_short(text)} as a rule: {_meant(text)}")
+    if not colon and text.partition("=")[0] in SELECTORS:
+        raise UsageError(f"cannot use {_short(text)}: it sets nothing (write {_short(text + ':batch')})")
+    return Rule(parse_selector(selection) if colon else None, parse_setting(setting))
+
+
+def _meant(text: str) -> str:
+    return f"{suggestion(text, EXAMPLES)} (for a class, write {text[:20]}:idle)"
+
+
+def _scx(text: str, name: str) -> Arm:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"cannot use {_short(text)}: a sched_ext scheduler has a plain name (such as scx:simple)")
+    return Arm("scx", scheduler=name)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…")

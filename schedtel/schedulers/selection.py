@@ -1,0 +1,166 @@
+"""A selection in: a process tree, a command name, a cgroup, a systemd unit, or a class; its threads out.
+
+Threads of the kernel, of this process and of its helpers are never selected.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from schedtel.errors import UsageError
+from schedtel.host.procfs import tgid_of
+from schedtel.schedulers import threads
+from schedtel.schedulers.knobs import cgroup_directory, thread_ids_in, unit_directories
+from schedtel.schedulers.names import Selector, parse_selector
+from schedtel.schedulers.settings import suggestion
+from schedtel.schedulers.threads import Thread
+
+#: The threads of a class: their tids, a function that returns them, or a selection that is no class itself.
+Members = Iterable[int] | Callable[[], Iterable[int]] | str
+
+
+class Tree:
+    """A process, its descendants, and those of them whose parent has ended, as far as they were seen before.
+
+    :param adopts: whether this process is the subreaper that gets orphans of the tree: its children, too, are of it.
+
+    Raises :class:`UsageError` if there is no such process.
+    """
+
+    def __init__(self, pid: int, *, adopts: bool = False) -> None:
+        root = threads.read_thread(pid, pid)
+        if root is None or root.is_kernel_thread:
+            raise UsageError(f"cannot select process {pid}: no such process (see `ps -e`)")
+        self._root, self._adopts = root, adopts
+        self._known = {pid: root.start}
+        #: Of the last call of :meth:`members`: processes whose parent has ended, so that this process is their parent.
+        self.adopted: list[int] = []
+
+    def members(self, own: Collection[int]) -> set[int]:
+        """The pids of the tree. ``own`` are helpers of this process, which it has not adopted."""
+        leaders = threads.processes()
+        self._known = {
+            pid: start for pid, start in self._known.items() if pid in leaders and leaders[pid].start == start
+        }
+        self.adopted = [pid for pid, leader in leaders.items() if self._is_adopted(leader, own)]
+        found = threads.descendants([*self._known, *self.adopted], threads.children(leaders))
+        self._known |= {pid: leaders[pid].start for pid in found if pid in leaders}
+        return set(self._known)
+
+    def _is_adopted(self, leader: Thread, own: Collection[int]) -> bool:
+        return (
+            self._adopts
+            and leader.parent == os.getpid()
+            and leader.start >= self._root.start
+            and leader.tgid not in own
+            and leader.tgid != self._root.tgid
+        )
+
+
+class Selection:
+    """The threads that the rules of arms select.
+
+    :param scope: what rules without a selection are for, and what those with one choose from; None: such rules choose
+        from the whole machine, and those without are refused.
+    :param classes: name → members, for rules such as ``hogs:idle``.
+    :param adopts: see :class:`Tree`.
+
+    Raises :class:`UsageError` if the scope is a process that does not exist.
+    """
+
+    def __init__(
+        self,
+        scope: Selector | None = None,
+        classes: Mapping[str, Members] | None = None,
+        *,
+        adopts: bool = False,
+    ) -> None:
+        self.scope = scope
+        self._classes = dict(classes or {})
+        self._trees: dict[str, Tree] = {}
+        self._adopts = adopts
+        #: Processes that help this one, which are never selected.
+        self.own: set[int] = set()
+        if scope is not None:
+            self.check(scope)
+
+    def check(self, selector: Selector | None) -> None:
+        """Raise :class:`UsageError` for a selection that names nothing on this machine, or no class of the caller's."""
+        if selector is None:
+            if self.scope is None:
+                raise UsageError(
+                    "cannot use a rule without a selection: it would be for all of the machine "
+                    "(choose a scope, or write comm=…, cgroup=…, unit=…, pid=… before it)"
+                )
+        elif selector.kind == "class":
+            if selector.name not in self._classes:
+                cause = suggestion(selector.name, self._classes) if self._classes else "none was given"
+                raise UsageError(f"cannot select class {selector.name!r}: {cause} (see --class)")
+        elif selector.kind == "pid":
+            self._tree(selector)
+        elif selector.kind != "comm":
+            self.cgroups(selector)
+
+    def threads(self, selector: Selector | None) -> list[Thread]:
+        """The threads of the scope that a selection chooses, as they are now; of all of the scope for None."""
+        if selector is None:
+            return list(self._named(self.scope)) if self.scope else []
+        found = self._named(selector)
+        if self.scope is None:
+            return list(found)
+        inside = {(thread.tid, thread.start) for thread in self._named(self.scope)}
+        return [thread for thread in found if (thread.tid, thread.start) in inside]
+
+    def cgroups(self, selector: Selector | None) -> list[Path]:
+        """The directories of the cgroups that a rule's selection, or else the scope, names.
+
+        Raises :class:`UsageError` if it names none.
+        """
+        named = selector or self.scope
+        if named is not None and named.kind == "unit":
+            return unit_directories(named.name)
+        if named is not None and named.kind == "cgroup":
+            return [cgroup_directory(named.name)]
+        raise UsageError(f"cannot set what cgroups have of {named or 'nothing'}: name a cgroup (cgroup=/x or unit=x)")
+
+    def adopted(self) -> list[int]:
+        """Processes of the scope whose parent has ended, as of the last :meth:`threads`."""
+        tree = self._trees.get(self.scope.name) if self.scope and self.scope.kind == "pid" else None
+        return tree.adopted if tree else []
+
+    def _named(self, selector: Selector) -> Iterator[Thread]:
+        excluded = {os.getpid(), *self.own}
+        for thread in self._found(selector):
+            if thread.tgid not in excluded and not thread.is_kernel_thread and not thread.is_over:
+                yield thread
+
+    def _found(self, selector: Selector) -> Iterator[Thread]:
+        if selector.kind == "pid":
+            for tgid in self._tree(selector).members(self.own):
+                yield from threads.threads_of(tgid)
+        elif selector.kind == "comm":
+            name = os.fsencode(selector.name)
+            for tgid in threads.processes():
+                yield from (thread for thread in threads.threads_of(tgid) if thread.comm == name)
+        elif selector.kind == "class":
+            yield from self._members(self._classes[selector.name])
+        else:
+            yield from _by_tid(tid for cgroup in self.cgroups(selector) for tid in thread_ids_in(cgroup))
+
+    def _members(self, members: Members) -> Iterator[Thread]:
+        if isinstance(members, str):
+            return self._found(parse_selector(members))
+        return _by_tid(members() if callable(members) else members)
+
+    def _tree(self, selector: Selector) -> Tree:
+        if selector.name not in self._trees:
+            adopts = self._adopts and selector == self.scope
+            self._trees[selector.name] = Tree(int(selector.name), adopts=adopts)
+        return self._trees[selector.name]
+
+
+def _by_tid(tids: Iterable[int]) -> Iterator[Thread]:
+    for tid in dict.fromkeys(tids):
+        thread = threads.read_thread(tgid_of(tid), tid)
+        if thread:
+            yield thread

@@ -1,0 +1,247 @@
+"""Arms in; one of them in effect, and the way the machine was before back, out: the interface to all that is below.
+
+What is in effect is read from the kernel each time, and never from memory: another program, an ejection, or a thread
+that changes itself may have been quicker.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from schedtel.errors import CollectorError, SchedtelError
+from schedtel.schedulers import attributes, policy, sched_ext, trial
+from schedtel.schedulers.guard import Guard
+from schedtel.schedulers.journal import Journal, put_back_forgotten
+from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm, parse_selector
+from schedtel.schedulers.policy import Policy
+from schedtel.schedulers.sched_ext import SYSFS, Attached, Loader
+from schedtel.schedulers.selection import Members, Selection
+from schedtel.schedulers.settings import EXAMPLES, parse_setting
+
+#: Settings that are made in a cgroup, which has to be named to say whether they work there.
+_IN_CGROUPS = ("weight", "max", "group-idle")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An arm, or an example of a kind of arm, and whether it works here. ``why`` says what it lacks; empty if it works.
+
+    ``usable`` is None where that depends on a cgroup that is not named yet.
+    """
+
+    arm: str
+    usable: bool | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Current:
+    """What the kernel says now.
+
+    :param scheduler: ``eevdf`` for the kernel's own fair class, which is CFS before Linux 6.6; else the name of the
+        sched_ext scheduler that is attached.
+    :param state: of sched_ext: ``disabled``, ``enabling``, ``enabled``, ``disabling``; None where it is not built in.
+    :param threads: attributes of the threads in scope, as text → how many threads have them.
+    """
+
+    scheduler: str
+    state: str | None
+    threads: Mapping[str, int]
+
+
+class Schedulers:
+    """Switches between arms, and puts everything back at its end, however the process ends. A context manager.
+
+    The first switch to another arm than ``eevdf`` starts a guard: a process that puts things back if this one dies, by
+    SIGKILL too. At the same time, what an earlier process and its guard have left is put back. One thread at a time may
+    call this object.
+
+    :param scope: the threads that arms are for: ``pid=N`` with descendants, ``comm=NAME``, ``cgroup=PATH``,
+        ``unit=NAME``; None: each rule of an arm says it.
+    :param classes: name of a class → its threads: tids, a function that returns tids, or the text of a selection.
+    :param loaders: name of an ``scx:`` arm → its loader; others are ``scx_NAME`` on the path.
+    :param adopts: that this process is a subreaper, and orphans of the scope become its children.
+    :param journals: directory for the journal; None: the user's own, below /run.
+    :param sysfs: where the kernel tells about sched_ext.
+
+    Raises :class:`UsageError` for a scope that names nothing.
+    """
+
+    def __init__(
+        self,
+        scope: Selector | str | None = None,
+        *,
+        classes: Mapping[str, Members] | None = None,
+        loaders: Mapping[str, Loader] | None = None,
+        adopts: bool = False,
+        journals: Path | None = None,
+        sysfs: Path = SYSFS,
+    ) -> None:
+        named = parse_selector(scope) if isinstance(scope, str) else scope
+        self._selection = Selection(named, classes, adopts=adopts)
+        self._loaders, self._sysfs, self._journals = dict(loaders or {}), sysfs, journals
+        self._journal: Journal | None = None
+        self._guard: Guard | None = None
+        self._policy: Policy | None = None
+        self._attached: Attached | None = None
+
+    def arms(self) -> list[Choice]:
+        """What can be switched to here: ``eevdf``, an example of each policy setting, and each sched_ext scheduler.
+
+        Nothing but a thread of this process is changed to find out.
+        """
+        return [Choice("eevdf", usable=True), *map(_policy_choice, EXAMPLES), *self._scx_choices()]
+
+    def current(self) -> Current:
+        """What the kernel says now."""
+        now = sched_ext.read_state(self._sysfs)
+        ops = now.ops if now and now.state == "enabled" else None
+        found = (attributes.get(thread.tid) for thread in self._selection.threads(None))
+        return Current(ops or "eevdf", now.state if now else None, Counter(str(one) for one in found if one))
+
+    def check(self, arm: Arm | str) -> Arm:
+        """The arm, if it can be switched to here. Nothing but a thread of this process is changed to find out.
+
+        Raises :class:`UsageError` or :class:`CapabilityError` with what it lacks.
+        """
+        found = parse_arm(arm) if isinstance(arm, str) else arm
+        policy.check(found, self._selection)
+        if found.family == "scx":
+            sched_ext.check(self._sysfs)
+            sched_ext.find_loader(found.scheduler, self._loaders)
+        return found
+
+    def switch(self, arm: Arm | str) -> int:
+        """Put the last arm's changes back, and bring another one into effect. Returns how many things it changed.
+
+        Raises :class:`UsageError` or :class:`CapabilityError` before anything is changed if the arm cannot be used
+        here, and :class:`SchedtelError` after all has been put back if the kernel refuses it.
+        """
+        found = self.check(arm)
+        self.restore()
+        if found == EEVDF:
+            return 0
+        journal = self._guarded()
+        if found.family == "policy":
+            self._policy = Policy(journal, self._selection)
+            return self._policy.apply(found)
+        self._attach(found, journal)
+        return 1
+
+    def rescan(self) -> int:
+        """Bring the arm into effect for threads that were born since; returns how many things were changed.
+
+        Raises :class:`CollectorError` if the guard has ended, after putting all back.
+        """
+        if self._guard and not self._guard.is_alive():
+            self._forget_guard()
+            raise CollectorError("cannot go on: the guard that would undo changes was ended (all is put back)")
+        return self._policy.rescan() if self._policy else 0
+
+    def problem(self) -> str | None:
+        """Why a sched_ext arm is no longer in effect: an ejection, its loader's end, another's attach; else None."""
+        return self._attached.problem() if self._attached else None
+
+    def restore(self) -> None:
+        """Put everything back: the kernel's own scheduler, and threads and groups as they were.
+
+        Raises :class:`SchedtelError` if the kernel refuses.
+        """
+        attached, self._attached = self._attached, None
+        changed, self._policy = self._policy, None
+        if attached:
+            self._selection.own.discard(attached.pid)
+            attached.detach()
+            if self._journal:
+                self._journal.clear()
+        if changed:
+            changed.restore()
+
+    def close(self) -> None:
+        """Put everything back, and end the guard. Safe to call twice."""
+        try:
+            self.restore()
+        finally:
+            self._end_guard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def helpers(self) -> frozenset[int]:
+        """The pids of this object's child processes: its guard, and a sched_ext scheduler's loader."""
+        return frozenset(self._selection.own)
+
+    def _guarded(self) -> Journal:
+        """The journal, with a guard that waits beside it."""
+        if self._guard and not self._guard.is_alive():
+            self._end_guard()
+        if self._journal is None:
+            put_back_forgotten(self._journals)
+            self._journal = Journal(self._journals)
+            try:
+                self._guard = Guard(self._journal)
+            except BaseException:
+                self._end_guard()
+                raise
+            self._selection.own.add(self._guard.pid)
+        return self._journal
+
+    def _forget_guard(self) -> None:
+        try:
+            self.restore()
+        finally:
+            self._end_guard()
+
+    def _end_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        journal, self._journal = self._journal, None
+        if guard:
+            self._selection.own.discard(guard.pid)
+            guard.close()
+        if journal:
+            journal.close()
+
+    def _attach(self, arm: Arm, journal: Journal) -> None:
+        loader = sched_ext.find_loader(arm.scheduler, self._loaders)
+        self._attached = Attached(loader, self._sysfs)
+        journal.append([self._attached.change()])
+        self._selection.own.add(self._attached.pid)
+
+    def _scx_choices(self) -> Iterator[Choice]:
+        try:
+            sched_ext.check(self._sysfs)
+        except SchedtelError as error:
+            yield Choice("scx:NAME", usable=False, why=str(error))
+            return
+        names = dict.fromkeys([*self._loaders, *sched_ext.installed()])
+        if not names:
+            yield Choice("scx:NAME", usable=False, why="no scx_NAME is on the path (install a sched_ext scheduler)")
+        for name in names:
+            yield self._scx_choice(name)
+
+    def _scx_choice(self, name: str) -> Choice:
+        with contextlib.suppress(SchedtelError):
+            sched_ext.find_loader(name, self._loaders)
+            return Choice(f"scx:{name}", usable=True)
+        return Choice(f"scx:{name}", usable=False, why="its program is not on the path")
+
+
+def _policy_choice(word: str) -> Choice:
+    example = "cpus=0" if word == "cpus" else EXAMPLES[word].partition(" or ")[0]
+    if word in _IN_CGROUPS:
+        return Choice(f"policy:cgroup=/x:{example}", usable=None, why="where the cgroup has the cpu controller")
+    try:
+        trial.require(parse_setting(example))
+    except SchedtelError as error:
+        return Choice(f"policy:{example}", usable=False, why=str(error))
+    return Choice(f"policy:{example}", usable=True)
