@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schedtel.cli import lines
@@ -77,10 +78,13 @@ def report(directory: str, kind: str | None, output: str | None) -> None:
         write_page(render(findings), str(output))
         return
     with opened(output) as stream:
-        if kind == "parquet":
-            pq.write_table(table_of(findings), stream)
-        else:
-            stream.write(_TEXTS[kind](findings).encode())
+        stream.write(_parquet(findings) if kind == "parquet" else _TEXTS[kind](findings).encode())
+
+
+def _parquet(findings: Findings) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table_of(findings), sink)
+    return sink.getvalue().to_pybytes()
 
 
 _KINDS = {".csv": "csv", ".parquet": "parquet", ".html": "html", ".htm": "html"}

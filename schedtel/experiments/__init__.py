@@ -4,6 +4,7 @@ The modules, in the order in which an experiment passes through them:
 
     spec        a file of TOML                       → workloads, schedulers, repeats
     design      these                                → cells in random order, with paired seeds
+    at_birth    a workload and an arm                → a workload whose tasks are scheduled so from birth
     outcomes    the jobs and windows of one run      → the figures of the run
     store       figures and provenance of runs       ⇄ a directory, whole after each run
     running     cells that have not been run         → runs in the store, with progress

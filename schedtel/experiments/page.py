@@ -32,19 +32,18 @@ _FULL = math.log(2)
 
 def render(findings: Findings) -> str:
     """The page: a heat map of costs, the winners, all comparisons and the variability."""
-    body = "".join(
-        (
-            f"<h1>{_text(findings.title)}</h1>",
-            f"<p>{findings.runs} runs, {len(findings.workloads)} workloads, {len(findings.schedulers)} schedulers; "
-            f"baseline {_text(findings.baseline)}.</p>",
-            *(f'<p class="note">{_text(note)}</p>' for note in findings.notes),
-            _section("Cost beside the baseline", _HEAT, _heat_map(findings)),
-            _section("The best arm for each objective", _BEST, _winners(findings)),
-            *(_comparisons(findings, name) for name in OBJECTIVES.values()),
-            _section("Variability", "Mean, standard deviation and CV over the repeats.", _variability(findings)),
-            _section("As text", "", f"<pre>{_text(text_of(findings), lines=True)}</pre>"),
-        )
-    )
+    counts = f"{findings.runs} runs, {len(findings.workloads)} workloads, {len(findings.schedulers)} schedulers"
+    parts = [
+        f"<h1>{_text(findings.title)}</h1>",
+        f"<p>{counts}; baseline {_text(findings.baseline)}.</p>",
+        *(f'<p class="note">{_text(note)}</p>' for note in findings.notes),
+        _section("Cost beside the baseline", _HEAT, _heat_map(findings)),
+        _section("The best arm for each objective", _BEST, _winners(findings)),
+        *(_comparisons(findings, name) for name in OBJECTIVES.values()),
+        _section("Variability", "Mean, standard deviation and CV over the repeats.", _variability(findings)),
+        _section("As text", "", f"<pre>{_text(text_of(findings), lines=True)}</pre>"),
+    ]
+    body = "".join(parts)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -83,9 +82,7 @@ def _cell(content: str) -> str:
 
 def _heat_map(findings: Findings) -> str:
     arms = findings.schedulers[1:]
-    rows = [
-        [_text(workload), *(_heat(findings, workload, arm) for arm in arms)] for workload in findings.workloads
-    ]
+    rows = [[_text(workload), *(_heat(findings, workload, arm) for arm in arms)] for workload in findings.workloads]
     return _table(["workload", *map(_text, arms)], rows)
 
 
@@ -97,7 +94,9 @@ def _heat(findings: Findings, workload: str, arm: str) -> str:
     hue, light = (12, 96 - 34 * strength) if strength > 0 else (212, 96 + 34 * strength)
     range_text = "" if difference.low is None else f"<br><small>{difference.low:.2g} … {difference.high:.2g}</small>"
     star = " *" if difference.shown else ""
-    return f'<td class="heat" style="background:hsl({hue} 80% {light:.0f}%)">{difference.ratio:.3g}{star}{range_text}</td>'
+    return (
+        f'<td class="heat" style="background:hsl({hue} 80% {light:.0f}%)">{difference.ratio:.3g}{star}{range_text}</td>'
+    )
 
 
 def _winners(findings: Findings) -> str:
@@ -130,6 +129,8 @@ def _variability(findings: Findings) -> str:
             value_text(figure, spread.std),
             "-" if spread.cv_percent is None else f"{spread.cv_percent:.1f}",
         ]
-        for (workload, scheduler, figure), spread in sorted(findings.variability.items(), key=lambda item: item[0][::-1])
+        for (workload, scheduler, figure), spread in sorted(
+            findings.variability.items(), key=lambda item: item[0][::-1]
+        )
     ]
     return _table(["figure", "workload", "scheduler", "runs", "mean", "std", "CV %"], rows)

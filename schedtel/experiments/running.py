@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from schedtel._version import __version__
 from schedtel.errors import SchedtelError, UsageError
+from schedtel.experiments.at_birth import treated
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.outcomes import figures_of_jobs, figures_of_windows
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
@@ -74,8 +75,10 @@ class Experiment:
         for name, members in self.spec.classes.items():
             unknown = [member for member in members if member not in known]
             if unknown:
-                raise UsageError(f"cannot use class {name!r}: no workload has a class {unknown[0]!r} (name its classes)")
-        with Schedulers(f"pid={os.getpid()}", classes={name: () for name in (*known, *self.spec.classes)}) as arms:
+                raise UsageError(
+                    f"cannot use class {name!r}: no workload has a class {unknown[0]!r} (name its classes)"
+                )
+        with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys((*known, *self.spec.classes), ())) as arms:
             for scheduler in self.spec.schedulers:
                 arms.check(parse_arm(self._arm(scheduler)))
         for name in self.spec.workloads:
@@ -120,17 +123,18 @@ class Experiment:
         return make_plan(workload.with_options(seed=cell.seed, duration_ns=self.spec.duration_ns))
 
     def _one(self, cell: Cell) -> Run | None:
-        plan = self._plan(cell)
-        self._runner = Runner(plan, self._loops_per_us)
+        plan, name = self._plan(cell), self._arm(cell.scheduler)
+        classes = self._classes(plan.workload)
+        under = replace(plan, workload=treated(plan.workload, parse_arm(name), classes))
+        self._runner = Runner(under, self._loops_per_us)
         if self._stopped:
             self._runner.stop()
-        windows: list[Window] = []
-        with _recorded(self.store.begin(cell)) as began, _in_effect(self._arm(cell.scheduler), self._classes(plan.workload)) as arm:
+        folder = self.store.begin(cell)
+        with _recorded(folder), _in_effect(name, classes) as arm:
             outcome = self._runner.run()
         if self._stopped or outcome.interrupted:
             return None
-        windows = list(Recording(began))
-        return self._described(cell, outcome, windows, arm)
+        return self._described(cell, outcome, list(Recording(folder)), {**arm, "plan_sha256": plan.sha256})
 
     def _classes(self, workload: Workload) -> dict[str, tuple[str, ...]]:
         """Class of an arm's rules → command names: each class of the workload, and the groups of the specification."""
@@ -146,7 +150,6 @@ class Experiment:
         provenance = _machine() | _conditions(windows, figures.get("cpu_ns", 0.0)) | dict(arm)
         provenance |= {
             "schedulers": "\n".join(self.spec.schedulers),
-            "plan_sha256": outcome.plan.sha256,
             "loops_per_us": outcome.loops_per_us,
             "late": "; ".join(outcome.complaints),
             "generator_late_p99_ns": float(np.quantile(outcome.lateness_ns, 0.99)) if len(outcome.lateness_ns) else 0.0,
@@ -181,7 +184,7 @@ def _beside(work: Callable[[threading.Event], object], name: str) -> Iterator[No
 
 
 @contextmanager
-def _recorded(folder: Path) -> Iterator[Path]:
+def _recorded(folder: Path) -> Iterator[None]:
     """Record windows of this process's descendants into a directory, until the context ends."""
     with LiveSource(WINDOW, Filter(pid=os.getpid())) as source, Recorder(folder, WINDOW) as recorder:
 
@@ -191,7 +194,7 @@ def _recorded(folder: Path) -> Iterator[Path]:
 
         with _beside(record, "recorder"):
             try:
-                yield folder
+                yield
             finally:
                 source.stop()
 

@@ -95,7 +95,7 @@ def _factor(logs: np.ndarray, confidence: float, seed: int) -> float:
         for values, mean in zip(logs, means, strict=True):
             resampled = values[drawn]
             count = np.isfinite(resampled).sum(axis=1)
-            usable = count >= 2  # noqa: PLR2004  (one value has no spread)
+            usable = count >= 2
             error = np.full(RESAMPLES, np.nan)
             error[usable] = np.nanstd(resampled[usable], axis=1, ddof=1) / np.sqrt(count[usable])
             t = np.full(RESAMPLES, np.nan)
@@ -119,17 +119,22 @@ def _difference(logs: np.ndarray, factor: float, family: int) -> Difference:
         pairs=len(known),
         ratio=math.exp(mean),
         low=math.exp(mean - reach),
-        high=math.exp(mean + reach),
+        high=_exp(mean + reach),
         shown=abs(mean) > reach,
         least_shown=_least_shown(scatter, len(known), factor),
         needed=needed_pairs(scatter, family),
     )
 
 
+def _exp(x: float) -> float:
+    """e^x, and e^700 for all that is larger: a finite number."""
+    return math.exp(min(x, 700.0))
+
+
 def _least_shown(scatter: float, pairs: int, factor: float) -> float:
     """With the chance of ``POWER``, the mean lies no more than that quantile below its true value."""
     room = student_quantile(POWER, pairs - 1)
-    return math.expm1((factor + room) * scatter / math.sqrt(pairs))
+    return _exp((factor + room) * scatter / math.sqrt(pairs)) - 1
 
 
 def needed_pairs(scatter: float, family: int, small: float = SMALL) -> int:

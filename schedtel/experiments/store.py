@@ -51,7 +51,9 @@ class Store:
         found = _read(self.root / _EXPERIMENT)
         if found is None:
             if os.listdir(self.root):
-                raise UsageError(f"cannot use {self.root}: it is not empty, and no experiment (choose another directory)")
+                raise UsageError(
+                    f"cannot use {self.root}: it is not empty, and no experiment (choose another directory)"
+                )
         elif found.get("digest") != spec.digest():
             raise UsageError(
                 f"cannot go on in {self.root}: it holds another experiment (choose another directory, "
@@ -76,7 +78,7 @@ class Store:
         return folder / "windows"
 
     def loops_per_us(self) -> float | None:
-        """The calibration that the runs here were made with, so that the work of later ones is the same; None at first."""
+        """The calibration that the first runs were made with, so that later ones have the same work; None at first."""
         for run in _runs(self.root):
             value = run.provenance.get("loops_per_us")
             if isinstance(value, float) and value > 0:

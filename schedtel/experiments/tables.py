@@ -130,10 +130,11 @@ def _percent(value: float | None) -> str:
 def _winner_table(findings: Findings) -> str:
     objectives = list(dict.fromkeys(winner.objective for winner in findings.winners))
     by_place = {(winner.workload, winner.objective): winner for winner in findings.winners}
-    rows = [["best for", *objectives]]
-    for workload in findings.workloads:
-        rows.append([_name(workload), *(winner_text(by_place[workload, objective]) for objective in objectives)])
-    return f"{_aligned(rows)}\n? not shown to be better than the baseline"
+    rows = [
+        [_name(workload), *(winner_text(by_place[workload, objective]) for objective in objectives)]
+        for workload in findings.workloads
+    ]
+    return f"{_aligned([['best for', *objectives], *rows])}\n? not shown to be better than the baseline"
 
 
 def winner_text(winner: Winner) -> str:

@@ -63,7 +63,7 @@ def test_what_is_no_experiment_is_refused_in_one_line(changes, said):
 def test_a_file_that_is_no_toml_is_refused(tmp_path, text):
     path = tmp_path / "spec.toml"
     path.write_bytes(text)
-    with pytest.raises(UsageError, match="^cannot read .*spec.toml"):
+    with pytest.raises(UsageError, match=r"^cannot read .*spec\.toml"):
         read_spec(path)
 
 

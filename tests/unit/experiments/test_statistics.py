@@ -38,13 +38,13 @@ def test_too_few_pairs_have_a_ratio_and_no_interval():
 
 @pytest.mark.parametrize(("repeats", "arms"), [(5, 1), (5, 7), (12, 7), (30, 3)])
 def test_all_intervals_of_a_family_hold_at_once_as_often_as_they_say(repeats, arms):
-    """The truth is 1. In 400 experiments of skewed, dependent figures, 95 % must hold; 91.5 % is 3 errors below."""
+    """The truth is 1. In 200 experiments of skewed, dependent figures, 95 % must hold; 90 % is 3 errors below."""
     random, held = np.random.default_rng(repeats * 100 + arms), 0
-    for _ in range(400):
+    for _ in range(200):
         base = random.gamma(4.0, size=repeats)
         figures = {f"arm {arm}": [(x * math.exp(random.normal(0, 0.3)), x) for x in base] for arm in range(arms)}
         held += not any(difference.shown for difference in compare(figures).values())
-    assert held / 400 >= 0.915
+    assert held / 200 >= 0.90
 
 
 def test_a_difference_that_is_there_is_shown():
@@ -59,9 +59,9 @@ def test_the_needed_pairs_show_a_difference_four_times_in_five():
     """Simulated with the number that is told, a true difference of 5 % is found in about 80 % of experiments."""
     random, scatter, shown = np.random.default_rng(7), 0.06, 0
     pairs = needed_pairs(scatter, family=1)
-    for _ in range(300):
+    for _ in range(200):
         shown += compare({"arm": pairs_of(np.exp(random.normal(math.log(1.05), scatter, pairs)))})["arm"].shown
-    assert 0.70 <= shown / 300 <= 0.90
+    assert 0.70 <= shown / 200 <= 0.90
 
 
 def test_needed_pairs_on_paper():
@@ -69,3 +69,9 @@ def test_needed_pairs_on_paper():
     assert needed_pairs(0.1, family=1) in (34, 35, 36)
     assert needed_pairs(0.0, family=1) == LEAST_PAIRS
     assert needed_pairs(0.1, family=10) > needed_pairs(0.1, family=1)
+
+
+def test_a_scatter_beyond_all_bounds_is_an_interval_without_an_end():
+    found = compare({"arm": pairs_of([1e-100, 1, 1e100])})["arm"]
+    assert found.high > 1e300
+    assert not found.shown
