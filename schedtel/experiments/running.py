@@ -143,7 +143,7 @@ class Experiment:
         groups = every | dict(self.spec.classes)
         return {name: tuple(member for member in members if member in own) for name, members in groups.items()}
 
-    def _described(self, cell: Cell, outcome: Outcome, windows: list[Window], arm: Mapping[str, object]) -> Run:
+    def _described(self, cell: Cell, outcome: Outcome, windows: list[Window], arm: Mapping[str, str | int]) -> Run:
         names = [c.name for c in outcome.plan.workload.classes]
         figures, classes = figures_of_jobs(outcome, self.spec.settle_ns)
         figures = figures | figures_of_windows(windows, names)

@@ -5,8 +5,9 @@ skewed, and a doubling and a halving are equally far from 0. The standard error 
 interval is mean ± c x standard error, and c is one number for all comparisons of a family: the quantile of the largest
 |t| among them in resamples of the repeats, drawn for all arms together (bootstrap-t with the maximum statistic:
 P. Westfall, S. Young, "Resampling-Based Multiple Testing", 1993; P. Hall, "The Bootstrap and Edgeworth Expansion",
-1992). So the chance that any interval of the family misses its true value is that of one interval. With few repeats a
-resample has few different values, so c is at least what Student's distribution with the Bonferroni correction asks for.
+1992). So the chance that any interval of the family misses its true value is that of one interval. With few repeats,
+resamples of which hardly any two values differ say nothing about the scatter and do not count; and c is at least what
+Student's distribution with the Bonferroni correction asks for.
 """
 
 import math
@@ -21,6 +22,8 @@ from schedtel.analysis.bootstrap import student_quantile
 CONFIDENCE = 0.95
 POWER = 0.80
 RESAMPLES = 4000
+#: Different repeats that a resample must have, or all where there are fewer.
+_LEAST_DIFFERENT = 4
 #: Fewer pairs than this do not show how much they vary.
 LEAST_PAIRS = 3
 #: The difference that the power line is about: 5 %.
@@ -89,21 +92,28 @@ def _log_ratio(pair: tuple[float, float] | None) -> float:
 def _factor(logs: np.ndarray, confidence: float, seed: int) -> float:
     """c for all rows of an array of shape (comparisons, repeats), which has NaN where a pair is missing."""
     comparisons, repeats = logs.shape
-    drawn = np.random.default_rng(seed).integers(repeats, size=(RESAMPLES, repeats))
-    means, largest = np.nanmean(logs, axis=1), np.zeros(RESAMPLES)
+    drawn = _resamples(repeats, seed)
+    means, largest = np.nanmean(logs, axis=1), np.zeros(len(drawn))
     with np.errstate(invalid="ignore", divide="ignore"):
         for values, mean in zip(logs, means, strict=True):
             resampled = values[drawn]
             count = np.isfinite(resampled).sum(axis=1)
             usable = count >= 2
-            error = np.full(RESAMPLES, np.nan)
+            error = np.full(len(drawn), np.nan)
             error[usable] = np.nanstd(resampled[usable], axis=1, ddof=1) / np.sqrt(count[usable])
-            t = np.full(RESAMPLES, np.nan)
+            t = np.full(len(drawn), np.nan)
             t[usable] = np.abs(np.nanmean(resampled[usable], axis=1) - mean) / error[usable]
             largest = np.fmax(largest, np.where(np.isfinite(t), t, 0))
     fewest = int(np.isfinite(logs).sum(axis=1).min())
     student = student_quantile(1 - (1 - confidence) / 2 / comparisons, fewest - 1)
     return max(student, float(np.quantile(largest, confidence)))
+
+
+def _resamples(repeats: int, seed: int) -> np.ndarray:
+    """Numbers of repeats, drawn with replacement: shape (up to RESAMPLES, repeats)."""
+    drawn = np.random.default_rng(seed).integers(repeats, size=(RESAMPLES, repeats))
+    different = 1 + (np.diff(np.sort(drawn, axis=1), axis=1) > 0).sum(axis=1)
+    return drawn[different >= min(_LEAST_DIFFERENT, repeats)]
 
 
 def _difference(logs: np.ndarray, factor: float, family: int) -> Difference:
