@@ -31,9 +31,10 @@ _COMMANDS = (
     "collect",
     "export",
     "import",
-    "experiment",
+    "features",
     "workload",
     "scheduler",
+    "experiment",
     "doctor",
     "schema",
 )

@@ -95,6 +95,9 @@ _BACKEND = (
         help="Record who preempted whom by cgroup or by command name, or not at all.",
     ),
 )
+_MACHINE = (
+    click.option("--machine", is_flag=True, help="Also sample CPU time, memory, swap and I/O: the table machine."),
+)
 _VIEW = (
     click.option(
         "--by",
@@ -163,6 +166,7 @@ window_options = _all(_WINDOWS)
 log_options = _all(_LOG)
 bound_options = _all(_BOUNDS)
 filter_options = _all((*_FILTERS, *_BACKEND))
+machine_options = _all(_MACHINE)
 view_options = _all(_VIEW)
 output_options = _all(_OUTPUT)
 client_options = _all(_CLIENT)
@@ -175,12 +179,15 @@ def make_filter(options: dict[str, Any]) -> Filter:
     return Filter(**chosen, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
 
 
-def refuse_for_another_source(source: str) -> None:
+def refuse_for_another_source(source: str, *, bounded: bool = False) -> None:
     """Refuse window and filter options for a source other than this machine, where they would do nothing.
+
+    :param bounded: ``--duration`` and ``--count`` end the other source as well.
 
     Raises :class:`UsageError` if the user gave one of them.
     """
-    refuse(_names(*_WINDOWS, *_FILTERS, *_BACKEND), source, "it is for watching this machine")
+    windows = _WINDOWS[:1] if bounded else _WINDOWS
+    refuse(_names(*windows, *_FILTERS, *_BACKEND, *_MACHINE), source, "it is for watching this machine")
 
 
 def refuse_without_stream(where: str, prefix: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,9 +13,13 @@ from schedtel.cli.service import discard_output
 from schedtel.errors import UsageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from schedtel.windows.window import Window
 
 FORMATS = ("table", "ndjson", "arrow")
+#: Formats of rows of features.
+ROW_FORMATS = ("ndjson", "arrow", "csv")
 _EXTENSIONS = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
@@ -23,19 +27,20 @@ _EXTENSIONS = {
     ".arrow": "arrow",
     ".arrows": "arrow",
     ".txt": "table",
+    ".csv": "csv",
 }
 
 
-def format_for(chosen: str | None, output: str | None) -> str:
-    """The format that the user chose, else the one of the output file's extension, else ``table``.
+def format_for(chosen: str | None, output: str | None, formats: Sequence[str] = FORMATS) -> str:
+    """The format that the user chose, else the one of the output file's extension, else the first of ``formats``.
 
-    Raises :class:`UsageError` when the extension is unknown.
+    Raises :class:`UsageError` when the extension is that of none of them.
     """
     if chosen or not output:
-        return chosen or "table"
+        return chosen or formats[0]
     extension = "." + output.rpartition(".")[2]
-    if extension not in _EXTENSIONS:
-        known = " ".join(_EXTENSIONS)
+    if _EXTENSIONS.get(extension) not in formats:
+        known = " ".join(known for known, kind in _EXTENSIONS.items() if kind in formats)
         raise UsageError(f"cannot tell the format of {output!r} by its extension (give --format, or one of {known})")
     return _EXTENSIONS[extension]
 
@@ -130,15 +135,20 @@ def _ndjson(window: Window) -> Iterator[bytes]:
 
 
 def _write_arrow(windows: Iterable[Window], stream: Output, table: str) -> None:
-    import pyarrow as pa  # noqa: PLC0415  (live output starts without pyarrow)
+    from schedtel.windows.schema import ARROW  # noqa: PLC0415  (live output starts without pyarrow)
 
-    from schedtel.windows.schema import ARROW  # noqa: PLC0415  (see above)
+    write_batches((getattr(window, table) for window in windows), stream, ARROW[table])
+
+
+def write_batches(batches: Iterable[pa.RecordBatch], stream: Output, schema: pa.Schema) -> None:
+    """Write batches as an Arrow IPC stream, each when it arrives."""
+    import pyarrow as pa  # noqa: PLC0415  (live output starts without pyarrow)
 
     # pyarrow must not close the sink, which may be stdout.
     options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=False)
-    with pa.ipc.new_stream(pa.PythonFile(_Unclosable(stream), "w"), ARROW[table], options=options) as writer:
-        for window in windows:
-            writer.write_batch(getattr(window, table))
+    with pa.ipc.new_stream(pa.PythonFile(_Unclosable(stream), "w"), schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
             stream.flush()
 
 

@@ -70,7 +70,8 @@ def prepare_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iter
 def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
     give_back_what_is_freed()
     tracing = Tracing(options["backend"], options["ring_size"] << 20, options["max_tasks"], options["preemptions"])
-    source = LiveSource(options["window"], task_filter, tracing, options["count"], options["duration"])
+    bounds = (options["count"], options["duration"])
+    source = LiveSource(options["window"], task_filter, tracing, *bounds, machine=options.get("machine", False))
     if source.not_core_because:
         lines.remark(f"schedtel: using backend bcc, because core: {lines.in_one_line(source.not_core_because)}")
     return source

@@ -6,13 +6,16 @@ The packages, in the order in which data flows through them:
     access      URIs, tokens, certificates                            → what is safe to serve and to ask
     host        /proc, /sys, cgroupfs                                 → CPUs, cgroups, threads, counters
     kernel      a filter                                              → raw windows, by the backend core or bcc
+    schedulers  arms such as ``policy:hogs:idle``                     → threads scheduled so, and as before again
     workloads   a description in TOML and a seed                      → jobs by real tasks, and when each ended
     live        a backend and a grid of window edges                  → windows as they end
     windows     raw windows                                           → windows: Arrow tables, metrics, groups, text
     recordings  windows                                               ⇄ Parquet files
     traces      what perf or ftrace printed                           → windows, by the same state machine
     flight      windows                                               ⇄ Arrow Flight streams
+    features    windows                                               → rows of numbers for a model, with names
     analysis    windows of a whole run                                → timelines, comparisons, log lines
+    experiments workloads under schedulers, several times             → runs, and which differences are shown
     report      timelines                                             → one HTML page
     export      windows                                               → metrics for Prometheus and OpenTelemetry
     doctor      this machine and this user                            → what can be done here; do the laws hold?
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from schedtel.recordings.recorder import Recorder
     from schedtel.recordings.recording import Recording, read
     from schedtel.traces import ImportedTrace, import_trace
+    from schedtel.windows.features import FeatureVector
     from schedtel.windows.metrics import Distribution, Fairness, Metrics
     from schedtel.windows.window import Window
 
@@ -58,6 +62,7 @@ logging.getLogger("schedtel").addHandler(logging.NullHandler())
 _LATER = {
     "Distribution": "windows.metrics",
     "Fairness": "windows.metrics",
+    "FeatureVector": "windows.features",
     "ImportedTrace": "traces",
     "Metrics": "windows.metrics",
     "Recorder": "recordings.recorder",
@@ -87,6 +92,7 @@ __all__ = [
     "CollectorError",
     "Distribution",
     "Fairness",
+    "FeatureVector",
     "Filter",
     "ImportedTrace",
     "LiveSource",

@@ -22,6 +22,7 @@ from schedtel.windows.grid import window_length
 from schedtel.windows.source import Source
 
 if TYPE_CHECKING:
+    from schedtel.host.machine import MachineCounters
     from schedtel.windows.memory import Memory
     from schedtel.windows.window import Window
 
@@ -60,6 +61,8 @@ class LiveSource(Source):
         tracing: Tracing | None = None,
         count: int | None = None,
         duration: str | None = None,
+        *,
+        machine: bool = False,
     ) -> None:
         self.window_ns = window_length(window)
         self.filter = task_filter or Filter()
@@ -81,6 +84,8 @@ class LiveSource(Source):
         self._memory: Memory | None = None
         self._stop_ns: int | None = None
         self._window_id = 0
+        # Its first reading is the last thing before the first window opens.
+        self._machine = self._machine_counters() if machine else None
         begin = time.monotonic_ns()
         self._end_ns = begin + duration_ns if duration_ns is not None else None
         self.start_ns = self._backend.open_first(
@@ -113,10 +118,11 @@ class LiveSource(Source):
         self._need_open()
         early_ns = self._edge_ns - _EARLY_NS
         while time.monotonic_ns() < early_ns and self._stop_ns is None:
-            self._backend.wait(early_ns)
+            self._wait(early_ns)
         if self._stop_ns is not None:
             self._backend.end_now()
         raw = self._backend.collect(self._edge_after)
+        sampled = self._machine.since_last() if self._machine else None
         self._window_id += 1
         self._edge_ns = self._backend.edge_ns
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
@@ -130,7 +136,21 @@ class LiveSource(Source):
             cgroups=self._cgroups,
             throttled=self._host.throttled,
             memory=self._memory,
+            machine=sampled,
         )
+
+    def _machine_counters(self) -> MachineCounters:
+        from schedtel.host.machine import MachineCounters  # noqa: PLC0415  (psutil: 10 MB that tracing does without)
+
+        return MachineCounters(self.window_ns)
+
+    def _wait(self, moment_ns: int) -> None:
+        """Wait until a moment, or until the machine is to be sampled; then sample it."""
+        if self._machine is None:
+            self._backend.wait(moment_ns)
+            return
+        self._backend.wait(min(moment_ns, self._machine.due_ns))
+        self._machine.sample()
 
     def _edge_after(self, moment_ns: int) -> int:
         """The first grid edge more than ``_NEAREST_EDGE_NS`` after a moment.
@@ -222,6 +242,7 @@ def live(
     backend: str = "auto",
     max_tasks: int = DEFAULT_MAX_TASKS,
     preemptions: str = DEFAULT_PREEMPTIONS,
+    machine: bool = False,
 ) -> LiveSource:
     """Start telemetry of this machine's scheduler. Needs CAP_BPF and CAP_PERFMON.
 
@@ -237,6 +258,8 @@ def live(
     :param max_tasks: how many tasks bcc can follow at a time; those beyond have no rows and are counted in
         ``state_failed``. Core has no such limit.
     :param preemptions: what the table ``preemptions`` groups tasks by, ``cgroup`` or ``comm``; or ``off``: no table.
+    :param machine: also sample CPU time, memory, swap and I/O of the machine by psutil: the table ``machine``, without
+        which half of the features are missing.
 
     The other parameters are those of :class:`schedtel.Filter`.
 
@@ -244,4 +267,5 @@ def live(
     user's privileges lack something that is needed.
     """
     task_filter = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
-    return LiveSource(window, task_filter, Tracing(backend, ring_bytes, max_tasks, preemptions), count, duration)
+    tracing = Tracing(backend, ring_bytes, max_tasks, preemptions)
+    return LiveSource(window, task_filter, tracing, count, duration, machine=machine)

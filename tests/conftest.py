@@ -16,6 +16,7 @@ for _number, _default in _DEFAULTS.items():
         signal.signal(_number, _default)
 
 pytest.register_assert_rewrite(
+    "around",
     "browser",
     "exporting",
     "fleets",

@@ -6,7 +6,7 @@ import click
 
 from schedtel.analysis.health_log import HealthLog
 from schedtel.cli.display.progress import with_progress
-from schedtel.cli.options import filter_options, log_options, rotation_options, window_options
+from schedtel.cli.options import filter_options, log_options, machine_options, rotation_options, window_options
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session
 from schedtel.cli.strict import StrictCommand
@@ -20,6 +20,7 @@ from schedtel.windows.window import Window
 @click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
 @window_options
 @filter_options
+@machine_options
 @rotation_options
 @log_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from signal import SIGTERM
 
 import click
 
 from schedtel.cli import lines
+from schedtel.cli.options import refuse
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
 from schedtel.cli.traced_command import TracedCommand
@@ -84,6 +85,7 @@ def run(arm: str, scope: str | None, classes: tuple[str, ...], arguments: tuple[
     Examples of an ARM: policy:slice=0.1ms, policy:comm=make:batch, policy:hogs:idle+short:rr=10 with --class.
     """
     wanted, members, others = parse_arm(arm), dict(map(_class, classes)), _scope(scope) if scope else None
+    _refuse_what_does_nothing(wanted, members)
     if others:
         Schedulers(others, classes=members).check(wanted)
     if not arguments:
@@ -95,6 +97,15 @@ def run(arm: str, scope: str | None, classes: tuple[str, ...], arguments: tuple[
             return _run(traced, schedulers, wanted, own_session=own_session)
     finally:
         traced.close()
+
+
+def _refuse_what_does_nothing(arm: Arm, classes: Collection[str]) -> None:
+    if arm.family != "policy":
+        refuse(("scope", "classes"), str(arm), "it is for arms of the kind policy:")
+    named = {rule.selector.name for rule in arm.rules if rule.selector and rule.selector.kind == "class"}
+    for name in classes:
+        if name not in named:
+            raise UsageError(f"cannot use --class {name}: no rule of {arm} names it (drop it)")
 
 
 def _run(traced: TracedCommand, schedulers: Schedulers, arm: Arm, *, own_session: bool) -> int:

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from schedtel.cli import lines
 from schedtel.cli.display.cells import Grid, below, line, plain_console, terminal_console
 from schedtel.durations import format_duration
+from schedtel.workloads.external import TOOLS
 from schedtel.workloads.outcome import Outcome
 from schedtel.workloads.plan import Plan
 from schedtel.workloads.spec import TaskClass, Workload
@@ -20,15 +21,21 @@ _TIMES = {f"{name} {word}": f"{name.lower()}_{word}_ns" for name in ("TAT", "RT"
 _MOST_SAID = 12
 
 
-def show_presets(presets: dict[str, Workload]) -> None:
-    """One row for each preset."""
+def show_presets(presets: dict[str, Workload], installed: dict[str, str | None]) -> None:
+    """One row for each preset, and one for each program of others that a workload may run.
+
+    :param installed: such a program's name → its path, or None where it is not installed.
+    """
     table = Grid()
     for header in ("preset", "length", "classes", "what it is"):
         table.column(header, wraps=header == "what it is")
     for name, workload in presets.items():
-        classes = " ".join(c.name for c in workload.classes)
-        table.row(name, format_duration(workload.duration_ns), classes, workload.description)
-    show(table)
+        parts = " ".join([*(c.name for c in workload.classes), *(f"({one.tool})" for one in workload.externals)])
+        table.row(name, format_duration(workload.duration_ns), parts, workload.description)
+    tools = _grid("program", "installed", left=2)
+    for name, path in installed.items():
+        tools.row(name, path or f"no ({TOOLS[name].advice})")
+    show(table, below(tools))
 
 
 def show_plan(planned: Plan) -> None:
@@ -65,7 +72,7 @@ def show_outcome(outcome: Outcome) -> None:
 
 def _said(outcome: Outcome) -> list[RenderableType]:
     """The last lines of what the programs of others said."""
-    found = []
+    found: list[RenderableType] = []
     for one in outcome.externals:
         last = one.output.strip().split("\n")[-_MOST_SAID:]
         found += [below(line((one.name, "bold"), f"  {shlex.join(one.command)}")), *(line(f"  {row}") for row in last)]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schedtel.windows.schema import DISTRIBUTIONS, LOSSES, TABLES, Column
+from schedtel.windows.column import Column
+from schedtel.windows.schema import DISTRIBUTIONS, LOSSES, TABLES
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 #: Unit of a metric (UCUM) → its word in the names of Prometheus.

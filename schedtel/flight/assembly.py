@@ -90,7 +90,8 @@ class Assembly:
 
     def _complete(self, sequence: int, missed: int) -> Event | None:
         if self._too_large:
-            return self._leave_out(sequence, missed)
+            self._leave_out(sequence, missed)
+            return None
         tables = {name: _joined(parts, ARROW[name]) for name, parts in self._parts.items()}
         self._last = sequence
         self._begin()

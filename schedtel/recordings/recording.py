@@ -4,10 +4,10 @@
     DIR/tasks/part-000001.parquet
     DIR/cpus/part-000001.parquet
 
-The tables ``preemptions`` and ``throttled`` have files only for parts in which they have rows. Part n of every table
-holds the same windows. The newest part grows: after every window the recorder writes it again to another file, and
-renames that file over it. So a reader sees complete files only, and a recorder that is killed loses at most the window
-in progress. ``summary`` is written last: a window counts once its summary is there.
+The tables ``preemptions``, ``throttled`` and ``machine`` have files only for parts in which they have rows. Part n of
+every table holds the same windows. The newest part grows: after every window the recorder writes it again to another
+file, and renames that file over it. So a reader sees complete files only, and a recorder that is killed loses at most
+the window in progress. ``summary`` is written last: a window counts once its summary is there.
 
 A part is closed when it is large or old enough, or when writing it takes so long that windows as short as these would
 be held up. This bounds how much is written again.
@@ -78,7 +78,7 @@ class Recording(Source):
         return {_run_of(part) for part in self._parts}
 
     def has_rows(self, table: str) -> bool:
-        """Whether ``table``, which is ``preemptions`` or ``throttled``, has any row: without rows it has no files."""
+        """Whether ``table``, one of those that a recording may lack, has any row: without rows it has no files."""
         return bool(self._sparse[table])
 
     def need_identity(self, purpose: str) -> None:

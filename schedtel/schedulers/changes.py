@@ -1,13 +1,13 @@
 """What is to be changed, in; it changed, and put back, out.
 
 A change is plain values, so that it can be written to a journal, and another process can put it back. It is put back
-only where the kernel still shows what was set: what someone else has changed since is theirs.
+only where the kernel still shows what was set: what another program has changed since is left to it.
 """
 
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -71,7 +71,7 @@ def write(change: Change, value: _Value) -> None:
     Raises :class:`OSError` if the kernel refuses.
     """
     if change.kind == "attributes":
-        attributes.put(int(change.target[1]), _attributes(value))
+        attributes.put(int(change.target[1]), attributes_of(value))
     elif change.kind == "affinity":
         _set_affinity(int(change.target[1]), value)
     elif change.kind == "loader":
@@ -87,7 +87,8 @@ def undo(changes: Iterable[Change]) -> list[Change]:
 
     A thread that has ended, and one that shows something else than what was set, is left alone, and has not failed.
     """
-    ahead, known, failed = list(changes), {}, []
+    ahead, failed = list(changes), list[Change]()
+    known: dict[tuple[object, ...], Change] = {}
     for _ in range(_MOST_PASSES):
         known |= {change.key: change for change in ahead}
         failed += [change for change in reversed(ahead) if not _put_back(change)]
@@ -171,12 +172,22 @@ def _shows(change: Change) -> bool:
         return False
 
 
+def is_over(change: Change) -> bool:
+    """Whether the thread that was changed has ended; of groups and files nothing is known."""
+    if change.kind not in _OF_THREADS:
+        return False
+    tgid, tid, start = map(int, change.target)
+    thread = threads.read_thread(tgid, tid)
+    return thread is None or thread.start != start
+
+
 def values_of(attributes_: Attributes) -> tuple[int, ...]:
     """Attributes as the value of a change."""
     return tuple(map(int, astuple(attributes_)))
 
 
-def _attributes(value: _Value) -> Attributes:
+def attributes_of(value: _Value) -> Attributes:
+    """The attributes that the value of a change says."""
     policy, nice, priority, slice_ns, reset = map(int, value)
     return Attributes(policy, nice, priority, slice_ns, bool(reset))
 
@@ -200,11 +211,15 @@ def _set_affinity(tid: int, value: _Value) -> None:
         return
 
 
+def _is_running(_tid: int) -> _Value | None:
+    return "running"
+
+
 #: Kind → how it is read, of a thread that is known to be the same.
-_OF_THREADS = {
+_OF_THREADS: dict[str, Callable[[int], _Value | None]] = {
     "attributes": _read_attributes,
     "affinity": _read_affinity,
-    "loader": lambda _: "running",
+    "loader": _is_running,
 }
 
 

@@ -1,7 +1,7 @@
 """A journal in; a process that puts back what the journal tells once the process that wrote it has gone, out.
 
 Nothing in a process survives SIGKILL. So another process is started before anything is changed. It waits for the end of
-the first, holds the journal open, and has a session and a real-time priority of its own: a Ctrl-C does not reach it,
+the first, knows the journal's path, and has a session and a real-time priority of its own: a Ctrl-C does not reach it,
 and a thread that an arm made real-time does not keep it from a CPU.
 """
 
@@ -60,7 +60,7 @@ class Guard:
 
 
 def _start(reading: int, this_process: int, journal: Journal) -> subprocess.Popen[bytes]:
-    numbers = (reading, this_process, journal.descriptor)
+    numbers = (reading, this_process)
     try:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "schedtel.schedulers.guard_process", *map(str, numbers), str(journal.path)],

@@ -20,8 +20,8 @@ def main() -> None:
 
     The pipe alone would not do: a child that the process has forked without an exec holds its other end as well.
     """
-    pipe, process, journal = map(int, sys.argv[1:4])
-    path = Path(sys.argv[4])
+    pipe, process = map(int, sys.argv[1:3])
+    path = Path(sys.argv[3]).absolute()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with the process that it guards
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
@@ -32,7 +32,8 @@ def main() -> None:
     poll.register(pipe, select.POLLIN)
     poll.register(process, select.POLLIN)
     poll.poll()
-    undo(read_journal(journal))
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as journal:
+        undo(read_journal(journal.fileno()))
     remove(path)
 
 

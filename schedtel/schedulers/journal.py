@@ -1,7 +1,7 @@
 """Changes in, before each is made; a private file that tells them to another process, out.
 
-A journal is locked by all that hold it open: the process that changes things, and its guard. One that can be locked has
-outlived both, so the next start puts back what it tells.
+A journal is locked by the process that changes things. One that can be locked has outlived it. If its guard is gone as
+well, the next start puts back what it tells; if not, both do, and what is put back already is left alone.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from schedtel.errors import CapabilityError
 from schedtel.schedulers.changes import Change, undo
 
-_PRIVATE = 0o700
+_PRIVATE, _PRIVATE_FILE = 0o700, 0o600
 _TRIES = 20
 
 
@@ -36,6 +36,8 @@ class Journal:
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory or default_directory()
+        #: Of the file; each is a change.
+        self.lines = 0
         for _ in range(_TRIES):
             try:
                 _make_private(self.directory)
@@ -58,17 +60,43 @@ class Journal:
         return False
 
     def append(self, changes: list[Change]) -> None:
-        """Write changes, and have them on the disk, before they are made."""
-        if changes:
-            text = "".join(json.dumps(list(vars(change).values())) + "\n" for change in changes)
-            os.write(self.descriptor, text.encode())
-            os.fsync(self.descriptor)
+        """Write changes, and have them on the disk, before they are made.
+
+        Raises :class:`CapabilityError` if they cannot be written; then they must not be made.
+        """
+        if not changes:
+            return
+        try:
+            _write(self.descriptor, changes)
+        except OSError as error:
+            raise CapabilityError(
+                f"cannot write the journal in {self.directory}: {error.strerror} (free some space)"
+            ) from error
+        self.lines += len(changes)
+
+    def rewrite(self, changes: list[Change]) -> None:
+        """Replace what is there by these changes, at once: a guard reads the old journal or the new one.
+
+        If it cannot be written, the old one stays.
+        """
+        new = _beside(self.path)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE_FILE)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _write(descriptor, changes)
+                new.rename(self.path)
+                os.dup2(descriptor, self.descriptor, inheritable=False)
+                self.lines = len(changes)
+            finally:
+                os.close(descriptor)
 
     def clear(self) -> None:
         """Forget all changes: they are put back."""
         os.ftruncate(self.descriptor, 0)
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         os.fsync(self.descriptor)
+        self.lines = 0
 
     def close(self) -> None:
         """Remove the file; the directory as well if it was the last."""
@@ -79,8 +107,21 @@ class Journal:
 def remove(path: Path) -> None:
     """Remove a journal, and its directory if it was the last one there."""
     path.unlink(missing_ok=True)
+    _beside(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # another journal is there
         path.parent.rmdir()
+
+
+def _beside(path: Path) -> Path:
+    """Where a journal is written anew; what a process leaves there that dies meanwhile is removed with the journal."""
+    return path.with_name(f"new-{path.name}")
+
+
+def _write(descriptor: int, changes: list[Change]) -> None:
+    text = "".join(json.dumps(list(vars(change).values())) + "\n" for change in changes).encode()
+    while text:
+        text = text[os.write(descriptor, text) :]
+    os.fsync(descriptor)
 
 
 def read_journal(descriptor: int) -> list[Change]:
@@ -94,7 +135,7 @@ def read_journal(descriptor: int) -> list[Change]:
 
 
 def put_back_forgotten(directory: Path | None = None) -> int:
-    """Put back what journals of this user tell that neither their process nor its guard holds. Returns how many."""
+    """Put back what journals of this user tell whose process has ended. Returns how many journals there were."""
     return sum(_put_back(path) for path in _journals(directory or default_directory()))
 
 

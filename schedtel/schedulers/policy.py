@@ -15,6 +15,9 @@ from schedtel.schedulers.selection import Selection
 from schedtel.schedulers.settings import Setting
 from schedtel.schedulers.threads import Thread
 
+#: The journal is written anew when it has more lines than this, and than this for each thread that has not ended.
+_FEW_LINES, _MOST_LINES_A_CHANGE = 1000, 4
+
 
 class _Step(NamedTuple):
     """A change and the value that is written for it; None where the kernel makes the change by itself."""
@@ -53,6 +56,7 @@ class Policy:
 
         What a thread has inherited is only noted, so that it is put back.
         """
+        self._forget_ended()
         self._note(self._inherited())
         return self._change(self._steps(with_groups=False), tolerant=True)
 
@@ -61,8 +65,7 @@ class Policy:
 
         Raises :class:`CapabilityError` if the kernel refuses; the journal keeps what could not be put back.
         """
-        self._note(self._inherited())
-        failed = changes.undo(self._made.values())
+        failed = changes.undo([*self._made.values(), *self._inherited()])
         self._rules, self._made, self.refused = (), {}, 0
         self._journal.clear()
         if failed:
@@ -74,6 +77,14 @@ class Policy:
 
     def _inherited(self) -> list[Change]:
         return changes.inherited(self._made.values(), self._selection.adopted())
+
+    def _forget_ended(self) -> None:
+        """Forget threads that have ended, but one of each kind: orphans are put back to what it was."""
+        first = {change.kind: change.key for change in reversed(self._made.values())}
+        kept = {key for key, change in self._made.items() if key in first.values() or not changes.is_over(change)}
+        self._made = {key: change for key, change in self._made.items() if key in kept}
+        if self._journal.lines > max(_FEW_LINES, _MOST_LINES_A_CHANGE * len(self._made)):
+            self._journal.rewrite(list(self._made.values()))
 
     def _note(self, made: list[Change]) -> None:
         self._journal.append(made)
@@ -130,7 +141,7 @@ class Policy:
         if before is None or setting.kind != "attributes":
             change = Change(setting.kind, target, before or (), setting.values, since)
             return _Step(change, setting.values, setting) if before not in (None, setting.values) else None
-        now = Attributes(*(int(value) for value in before))
+        now = changes.attributes_of(before)
         own = dataclasses.replace(now, slice_ns=0) if now.slice_ns == self._default_slice_ns else now
         wanted = attributes.wanted(setting, own)
         if wanted is None or wanted == own:

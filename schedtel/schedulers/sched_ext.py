@@ -32,7 +32,7 @@ _CAP_SYS_ADMIN, _CAP_BPF = 21, 39
 _POLL_S = 0.01
 #: A loader that does not end by SIGTERM within this is killed; the kernel then detaches its scheduler.
 _GENTLE_S = 2.0
-_MOST_TOLD = 200
+_MOST_TOLD, _MOST_READ = 200, 4096
 _libc = ctypes.CDLL(None)
 
 
@@ -102,6 +102,21 @@ def check(sysfs: Path = SYSFS) -> None:
         raise _not_built_in()
     if not _may_load_bpf():
         raise CapabilityError("cannot attach a sched_ext scheduler: this user may not load BPF programs (run as root)")
+
+
+def require_none(sysfs: Path = SYSFS) -> None:
+    """Raise :class:`CapabilityError` if another program has attached a scheduler, so that EEVDF is not in effect."""
+    now = read_state(sysfs)
+    if now is not None and now.state == _ENABLED:
+        raise busy("cannot switch to eevdf", now)
+
+
+def busy(what: str, now: State) -> CapabilityError:
+    """The error for a scheduler of another program that is in the way."""
+    return CapabilityError(
+        f"{what}: {now.ops or 'another scheduler'} is attached, and the kernel runs one at a time: EBUSY "
+        "(stop it, or the service that runs it)"
+    )
 
 
 def _may_load_bpf() -> bool:
@@ -186,7 +201,7 @@ class Attached:
         if now is None:
             raise _not_built_in()
         if now.state != _DISABLED:
-            raise self._busy(now)
+            raise busy(f"cannot attach {self._loader.ops}", now)
         return now
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -217,7 +232,7 @@ class Attached:
             self._enable_seq = now.enable_seq
             return
         if now and now.state == _ENABLED and not self._loader.is_shown_as(now.ops):
-            raise self._busy(now)
+            raise busy(f"cannot attach {self._loader.ops}", now)
         cause = f"its loader ended with status {self._process.returncode}" if done else "it was not enabled in time"
         raise CollectorError(f"cannot attach {self._loader.ops}: {cause} ({self._last_words()})")
 
@@ -227,18 +242,13 @@ class Attached:
             now is not None and now.state == _ENABLED and self._loader.is_shown_as(now.ops) and now.enable_seq > before
         )
 
-    def _busy(self, now: State) -> CapabilityError:
-        return CapabilityError(
-            f"cannot attach {self._loader.ops}: {now.ops or 'another scheduler'} is attached (EBUSY), and it is not "
-            "ours to end (stop it, or the service that runs it)"
-        )
-
     def _last_words(self) -> str:
         """The last line that the loader wrote to stderr."""
         if self._told.closed:
             return "see `dmesg`"
-        self._told.seek(0)
-        lines = self._told.read().decode(errors="backslashreplace").strip().splitlines()
+        # Not by seek(): the loader writes at the same offset.
+        told = os.pread(self._told.fileno(), _MOST_READ, max(0, os.fstat(self._told.fileno()).st_size - _MOST_READ))
+        lines = told.decode(errors="backslashreplace").strip().splitlines()
         return lines[-1][:_MOST_TOLD] if lines else "see `dmesg`"
 
 

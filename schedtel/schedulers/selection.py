@@ -124,9 +124,12 @@ class Selection:
         raise UsageError(f"cannot set what cgroups have of {named or 'nothing'}: name a cgroup (cgroup=/x or unit=x)")
 
     def adopted(self) -> list[int]:
-        """Processes of the scope whose parent has ended, as of the last :meth:`threads`."""
-        tree = self._trees.get(self.scope.name) if self.scope and self.scope.kind == "pid" else None
-        return tree.adopted if tree else []
+        """Processes of the scope whose parent has ended, so that this process is their parent."""
+        if not self._adopts or self.scope is None or self.scope.kind != "pid":
+            return []
+        tree = self._tree(self.scope)
+        tree.members(self.own)
+        return tree.adopted
 
     def _named(self, selector: Selector) -> Iterator[Thread]:
         excluded = {os.getpid(), *self.own}

@@ -110,6 +110,8 @@ class Schedulers:
         """
         found = parse_arm(arm) if isinstance(arm, str) else arm
         policy.check(found, self._selection)
+        if found == EEVDF and self._attached is None:
+            sched_ext.require_none(self._sysfs)
         if found.family == "scx":
             sched_ext.check(self._sysfs)
             sched_ext.find_loader(found.scheduler, self._loaders)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.host.cpus import online_cpus
 from schedtel.schedulers import attributes
-from schedtel.schedulers.attributes import Attributes
+from schedtel.schedulers.attributes import FIFO, OTHER, RR, Attributes
 from schedtel.schedulers.knobs import require_autogroups
 from schedtel.schedulers.settings import Setting
 
@@ -40,11 +40,11 @@ def default_slice_ns() -> int:
 
 
 def _default_slice() -> int:
-    now = attributes.get(0)
-    assert now
-    attributes.put(0, Attributes(now.policy, now.nice, now.priority, 0, now.reset_on_fork))
-    now = attributes.get(0)
-    return now.slice_ns if now else 0
+    """Of a thread that is fair or idle; one that was made real-time may always go back."""
+    now = attributes.get(0) or Attributes()
+    policy = OTHER if now.policy in (FIFO, RR) else now.policy
+    attributes.put(0, Attributes(policy, now.nice, 0, 0, now.reset_on_fork))
+    return (attributes.get(0) or Attributes()).slice_ns
 
 
 def _try(setting: Setting) -> None:

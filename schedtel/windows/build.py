@@ -1,6 +1,6 @@
 """A raw window of the kernel and the host's counters in; a :class:`Window` out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ def build(
     cgroups: Any,
     throttled: Sequence[Throttled] = (),
     memory: Memory | None = None,
+    machine: Mapping[str, object] | None = None,
 ) -> Window:
     """Make a window from the kernel's records and the host's counters.
 
@@ -32,6 +33,7 @@ def build(
     :param host: the summary columns that are not of the kernel's records, name to value.
     :param cgroups: gives the path of a cgroup id, ``path_of()``.
     :param memory: lends most of the memory of the table ``tasks``.
+    :param machine: the columns of the table ``machine``, name to value; None if the machine was not sampled.
     """
     tasks = tables.tasks_batch(window_id, raw.tasks, raw.folded, cgroups.path_of, raw.unknown, memory, raw.unknown_rows)
     cpus = tables.cpus_batch(window_id, raw.cpu_numbers, raw.cpus)
@@ -52,7 +54,8 @@ def build(
     arrays = [from_list([row[field.name]], field.type) for field in ARROW["summary"]]
     summary = pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"])
     preemptions = tables.preemptions_batch(window_id, raw.preemptions, raw.preempted_by, cgroups.path_of)
-    return Window(summary, tasks, cpus, preemptions, tables.throttled_batch(window_id, throttled))
+    limited, sampled = tables.throttled_batch(window_id, throttled), tables.machine_batch(window_id, machine)
+    return Window(summary, tasks, cpus, preemptions, limited, sampled)
 
 
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:

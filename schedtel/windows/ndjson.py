@@ -47,13 +47,14 @@ def parts(tables: Mapping[str, pa.RecordBatch]) -> Iterator[bytes]:
     for name, batch in tables.items():
         opening, closing = ("", b"") if name == "summary" else ("[", b"]")
         yield f'{before}"{name}":{opening}'.encode()
-        yield from _rows(batch)
+        yield from rows(batch)
         yield closing
         before = ","
     yield b"}"
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[bytes]:
+def rows(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """The rows of a batch as JSON objects, with commas between them."""
     if not batch.num_rows:
         return
     names = _names(tuple(batch.schema.names))

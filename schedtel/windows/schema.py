@@ -5,52 +5,23 @@ The documentation, the NDJSON schema and the Arrow schemas are made from it.
 A column name is a contract: it is the same in Arrow, Parquet, NDJSON and pandas.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pyarrow as pa
 
-from schedtel.records import histogram
 from schedtel.records.layout import FINE_BUCKETS, TASK_BUCKETS
+from schedtel.windows.column import Column
+from schedtel.windows.column import count as _count
+from schedtel.windows.column import nanoseconds as _ns
+from schedtel.windows.machine_schema import MACHINE
 
 #: Version of the definitions below; it changes when the meaning of a column does.
 DEFINITIONS_VERSION = 1
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column. ``scope`` of a summary column: the whole host, or the tasks a filter selects.
-
-    ``summed``: a row that stands for several tasks (`other`, a group) has the sum of theirs.
-    """
-
-    name: str
-    type: pa.DataType
-    unit: str
-    meaning: str
-    scope: str = ""
-    summed: bool = False
-
-    def field(self) -> pa.Field:
-        """The Arrow field, with unit, meaning and scope as its metadata."""
-        metadata = {"unit": self.unit, "meaning": self.meaning} | ({"scope": self.scope} if self.scope else {})
-        if pa.types.is_fixed_size_list(self.type):
-            edges = histogram.FINE_EDGES_NS if self.type.list_size == FINE_BUCKETS else histogram.TASK_EDGES_NS
-            metadata["bucket_edges_ns"] = " ".join(map(str, edges))
-        return pa.field(self.name, self.type, metadata=metadata)
-
-
-_NS, _COUNT = pa.int64(), pa.int64()
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _TASK_HISTOGRAM = pa.list_(pa.uint32(), TASK_BUCKETS)
 _FINE_HISTOGRAM = pa.list_(pa.uint32(), FINE_BUCKETS)
-
-
-def _ns(name: str, meaning: str, scope: str = "") -> Column:
-    return Column(name, _NS, "ns", meaning, scope)
-
-
-def _count(name: str, meaning: str, scope: str = "") -> Column:
-    return Column(name, _COUNT, "1", meaning, scope)
 
 
 def _summed(column: Column) -> Column:
@@ -261,9 +232,16 @@ GAPS = [
 #: Columns that recordings of an earlier schedtel do not have: a reader finds null there.
 ADDED_LATER = {"summary": ("offline_ns",), "tasks": ("open_wait_ns",), "cpus": ("offline_ns",)}
 
-TABLES = {"summary": SUMMARY, "tasks": TASKS, "cpus": CPUS, "preemptions": PREEMPTIONS, "throttled": THROTTLED}
+TABLES = {
+    "summary": SUMMARY,
+    "tasks": TASKS,
+    "cpus": CPUS,
+    "preemptions": PREEMPTIONS,
+    "throttled": THROTTLED,
+    "machine": MACHINE,
+}
 #: Tables for which a recording has files only where there are rows.
-SPARSE = ("preemptions", "throttled")
+SPARSE = ("preemptions", "throttled", "machine")
 ARROW = {name: pa.schema([column.field() for column in columns]) for name, columns in TABLES.items()}
 
 

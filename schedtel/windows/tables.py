@@ -3,7 +3,7 @@
 The table ``tasks`` is made in :mod:`schedtel.windows.task_table`; :mod:`schedtel.windows.columns` reads columns back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from schedtel.windows.columns import (
     histograms,
     is_other,
 )
+from schedtel.windows.schema import ARROW
 from schedtel.windows.task_table import tasks_batch
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "group_sums",
     "histograms",
     "is_other",
+    "machine_batch",
     "preemptions_batch",
     "tasks_batch",
     "throttled_batch",
@@ -125,6 +127,19 @@ def _group_name(group: bytes, by: str, path_of: Callable[[int], str | None]) -> 
     name = text_of(group.partition(b"\0")[0])
     # A task may take the name of a group that is no command. A backslash before its name tells the two apart.
     return f"\\{name}" if name.lstrip("\\") in (NOBODY, OTHER_COMM) else name
+
+
+def machine_batch(window_id: int, machine: Mapping[str, object] | None) -> pa.RecordBatch:
+    """The ``machine`` table of one window: one row, or none if there are no readings of the machine.
+
+    :param machine: the columns without ``window_id``, name to value; None in a column is null.
+    """
+    if machine is None:
+        return empty("machine")
+    row = {"window_id": window_id, **machine}
+    return pa.RecordBatch.from_arrays(
+        [from_list([row[field.name]], field.type) for field in ARROW["machine"]], schema=ARROW["machine"]
+    )
 
 
 def throttled_batch(window_id: int, throttled: Sequence[Throttled]) -> pa.RecordBatch:

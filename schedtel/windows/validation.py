@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel.windows.arrow import to_numpy, valid
+from schedtel.windows.machine_schema import MACHINE_FLOWS, MACHINE_LEVELS, MACHINE_TIMES
 from schedtel.windows.schema import ARROW, DISTRIBUTIONS, STATISTICS, TABLES, TASK_SUMS
 from schedtel.windows.window import Window
 
@@ -62,9 +63,13 @@ NULLABLE = {
     "cpus": {"offline_ns"},
     "preemptions": {"victim", "victim_cgroup_id", "preemptor", "preemptor_cgroup_id"},
     "throttled": set(),
+    "machine": {c.name for c in TABLES["machine"]} - {"window_id", "machine_ns", "machine_samples"},
 }
 #: Columns whose values may be below 0, because nothing is added to them.
 _SIGNED = {"nice", "policy", "exit_code", "uid", "cgroup_id", "victim_cgroup_id", "preemptor_cgroup_id"}
+#: Differences, which may be below 0.
+_DIFFERENCES = {f"{name}_total_delta_bytes" for name in MACHINE_LEVELS}
+_DIFFERENCES |= {f"{name}_percent_change" for name in (*MACHINE_TIMES, *MACHINE_LEVELS, *MACHINE_FLOWS)}
 #: Moments of a life and differences of two of them: below 0 for a task that is older than the clock.
 _MOMENTS = {"start_boottime_ns", "fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns", "tat_ns", "rt_ns"}
 #: Columns → the lowest and the highest value, where it is another than 0 and ``_LIMIT``.
@@ -74,7 +79,7 @@ _RANGES = {
     "windows_spanned": (1, _LIMIT),
     "wall_start": (0, _LATEST_US),
     "cpu": (0, _MOST_CPUS),
-    **dict.fromkeys(_MOMENTS, (-_LIMIT, _LIMIT)),
+    **dict.fromkeys(_MOMENTS | _DIFFERENCES, (-_LIMIT, _LIMIT)),
 }
 
 
@@ -164,6 +169,9 @@ def flaws(table: str, batch: pa.RecordBatch) -> Iterator[Flaw]:
         yield from _named(f"{table}.{column.name}", _flaws_of_values(column.name, values))
     if table == "summary":
         yield from _uneven_statistics(batch)
+    if table == "machine":
+        again = np.diff(to_numpy(batch["window_id"]), prepend=0) == 0
+        yield from _named("machine", iter([Flaw(again, "has two rows for a window")]))
     yield from _large_sums(table, batch)
 
 
@@ -184,7 +192,8 @@ def _flaws_of_values(name: str, values: pa.Array) -> Iterator[Flaw]:
     elif pa.types.is_string(kind):
         yield Flaw(_too_long(values) & valid(values), "is too long")
     elif pa.types.is_floating(kind):
-        yield Flaw(_not_within(to_numpy(values), 0.0, float(_LIMIT)), "is no number from 0 on")
+        low, high = map(float, _RANGES.get(name, (0, _LIMIT)))
+        yield Flaw(_not_within(to_numpy(values), low, high), f"is no number from {'0' if low == 0 else '-2^62'} on")
     elif not pa.types.is_boolean(kind) and name not in _SIGNED:
         numbers = to_numpy(values.view(pa.int64()) if pa.types.is_timestamp(kind) else values)
         low, high = _RANGES.get(name, (0, _LIMIT))
@@ -238,7 +247,7 @@ def _summed(table: str) -> tuple[str, ...]:
     """The columns of a table, other than the summary, whose values are added over the rows of a window."""
     if table == "summary":
         return ()
-    kept = _SIGNED | _MOMENTS | {"window_id", "tid", "tgid", "cpu", "previous_tid"}
+    kept = _SIGNED | _MOMENTS | _DIFFERENCES | {"window_id", "tid", "tgid", "cpu", "previous_tid"}
     return tuple(f.name for f in ARROW[table] if pa.types.is_integer(f.type) and f.name not in kept)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from schedtel.windows import ndjson, tables
+from schedtel.windows.features import FeatureVector, features_of
 from schedtel.windows.groups import groups_of
 from schedtel.windows.metrics import Metrics
 from schedtel.windows.schema import LOSSES, TABLES
@@ -24,8 +25,8 @@ class Window:
 
     ``summary``: one row; ``tasks``: a row for each task active in the window, and the row ``other``; ``cpus``: a row
     for each CPU; ``preemptions``: a row for each pair of a victim and the group that took its CPU; ``throttled``: a row
-    for each cgroup that a bandwidth limit may have stopped. All are :class:`pyarrow.RecordBatch`; the columns are those
-    of :mod:`schedtel.windows.schema`.
+    for each cgroup that a bandwidth limit may have stopped; ``machine``: one row if the machine was sampled, else none.
+    All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.windows.schema`.
     """
 
     summary: pa.RecordBatch
@@ -33,6 +34,7 @@ class Window:
     cpus: pa.RecordBatch
     preemptions: pa.RecordBatch = field(default_factory=partial(tables.empty, "preemptions"))
     throttled: pa.RecordBatch = field(default_factory=partial(tables.empty, "throttled"))
+    machine: pa.RecordBatch = field(default_factory=partial(tables.empty, "machine"))
 
     @property
     def window_id(self) -> int:
@@ -58,6 +60,15 @@ class Window:
     def losses(self) -> dict[str, int]:
         """The loss counters; a window in which all are 0 is exact."""
         return {name: int(self.summary[name][0].as_py()) for name in LOSSES}
+
+    def features(self, view: str = "all") -> FeatureVector:
+        """The window as a vector of named numbers, for a model.
+
+        :param view: ``all``: every feature; ``study``: the names ``T_*`` of an earlier study.
+
+        Raises :class:`UsageError` for another view.
+        """
+        return features_of(self, view)
 
     def groups(self, by: str = "cgroup") -> pa.RecordBatch:
         """Tasks summed by ``cgroup``, ``comm``, ``process``, ``task`` or any column of ``tasks``.

@@ -80,9 +80,9 @@ def _exponential_gaps(chance: Chance, mean_ns: float, end_ns: float) -> NDArray[
 def _mmpp(arrival: Arrival, chance: Chance, end_ns: int) -> NDArray[np.int64]:
     """A Poisson process of rate 1 whose time runs at the rate of the state of the moment."""
     edges, last = [0], 0
-    states = len(arrival.rates)
+    states = chance.beside("states")  # a longer run has more of them, and otherwise the same arrivals
     while last < end_ns:
-        stays = np.rint(np.array(arrival.dwell_ns) * chance.exponential(states)).astype(np.int64)
+        stays = np.rint(np.array(arrival.dwell_ns) * states.exponential(len(arrival.rates))).astype(np.int64)
         for stay in stays.tolist():
             last += max(1, stay)
             edges.append(last)

@@ -19,10 +19,17 @@ class Chance:
     def __init__(self, seed: int, name: str, purpose: str) -> None:
         words = [seed, *name.encode(), 256, *purpose.encode()]  # 256 is no byte, so no two names run together
         self._bits = np.random.PCG64(np.random.SeedSequence(words))
+        self._terms = (seed, name, purpose)
+
+    def beside(self, purpose: str) -> "Chance":
+        """A stream for another purpose of the same name, where one is drawn from in turns that depend on the other."""
+        seed, name, own = self._terms
+        return Chance(seed, name, f"{own}/{purpose}")
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers between 0 and 1, neither included."""
-        return ((self._bits.random_raw(count) >> np.uint64(11)) + 0.5) * _STEP
+        drawn: NDArray[np.uint64] = self._bits.random_raw(count)
+        return ((drawn >> np.uint64(11)).astype(np.float64) + 0.5) * _STEP
 
     def exponential(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers of mean 1."""
@@ -30,5 +37,5 @@ class Chance:
 
     def normal(self, count: int) -> NDArray[np.float64]:
         """``count`` standard normal numbers (Box and Muller, 1958)."""
-        radius, angle = np.sqrt(2 * self.exponential(count)), 2 * np.pi * self.uniform(count)
-        return radius * np.cos(angle)
+        pairs = self.uniform(2 * count).reshape(count, 2)  # one after the other, so that more of them begin as fewer do
+        return np.sqrt(-2 * np.log(pairs[:, 0])) * np.cos(2 * np.pi * pairs[:, 1])

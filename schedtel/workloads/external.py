@@ -16,10 +16,10 @@ _Words = Callable[[int, int], list[str]]
 
 @dataclass(frozen=True)
 class Tool:
-    """A program of others: its name on PATH, what precedes the arguments, and the package that has it."""
+    """A program of others: its name on PATH, how to have it, and what precedes the arguments."""
 
     program: str
-    package: str
+    advice: str
     words: _Words
 
 
@@ -32,13 +32,17 @@ def _nothing(_seed: int, _duration_ns: int) -> list[str]:
     return []
 
 
-#: Only stress-ng has a seed. The others draw nothing: each of their runs is the same sequence of messages or phases.
+#: Of these, stress-ng alone has an option for a seed.
 TOOLS = {
-    "stress-ng": Tool("stress-ng", "stress-ng", _stress_ng),
-    "rt-app": Tool("rt-app", "rt-app", _nothing),
-    "perf bench sched": Tool("perf", "linux-perf", lambda _seed, _duration_ns: ["bench", "sched"]),
-    "hackbench": Tool("hackbench", "rt-tests", _nothing),
-    "schbench": Tool("schbench", "schbench", lambda _seed, duration_ns: ["-r", str(-(-duration_ns // NS_PER_S))]),
+    "stress-ng": Tool("stress-ng", "apt install stress-ng", _stress_ng),
+    "rt-app": Tool("rt-app", "apt install rt-app", _nothing),
+    "perf bench sched": Tool("perf", "apt install linux-perf", lambda _seed, _duration_ns: ["bench", "sched"]),
+    "hackbench": Tool("hackbench", "apt install rt-tests", _nothing),
+    "schbench": Tool(
+        "schbench",
+        "no package of Debian; build mason/schbench of git.kernel.org",
+        lambda _seed, duration_ns: ["-r", str(-(-duration_ns // NS_PER_S))],
+    ),
 }
 
 
@@ -58,9 +62,7 @@ class External:
         tool = TOOLS[self.tool]
         path = shutil.which(tool.program)
         if path is None:
-            raise CapabilityError(
-                f"cannot run external.{self.name}: {tool.program} is not on PATH (apt install {tool.package})"
-            )
+            raise CapabilityError(f"cannot run external.{self.name}: {tool.program} is not on PATH ({tool.advice})")
         return [path, *tool.words(seed, duration_ns), *self.arguments]
 
 

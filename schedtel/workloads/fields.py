@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from schedtel.durations import format_duration, parse_duration
@@ -69,7 +69,10 @@ class Fields:
     def _ns(self, name: str, raw: object, least: int, most: int) -> int:
         if not isinstance(raw, str):
             raise self.refuse(name, raw, 'a duration (such as "5ms")')
-        ns = 0 if raw.strip() in ("0", "0s", "0ms") else parse_duration(raw)
+        try:
+            ns = 0 if raw.strip() in ("0s", "0ms") else parse_duration(raw)
+        except UsageError:  # which does not know the field, and repeats a value of any length
+            raise self.refuse(name, raw, 'a duration (such as "5ms")') from None
         if not least <= ns <= most:
             raise self.refuse(name, raw, f"from {format_duration(least)} to {format_duration(most)}")
         return ns
@@ -126,7 +129,7 @@ class Fields:
         return str(raw)
 
 
-def kind_of(raw: object, where: str, readers: dict[str, Callable[[Fields], Value]]) -> Value:
+def kind_of(raw: object, where: str, readers: Mapping[str, Callable[[Fields], Value]]) -> Value:
     """What the reader for the table's ``kind`` makes of it; a text that is no table is a table with that kind alone."""
     fields = Fields({"kind": raw} if isinstance(raw, str) else raw, where)
     value = readers[fields.choice("kind", readers)](fields)

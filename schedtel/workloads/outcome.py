@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 from schedtel.durations import format_duration
 from schedtel.workloads.plan import Plan
 
+#: A job of a run: its class's number; its worker if the class is closed, else -1; then ns after the start of the run,
+#: -1 where it did not come to that: due, released, begun, ended; its work, and the CPU time of the task that did it.
+RESULT = np.dtype(
+    [("class", "<i4"), ("worker", "<i4")]
+    + [(f"{name}_ns", "<i8") for name in ("due", "released", "started", "ended", "work", "cpu")]
+)
 #: Quantiles that a run reports.
 _QUANTILES = {"p50": 0.5, "p99": 0.99}
 
@@ -100,25 +106,37 @@ class Outcome:
             },
         }
 
+    @cached_property
+    def jobs(self) -> NDArray[np.void]:
+        """What became of each job that was released, shape (n,) of :data:`RESULT`, in the plan's order.
+
+        Of a closed class, a job is released when a worker begins it, and what is planned beyond the end is not here.
+        """
+        jobs, records, started_ns = self.plan.jobs, self.records, self.facts["started_ns"]
+        is_open = jobs["worker"] < 0
+        found = np.zeros(len(jobs), RESULT)
+        for name in ("class", "worker", "work_ns"):
+            found[name] = jobs[name]
+        found["cpu_ns"] = records["cpu_ns"]
+        for name in ("released_ns", "started_ns", "ended_ns"):
+            found[name] = np.where(records[name] > 0, records[name] - started_ns, -1)
+        # A job of a closed class is due when its worker has thought; of an open one, at its planned moment.
+        found["due_ns"] = np.where(is_open, jobs["at_ns"], found["released_ns"])
+        return found[np.where(is_open, records["released_ns"], records["started_ns"]) > 0]
+
     def _of_class(self, number: int) -> dict[str, Any]:
-        task_class, jobs = self.plan.workload.classes[number], self.plan.of_class(number)
-        first = sum(self.plan.counts[:number])
-        records = self.records[first : first + len(jobs)]
-        is_open = task_class.arrival.is_open
-        # Work of a closed class is due when its worker has thought; of an open one, at its planned moment.
-        due_ns = self.facts["started_ns"] + jobs["at_ns"] if is_open else records["released_ns"]
-        released, started, ended = (records[name] > 0 for name in ("released_ns", "started_ns", "ended_ns"))
+        jobs = self.jobs[self.jobs["class"] == number]
+        begun, ended = (jobs[jobs[name] >= 0] for name in ("started_ns", "ended_ns"))
         facts = self.facts["classes"][number]
-        repeated = facts["repeated"]
         return {
-            "planned": len(jobs) if is_open else None,
-            "released": int((released if is_open else started).sum()) + repeated,
-            "completed": int(ended.sum()) + repeated,
-            "unfinished": int(((released if is_open else started) & ~ended).sum()),
-            **_distribution("tat", records["ended_ns"][ended] - due_ns[ended]),
-            **_distribution("rt", records["started_ns"][started] - due_ns[started]),
-            "work_ns": int(jobs["work_ns"][ended].sum()),
-            "cpu_ns": int(records["cpu_ns"][ended].sum()),
+            "planned": self.plan.counts[number] if self.plan.workload.classes[number].arrival.is_open else None,
+            "released": len(jobs) + facts["repeated"],
+            "completed": len(ended) + facts["repeated"],
+            "unfinished": len(jobs) - len(ended),
+            **_distribution("tat", ended["ended_ns"] - ended["due_ns"]),
+            **_distribution("rt", begun["started_ns"] - begun["due_ns"]),
+            "work_ns": int(ended["work_ns"].sum()),
+            "cpu_ns": int(ended["cpu_ns"].sum()),
             **facts,
         }
 

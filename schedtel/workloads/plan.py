@@ -193,8 +193,10 @@ def _closed(
 ) -> NDArray[np.void]:
     each, think = _turns(task_class, duration_ns), task_class.arrival.think
     jobs = np.zeros(each * task_class.workers, JOB)
-    jobs["at_ns"] = think.draw(arrivals, len(jobs)) if think else 0
-    jobs["work_ns"] = task_class.service.draw(services, len(jobs))
+    # Drawn turn by turn and kept worker by worker: a longer run begins as the shorter one does.
+    turns = (each, task_class.workers)
+    jobs["at_ns"] = think.draw(arrivals, len(jobs)).reshape(turns).T.ravel() if think else 0
+    jobs["work_ns"] = task_class.service.draw(services, len(jobs)).reshape(turns).T.ravel()
     jobs["class"], jobs["worker"] = number, np.repeat(np.arange(task_class.workers), each)
     return jobs
 
@@ -211,7 +213,8 @@ def refuse_overload(plan: Plan, cpus: set[int]) -> None:
     """
     if plan.workload.overload:
         return
-    for place in {frozenset(c.treatment.cpus) for c in plan.workload.classes} | {frozenset()}:
+    places: set[frozenset[int]] = {frozenset(), *(frozenset(c.treatment.cpus) for c in plan.workload.classes)}
+    for place in places:
         inside = place or cpus
         load = sum(
             plan.load(number)

@@ -122,6 +122,11 @@ def parse_workload(text: str, name: str) -> Workload:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"cannot use workload {name}: {error or 'too deep'} (see docs/workloads.md)") from None
+    return workload_of(table, name)
+
+
+def workload_of(table: dict[str, Any], name: str) -> Workload:
+    """The workload that a table describes, as TOML gives it. Raises :class:`UsageError` as :func:`parse_workload`."""
     fields = Fields(table, f"workload {name}")
     workload = _workload(fields)
     fields.end()

@@ -13,6 +13,7 @@ from fuzz_targets import (
     REQUEST,
     TICKET,
     WORDS,
+    WORKLOADS,
     Target,
     edited,
     edited_files,
@@ -22,6 +23,7 @@ from fuzz_targets import (
     take_text,
     take_ticket,
     take_trace,
+    take_workload,
 )
 from hostile_commands import parameters
 from hypothesis import HealthCheck, given, settings
@@ -31,7 +33,7 @@ import schedtel
 from schedtel.export.http import Endpoint
 
 #: How long each target is tried. Without FUZZ_MINUTES, it gets a fixed number of inputs.
-SECONDS = float(os.environ.get("FUZZ_MINUTES", "0")) * 60 / 6
+SECONDS = float(os.environ.get("FUZZ_MINUTES", "0")) * 60 / 7
 EXAMPLES, EXAMPLES_OF_A_ROUND = 60, 500
 
 
@@ -85,6 +87,10 @@ def test_texts():
 
 def test_tickets():
     fuzz(Target(edited(TICKET), take_ticket, (b"", b"[" * 2_000, b'{"after": 1e999}', b"\xff", b'{"stream": []}')))
+
+
+def test_workloads():
+    fuzz(Target(edited(*WORKLOADS), take_workload, (b"", b"[" * 5_000, b"duration = '" + b"9" * 5_000 + b"h'")))
 
 
 def test_options():

@@ -29,6 +29,7 @@ COMMANDS = {
     "export": ["export", "prometheus", *LIVE, "--listen", "127.0.0.1:0"],
     "show": ["show", "recording"],
     "import": ["import", "trace", "-o", "new", "-w", "50ms"],
+    "workload": ["workload", "run", "fork-storm", "-d", "200ms"],
 }
 SWITCH = (
     "{0}-{1} [000] d... {2:.6f}: sched_switch: prev_comm={0} prev_pid={1} prev_prio=120 prev_state=S ==> "

@@ -80,9 +80,10 @@ PLACES |= {
     "endpoint": "ENDPOINT",
     "listen": "LISTEN",
 }
-#: Commands and options that show no names of a recording, a stream or a trace: they trace this machine.
+#: Commands that show no names of a recording, a stream or a trace: they trace this machine, or make a load on it.
 ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
 ON_THIS_MACHINE |= {("scheduler", "list"), ("scheduler", "current"), ("scheduler", "run")}
+ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 
 
 def calls():

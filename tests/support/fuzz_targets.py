@@ -24,6 +24,9 @@ from schedtel.durations import parse_duration
 from schedtel.errors import SchedtelError
 from schedtel.flight.wire import parse_request
 from schedtel.recordings.storage import hide_secrets
+from schedtel.workloads.plan import make_plan
+from schedtel.workloads.presets import preset_names, preset_text
+from schedtel.workloads.spec import parse_workload
 
 FTRACE = (
     b"          <idle>-0     [000] d... 100.000000: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 "
@@ -40,6 +43,7 @@ PERF = (
 )
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n"
 TICKET = b'{"stream": "tasks", "by": "comm", "start": "history", "after": 3}'
+WORKLOADS = [preset_text(name).encode() for name in preset_names()]
 WORDS = [
     "grpc://127.0.0.1:8815",
     "grpc+tls://[::1]:1",
@@ -101,6 +105,11 @@ def take_text(text: str) -> None:
 
 def take_ticket(ticket: bytes) -> None:
     refused_in_one_line(lambda: parse_request(ticket))
+
+
+def take_workload(text: bytes) -> None:
+    """Plan it, as far as it can be planned; nothing is run."""
+    refused_in_one_line(lambda: make_plan(parse_workload(text.decode(errors="replace"), "fuzz")))
 
 
 def take_option(given: tuple[click.Parameter, str]) -> None:

@@ -10,6 +10,7 @@ from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 from schedtel.records.raw_window import RawWindow
 from schedtel.records.throttled import Throttled
 from schedtel.windows import build as built
+from schedtel.windows.machine_schema import MACHINE
 from schedtel.windows.window import Window
 
 MS = 1_000_000
@@ -29,6 +30,9 @@ HOST = {
 
 #: A cgroup under a limit, in each of the windows.
 THROTTLED = (Throttled("/batch.slice", 20_000_000, 2, 1),)
+
+#: A row of the table `machine` by the unit of its columns.
+BY_UNIT = {"ns": 20_000_000, "1": 2, "percent": 12.5, "bytes": 1 << 20, "bytes/s": 10 << 20}
 
 #: (task, command name, uid)
 TASKS = ((0, "web", 1000), (1, "web", 1000), (2, "batch", 1001), (3, "short", 1000), (4, "sleeper", 0))
@@ -70,7 +74,15 @@ def raw_windows(library) -> list[RawWindow]:
 
 def build(raw: RawWindow, window_id: int) -> Window:
     wall = WALL_START + raw.start_ns - START
-    return built.build(raw, window_id, 1, wall, HOST, CGROUPS, THROTTLED)
+    return built.build(raw, window_id, 1, wall, HOST, CGROUPS, THROTTLED, machine=machine_row(window_id))
+
+
+def machine_row(window_id: int) -> dict[str, object]:
+    """The columns of the table `machine`: the first window has no change, in the others memory in use gets less."""
+    row: dict[str, object] = {column.name: BY_UNIT[column.unit] for column in MACHINE[1:]}
+    changes = {name: None if window_id == 1 else 3.25 for name in row if name.endswith("_percent_change")}
+    less = {"memory_used_total_delta_bytes": -4096, "memory_used_percent_change": -0.5}
+    return row | changes | (less if window_id > 1 else {})
 
 
 def windows(library) -> list[Window]:
@@ -95,7 +107,7 @@ def moved(window: Window, number: int, start_ns: int | None = None, **columns: o
     """The window with another number in all its tables, and with another start and other values in its summary."""
     tables = {
         name: replaced(batch, window_id=[number] * batch.num_rows)
-        for name in ("summary", "tasks", "cpus", "preemptions", "throttled")
+        for name in ("summary", "tasks", "cpus", "preemptions", "throttled", "machine")
         if (batch := getattr(window, name)).num_rows
     }
     start = {} if start_ns is None else {"window_start_ns": start_ns}

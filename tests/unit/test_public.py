@@ -14,6 +14,7 @@ PUBLIC = {
     "CollectorError",
     "Distribution",
     "Fairness",
+    "FeatureVector",
     "Filter",
     "ImportedTrace",
     "LiveSource",
@@ -65,14 +66,14 @@ def test_all_errors_are_of_one_tree():
 
 
 #: _hashlib loads OpenSSL, 3.6 MB.
-HEAVY = "sorted({'pandas', 'polars', 'duckdb', 'rich', 'click', '_hashlib'} & set(sys.modules))"
+HEAVY = "sorted({'pandas', 'polars', 'duckdb', 'psutil', 'rich', 'click', '_hashlib'} & set(sys.modules))"
 
 
 def test_importing_the_library_imports_nothing_heavy():
     assert python(f"import schedtel, sys; print({HEAVY})") == "[]"
 
 
-@pytest.mark.parametrize("later", ["numpy", "arrow"])
+@pytest.mark.parametrize("later", ["numpy", "arrow", "psutil"])
 @pytest.mark.parametrize("module", ["schedtel", "schedtel.cli.commands.live"])
 def test_tracing_begins_without(module, later):
     """schedtel imports them while the kernel verifies the programs; an earlier import would delay the start."""
@@ -93,7 +94,7 @@ def test_reading_windows_imports_neither_pandas_nor_compute_functions(windows, t
     program = (
         "import schedtel, sys\n"
         "for window in schedtel.read(sys.argv[1]):\n"
-        "    window.metrics, window.to_ndjson(), window.groups('comm'), window.losses\n"
+        "    window.metrics, window.to_ndjson(), window.groups('comm'), window.losses, window.features()\n"
         f"print({HEAVY} + {COMPUTE})"
     )
     assert python(program, str(tmp_path / "recording")) == "[]"

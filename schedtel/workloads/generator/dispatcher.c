@@ -83,14 +83,14 @@ static void drain(u32 released)
 	}
 }
 
-static void answer(u32 released, s64 ended_ns, s64 cpu_ns, bool before_others)
+static void answer(u32 released, s64 ended_ns, s64 cpu_ns, bool is_fifo)
 {
 	u32 class;
 
 	printf("{\"started_ns\":%ld,\"ended_ns\":%ld,\"released\":%u,\"interrupted\":%s,\"dispatcher_cpu_ns\":%ld,"
 	       "\"dispatcher_policy\":\"%s\",\"classes\":[",
 	       shared->started_ns, ended_ns, released, interrupted ? "true" : "false", cpu_ns,
-	       before_others ? "fifo" : "other");
+	       is_fifo ? "fifo" : "other");
 	for (class = 0; class < shared->classes; class++) {
 		struct class *of = &shared->class[class];
 
@@ -105,9 +105,9 @@ static void answer(u32 released, s64 ended_ns, s64 cpu_ns, bool before_others)
 /* Run the whole plan. Returns the status to exit with; every task that was started has ended by then. */
 int run(void)
 {
-	struct treatment before_others = dispatchers(), as_others = { .policy = SCHED_OTHER };
+	struct treatment as_others = { .policy = SCHED_OTHER };
 	s64 cpu_before, cpu_ns, ended_ns;
-	bool is_before_others, is_ready;
+	bool is_fifo, is_ready;
 	u32 class, released;
 
 	for (class = 0; class < shared->classes; class++)
@@ -117,7 +117,7 @@ int run(void)
 		end_descendants();
 		return refuse(shared->failed == 2 ? shared->cause : "the workers did not start", 0);
 	}
-	is_before_others = !apply_treatment(&before_others, true);
+	is_fifo = come_first();
 	begin();
 	cpu_before = cpu_time_ns(CLOCK_PROCESS_CPUTIME_ID);
 	released = dispatch();
@@ -129,6 +129,6 @@ int run(void)
 	end_descendants();
 	if (shared->failed == 2)
 		return refuse(shared->cause, 0);
-	answer(released, ended_ns, cpu_ns, is_before_others);
+	answer(released, ended_ns, cpu_ns, is_fifo);
 	return 0;
 }

@@ -132,7 +132,7 @@ void end_descendants(void);
 
 /* treatment.c */
 int apply_treatment(const struct treatment *treatment, bool reset_on_fork);
-struct treatment dispatchers(void);
+bool come_first(void);
 void fail(const struct class *class, const char *what, int error);
 
 /* behaviour.c */

@@ -20,6 +20,7 @@ struct attributes {
 
 #define RESET_ON_FORK 1			/* SCHED_FLAG_RESET_ON_FORK */
 #define DISPATCHER_PRIORITY 60
+#define SHORTEST_SLICE_NS 100000
 
 /* Returns 0, or the error of what the kernel refused. */
 int apply_treatment(const struct treatment *treatment, bool reset_on_fork)
@@ -41,12 +42,20 @@ int apply_treatment(const struct treatment *treatment, bool reset_on_fork)
 }
 
 /*
- * That of the dispatcher and of the tasks that fork lives: before all that they release. A life does not inherit it: with
- * reset_on_fork, the kernel makes it SCHED_OTHER before it first runs (sched_fork() in kernel/sched/core.c).
+ * The dispatcher and the tasks that fork lives come before all that they release: by SCHED_FIFO, or without the right to
+ * that by the shortest slice, with which EEVDF picks a task that wakes sooner. A life inherits neither: with
+ * reset_on_fork, the kernel makes it a plain task before it first runs (sched_fork() in kernel/sched/core.c). Returns
+ * whether it is SCHED_FIFO.
  */
-struct treatment dispatchers(void)
+bool come_first(void)
 {
-	return (struct treatment){ .policy = SCHED_FIFO, .priority = DISPATCHER_PRIORITY };
+	struct treatment fifo = { .policy = SCHED_FIFO, .priority = DISPATCHER_PRIORITY };
+	struct treatment quick = { .policy = SCHED_OTHER, .runtime_ns = SHORTEST_SLICE_NS };
+
+	if (!apply_treatment(&fifo, true))
+		return true;
+	apply_treatment(&quick, true);
+	return false;
 }
 
 /* Keep the first failure for the dispatcher, which ends the run with it. */

@@ -26,9 +26,10 @@ u32 tasks_of(const struct class *class)
 static void do_job(struct worker *worker, u64 job)
 {
 	struct record *record = &records[job];
-	s64 cpu_before = cpu_time_ns(CLOCK_THREAD_CPUTIME_ID);
+	s64 cpu_before;
 
 	record->started = now_ns();
+	cpu_before = cpu_time_ns(CLOCK_THREAD_CPUTIME_ID);
 	behave(worker, loops_of(plan[job].work_ns));
 	record->cpu_ns = cpu_time_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
 	atomic_store(&record->ended, now_ns());
@@ -128,10 +129,9 @@ static void reap(int *alive, int options)
 /* Forks lives, so that a fork delays no release of another class. */
 static void fork_lives(struct class *class)
 {
-	struct treatment before_others = dispatchers();
 	int alive = 0;
 
-	apply_treatment(&before_others, true);	/* without the right to it, as the dispatcher without it */
+	come_first();
 	report_ready();
 	for (;;) {
 		u64 job = take_job(class);

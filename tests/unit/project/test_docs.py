@@ -8,6 +8,7 @@ import click
 import pytest
 
 import schedtel
+from schedtel import features
 from schedtel.cli import group
 from schedtel.export import definitions
 from schedtel.windows import schema
@@ -72,6 +73,19 @@ def test_the_page_of_tables_is_what_schema_prints():
 def test_the_page_of_metrics_is_what_schema_prints():
     page = (ROOT / "docs" / "exported-metrics.md").read_text()
     assert page[page.index("| Prometheus") :] == definitions.markdown(), "out of date: schedtel schema --format metrics"
+
+
+def test_the_page_of_features_is_what_schema_prints():
+    page = (ROOT / "docs" / "features.md").read_text()
+    assert page[page.index("| feature | unit") :] == features.markdown(), (
+        "out of date: schedtel schema --format features"
+    )
+
+
+def test_the_page_of_features_has_every_name_of_the_study_and_what_it_is_here():
+    page = (ROOT / "docs" / "features.md").read_text()
+    rows = dict(re.findall(r"^\| `(T_\w+)` \| `(\w+)` \| \S.* \|$", page, re.MULTILINE))
+    assert rows == features.STUDY
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -177,7 +191,7 @@ def test_functions_in_backticks_exist(page):
     assert _missing_functions(_named(page)) == set()
 
 
-@pytest.mark.parametrize("text", ["switch()", "on_switc()", "books()", "Window.ndjson_part()"])
+@pytest.mark.parametrize("text", ["n_switch()", "on_switc()", "books()", "Window.ndjson_part()"])
 def test_a_part_of_a_name_is_no_name(text):
     assert _missing_functions([text]) == {text.rpartition(".")[2].removesuffix("()")}
 

@@ -1,5 +1,7 @@
 """What is wrong with a window, in words; the sweep over all columns is tests/unit/recordings/test_hostile.py."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 from samples import changed, moved, renamed, replaced
@@ -46,6 +48,28 @@ def test_the_windows_of_a_trace_are_whole_but_may_lack_host_and_wall_clock(tmp_p
 )
 def test_a_wrong_summary_is_told(windows, columns, flaw):
     assert flaw_of(changed(windows[1], **columns)) == flaw
+
+
+@pytest.mark.parametrize(
+    ("columns", "flaw"),
+    [
+        ({"memory_used_total_delta_bytes": -(1 << 40), "memory_used_percent_change": -99.0}, ""),
+        ({"cpu_percent_avg": None, "io_read_total_delta_bytes": None}, ""),
+        ({"io_read_total_delta_bytes": -1}, "machine.io_read_total_delta_bytes is out of range"),
+        ({"cpu_percent_avg": -0.5}, "machine.cpu_percent_avg is no number from 0 on"),
+        ({"cpu_percent_change": float("nan")}, "machine.cpu_percent_change is no number from -2^62 on"),
+        ({"cpu_percent_change": float("-inf")}, "machine.cpu_percent_change is no number from -2^62 on"),
+        ({"machine_samples": None}, "machine.machine_samples is null"),
+    ],
+)
+def test_a_wrong_row_of_the_machine_is_told(windows, columns, flaw):
+    machine = replaced(windows[1].machine, **{name: [value] for name, value in columns.items()})
+    assert flaw_of(replace(windows[1], machine=machine)) == flaw
+
+
+def test_two_rows_of_the_machine_are_told(windows):
+    twice = pa.Table.from_batches([windows[1].machine] * 2).combine_chunks().to_batches()[0]
+    assert flaw_of(replace(windows[1], machine=twice)) == "machine has two rows for a window"
 
 
 def test_long_labels_are_told(windows):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from schedtel.errors import UsageError
+from schedtel.workloads.chance import Chance
 from schedtel.workloads.plan import JOB, MOST_JOBS, make_plan, refuse_overload
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload, parse_workload
@@ -164,9 +165,22 @@ def test_another_class_or_service_leaves_arrivals_as_they_are():
     assert beside.of_class(1)["at_ns"][0] != alone.jobs["at_ns"][0]
 
 
-def test_a_longer_run_begins_as_the_shorter_one():
-    short, long = planned(duration="5s"), planned(duration="50s")
-    assert (long.jobs[: len(short.jobs)] == short.jobs).all()
+@pytest.mark.parametrize("name", [name for name in preset_names() if load_workload(name).classes])
+def test_a_longer_run_begins_as_the_shorter_one(name):
+    workload = load_workload(name)
+    short, long = (make_plan(workload.with_options(duration_ns=seconds * S)) for seconds in (5, 20))
+    for number in range(len(workload.classes)):
+        few, many = short.of_class(number), long.of_class(number)
+        for worker in np.unique(few["worker"]):
+            begun = few[few["worker"] == worker]
+            assert len(begun) < np.sum(many["worker"] == worker) or not len(begun)
+            assert (many[many["worker"] == worker][: len(begun)] == begun).all()
+
+
+def test_normal_numbers_are_normal():
+    found = Chance(1, "x", "y").normal(20_000)
+    assert distance(found, np.vectorize(lambda x: 0.5 + 0.5 * math.erf(x / math.sqrt(2)))) < 1.95
+    assert abs(np.corrcoef(found[1:], found[:-1])[0, 1]) < 4 / math.sqrt(20_000)
 
 
 def test_jobs_are_released_in_the_order_of_their_moments():

@@ -1,0 +1,173 @@
+"""sched_ext's files and loaders, with a directory in the place of the kernel's, and scripts as loaders."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from scheduled import is_running
+from waiting import eventually
+
+from schedtel.errors import CapabilityError, CollectorError, UsageError
+from schedtel.schedulers import sched_ext
+from schedtel.schedulers.changes import undo
+from schedtel.schedulers.sched_ext import Attached, Loader, State, find_loader, read_state
+
+#: What a loader makes the kernel show: it attaches, and detaches when it is told to end.
+ATTACHES = """
+cd {sysfs}; mkdir -p root; echo "${{OPS:-fake_1.2}}" > root/ops; echo 8 > enable_seq; echo enabled > state
+trap 'echo disabled > state; rm -rf root; exit 0' TERM
+echo 'fake: scheduling' >&2; while :; do sleep 0.05; done
+"""
+
+
+@pytest.fixture
+def sysfs(tmp_path):
+    """A kernel with sched_ext, and no scheduler attached."""
+    path = tmp_path / "sched_ext"
+    path.mkdir()
+    (path / "state").write_text("disabled\n")
+    (path / "enable_seq").write_text("7\n")
+    return path
+
+
+@pytest.fixture
+def attached(sysfs):
+    """Attach a scheduler by a script; its process is ended afterwards."""
+    made = []
+
+    def attach(script=ATTACHES, ops="fake", timeout_s=30.0):
+        loader = Loader(("sh", "-c", script.format(sysfs=sysfs)), ops)
+        made.append(Attached(loader, sysfs, timeout_s))
+        return made[-1]
+
+    yield attach
+    for one in made:
+        one._process.kill()
+        one._process.wait()
+
+
+def children():
+    listing = f"/proc/self/task/{threading.get_native_id()}/children"
+    with open(listing) as file:
+        return file.read().split()
+
+
+def test_the_state_is_what_the_files_say(sysfs, tmp_path):
+    assert read_state(tmp_path / "nowhere") is None
+    assert read_state(sysfs) == State("disabled", None, 7)
+    (sysfs / "root").mkdir()
+    (sysfs / "root" / "ops").write_text("simple\n")
+    (sysfs / "state").write_text("disabling\n")
+    assert read_state(sysfs) == State("disabling", "simple", 7)
+
+
+def test_a_scheduler_is_attached_and_detached(attached, sysfs):
+    scheduler = attached()
+    assert read_state(sysfs) == State("enabled", "fake_1.2", 8)
+    assert scheduler.problem() is None
+    scheduler.detach()
+    assert read_state(sysfs) == State("disabled", None, 8)
+    assert str(scheduler.pid) not in children()
+
+
+def test_a_kernel_without_sched_ext_is_refused(attached, sysfs):
+    for path in sysfs.iterdir():
+        path.unlink()
+    with pytest.raises(CapabilityError, match="built without CONFIG_SCHED_CLASS_EXT"):
+        attached()
+
+
+def test_anothers_scheduler_is_left_alone(attached, sysfs):
+    (sysfs / "root").mkdir()
+    (sysfs / "root" / "ops").write_text("theirs\n")
+    (sysfs / "state").write_text("enabled\n")
+    before = children()
+    with pytest.raises(CapabilityError, match=r"theirs is attached.*EBUSY"):
+        attached()
+    assert children() == before
+    assert read_state(sysfs) == State("enabled", "theirs", 7)
+
+
+def test_another_that_was_quicker_is_told(attached, sysfs):
+    quicker = "cd {sysfs}; mkdir root; echo theirs > root/ops; echo enabled > state; echo busy >&2; exit 1"
+    with pytest.raises(CapabilityError, match=r"theirs is attached.*EBUSY"):
+        attached(quicker)
+
+
+def test_one_that_is_about_to_go_is_waited_for(attached, sysfs):
+    (sysfs / "state").write_text("disabling\n")
+    timer = threading.Timer(0.2, (sysfs / "state").write_text, ["disabled\n"])
+    timer.start()
+    assert attached().problem() is None
+    timer.join()
+
+
+def test_a_loader_that_fails_is_told_with_its_last_line(attached):
+    with pytest.raises(CollectorError, match=r"ended with status 3 \(bpf: verifier says no\)"):
+        attached("echo first >&2; echo 'bpf: verifier says no' >&2; exit 3")
+
+
+def test_a_loader_that_attaches_nothing_is_ended_in_time(attached):
+    before = children()
+    with pytest.raises(CollectorError, match="it was not enabled in time"):
+        attached("exec sleep 60", timeout_s=0.3)
+    assert children() == before
+
+
+def test_an_older_attach_of_the_same_name_is_not_taken_for_ours(attached):
+    """enable_seq has not risen: what is shown was there before."""
+    with pytest.raises(CollectorError, match="it was not enabled in time"):
+        attached(ATTACHES.replace("echo 8", "echo 7"), timeout_s=0.5)
+
+
+def test_an_ejection_is_noticed(attached, sysfs):
+    scheduler = attached()
+    (sysfs / "state").write_text("disabled\n")
+    assert scheduler.problem() == "fake was ejected: the kernel is back to EEVDF (fake: scheduling)"
+
+
+def test_the_end_of_a_loader_and_anothers_attach_are_noticed(attached, sysfs):
+    scheduler = attached()
+    (sysfs / "enable_seq").write_text("9")
+    assert scheduler.problem() == "fake_1.2 was attached in the place of fake"
+    (sysfs / "enable_seq").write_text("8")
+    os.kill(scheduler.pid, 9)
+    eventually(lambda: scheduler.problem() is not None)
+    assert scheduler.problem().startswith("the loader of fake has ended")
+
+
+def test_its_journal_ends_it(attached):
+    scheduler = attached()
+    assert undo([scheduler.change()]) == []
+    assert scheduler._process.wait(30) == -9
+
+
+def test_a_loader_dies_with_its_parent(sysfs):
+    """SIGKILL leaves the parent no time to do anything."""
+    script = (
+        "import sys, time; from pathlib import Path; from schedtel.schedulers.sched_ext import Attached, Loader\n"
+        "scheduler = Attached(Loader(('sh', '-c', sys.argv[2]), 'fake'), Path(sys.argv[1]))\n"
+        "print(scheduler.pid, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(sysfs), ATTACHES.format(sysfs=sysfs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        loader = int(parent.stdout.readline())
+        assert is_running(loader)
+        parent.kill()
+    eventually(lambda: not is_running(loader))
+
+
+def test_a_loader_is_the_callers_or_a_program_on_the_path(tmp_path, monkeypatch):
+    for name in ("scx_simple", "scx_loader"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "scx_text").write_text("no program")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert sched_ext.installed() == ["simple"]
+    assert find_loader("simple", {}) == Loader(("scx_simple",), "simple")
+    own = Loader(("sh", "-c", "exit"), "simple")
+    assert find_loader("simple-fifo", {"simple-fifo": own}) == own
+    with pytest.raises(UsageError, match=r"did you mean simple\?"):
+        find_loader("simpel", {})
