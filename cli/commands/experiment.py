@@ -1,6 +1,8 @@
 """``schedtel experiment``: workloads and schedulers in TOML in; runs of each under each, and what they show, out."""
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,16 @@ def command() -> None:
 
 @command.command("plan", short_help="Print the runs in their order.")
 @click.argument("spec", metavar="SPEC")
-def plan(spec: str) -> None:
+@click.option(
+    "--format", "kind", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Lines, or JSON."
+)
+def plan(spec: str, kind: str) -> None:
     """Print the runs that SPEC asks for, in the order in which they would be made, without making any."""
-    for number, cell in enumerate(cells(read_spec(spec)), 1):
+    planned = cells(read_spec(spec))
+    if kind == "json":
+        lines.document(json.dumps([asdict(cell) for cell in planned], indent=1))
+        return
+    for number, cell in enumerate(planned, 1):
         lines.answer(f"{number:6}  repeat {cell.repeat}  {cell.workload}  {cell.scheduler}  seed {cell.seed}")
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from schedtel.access.files import read_file
 from schedtel.durations import NS_PER_S
 from schedtel.errors import UsageError
 from schedtel.schedulers.names import parse_arm
@@ -16,7 +18,6 @@ from schedtel.workloads.fields import Fields
 #: Written as an arm, it is the first arm once more: what it "changes" is chance, and shows what the others may be.
 PLACEBO = "placebo"
 _MOST_CELLS = 100_000
-_LARGEST_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,10 @@ class ExperimentSpec:
 
 def read_spec(path: str | Path) -> ExperimentSpec:
     """The experiment that a file describes. Raises :class:`UsageError` for a file that describes none."""
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror} (name a file of TOML)") from error
-    if len(text) > _LARGEST_FILE:
-        raise UsageError(f"cannot read {path}: it is larger than 1 MiB (is it an experiment?)")
+    text = read_file(os.fspath(path), "experiment")
     try:
         table = tomllib.loads(text.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {path}: {' '.join(str(error).split())} (write TOML)") from error
     return spec_of(table, "the experiment")
 

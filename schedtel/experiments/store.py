@@ -141,13 +141,13 @@ def _made(folder: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The table in a file of JSON; None if there is no such file. Raises :class:`RecordingError`."""
+    """The table in a regular file of JSON; None if there is none. Raises :class:`RecordingError`."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with open(path, "rb") as file:
             text = file.read(_LARGEST_FILE + 1)
         table = json.loads(text) if len(text) <= _LARGEST_FILE else None
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror} (check who may read it)") from error
     except (ValueError, RecursionError):
