@@ -32,8 +32,9 @@ _COMMANDS = (
     "export",
     "import",
     "features",
-    "scheduler",
     "workload",
+    "scheduler",
+    "experiment",
     "doctor",
     "schema",
 )

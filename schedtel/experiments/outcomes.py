@@ -1,0 +1,100 @@
+"""What became of a workload's jobs, and the windows of the run, in; the figures of the run out.
+
+Only jobs of open classes count, where there are any: the jobs of a closed class, such as the next piece of a hog's
+work, arrive when the one before has ended, so a better scheduler gives it more of them. Jobs that arrive within the
+settle time do not count. A job that had not ended, or not begun, when the run was over counts with its age: its true
+time is longer, and to leave it out would favour a scheduler that starves it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from schedtel.windows import tables
+from schedtel.windows.metrics import fairness
+from schedtel.windows.window import Window
+from schedtel.workloads.outcome import Outcome
+
+_SUMMED = ("cpu_ns", "wait_ns", "voluntary_switches", "involuntary_switches", "migrations")
+
+
+def figures_of_jobs(outcome: Outcome, settle_ns: int) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """The figures of all jobs that count, and those of each class by its name. Times in ns; none for a lack of jobs."""
+    by_class = {c.name: _times(outcome, number, settle_ns) for number, c in enumerate(outcome.plan.workload.classes)}
+    is_open = {c.name: c.arrival.is_open for c in outcome.plan.workload.classes}
+    counting = [times for name, times in by_class.items() if is_open[name] or not any(is_open.values())]
+    together = [np.concatenate(parts) for parts in zip(*counting, strict=True)] if counting else []
+    return _figures(together), {name: _figures(times) for name, times in by_class.items()}
+
+
+def _times(outcome: Outcome, number: int, settle_ns: int) -> list[np.ndarray]:
+    """Turnaround and response times of the class's jobs, and whether each has completed: three arrays."""
+    first = sum(outcome.plan.counts[:number])
+    jobs = outcome.plan.of_class(number)
+    records = outcome.records[first : first + len(jobs)]
+    begin, end = (int(outcome.facts[name]) for name in ("started_ns", "ended_ns"))
+    is_open = outcome.plan.workload.classes[number].arrival.is_open
+    due = begin + jobs["at_ns"] if is_open else records["released_ns"]
+    counts = (due >= begin + settle_ns) & (due < end) & (is_open | (records["started_ns"] > 0))
+    due, records = due[counts], records[counts]
+    ended, started = (np.where(records[name] > 0, records[name], end) for name in ("ended_ns", "started_ns"))
+    return [np.maximum(ended - due, 0), np.maximum(started - due, 0), records["ended_ns"] > 0]
+
+
+def _figures(times: Sequence[np.ndarray]) -> dict[str, float]:
+    if not times or not len(times[0]):
+        return {}
+    tat, rt, completed = times
+    return {
+        "tat_mean_ns": float(tat.mean()),
+        "tat_p99_ns": _quantile(tat),
+        "rt_mean_ns": float(rt.mean()),
+        "rt_p99_ns": _quantile(rt),
+        "jobs_completed": float(completed.sum()),
+        "jobs_counted": float(len(completed)),
+    }
+
+
+def _quantile(values: np.ndarray) -> float:
+    """The 99th percentile by nearest rank."""
+    return float(np.quantile(values, 0.99, method="inverted_cdf"))
+
+
+def figures_of_windows(windows: Sequence[Window], names: Sequence[str]) -> dict[str, float]:
+    """The figures of the workload's tasks over all windows; empty where no task of it had a row.
+
+    :param names: the command names of the workload's tasks: its classes.
+    """
+    tasks: dict[tuple[int, int], np.ndarray] = {}
+    kinds: dict[tuple[int, int], tuple[int, int]] = {}
+    for window in windows:
+        for row, key, sums in _rows(window, names):
+            tasks[key] = tasks.get(key, np.zeros(len(_SUMMED), np.int64)) + sums
+            kinds[key] = (int(_column(window, "weight")[row]), int(_column(window, "policy")[row]))
+    if not tasks:
+        return {}
+    cpu, wait, voluntary, involuntary, migrations = np.array(list(tasks.values())).T
+    weight, policy = np.array(list(kinds.values())).T
+    even = fairness(cpu, wait, weight, policy)
+    found = {
+        "cpu_ns": float(cpu.sum()),
+        "switches": float(voluntary.sum() + involuntary.sum()),
+        "migrations": float(migrations.sum()),
+    }
+    shares = {"share_cv": even.cv, "share_jain": even.jain}
+    return found | {name: value for name, value in shares.items() if value is not None}
+
+
+def _column(window: Window, name: str) -> np.ndarray:
+    return tables.column(window.tasks, name)
+
+
+def _rows(window: Window, names: Sequence[str]) -> Any:
+    """Row number, identity and sums of each task with one of these command names."""
+    comms = window.tasks.column("comm").to_pylist()
+    tids, starts = _column(window, "tid"), _column(window, "start_boottime_ns")
+    sums = np.array([_column(window, name) for name in _SUMMED]).T
+    for row, comm in enumerate(comms):
+        if comm in names and tids[row]:
+            yield row, (int(tids[row]), int(starts[row])), sums[row]

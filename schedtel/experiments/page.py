@@ -1,0 +1,136 @@
+"""Findings in; one HTML page out, without scripts, and without requests to anywhere.
+
+Names come from files, so each text passes through :func:`_text`, which leaves no character of markup.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+
+from schedtel.experiments.findings import BY_NAME, COST, OBJECTIVES, Findings
+from schedtel.experiments.tables import ratio_text, text_of, value_text, winner_text
+from schedtel.foreign_text import Printable
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1d232b; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+p { max-width: 48rem; margin: .3rem 0; } .note { color: #8a4b00; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #d9dee5; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child, .left { text-align: left; } thead th { border-bottom: 2px solid #9aa4b1; }
+td.heat { border: 2px solid #fff; color: #10151b; } small { opacity: .75; }
+@media (prefers-color-scheme: dark) {
+  body { background: #14181d; color: #dfe5ec; } th, td { border-color: #333b45; } td.heat { border-color: #14181d; }
+  .note { color: #ffb45c; }
+}
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+#: A cost of half or double the baseline's has the full colour.
+_FULL = math.log(2)
+
+
+def render(findings: Findings) -> str:
+    """The page: a heat map of costs, the winners, all comparisons and the variability."""
+    counts = f"{findings.runs} runs, {len(findings.workloads)} workloads, {len(findings.schedulers)} schedulers"
+    parts = [
+        f"<h1>{_text(findings.title)}</h1>",
+        f"<p>{counts}; baseline {_text(findings.baseline)}.</p>",
+        *(f'<p class="note">{_text(note)}</p>' for note in findings.notes),
+        _section("Cost beside the baseline", _HEAT, _heat_map(findings)),
+        _section("The best arm for each objective", _BEST, _winners(findings)),
+        *(_comparisons(findings, name) for name in OBJECTIVES.values()),
+        _section("Variability", "Mean, standard deviation and CV over the repeats.", _variability(findings)),
+        _section("As text", "", f"<pre>{_text(text_of(findings), lines=True)}</pre>"),
+    ]
+    body = "".join(parts)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_text(findings.title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
+_HEAT = (
+    "L = TAT / TAT0 + RT / RT0 + CV / CV0 as a multiple of the baseline's: blue is less, and better; red is more. "
+    "An asterisk: the interval, which holds for all arms of the row at once, leaves 1 out."
+)
+_BEST = "Its figure as a multiple of the baseline's. A question mark: not shown to be better than the baseline."
+
+
+def _text(text: str, *, lines: bool = False) -> str:
+    """Foreign text as markup. With ``lines``, ends of lines stay."""
+    parts = text.split("\n") if lines else [text]
+    return "\n".join(html.escape(str(Printable(part))) for part in parts)
+
+
+def _section(title: str, about: str, content: str) -> str:
+    return f'<h2>{title}</h2><p>{about}</p><div class="wide">{content}</div>'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells are markup already; a cell may bring its own ``<td``."""
+    heads = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(content: str) -> str:
+    return content if content.startswith("<td") else f"<td>{content}</td>"
+
+
+def _heat_map(findings: Findings) -> str:
+    arms = findings.schedulers[1:]
+    rows = [[_text(workload), *(_heat(findings, workload, arm) for arm in arms)] for workload in findings.workloads]
+    return _table(["workload", *map(_text, arms)], rows)
+
+
+def _heat(findings: Findings, workload: str, arm: str) -> str:
+    difference = findings.difference(workload, arm, COST)
+    if difference is None or difference.ratio is None:
+        return "<td>-</td>"
+    strength = max(-1.0, min(1.0, math.log(difference.ratio) / _FULL))
+    hue, light = (12, 96 - 34 * strength) if strength > 0 else (212, 96 + 34 * strength)
+    range_text = "" if difference.low is None else f"<br><small>{difference.low:.2g} … {difference.high:.2g}</small>"
+    star = " *" if difference.shown else ""
+    return (
+        f'<td class="heat" style="background:hsl({hue} 80% {light:.0f}%)">{difference.ratio:.3g}{star}{range_text}</td>'
+    )
+
+
+def _winners(findings: Findings) -> str:
+    by_place = {(winner.workload, winner.objective): winner for winner in findings.winners}
+    rows = [
+        [_text(workload), *(_text(winner_text(by_place[workload, objective])) for objective in OBJECTIVES)]
+        for workload in findings.workloads
+    ]
+    return _table(["workload", *map(_text, OBJECTIVES)], rows)
+
+
+def _comparisons(findings: Findings, name: str) -> str:
+    figure, arms = BY_NAME[name], findings.schedulers[1:]
+    rows = [
+        [_text(workload), *(_text(ratio_text(findings.difference(workload, arm, name))) for arm in arms)]
+        for workload in findings.workloads
+    ]
+    content = _table(["workload", *map(_text, arms)], rows)
+    return _section(_text(name), f"As a multiple of the baseline's: {_text(figure.meaning)}.", content)
+
+
+def _variability(findings: Findings) -> str:
+    rows = [
+        [
+            _text(figure),
+            f'<td class="left">{_text(workload)}</td>',
+            f'<td class="left">{_text(scheduler)}</td>',
+            str(spread.runs),
+            value_text(figure, spread.mean),
+            value_text(figure, spread.std),
+            "-" if spread.cv_percent is None else f"{spread.cv_percent:.1f}",
+        ]
+        for (workload, scheduler, figure), spread in sorted(
+            findings.variability.items(), key=lambda item: item[0][::-1]
+        )
+    ]
+    return _table(["figure", "workload", "scheduler", "runs", "mean", "std", "CV %"], rows)

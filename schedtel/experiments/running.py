@@ -1,0 +1,279 @@
+"""Cells that have not been run in; runs in the store out, one after the other, with the time that is left."""
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from schedtel._version import __version__
+from schedtel.errors import SchedtelError, UsageError
+from schedtel.experiments.at_birth import treated
+from schedtel.experiments.design import Cell, cells
+from schedtel.experiments.outcomes import figures_of_jobs, figures_of_windows
+from schedtel.experiments.spec import PLACEBO, ExperimentSpec
+from schedtel.experiments.store import Run, Store
+from schedtel.kernel.filters import Filter
+from schedtel.live import LiveSource
+from schedtel.recordings.recorder import Recorder
+from schedtel.recordings.recording import Recording
+from schedtel.schedulers import threads
+from schedtel.schedulers.names import parse_arm
+from schedtel.schedulers.switching import Schedulers
+from schedtel.windows.window import Window
+from schedtel.workloads import generator
+from schedtel.workloads.outcome import Outcome
+from schedtel.workloads.plan import Plan, make_plan
+from schedtel.workloads.run import Runner
+from schedtel.workloads.spec import Workload, load_workload
+
+#: How often threads that were born are looked for, so that an arm holds for them too.
+_RESCAN_S = 0.02
+#: Length of the windows of a run.
+WINDOW = "500ms"
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an experiment is: the run that is about to begin, its number, all runs, and seconds left (or None)."""
+
+    cell: Cell
+    number: int
+    total: int
+    left_s: float | None
+
+
+class Experiment:
+    """An experiment on this machine.
+
+    :param spec: what to run.
+    :param root: the directory for its runs; what is there already is not run again.
+
+    Raises :class:`UsageError` or :class:`CapabilityError` for workloads and schedulers that cannot be used here, before
+    anything runs.
+    """
+
+    def __init__(self, spec: ExperimentSpec, root: str | os.PathLike[str]) -> None:
+        self.spec = spec
+        self._workloads = {name: load_workload(name) for name in spec.workloads}
+        self._check()
+        self.store = Store(root, spec)
+        self._runner: Runner | None = None
+        self._stopped = False
+        self._loops_per_us: float | None = None
+
+    def _check(self) -> None:
+        """Plan each workload, and check each arm, as far as that is possible without running them."""
+        known = {c.name for workload in self._workloads.values() for c in workload.classes}
+        for name, members in self.spec.classes.items():
+            unknown = [member for member in members if member not in known]
+            if unknown:
+                raise UsageError(
+                    f"cannot use class {name!r}: no workload has a class {unknown[0]!r} (name its classes)"
+                )
+        with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys((*known, *self.spec.classes), ())) as arms:
+            for scheduler in self.spec.schedulers:
+                arms.check(parse_arm(self._arm(scheduler)))
+        for name in self.spec.workloads:
+            Runner(self._plan(Cell(name, self.spec.baseline, 1, 1)), 1.0)
+
+    def _arm(self, scheduler: str) -> str:
+        return self.spec.baseline if scheduler == PLACEBO else scheduler
+
+    def remaining(self) -> list[Cell]:
+        """The runs that are still to be made, in their order."""
+        return [cell for cell in cells(self.spec) if not self.store.has(cell)]
+
+    def stop(self) -> None:
+        """End after the run in progress has been given up. Safe in a signal handler and from another thread."""
+        self._stopped = True
+        runner = self._runner
+        if runner is not None:
+            runner.stop()
+
+    def run(self, tell: Callable[[Progress], object] = lambda _: None) -> int:
+        """Make all runs that are still to be made; returns how many were made.
+
+        This thread must live until it returns, since the workload ends with it.
+
+        :param tell: called before each run.
+        """
+        todo, began, total = self.remaining(), time.monotonic(), len(cells(self.spec))
+        self._loops_per_us = self._loops_per_us or self.store.loops_per_us() or generator.calibrate()
+        for made, cell in enumerate(todo):
+            if self._stopped:
+                return made
+            left = (time.monotonic() - began) / made * (len(todo) - made) if made else None
+            tell(Progress(cell, total - len(todo) + made + 1, total, left))
+            run = self._one(cell)
+            if run is None:  # stopped meanwhile
+                return made
+            self.store.finish(run)
+        return len(todo)
+
+    def _plan(self, cell: Cell) -> Plan:
+        workload = self._workloads[cell.workload]
+        return make_plan(workload.with_options(seed=cell.seed, duration_ns=self.spec.duration_ns))
+
+    def _one(self, cell: Cell) -> Run | None:
+        plan, name = self._plan(cell), self._arm(cell.scheduler)
+        classes = self._classes(plan.workload)
+        under = replace(plan, workload=treated(plan.workload, parse_arm(name), classes))
+        self._runner = Runner(under, self._loops_per_us)
+        if self._stopped:
+            self._runner.stop()
+        folder = self.store.begin(cell)
+        with _recorded(folder), _in_effect(name, classes) as arm:
+            outcome = self._runner.run()
+        if self._stopped or outcome.interrupted:
+            return None
+        return self._described(cell, outcome, list(Recording(folder)), {**arm, "plan_sha256": plan.sha256})
+
+    def _classes(self, workload: Workload) -> dict[str, tuple[str, ...]]:
+        """Class of an arm's rules → command names: each class of the workload, and the groups of the specification."""
+        every = {name: (name,) for other in self._workloads.values() for name in (c.name for c in other.classes)}
+        own = {c.name for c in workload.classes}
+        groups = every | dict(self.spec.classes)
+        return {name: tuple(member for member in members if member in own) for name, members in groups.items()}
+
+    def _described(self, cell: Cell, outcome: Outcome, windows: list[Window], arm: Mapping[str, str | int]) -> Run:
+        names = [c.name for c in outcome.plan.workload.classes]
+        figures, classes = figures_of_jobs(outcome, self.spec.settle_ns)
+        figures = figures | figures_of_windows(windows, names)
+        provenance = _machine() | _conditions(windows, figures.get("cpu_ns", 0.0)) | dict(arm)
+        provenance |= {
+            "schedulers": "\n".join(self.spec.schedulers),
+            "loops_per_us": outcome.loops_per_us,
+            "late": "; ".join(outcome.complaints),
+            "generator_late_p99_ns": float(np.quantile(outcome.lateness_ns, 0.99)) if len(outcome.lateness_ns) else 0.0,
+            "dispatcher_cpu_ns": int(outcome.facts["dispatcher_cpu_ns"]),
+        }
+        return Run(cell, figures, provenance, {name: each for name, each in classes.items() if each})
+
+
+# ---- what runs beside the workload ----
+
+
+@contextmanager
+def _beside(work: Callable[[threading.Event], object], name: str) -> Iterator[None]:
+    """Do work in a thread until the context ends, which sets the event; raises the work's error then."""
+    ended, errors = threading.Event(), []
+
+    def attempt() -> None:
+        try:
+            work(ended)
+        except BaseException as error:  # noqa: BLE001  (raised again below, in the caller's thread)
+            errors.append(error)
+
+    thread = threading.Thread(target=attempt, name=name)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def _recorded(folder: Path) -> Iterator[None]:
+    """Record windows of this process's descendants into a directory, until the context ends."""
+    with LiveSource(WINDOW, Filter(pid=os.getpid())) as source, Recorder(folder, WINDOW) as recorder:
+
+        def record(_ended: threading.Event) -> None:
+            for window in source:
+                recorder.write(window)
+
+        with _beside(record, "recorder"):
+            try:
+                yield
+            finally:
+                source.stop()
+
+
+@contextmanager
+def _in_effect(arm: str, classes: Mapping[str, Iterable[str]]) -> Iterator[dict[str, str | int]]:
+    """Bring an arm into effect for this process's descendants. Yields what was seen of it, complete afterwards."""
+    said: dict[str, str | int] = {"arm": arm, "arm_changes": 0}
+
+    def keep(ended: threading.Event) -> None:
+        members = {name: partial(_threads_of, frozenset(comms)) for name, comms in classes.items()}
+        with Schedulers(f"pid={os.getpid()}", classes=members) as schedulers:
+            said["arm_changes"] = schedulers.switch(arm)
+            effective.set()
+            while not ended.wait(_RESCAN_S):
+                said["arm_changes"] = int(said["arm_changes"]) + schedulers.rescan()
+                problem = schedulers.problem()
+                if problem:
+                    raise SchedtelError(f"cannot go on under {arm}: {problem} (run it again)")
+            said["scheduler"] = schedulers.current().scheduler
+
+    effective = threading.Event()
+    with _beside(keep, "scheduler"):
+        effective.wait(10)
+        yield said
+
+
+def _threads_of(comms: frozenset[str]) -> list[int]:
+    """The tids of this process's descendants that have one of these command names."""
+    leaders = threads.processes()
+    pids = threads.descendants([os.getpid()], threads.children(leaders))
+    return [tid for pid in pids for tid in _tids(pid) if _comm(pid, tid) in comms]
+
+
+def _tids(pid: int) -> list[int]:
+    try:
+        return [int(tid) for tid in os.listdir(f"/proc/{pid}/task")]
+    except OSError:  # it has ended
+        return []
+
+
+def _comm(pid: int, tid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/task/{tid}/comm").read_bytes().rstrip(b"\n").decode(errors="replace")
+    except OSError:  # it has ended
+        return ""
+
+
+# ---- provenance ----
+
+
+def _machine() -> dict[str, str | int | float | None]:
+    try:
+        governor: str | None = _GOVERNOR.read_text().strip()
+    except OSError:  # a virtual machine has none
+        governor = None
+    return {
+        "schedtel": __version__,
+        "kernel": platform.release(),
+        "host": platform.node(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "governor": governor,
+        "wall_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def _conditions(windows: list[Window], workload_cpu_ns: float) -> dict[str, str | int | float | None]:
+    """What happened beside the workload: stolen time, the CPU time of others, losses, and the scheduler that ran."""
+    rows = [window.summary.to_pylist()[0] for window in windows]
+    capacity = sum(row["window_ns"] for row in rows) * len(os.sched_getaffinity(0))
+    busy = sum(int(np.sum(window.cpus.column("busy_ns").to_numpy())) for window in windows)
+    collector = sum(row["collector_cpu_ns"] or 0 for row in rows)
+    foreign = max(0.0, busy - workload_cpu_ns - collector)
+    steal = sum(row["steal_ns"] or 0 for row in rows)
+    return {
+        "windows": len(rows),
+        "scheduler_seen": "+".join(sorted({row["scheduler"] for row in rows if row["scheduler"]})),
+        "steal_share": steal / capacity if capacity else 0.0,
+        "foreign_cpu_share": foreign / capacity if capacity else 0.0,
+        "losses": sum(sum(window.losses.values()) for window in windows),
+    }

@@ -1,0 +1,117 @@
+"""A file of TOML in; an experiment's workloads, schedulers and repeats out, checked as far as this machine allows."""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from schedtel.access.files import read_file
+from schedtel.durations import NS_PER_S
+from schedtel.errors import UsageError
+from schedtel.schedulers.names import parse_arm
+from schedtel.workloads.fields import Fields
+
+#: Written as an arm, it is the first arm once more: what it "changes" is chance, and shows what the others may be.
+PLACEBO = "placebo"
+_MOST_CELLS = 100_000
+
+
+@dataclass(frozen=True)
+class ExperimentSpec:
+    """What is to be run.
+
+    :param workloads: names of presets, or paths of specifications.
+    :param schedulers: arms; the first one is what the others are compared with.
+    :param repeats: how often each workload runs under each arm; repeat n has the same seed under all arms.
+    :param seed: of the order of runs, and of the workloads' plans.
+    :param duration_ns: length of a run's plan; None: as each workload says.
+    :param settle_ns: at the beginning of a run, jobs that arrive within this time do not count.
+    :param classes: class of an arm's rules → names of commands, or of the workload's classes.
+    """
+
+    title: str
+    workloads: tuple[str, ...]
+    schedulers: tuple[str, ...]
+    repeats: int
+    seed: int
+    duration_ns: int | None
+    settle_ns: int
+    classes: dict[str, tuple[str, ...]]
+
+    @property
+    def baseline(self) -> str:
+        """The arm that all others are compared with."""
+        return self.schedulers[0]
+
+    def digest(self) -> str:
+        """SHA-256 of everything but the title and the repeats: runs of one digest belong together."""
+        what = asdict(self) | {"title": "", "repeats": 0}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def read_spec(path: str | Path) -> ExperimentSpec:
+    """The experiment that a file describes. Raises :class:`UsageError` for a file that describes none."""
+    text = read_file(os.fspath(path), "experiment")
+    try:
+        table = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"cannot read {path}: {' '.join(str(error).split())} (write TOML)") from error
+    return spec_of(table, "the experiment")
+
+
+def spec_of(table: dict[str, Any], where: str) -> ExperimentSpec:
+    """The experiment that a table describes; ``where`` names it in errors. Raises :class:`UsageError`."""
+    fields = Fields(table, where)
+    spec = ExperimentSpec(
+        title=fields.text("title", "experiment"),
+        workloads=_names(fields, "workloads"),
+        schedulers=_arms(fields),
+        repeats=fields.count("repeats", 1, 10_000, 5),
+        seed=fields.count("seed", 0, 2**63 - 1, 1),
+        duration_ns=fields.duration("duration") if "duration" in fields else None,
+        settle_ns=fields.duration("settle", NS_PER_S // 4, least=0),
+        classes=_classes(fields),
+    )
+    fields.end()
+    if len(spec.workloads) * len(spec.schedulers) * spec.repeats > _MOST_CELLS:
+        raise UsageError(f"cannot use {where}: it has more than {_MOST_CELLS:,} runs (ask for fewer repeats)")
+    if spec.duration_ns is not None and spec.settle_ns >= spec.duration_ns:
+        raise UsageError(f"cannot use {where}: settle is as long as a run (make duration longer, or settle shorter)")
+    return spec
+
+
+def _names(fields: Fields, name: str) -> tuple[str, ...]:
+    values = fields.items(name)
+    for value in values:
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise fields.refuse(name, value, "a list of names")
+    _refuse_twice(fields, name, values)
+    return tuple(values)
+
+
+def _arms(fields: Fields) -> tuple[str, ...]:
+    arms = _names(fields, "schedulers")
+    if arms[0] == PLACEBO:
+        raise UsageError(f"cannot use {fields.where}: the first scheduler is {PLACEBO}, which repeats the first one")
+    normal = [arm if arm == PLACEBO else str(parse_arm(arm)) for arm in arms]
+    _refuse_twice(fields, "schedulers", normal)
+    return tuple(normal)
+
+
+def _refuse_twice(fields: Fields, name: str, values: Sequence[str]) -> None:
+    twice = next((value for at, value in enumerate(values) if value in values[:at]), None)
+    if twice is not None:
+        raise UsageError(f"cannot use {fields.where}: {name} has {twice[:80]!r} twice (name it once)")
+
+
+def _classes(fields: Fields) -> dict[str, tuple[str, ...]]:
+    """The table ``classes``: name of a class → command names."""
+    table = fields.take("classes", {})
+    if not isinstance(table, dict):
+        raise fields.refuse("classes", table, 'a table (such as { hogs = ["hog"] })')
+    inner = Fields(table, f"{fields.where}.classes")
+    return {name: _names(inner, name) for name in list(table)}

@@ -1,0 +1,170 @@
+"""Runs in; a directory that holds each of them whole, or not at all, out.
+
+    DIR/experiment.json          what was asked for, and its digest
+    DIR/runs/KEY/run.json        the cell, its figures, its provenance; written last
+    DIR/runs/KEY/windows/        the recording of the run
+
+A run without run.json was not finished: it is removed and made again. Only the owner can read the files, since the
+recordings name other users' commands.
+"""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schedtel._version import __version__
+from schedtel.access.directories import open_directory
+from schedtel.errors import RecordingError, UsageError
+from schedtel.experiments.design import Cell
+from schedtel.experiments.spec import ExperimentSpec
+
+_LARGEST_FILE = 8 << 20
+_RUN, _EXPERIMENT = "run.json", "experiment.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its cell, its figures by name, its provenance by name, and the figures of each class of jobs."""
+
+    cell: Cell
+    figures: Mapping[str, float]
+    provenance: Mapping[str, str | int | float | None]
+    classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+class Store:
+    """The directory of one experiment.
+
+    :param root: the directory; it is made if it is missing.
+
+    Raises :class:`UsageError` if it holds another experiment, :class:`RecordingError` if it cannot be used.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], spec: ExperimentSpec) -> None:
+        self.root = Path(root)
+        _made(self.root)
+        found = _read(self.root / _EXPERIMENT)
+        if found is None:
+            if os.listdir(self.root):
+                raise UsageError(
+                    f"cannot use {self.root}: it is not empty, and no experiment (choose another directory)"
+                )
+        elif found.get("digest") != spec.digest():
+            raise UsageError(
+                f"cannot go on in {self.root}: it holds another experiment (choose another directory, "
+                "or change nothing but the title and the repeats)"
+            )
+        said = {"digest": spec.digest(), "schedtel": __version__, "spec": asdict(spec)}
+        _write(self.root / _EXPERIMENT, said)
+
+    def has(self, cell: Cell) -> bool:
+        """Whether a run is there, and whole."""
+        return (self.root / "runs" / cell.key / _RUN).exists()
+
+    def begin(self, cell: Cell) -> Path:
+        """The directory for the recording of a run; what a run that was not finished has left is removed."""
+        folder = self.root / "runs" / cell.key
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise RecordingError(f"cannot remove {folder}: {error.strerror} (remove it by hand)") from error
+        _made(folder)
+        return folder / "windows"
+
+    def loops_per_us(self) -> float | None:
+        """The calibration that the first runs were made with, so that later ones have the same work; None at first."""
+        for run in _runs(self.root):
+            value = run.provenance.get("loops_per_us")
+            if isinstance(value, float) and value > 0:
+                return value
+        return None
+
+    def finish(self, run: Run) -> None:
+        """Add a run. Its file appears when it is on the disk."""
+        _write(self.root / "runs" / run.cell.key / _RUN, asdict(run))
+
+
+def read_store(root: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Run]]:
+    """What was asked for, as a table, and all runs that are whole, by repeat, workload and scheduler.
+
+    Raises :class:`RecordingError` if there is no experiment, or a file of it is damaged.
+    """
+    found = _read(Path(root) / _EXPERIMENT)
+    if found is None or not isinstance(found.get("spec"), dict):
+        raise RecordingError(f"cannot read {root}: no experiment in it (name a directory of `schedtel experiment run`)")
+    runs = sorted(_runs(Path(root)), key=lambda run: (run.cell.repeat, run.cell.workload, run.cell.scheduler))
+    return found["spec"], runs
+
+
+def _runs(root: Path) -> Iterator[Run]:
+    for path in sorted((root / "runs").glob(f"*/{_RUN}")):
+        table = _read(path)
+        try:
+            assert table is not None
+            yield _run(table)
+        except (AssertionError, TypeError, ValueError, LookupError, AttributeError) as error:
+            raise RecordingError(f"cannot read {path}: it is no run (remove its directory, and run again)") from error
+
+
+def _run(table: dict[str, Any]) -> Run:
+    cell = Cell(**table["cell"])
+    if not (isinstance(cell.workload, str) and isinstance(cell.scheduler, str)):
+        raise TypeError("names")
+    if not (isinstance(cell.repeat, int) and isinstance(cell.seed, int)):
+        raise TypeError("numbers")
+    classes = {str(name): _figures(each) for name, each in table["classes"].items()}
+    provenance = {str(name): value for name, value in table["provenance"].items() if not isinstance(value, dict | list)}
+    return Run(cell, _figures(table["figures"]), provenance, classes)
+
+
+def _figures(table: Mapping[str, Any]) -> dict[str, float]:
+    figures = {str(name): float(value) for name, value in table.items()}
+    if not all(map(math.isfinite, figures.values())):
+        raise ValueError("a figure that is no number")
+    return figures
+
+
+# ---- files ----
+
+
+def _made(folder: Path) -> None:
+    try:
+        os.close(open_directory(folder))
+    except OSError as error:
+        raise RecordingError(f"cannot write to {folder}: {error.strerror} (choose another directory)") from error
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The table in a regular file of JSON; None if there is none. Raises :class:`RecordingError`."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LARGEST_FILE + 1)
+        table = json.loads(text) if len(text) <= _LARGEST_FILE else None
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror} (check who may read it)") from error
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise RecordingError(f"cannot read {path}: it is no table of JSON (is it damaged?)")
+    return table
+
+
+def _write(path: Path, table: dict[str, Any]) -> None:
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(table, file, indent=1, sort_keys=True, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(unfinished, path)
+    except OSError as error:
+        raise RecordingError(f"cannot write {path}: {error.strerror} (check the disk)") from error

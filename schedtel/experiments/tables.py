@@ -1,0 +1,169 @@
+"""Findings in; tables of them as text, CSV and Arrow out."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from schedtel.durations import format_duration
+from schedtel.experiments.findings import BY_NAME, COST, Findings, Winner
+from schedtel.experiments.statistics import LEAST_PAIRS, Difference
+from schedtel.foreign_text import Printable
+
+#: Columns of the table of all findings: a row for each workload, scheduler and figure.
+SCHEMA = pa.schema(
+    [
+        pa.field("workload", pa.string()),
+        pa.field("scheduler", pa.string()),
+        pa.field("figure", pa.string()),
+        pa.field("unit", pa.string()),
+        pa.field("runs", pa.int64()),
+        pa.field("mean", pa.float64()),
+        pa.field("std", pa.float64()),
+        pa.field("cv_percent", pa.float64()),
+        pa.field("pairs", pa.int64()),
+        pa.field("ratio", pa.float64()),
+        pa.field("ratio_low", pa.float64()),
+        pa.field("ratio_high", pa.float64()),
+        pa.field("shown", pa.bool_()),
+        pa.field("least_shown", pa.float64()),
+        pa.field("pairs_needed_for_5_percent", pa.int64()),
+    ]
+)
+_MOST_NAME = 40
+
+
+def table_of(findings: Findings) -> pa.Table:
+    """All findings as a table of :data:`SCHEMA`; what is not known is null, as comparisons of the baseline are."""
+    rows = [_row(findings, *key) for key in findings.variability]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _row(findings: Findings, workload: str, scheduler: str, figure: str) -> dict[str, object]:
+    spread = findings.variability[workload, scheduler, figure]
+    difference = findings.difference(workload, scheduler, figure) or Difference(0)
+    return {
+        "workload": workload,
+        "scheduler": scheduler,
+        "figure": figure,
+        "unit": BY_NAME[figure].unit,
+        "runs": spread.runs,
+        "mean": spread.mean,
+        "std": spread.std,
+        "cv_percent": spread.cv_percent,
+        "pairs": difference.pairs,
+        "ratio": difference.ratio,
+        "ratio_low": difference.low,
+        "ratio_high": difference.high,
+        "shown": difference.shown if difference.low is not None else None,
+        "least_shown": difference.least_shown,
+        "pairs_needed_for_5_percent": difference.needed,
+    }
+
+
+def csv_of(findings: Findings) -> str:
+    """The same table as CSV with a header (RFC 4180)."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, SCHEMA.names, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(table_of(findings).to_pylist())
+    return text.getvalue()
+
+
+# ---- text ----
+
+
+def text_of(findings: Findings) -> str:
+    """The findings for a person: what was run, the cost of each arm, variability, winners, and what could be seen."""
+    parts = [_heading(findings), _cost_table(findings), _variability_table(findings), _winner_table(findings)]
+    return "\n\n".join([*parts, _power(findings), *(f"note: {note}" for note in findings.notes)]) + "\n"
+
+
+def _heading(findings: Findings) -> str:
+    return (
+        f"{_name(findings.title)}: {findings.runs} runs of {len(findings.workloads)} workloads under "
+        f"{len(findings.schedulers)} schedulers; baseline {_name(findings.baseline)}"
+    )
+
+
+def _cost_table(findings: Findings) -> str:
+    """The cost as a multiple of the baseline's: a row for each workload, a column for each arm."""
+    arms = findings.schedulers[1:]
+    head = ["cost L / L0", *map(_name, arms)]
+    rows = [
+        [_name(workload), *(ratio_text(findings.difference(workload, arm, COST)) for arm in arms)]
+        for workload in findings.workloads
+    ]
+    legend = "less is better; [interval that holds for all arms of the row at once]; * shown to differ from 1"
+    return f"{_aligned([head, *rows])}\n{legend}"
+
+
+def ratio_text(difference: Difference | None) -> str:
+    """``0.64 [0.51, 0.80] *``; without an interval where there are too few pairs."""
+    if difference is None or difference.ratio is None:
+        return "-"
+    if difference.low is None or difference.high is None:
+        return f"{difference.ratio:.3g} [{difference.pairs} of {LEAST_PAIRS} pairs]"
+    return f"{difference.ratio:.3g} [{difference.low:.3g}, {difference.high:.3g}]{' *' if difference.shown else ''}"
+
+
+def _variability_table(findings: Findings) -> str:
+    rows = [["figure", "workload", "scheduler", "runs", "mean", "std", "CV %"]]
+    for (workload, scheduler, figure), spread in findings.variability.items():
+        values = (value_text(figure, spread.mean), value_text(figure, spread.std), _percent(spread.cv_percent))
+        rows.append([figure, _name(workload), _name(scheduler), str(spread.runs), *values])
+    return _aligned([rows[0], *sorted(rows[1:])])
+
+
+def value_text(figure: str, value: float | None) -> str:
+    """A value with its unit; ``-`` where there is none."""
+    if value is None:
+        return "-"
+    return format_duration(value) if BY_NAME[figure].unit == "ns" else f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _winner_table(findings: Findings) -> str:
+    objectives = list(dict.fromkeys(winner.objective for winner in findings.winners))
+    by_place = {(winner.workload, winner.objective): winner for winner in findings.winners}
+    rows = [
+        [_name(workload), *(winner_text(by_place[workload, objective]) for objective in objectives)]
+        for workload in findings.workloads
+    ]
+    return f"{_aligned([['best for', *objectives], *rows])}\n? not shown to be better than the baseline"
+
+
+def winner_text(winner: Winner) -> str:
+    """The arm and its ratio to the baseline, with a question mark where it is not shown."""
+    if winner.ratio is None:
+        return _name(winner.scheduler)
+    return f"{_name(winner.scheduler)} {winner.ratio:.3g}{'' if winner.shown else ' ?'}"
+
+
+def _power(findings: Findings) -> str:
+    """What this experiment could have seen of the cost: the median over its comparisons."""
+    known = [c.difference for c in findings.comparisons if c.figure == COST and c.difference.needed]
+    if not known:
+        return f"power: unknown with fewer than {LEAST_PAIRS} repeats"
+    needed = sorted(difference.needed or 0 for difference in known)[len(known) // 2]
+    least = sorted(difference.least_shown or 0 for difference in known)[len(known) // 2]
+    return (
+        f"power: with {known[0].pairs} repeats, a cost that is {least:.0%} higher is shown 4 times in 5 (median over "
+        f"comparisons); one that is 5 % higher needs {needed} repeats"
+    )
+
+
+def _name(text: str) -> str:
+    """A name from a file, printable and not too long."""
+    shown = str(Printable(text))
+    return shown if len(shown) <= _MOST_NAME else f"{shown[: _MOST_NAME - 1]}…"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,118 @@
+"""Figures of a run whose jobs and windows were made up: what must come out can be added up on paper."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from samples import replaced
+
+from schedtel.experiments.at_birth import treated
+from schedtel.experiments.outcomes import figures_of_jobs, figures_of_windows
+from schedtel.schedulers.names import parse_arm
+from schedtel.workloads.generator import RECORD
+from schedtel.workloads.outcome import Outcome
+from schedtel.workloads.plan import JOB, Plan
+from schedtel.workloads.spec import parse_workload
+
+MS = 1_000_000
+BEGIN, END = 1_000 * MS, 2_000 * MS
+WORKLOAD = parse_workload(
+    """
+duration = "1s"
+[classes.job]
+arrival = { kind = "poisson", rate = 5 }
+service = "5ms"
+[classes.hog]
+arrival = "closed"
+service = "10ms"
+""",
+    "made up",
+)
+
+
+def outcome_of(jobs, hogs=(), workload=WORKLOAD):
+    """A run. ``jobs``: planned moment, start, end in ms after the begin, or None; ``hogs``: release, start, end."""
+    plan, records = np.zeros(len(jobs) + len(hogs), JOB), np.zeros(len(jobs) + len(hogs), RECORD)
+    for number, (at, started, ended) in enumerate([*jobs, *hogs]):
+        is_hog = number >= len(jobs)
+        plan[number] = (0 if is_hog else at * MS, 5 * MS, int(is_hog), 0 if is_hog else -1)
+        moments = [0 if moment is None else BEGIN + moment * MS for moment in (at, started, ended)]
+        records[number] = (*moments, 5 * MS)
+    facts = {"started_ns": BEGIN, "ended_ns": END, "released": len(jobs), "interrupted": False}
+    return Outcome(Plan(workload, plan, (len(jobs), len(hogs))), records, facts, 100.0)
+
+
+def test_times_are_from_the_planned_moment_and_hogs_do_not_count():
+    together, classes = figures_of_jobs(outcome_of([(100, 101, 106), (200, 203, 210)], [(0, 0, 50), (50, 50, 90)]), 0)
+    assert together == {
+        "tat_mean_ns": 8 * MS,
+        "tat_p99_ns": 10 * MS,
+        "rt_mean_ns": 2 * MS,
+        "rt_p99_ns": 3 * MS,
+        "jobs_completed": 2,
+        "jobs_counted": 2,
+    }
+    assert classes["hog"]["tat_mean_ns"] == 45 * MS
+
+
+def test_a_job_that_was_starved_counts_with_its_age():
+    """One that never began has been waiting for 900 ms, one that never ended is 800 ms old."""
+    together, _ = figures_of_jobs(outcome_of([(100, None, None), (200, 250, None)]), 0)
+    assert together["rt_mean_ns"] == (900 + 50) / 2 * MS
+    assert together["tat_mean_ns"] == (900 + 800) / 2 * MS
+    assert (together["jobs_completed"], together["jobs_counted"]) == (0, 2)
+
+
+def test_jobs_that_arrive_while_the_run_settles_do_not_count():
+    together, _ = figures_of_jobs(outcome_of([(99, 500, 600), (100, 101, 106)]), 100 * MS)
+    assert (together["tat_mean_ns"], together["jobs_counted"]) == (6 * MS, 1)
+
+
+def test_no_job_has_no_figures():
+    assert figures_of_jobs(outcome_of([]), 0) == ({}, {"job": {}, "hog": {}})
+
+
+def with_two_tasks(window, **columns):
+    """The window with two tasks of the name job, with these values, and one of another name that took as much."""
+    named = {"comm": ["job", "job", "other"], "tid": [10, 11, 12], "start_boottime_ns": [7] * 3}
+    values = {name: [*two, 60 * MS] for name, two in columns.items()}
+    return replace(window, tasks=replaced(window.tasks.take(pa.array([0, 0, 0])), **named, **values))
+
+
+def test_tasks_are_added_up_over_windows_and_shares_are_of_the_whole_run(windows):
+    """In any window alone one of the two tasks is ahead; over the whole run both have half of what they asked for."""
+    made = [
+        with_two_tasks(windows[0], cpu_ns=[30 * MS, 0], wait_ns=[0, 30 * MS]),
+        with_two_tasks(windows[1], cpu_ns=[0, 30 * MS], wait_ns=[30 * MS, 0]),
+    ]
+    figures = figures_of_windows(made, ["job"])
+    assert figures["cpu_ns"] == 60 * MS
+    assert figures["share_jain"] == pytest.approx(1)
+    assert figures["share_cv"] == pytest.approx(0)
+    assert figures_of_windows(made, ["no such"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("arm", "job", "hog"),
+    [
+        ("eevdf", ("other", 0, 0, 0), ("other", 0, 0, 0)),
+        ("policy:batch", ("batch", 0, 0, 0), ("batch", 0, 0, 0)),
+        ("policy:job:rr=7", ("rr", 0, 7, 0), ("other", 0, 0, 0)),
+        ("policy:comm=hog:idle", ("other", 0, 0, 0), ("idle", 0, 0, 0)),
+        ("policy:short:nice=-5+nice=5", ("other", -5, 0, 0), ("other", 5, 0, 0)),
+        ("policy:hog:slice=3ms", ("other", 0, 0, 0), ("other", 0, 0, 3 * MS)),
+        ("policy:absent:idle", ("other", 0, 0, 0), ("other", 0, 0, 0)),
+    ],
+)
+def test_what_an_arm_sets_of_threads_is_set_by_the_workloads_tasks_themselves(arm, job, hog):
+    classes = {"job": ("job",), "hog": ("hog",), "short": ("job",), "absent": ()}
+    under = {c.name: c.treatment for c in treated(WORKLOAD, parse_arm(arm), classes).classes}
+    for name, wanted in (("job", job), ("hog", hog)):
+        treatment = under[name]
+        assert (treatment.policy, treatment.nice, treatment.priority, treatment.runtime_ns) == wanted
+
+
+def test_a_partition_gives_each_class_its_cpus():
+    under = treated(WORKLOAD, parse_arm("policy:hog:cpus=0+cpus=1"), {"hog": ("hog",)}).classes
+    assert {c.name: c.treatment.cpus for c in under} == {"job": (1,), "hog": (0,)}
