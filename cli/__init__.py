@@ -32,6 +32,7 @@ _COMMANDS = (
     "export",
     "import",
     "experiment",
+    "lab",
     "workload",
     "scheduler",
     "doctor",

@@ -122,7 +122,9 @@ def refuse_without_apt() -> None:
     """Raise :class:`CapabilityError` where packages cannot be fetched, whatever the network."""
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     if absent:
-        raise CapabilityError(f"cannot fetch Debian packages: no program {absent[0]} here (use Debian, or its container)")
+        raise CapabilityError(
+            f"cannot fetch Debian packages: no program {absent[0]} here (use Debian, or its container)"
+        )
     if not KEYRING.exists():
         raise CapabilityError(
             f"cannot fetch Debian packages: {KEYRING} is missing (apt install debian-archive-keyring)"

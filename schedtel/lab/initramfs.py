@@ -8,6 +8,7 @@ import compileall
 import hashlib
 import json
 import os
+import platform
 import py_compile
 import subprocess
 import sys
@@ -76,6 +77,15 @@ def archive(busybox: Path) -> Path:
             _remove_older()
             (scratch / "archive").rename(target)
     return target
+
+
+def refuse_other_machines() -> None:
+    """Raise :class:`CapabilityError` unless this machine is of the guest's kind: the guest borrows its Python."""
+    if platform.machine() != "x86_64":
+        raise CapabilityError(
+            f"cannot boot a guest: it borrows the Python of an x86-64 machine, and this is {platform.machine()} "
+            "(use another machine)"
+        )
 
 
 def shared_objects(modules: Iterable[str]) -> list[Path]:

@@ -63,6 +63,12 @@ class Machine:
     cpus: int = 1
     memory_mb: int = 2048
 
+    @property
+    def name(self) -> str:
+        """What decides how the guest runs: qemu, the kernel, CPUs and memory."""
+        kernel = self.image.name if self.image.name != "vmlinuz" else f"vmlinuz-{self.image.parent.name}"
+        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}"
+
     def command(self) -> list[str]:
         """qemu's command line, in the directory that :meth:`run` prepares. It has no path of this host in it."""
         command = [*self.qemu.command(), "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU]
@@ -168,7 +174,9 @@ class Boot:
                     else:
                         tell(kind, content)
                 if not ended and time.monotonic() > end:
-                    raise CollectorError(f"cannot go on in the guest: it was not done within {timeout_s:g} s (--timeout)")
+                    raise CollectorError(
+                        f"cannot go on in the guest: it was not done within {timeout_s:g} s (--timeout)"
+                    )
                 time.sleep(0 if ended else _POLL_S)
         if self._stopped:
             return None

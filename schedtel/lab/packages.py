@@ -7,13 +7,14 @@
 Each is a directory by name and version, which appears when it is whole. Only its owner can read the cache.
 """
 
+import fcntl
 import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,8 @@ DEFAULT_KERNEL = "6.18"
 #: What stays the same from host to host, so that paths are not part of qemu's command line.
 LINK = Path("qemu")
 _SCRATCH = "scratch-"
-#: A scratch directory that is older was left behind by a process that was killed.
-_STALE_S = 24 * 3600
+#: A scratch directory that is younger may be about to be locked.
+_YOUNG_S = 60
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,17 @@ def kernel_item(version: str) -> Item:
         known = " or ".join(KERNEL_SUITES)
         raise UsageError(f"cannot use kernel {version[:20]!r}: the lab has no such kernel (choose {known})")
     # From 7.x, the image is in linux-binary-…, and linux-image-… only depends on it.
-    return Item(f"kernel {version}", kernel_pattern(version), (KERNEL_SUITES[version],))
+    kind = "binary" if numbers(version) >= [7] else "image"
+    return Item(f"kernel {version}", kernel_pattern(f"{version}.", kind), (KERNEL_SUITES[version],))
 
 
-def kernel_pattern(version: str) -> str:
-    """The name of the package with a kernel's image: linux-binary-… from 7.x on, linux-image-… before."""
-    kind = "binary" if numbers(version)[:1] >= [7] else "image"
-    return rf"linux-{kind}-{re.escape(version)}[.0-9]*.*-cloud-amd64"
+def kernel_pattern(version: str, kind: str) -> str:
+    """The name of the package with a kernel's image, of Debian's flavour for virtual machines.
+
+    :param version: its beginning; empty for any.
+    :param kind: ``binary`` or ``image``.
+    """
+    return rf"linux-{kind}-{re.escape(version)}[0-9].*-cloud-amd64"
 
 
 # ---- the cache ----
@@ -88,13 +93,29 @@ def opened_cache() -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory in the cache that is gone when the context ends. One that a SIGKILL left behind is removed, too."""
+    """A directory in the cache that is gone when the context ends. Those of processes that were killed go, too."""
     cache = opened_cache()
     for left in cache.glob(f"{_SCRATCH}*"):
-        if time.time() - left.stat().st_mtime > _STALE_S:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _YOUNG_S:
+                _remove_unlocked(left)
     with tempfile.TemporaryDirectory(dir=cache, prefix=_SCRATCH) as directory:
-        yield Path(directory)
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield Path(directory)
+        finally:
+            os.close(lock)
+
+
+def _remove_unlocked(left: Path) -> None:
+    """Remove a scratch directory, unless a process still uses it. Raises :class:`BlockingIOError` then."""
+    lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(left, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def cached(item: Item) -> Path | None:
