@@ -27,7 +27,8 @@ def described(spec: ExperimentSpec, cell: Cell) -> bytes:
 
 
 def _read(table: dict[str, Any]) -> tuple[ExperimentSpec, Cell]:
-    spec = {name: tuple(value) if isinstance(value, list) else value for name, value in table["spec"].items()}
+    spec: dict[str, Any] = table["spec"]
+    spec |= {name: tuple(value) for name, value in spec.items() if isinstance(value, list)}
     spec["classes"] = {name: tuple(members) for name, members in spec["classes"].items()}
     return ExperimentSpec(**spec), Cell(**table["cell"])
 

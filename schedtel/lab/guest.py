@@ -61,22 +61,31 @@ def main() -> None:
 
 def _run(job: dict[str, Any], line: _Line) -> int:
     """Exit status of the command, as a shell says it."""
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     os.makedirs(job["directory"], exist_ok=True)
     try:
-        process = subprocess.Popen(job["command"], cwd=job["directory"], **pipes)
+        process = subprocess.Popen(
+            job["command"],
+            cwd=job["directory"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
     except OSError as error:
         said = f"schedtel: cannot run {job['command'][0]!r} in the guest: {error.strerror} (see docs/lab.md)\n"
         line.send(STDERR, said.encode(errors="surrogateescape"))
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_RUN
     streams = ((STDOUT, process.stdout), (STDERR, process.stderr))
-    threads = [threading.Thread(target=_pass_on, args=(kind, stream, line), daemon=True) for kind, stream in streams]
-    for thread in threads:
-        thread.start()
+    threads = [_passing_on(kind, stream, line) for kind, stream in streams if stream]
     status = process.wait()
     for thread in threads:
         thread.join(1)  # what the command left running may hold the pipes open
     return status if status >= 0 else 128 - status
+
+
+def _passing_on(kind: bytes, stream: IO[bytes], line: _Line) -> threading.Thread:
+    thread = threading.Thread(target=_pass_on, args=(kind, stream, line), daemon=True)
+    thread.start()
+    return thread
 
 
 def _pass_on(kind: bytes, stream: IO[bytes], line: _Line) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import py_compile
+import struct
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -22,12 +23,13 @@ from schedtel.lab import copying, cpio, packages
 _LAYOUT = 1
 _NAME = "initramfs-"
 #: Modules of the standard library that schedtel imports late.
-_IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statistics", "subprocess", "tarfile", "tty")
+_IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statistics", "subprocess", "tarfile", "tty",
+                  "zoneinfo")  # fmt: skip
 #: Imports all that a guest will import, and prints which shared objects that maps: there is no list to keep, and no
 #: unused object.
 _PROBE = """
 import importlib, json, pkgutil, sys
-import click, decimal, numpy, pyarrow.flight, pyarrow.parquet, rich.live
+import click, decimal, numpy.random, pyarrow.compute, pyarrow.flight, pyarrow.parquet, rich.live
 import schedtel, schedtel.cli
 from schedtel.kernel.libbpf import libbpf
 for package in (schedtel, schedtel.cli):
@@ -41,6 +43,8 @@ with open("/proc/self/maps") as file:
     paths = {line.split(maxsplit=5)[5].strip() for line in file if line.count("/")}
 print(json.dumps(sorted(path for path in paths if ".so" in path)))
 """
+#: UTC as a file of tzfile(5), version 1: no transitions, and one type of local time. pyarrow asks for it.
+_UTC = struct.pack(">5s15x6l", b"TZif", 0, 0, 0, 0, 1, 4) + struct.pack(">l2B4s", 0, 0, 0, b"UTC")
 _COMMAND = """#!/usr/bin/python3
 from schedtel.cli import main
 main()
@@ -107,7 +111,7 @@ def compile_modules(root: Path) -> None:
 
 
 def _pack(root: Path, objects: list[Path], busybox: Path) -> None:
-    copying.make_root(root, ("root", "out", "work"))
+    copying.make_root(root, ("out", "root", "run", "work"))
     copying.copy_python(root)
     copying.copy_schedtel(root)
     copying.copy_shared_objects(objects, root)
@@ -115,6 +119,8 @@ def _pack(root: Path, objects: list[Path], busybox: Path) -> None:
     for name, text in (("init", _INIT), ("usr/bin/schedtel", _COMMAND)):
         (root / name).write_text(text)
         (root / name).chmod(0o755)
+    (root / "usr/share/zoneinfo").mkdir(parents=True)
+    (root / "usr/share/zoneinfo/UTC").write_bytes(_UTC)
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
     compile_modules(root)

@@ -47,7 +47,7 @@ def test_a_workload_from_above_the_directory_is_refused(tmp_path, monkeypatch):
     (tmp_path / "mine.toml").write_text('[classes.job]\nworkers = 1\narrival = "closed"\nservice = "1ms"\n')
     monkeypatch.setattr("schedtel.lab.experiment.load_workload", lambda _: None)
     spec = spec_of(TABLE | {"workloads": ["../mine.toml"]}, "the experiment")
-    with pytest.raises(UsageError, match="has .. in it"):
+    with pytest.raises(UsageError, match=r"has \.\. in it"):
         LabExperiment(spec, tmp_path / "runs", machine(tmp_path))
 
 

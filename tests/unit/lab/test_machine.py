@@ -69,5 +69,5 @@ def test_the_last_words_of_a_qemu_that_fails_are_told(booted):
 
 
 def test_a_guest_that_hangs_is_ended(booted):
-    with pytest.raises(CollectorError, match="not done within 0.5 s"):
+    with pytest.raises(CollectorError, match=r"not done within 0\.5 s"):
         booted("import time; time.sleep(600)", timeout_s=0.5)
