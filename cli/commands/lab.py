@@ -25,9 +25,12 @@ def command() -> None:
 
 
 @command.command("doctor", short_help="Say what the lab has and lacks here.")
-def doctor() -> int:
+@click.option("--fetch", "fetching", is_flag=True, help="First fetch what is missing, for use without a network.")
+def doctor(fetching: bool) -> int:
     """Say what is there, what would be fetched, and what to do about each "NO". Exit status 1 after a NO."""
     failed = False
+    for item in packages.items() if fetching else ():
+        packages.fetched(item, lines.remark)
     for answer in survey():
         failed = failed or (answer.needed and not answer.yes)
         mark = "yes" if answer.yes else "NO " if answer.needed else "no "

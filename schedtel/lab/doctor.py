@@ -20,7 +20,7 @@ def survey() -> Iterator[Answer]:
     """All answers, one by one. Fetches nothing."""
     yield _unless("this machine lends its Python to guests", initramfs.refuse_other_machines, "x86-64")
     fetching = _unless("Debian packages can be fetched", _try_apt, "")
-    items = [packages.QEMU, packages.BUSYBOX, *map(packages.kernel_item, packages.KERNEL_SUITES)]
+    items = packages.items()
     all_there = all(packages.cached(item) for item in items)
     yield fetching._replace(needed=not all_there, found=fetching.found or f"from {apt.mirror()}")
     yield from map(_of_item, items)

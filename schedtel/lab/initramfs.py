@@ -111,7 +111,7 @@ def compile_modules(root: Path) -> None:
 
 
 def _pack(root: Path, objects: list[Path], busybox: Path) -> None:
-    copying.make_root(root, ("out", "root", "run", "work"))
+    copying.make_root(root, ("out", "root", "run"))
     copying.copy_python(root)
     copying.copy_schedtel(root)
     copying.copy_shared_objects(objects, root)

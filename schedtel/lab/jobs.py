@@ -13,7 +13,7 @@ from schedtel.lab import initramfs, packages
 from schedtel.lab.machine import Answer, Boot, Machine
 
 #: Where a command begins, and what the relative paths of an experiment are relative to.
-DIRECTORY = "/work"
+DIRECTORY = "/root"
 _CPUS = (1, 2)
 _JOB = "/job.json"
 

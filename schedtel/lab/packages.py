@@ -62,6 +62,11 @@ def kernel_item(version: str) -> Item:
     return Item(f"kernel {version}", kernel_pattern(f"{version}.", kind), (KERNEL_SUITES[version],))
 
 
+def items() -> list[Item]:
+    """All that the lab fetches."""
+    return [QEMU, BUSYBOX, *map(kernel_item, KERNEL_SUITES)]
+
+
 def kernel_pattern(version: str, kind: str) -> str:
     """The name of the package with a kernel's image, of Debian's flavour for virtual machines.
 

@@ -52,9 +52,9 @@ def test_equal_trees_give_equal_bytes_whatever_their_times_and_owners(tmp_path):
 @needs_cpio
 def test_files_bring_the_directories_that_they_need(tmp_path):
     file = io.BytesIO()
-    cpio.pack_files({"/work/a/b.toml": b"x = 1\n", "/job.json": b"{}"}, file)
+    cpio.pack_files({"/root/a/b.toml": b"x = 1\n", "/job.json": b"{}"}, file)
     found = unpacked(file.getvalue(), tmp_path / "found")
-    assert (found / "work/a/b.toml").read_bytes() == b"x = 1\n"
+    assert (found / "root/a/b.toml").read_bytes() == b"x = 1\n"
     assert (found / "job.json").read_bytes() == b"{}"
 
 
