@@ -50,13 +50,16 @@ def plan(spec: str) -> None:
     "--kernel", metavar="VERSION", help=f"With --lab: the guest's kernel, 6.18 or 7.2.  [default: {DEFAULT_KERNEL}]"
 )
 @click.option("--cpus", type=int, help="With --lab: the guest's CPUs, 1 or 2.  [default: 1]")
-def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None) -> int:
+@click.option(
+    "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
+)
+def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]) -> int:
     """Make the runs that SPEC asks for, and print what they show.
 
     What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus)
+    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, programs)
     with stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
@@ -68,12 +71,13 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
 
 
 def _experiment(
-    spec: ExperimentSpec, output: str, in_lab: bool, kernel: str | None, cpus: int | None
+    spec: ExperimentSpec, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
 ) -> Experiment | LabExperiment:
     if in_lab:
-        return LabExperiment(spec, output, machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark))
-    if kernel is not None or cpus is not None:
-        raise UsageError("cannot choose --kernel or --cpus of this machine: they are for a guest (add --lab)")
+        guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark)
+        return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark)
+    if kernel is not None or cpus is not None or programs:
+        raise UsageError("cannot use --kernel, --cpus or --scx on this machine: they are for a guest (add --lab)")
     return Experiment(spec, output)
 
 

@@ -1,6 +1,7 @@
 """``schedtel lab``: a command in; what it does in a guest whose time follows its instructions, out."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,7 @@ from schedtel.lab import jobs, packages
 from schedtel.lab.doctor import survey
 from schedtel.lab.frames import STDOUT
 from schedtel.lab.machine import Boot
+from schedtel.lab.schedulers import guest_files
 
 _FAILED = 1
 _STOPPED = 130
@@ -51,18 +53,27 @@ def doctor(fetching: bool) -> int:
     metavar="SECONDS",
     help="End the guest after this time on this machine's clock.",
 )
+@click.option(
+    "--scx",
+    "schedulers",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="Give it scx_NAME, a sched_ext scheduler: fifo, vtime, interactive or a program's path. May be repeated.",
+)
 @click.argument("arguments", nargs=-1, metavar="-- COMMAND...", type=click.UNPROCESSED)
-def run(kernel: str, cpus: int, timeout_s: int, arguments: tuple[str, ...]) -> int:
+def run(kernel: str, cpus: int, timeout_s: int, schedulers: tuple[str, ...], arguments: tuple[str, ...]) -> int:
     """Run a COMMAND as root of a guest, and print what it says. The exit status is the command's.
 
     The guest has schedtel, python3 and busybox's programs, and nothing else of this machine.
     """
     jobs.job_file(arguments)
     guest = jobs.machine(kernel, cpus, lines.remark)
+    names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
+    files = guest_files(names, paths, lines.remark)
     with packages.scratch() as directory:
         boot = Boot(guest, directory)
         with stop_on_signals(boot.stop):
-            answer = jobs.run_command(boot, arguments, _pass_on, timeout_s)
+            answer = jobs.run_command(boot, arguments, _pass_on, timeout_s, files)
     return _STOPPED if answer is None else answer.status
 
 

@@ -22,7 +22,7 @@ def pack_tree(root: Path, file: BinaryIO) -> None:
 
 
 def pack_files(files: Mapping[str, bytes], file: BinaryIO, multiple: int = 4) -> None:
-    """Write an archive of files by their paths, and of the directories that these need.
+    """Write an archive of files by their paths, all executable, and of the directories that these need.
 
     :param multiple: zeros follow to a multiple of this size.
     """
@@ -31,7 +31,7 @@ def pack_files(files: Mapping[str, bytes], file: BinaryIO, multiple: int = 4) ->
     for number, name in enumerate(sorted(names), 1):
         _header(file, name.lstrip("/"), number, stat.S_IFDIR | 0o755, 0)
     for number, (name, content) in enumerate(sorted(files.items()), len(names) + 1):
-        _header(file, name.lstrip("/"), number, stat.S_IFREG | 0o644, len(content))
+        _header(file, name.lstrip("/"), number, stat.S_IFREG | 0o755, len(content))
         file.write(content)
         _pad(file)
     _header(file, _END, 0, 0, 0)

@@ -4,23 +4,26 @@ Each run has a guest of its own. So a run does not depend on which runs were mad
 stopped, or that gets more repeats, has the figures of one that was not.
 """
 
+import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from schedtel.errors import CollectorError, UsageError, WorkloadError
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.running import Progress
-from schedtel.experiments.spec import ExperimentSpec
+from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Run, Store, read_store
 from schedtel.lab import cell as inside
 from schedtel.lab import packages
 from schedtel.lab.frames import STDERR
 from schedtel.lab.jobs import DIRECTORY, job_file, unpack_results
 from schedtel.lab.machine import Boot, Machine
+from schedtel.lab.schedulers import guest_files
+from schedtel.schedulers.names import parse_arm
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload
 
@@ -34,18 +37,29 @@ class LabExperiment:
     :param spec: what to run.
     :param root: the directory for its runs; what is there already is not run again.
     :param machine: the guest.
+    :param programs: of sched_ext schedulers of others, each called ``scx_NAME``, for arms ``scx:NAME``.
+    :param notice: called with a line before something is fetched.
     :param timeout_s: for each run, on the host's clock.
 
     Raises :class:`UsageError` for workloads that cannot be used, or if the directory holds runs of another machine.
     """
 
     def __init__(
-        self, spec: ExperimentSpec, root: str | os.PathLike[str], machine: Machine, timeout_s: float = 900
+        self,
+        spec: ExperimentSpec,
+        root: str | os.PathLike[str],
+        machine: Machine,
+        timeout_s: float = 900,
+        programs: Iterable[Path] = (),
+        notice: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.spec = spec
         self._machine, self._timeout_s = machine, timeout_s
-        self._files = _workload_files(spec)
-        self.store = Store(root, spec, machine.name)
+        names = [arm.scheduler for arm in map(parse_arm, set(spec.schedulers) - {PLACEBO}) if arm.family == "scx"]
+        schedulers = guest_files(names, programs, notice)
+        self._files = _workload_files(spec) | schedulers
+        self._name = machine.name + _digest(schedulers)
+        self.store = Store(root, spec, self._name)
         self._boot: Boot | None = None
         self._stopped = False
 
@@ -105,7 +119,15 @@ class LabExperiment:
         self.store.finish(self._with_machine(run))
 
     def _with_machine(self, run: Run) -> Run:
-        return replace(run, provenance={**run.provenance, "lab": self._machine.name})
+        return replace(run, provenance={**run.provenance, "lab": self._name})
+
+
+def _digest(schedulers: dict[str, bytes]) -> str:
+    """What tells runs under other builds of a scheduler apart; empty without one."""
+    digest = hashlib.sha256()
+    for path, content in sorted(schedulers.items()):
+        digest.update(path.encode() + hashlib.sha256(content).digest())
+    return f", schedulers {digest.hexdigest()[:16]}" if schedulers else ""
 
 
 def _failed(said: bytes, status: int) -> WorkloadError:

@@ -5,7 +5,7 @@ Its words are those of the guest: ``schedtel``, ``python3`` and busybox's progra
 
 import json
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from schedtel.errors import CollectorError, UsageError
@@ -45,10 +45,17 @@ def job_file(command: Sequence[str]) -> dict[str, bytes]:
 
 
 def run_command(
-    boot: Boot, command: Sequence[str], tell: Callable[[bytes, bytes], object], timeout_s: float
+    boot: Boot,
+    command: Sequence[str],
+    tell: Callable[[bytes, bytes], object],
+    timeout_s: float,
+    files: Mapping[str, bytes],
 ) -> Answer | None:
-    """Run a command in a guest. None if it was stopped. See :meth:`Boot.run` for what it raises."""
-    return boot.run(job_file(command), tell, timeout_s)
+    """Run a command in a guest. None if it was stopped. See :meth:`Boot.run` for what it raises.
+
+    :param files: what the guest has besides, by paths.
+    """
+    return boot.run({**files, **job_file(command)}, tell, timeout_s)
 
 
 def unpack_results(directory: Path, target: Path) -> None:

@@ -4,13 +4,27 @@ import pytest
 from kernels import UnavailableError
 
 from schedtel.experiments.spec import spec_of
-from schedtel.lab import jobs, packages
+from schedtel.lab import jobs, packages, schedulers
 from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.frames import STDERR, STDOUT
 from schedtel.lab.machine import Boot
 
 SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 1, "duration": "300ms", "settle": "10ms"}
 PATIENCE_S = 600
+#: Attaches each of our sched_ext schedulers in turn, and tells which one the kernel then has.
+SCRIPT = """
+for name in fifo interactive vtime; do
+    scx_$name &
+    while ! cat /sys/kernel/sched_ext/root/ops 2>/dev/null; do sleep 0.1; done
+    kill $!
+    wait $!
+done
+nproc
+uname -r
+cat /sys/kernel/sched_ext/state
+echo wrong >&2
+exit 3
+"""
 
 
 @pytest.fixture
@@ -19,6 +33,7 @@ def guest():
 
     def made(cpus):
         try:
+            schedulers.guest_files(schedulers.own_names())
             return jobs.machine(packages.DEFAULT_KERNEL, cpus)
         except UnavailableError as reason:
             pytest.skip(str(reason))
@@ -29,15 +44,19 @@ def guest():
 def test_a_command_in_a_guest(guest, report):
     machine, said = guest(2), {STDOUT: b"", STDERR: b""}
     with packages.scratch() as directory:
-        command = ["sh", "-c", "nproc; uname -r; ls /sys/kernel/sched_ext/state; echo wrong >&2; exit 3"]
+        command = ["sh", "-c", SCRIPT]
         answer = jobs.run_command(
-            Boot(machine, directory), command, lambda kind, text: said.update({kind: said[kind] + text}), PATIENCE_S
+            Boot(machine, directory),
+            command,
+            lambda kind, text: said.update({kind: said[kind] + text}),
+            PATIENCE_S,
+            schedulers.guest_files(schedulers.own_names()),
         )
-    cpus, release, sched_ext = said[STDOUT].decode().split()
-    report.note(f"lab: a command in a guest of {release}")
-    assert (answer.status, cpus, said[STDERR]) == (3, "2", b"wrong\n")
+    *attached, cpus, release, state = said[STDOUT].decode().split()
+    report.note(f"lab: a command in a guest of {release}, sched_ext schedulers {', '.join(attached)}")
+    assert (answer.status, said[STDERR]) == (3, b"wrong\n")
+    assert (attached, cpus, state) == (["fifo", "interactive", "vtime"], "2", "disabled")
     assert release.startswith(packages.DEFAULT_KERNEL)
-    assert sched_ext == "/sys/kernel/sched_ext/state"
 
 
 def test_a_run_is_the_same_twice(guest, tmp_path, report):
