@@ -24,7 +24,13 @@ _COMPILED = "sched_ext-"
 _LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib/llvm-19/lib")
 _PATIENCE_S = 120
 _PROGRAM_NAME = re.compile(r"scx_([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
-_LOADER = "#!/bin/sh\nexec python3 -P -m schedtel.lab.scx_loader /usr/lib/sched_ext/{name}.bpf.o\n"
+_DIRECTORY = "/usr/lib/sched_ext"
+#: The loader's libbpf is the one that qemu depends on. The host's may be older, and not know .struct_ops.link.
+_LOADER = f"""#!/bin/sh
+export LD_LIBRARY_PATH={_DIRECTORY} LIBBPF_LOG_LEVEL=warn
+exec python3 -P -m schedtel.lab.scx_loader {_DIRECTORY}/{{name}}.bpf.o
+"""
+_LIBBPF = ("libbpf.so.1", "libelf.so.1", "libz.so.1", "libzstd.so.1")
 
 
 def own_names() -> list[str]:
@@ -54,9 +60,19 @@ def guest_files(
             raise UsageError(
                 f"cannot use scx:{name[:40]} in the lab: it has {', '.join(own_names())} (or give the path of scx_NAME)"
             )
-        found[f"/usr/lib/sched_ext/{name}.bpf.o"] = compiled(name, tell).read_bytes()
+        found |= _libbpf(packages.fetched(packages.QEMU, tell))
+        found[f"{_DIRECTORY}/{name}.bpf.o"] = compiled(name, tell).read_bytes()
         found[f"/usr/bin/scx_{name}"] = _LOADER.format(name=name).encode()
     return found
+
+
+def _libbpf(qemu: Path) -> dict[str, bytes]:
+    places = {name: next((qemu / place / name for place in _LIBRARIES if (qemu / place / name).exists()), None)
+              for name in _LIBBPF}  # fmt: skip
+    absent = [name for name, place in places.items() if place is None]
+    if absent:
+        raise CapabilityError(f"cannot attach schedulers in the guest: {qemu} has no {absent[0]} (remove it)")
+    return {f"{_DIRECTORY}/{name}": place.read_bytes() for name, place in places.items() if place}
 
 
 def _name_of(program: Path) -> str:

@@ -10,12 +10,12 @@ from schedtel.lab.frames import STDERR, STDOUT
 from schedtel.lab.machine import Boot
 
 SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 1, "duration": "300ms", "settle": "10ms"}
-PATIENCE_S = 600
+PATIENCE_S = 300
 #: Attaches each of our sched_ext schedulers in turn, and tells which one the kernel then has.
 SCRIPT = """
 for name in fifo interactive vtime; do
     scx_$name &
-    while ! cat /sys/kernel/sched_ext/root/ops 2>/dev/null; do sleep 0.1; done
+    for turn in $(seq 100); do cat /sys/kernel/sched_ext/root/ops 2>/dev/null && break; sleep 0.1; done
     kill $!
     wait $!
 done
