@@ -13,7 +13,9 @@ import py_compile
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from schedtel.errors import CapabilityError
@@ -22,6 +24,8 @@ from schedtel.lab import copying, cpio, packages
 #: Raise it when the archive's layout changes.
 _LAYOUT = 1
 _NAME = "initramfs-"
+#: An archive has a quarter of a gigabyte. One that was not used for so long is removed when another is packed.
+_KEPT_S = 2 * 24 * 3600
 #: Modules of the standard library that schedtel imports late.
 _IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statistics", "subprocess", "tarfile", "tty",
                   "zoneinfo")  # fmt: skip
@@ -80,6 +84,7 @@ def archive(busybox: Path) -> Path:
                 cpio.pack_tree(scratch / "root", file)
             _remove_older()
             (scratch / "archive").rename(target)
+    os.utime(target)
     return target
 
 
@@ -147,6 +152,8 @@ def _digest(objects: list[Path], busybox: Path) -> str:
 
 
 def _remove_older() -> None:
-    """Each archive has a quarter of a gigabyte. A guest that boots from one has it open."""
+    """Remove what was not used for days. Another process may begin each of its runs from an archive that is younger."""
     for path in packages.cache_directory().glob(f"{_NAME}*"):
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _KEPT_S:
+                path.unlink()
