@@ -27,7 +27,7 @@ _PROGRAM_NAME = re.compile(r"scx_([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
 _DIRECTORY = "/usr/lib/sched_ext"
 #: The loader's libbpf is the one that qemu depends on. The host's may be older, and not know .struct_ops.link.
 _LOADER = f"""#!/bin/sh
-export LD_LIBRARY_PATH={_DIRECTORY} LIBBPF_LOG_LEVEL=warn
+export LD_LIBRARY_PATH={_DIRECTORY}
 exec python3 -P -m schedtel.lab.scx_loader {_DIRECTORY}/{{name}}.bpf.o
 """
 _LIBBPF = ("libbpf.so.1", "libelf.so.1", "libz.so.1", "libzstd.so.1")

@@ -14,7 +14,7 @@ PATIENCE_S = 300
 #: Attaches each of our sched_ext schedulers in turn, and tells which one the kernel then has.
 SCRIPT = """
 for name in fifo interactive vtime; do
-    scx_$name &
+    scx_$name 2>/dev/null &  # libbpf tells there what this kernel does not have yet
     for turn in $(seq 100); do cat /sys/kernel/sched_ext/root/ops 2>/dev/null && break; sleep 0.1; done
     kill $!
     wait $!
