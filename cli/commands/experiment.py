@@ -20,9 +20,12 @@ from schedtel.experiments.design import cells
 from schedtel.experiments.findings import Findings, findings_of
 from schedtel.experiments.page import render
 from schedtel.experiments.running import Experiment, Progress
-from schedtel.experiments.spec import read_spec
+from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.experiments.store import read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
+from schedtel.lab.experiment import LabExperiment
+from schedtel.lab.jobs import machine
+from schedtel.lab.packages import DEFAULT_KERNEL
 from schedtel.report import write_page
 
 _INTERRUPTED = 1
@@ -51,13 +54,21 @@ def plan(spec: str, kind: str) -> None:
 @command.command("run", short_help="Make the runs.")
 @click.argument("spec", metavar="SPEC")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Directory for the runs; an earlier one goes on.")
-def run(spec: str, output: str) -> int:
+@click.option("--lab", "in_lab", is_flag=True, help="Make each run in a guest, in virtual time: see `schedtel lab`.")
+@click.option(
+    "--kernel", metavar="VERSION", help=f"With --lab: the guest's kernel, 6.18 or 7.2.  [default: {DEFAULT_KERNEL}]"
+)
+@click.option("--cpus", type=int, help="With --lab: the guest's CPUs, 1 or 2.  [default: 1]")
+@click.option(
+    "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
+)
+def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]) -> int:
     """Make the runs that SPEC asks for, and print what they show.
 
     What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = Experiment(read_spec(spec), output)
+    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, programs)
     with stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
@@ -66,6 +77,17 @@ def run(spec: str, output: str) -> int:
         return _INTERRUPTED
     lines.document(text_of(_findings(output)).rstrip("\n"))
     return 0
+
+
+def _experiment(
+    spec: ExperimentSpec, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
+) -> Experiment | LabExperiment:
+    if in_lab:
+        guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark)
+        return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark)
+    if kernel is not None or cpus is not None or programs:
+        raise UsageError("cannot use --kernel, --cpus or --scx on this machine: they are for a guest (add --lab)")
+    return Experiment(spec, output)
 
 
 @command.command("report", short_help="Say what the runs show.")

@@ -55,19 +55,20 @@ class Experiment:
 
     :param spec: what to run.
     :param root: the directory for its runs; what is there already is not run again.
+    :param loops_per_us: loops of work in a microsecond; by default that of the runs that are there, or else measured.
 
     Raises :class:`UsageError` or :class:`CapabilityError` for workloads and schedulers that cannot be used here, before
     anything runs.
     """
 
-    def __init__(self, spec: ExperimentSpec, root: str | os.PathLike[str]) -> None:
+    def __init__(self, spec: ExperimentSpec, root: str | os.PathLike[str], loops_per_us: float | None = None) -> None:
         self.spec = spec
         self._workloads = {name: load_workload(name) for name in spec.workloads}
         self._check()
         self.store = Store(root, spec)
         self._runner: Runner | None = None
         self._stopped = False
-        self._loops_per_us: float | None = None
+        self._loops_per_us = loops_per_us
 
     def _check(self) -> None:
         """Plan each workload, and check each arm, as far as that is possible without running them."""
@@ -98,14 +99,16 @@ class Experiment:
         if runner is not None:
             runner.stop()
 
-    def run(self, tell: Callable[[Progress], object] = lambda _: None) -> int:
+    def run(self, tell: Callable[[Progress], object] = lambda _: None, only: Cell | None = None) -> int:
         """Make all runs that are still to be made; returns how many were made.
 
         This thread must live until it returns, since the workload ends with it.
 
         :param tell: called before each run.
+        :param only: make this run and no other, unless it is there.
         """
-        todo, began, total = self.remaining(), time.monotonic(), len(cells(self.spec))
+        todo = [cell for cell in self.remaining() if only in (None, cell)]
+        began, total = time.monotonic(), len(cells(self.spec))
         self._loops_per_us = self._loops_per_us or self.store.loops_per_us() or generator.calibrate()
         for made, cell in enumerate(todo):
             if self._stopped:

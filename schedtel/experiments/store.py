@@ -8,6 +8,7 @@ A run without run.json was not finished: it is removed and made again. Only the 
 recordings name other users' commands.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -41,12 +42,14 @@ class Store:
     """The directory of one experiment.
 
     :param root: the directory; it is made if it is missing.
+    :param machine: what makes the runs, if it is not this machine: runs of different machines do not belong together.
 
     Raises :class:`UsageError` if it holds another experiment, :class:`RecordingError` if it cannot be used.
     """
 
-    def __init__(self, root: str | os.PathLike[str], spec: ExperimentSpec) -> None:
+    def __init__(self, root: str | os.PathLike[str], spec: ExperimentSpec, machine: str = "") -> None:
         self.root = Path(root)
+        digest = hashlib.sha256(f"{spec.digest()} {machine}".encode()).hexdigest() if machine else spec.digest()
         _made(self.root)
         found = _read(self.root / _EXPERIMENT)
         if found is None:
@@ -54,12 +57,12 @@ class Store:
                 raise UsageError(
                     f"cannot use {self.root}: it is not empty, and no experiment (choose another directory)"
                 )
-        elif found.get("digest") != spec.digest():
+        elif found.get("digest") != digest:
             raise UsageError(
-                f"cannot go on in {self.root}: it holds another experiment (choose another directory, "
-                "or change nothing but the title and the repeats)"
+                f"cannot go on in {self.root}: it holds another experiment, or another machine's runs (choose another "
+                "directory, or change nothing but the title and the repeats)"
             )
-        said = {"digest": spec.digest(), "schedtel": __version__, "spec": asdict(spec)}
+        said = {"digest": digest, "machine": machine, "schedtel": __version__, "spec": asdict(spec)}
         _write(self.root / _EXPERIMENT, said)
 
     def has(self, cell: Cell) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from kernels import UnavailableError
 
 QEMU = "qemu-system-x86_64"
-NEEDED = (QEMU, "busybox", "cpio", "setpriv")
+NEEDED = (QEMU, "busybox", "setpriv")
 #: A guest takes a minute where nothing else runs. A guest that hangs does not end by itself.
 PATIENCE_S = 1200
 #: Builds of numpy and pyarrow need x86-64-v2.

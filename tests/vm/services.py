@@ -66,9 +66,9 @@ def pack_services(scratch: Path) -> Path:
 
 def _pack_systemd(root: Path) -> None:
     for program in (*_PROGRAMS, *[_EXECUTOR] * Path(_EXECUTOR).exists()):
-        copy_program(program, root)
+        copy_program(Path(program), root)
     for name in _UNITS:
-        copy(f"/{_UNIT_DIRECTORY}/{name}", root)
+        copy(Path(f"/{_UNIT_DIRECTORY}/{name}"), root)
     for wanted in map(Path, _WANTED):
         (root / _UNIT_DIRECTORY / wanted.parent).mkdir(exist_ok=True)
         (root / _UNIT_DIRECTORY / wanted).symlink_to(f"../{wanted.name}")

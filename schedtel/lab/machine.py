@@ -1,0 +1,194 @@
+"""A kernel, an archive and a number of CPUs in; qemu, run to its end, and what its serial lines said, out.
+
+Time in the guest follows the instructions that it has executed (-icount), so the load of the host changes only the
+clock on the wall. Nothing from outside reaches the guest after its start: it has no disk, no network and no input.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from schedtel.errors import CollectorError
+from schedtel.lab import cpio
+from schedtel.lab.frames import RESULTS, STATUS, FrameReader
+from schedtel.lab.packages import LINK, Qemu
+
+#: One instruction takes 2^SHIFT ns: 500 million instructions a second, shared by all CPUs.
+SHIFT = 1
+#: Builds of numpy and pyarrow need x86-64-v2.
+_CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
+#: A timer in virtual time makes the CPUs take turns this often, in µs; else each keeps its turn for much longer.
+_TURN_US = 100
+_KERNEL_WORDS = (
+    "console=ttyS0",
+    "quiet",
+    "loglevel=3",
+    # Any oops or panic ends the guest at once.
+    "oops=panic",
+    "panic=-1",
+    # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
+    "clearcpuid=141",
+    # Addresses decide where things lie, and so in which order they are found.
+    "nokaslr",
+    "norandmaps",
+)
+#: prctl(2), include/uapi/linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.05
+_MOST_CONSOLE = 6000
+#: A job of another length leaves the guest's memory as it is, up to this size.
+_JOB_MULTIPLE = 1 << 20
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A guest before its start.
+
+    :param image: the kernel's.
+    :param archive: what the guest starts from.
+    :param cpus: how many CPUs it has; they take turns on one thread of the host.
+    :param memory_mb: in MiB.
+    """
+
+    qemu: Qemu
+    image: Path
+    archive: Path
+    cpus: int = 1
+    memory_mb: int = 2048
+
+    @property
+    def name(self) -> str:
+        """What decides how the guest runs: qemu, the kernel, CPUs and memory."""
+        kernel = self.image.name if self.image.name != "vmlinuz" else f"vmlinuz-{self.image.parent.name}"
+        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}"
+
+    def command(self) -> list[str]:
+        """qemu's command line, in the directory that :meth:`run` prepares. It has no path of this host in it."""
+        command = [*self.qemu.command(), "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU]
+        command += ["-smp", str(self.cpus), "-m", f"{self.memory_mb}M", "-nodefaults", "-nographic", "-no-reboot"]
+        command += ["-icount", f"shift={SHIFT},sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
+        command += ["-netdev", "hubport,id=turns,hubid=0"]
+        command += ["-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
+        command += ["-serial", "file:console", "-serial", "file:answer"]
+        return [*command, "-kernel", "kernel", "-initrd", "initrd", "-append", " ".join(_KERNEL_WORDS)]
+
+    def prepare(self, files: Mapping[str, bytes], directory: Path) -> None:
+        """Put into an empty directory what the command line names."""
+        (directory / LINK).symlink_to(self.qemu.root)
+        (directory / "kernel").symlink_to(self.image)
+        with open(directory / "initrd", "wb") as file:
+            with open(self.archive, "rb") as archive:
+                shutil.copyfileobj(archive, file, 1 << 22)
+            cpio.pack_files(files, file, _JOB_MULTIPLE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a guest said.
+
+    :param status: the command's exit status, as a shell says it.
+    :param console: the last messages of the kernel.
+    """
+
+    status: int
+    console: str
+
+
+class Boot:
+    """One guest, from its start to its end. qemu ends when the thread that calls :meth:`run` does."""
+
+    def __init__(self, machine: Machine, directory: Path) -> None:
+        self._machine, self._directory = machine, directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the guest at once. Safe in a signal handler and from any thread."""
+        self._stopped = True
+
+    def run(
+        self,
+        files: Mapping[str, bytes],
+        tell: Callable[[bytes, bytes], object],
+        timeout_s: float,
+    ) -> Answer | None:
+        """Boot, and wait until the guest has powered off. Returns None if it was stopped.
+
+        :param files: of the job, by their paths in the guest.
+        :param tell: gets kind and content of each frame of the command's output, as it comes.
+        :param timeout_s: on the host's clock.
+
+        What the command left in ``/out`` is in the file ``results`` of the directory, as a tar archive.
+
+        Raises :class:`CollectorError` where the guest did not start, was not done in time, or ended early.
+        """
+        self._machine.prepare(files, self._directory)
+        process = self._started()
+        try:
+            return self._followed(process, tell, time.monotonic() + timeout_s, timeout_s)
+        finally:
+            process.kill()
+            process.wait()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        this_process = os.getpid()
+
+        def die_with_parent() -> None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != this_process:  # it has ended before
+                os._exit(1)
+
+        with open(self._directory / "said", "wb") as said:
+            return subprocess.Popen(
+                self._machine.command(),
+                cwd=self._directory,
+                env=self._machine.qemu.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,  # Ctrl-C is for this process
+                preexec_fn=die_with_parent,  # noqa: PLW1509  (calls one function, loaded before)
+            )
+
+    def _followed(
+        self, process: "subprocess.Popen[bytes]", tell: Callable[[bytes, bytes], object], end: float, timeout_s: float
+    ) -> Answer | None:
+        answer = self._directory / "answer"
+        answer.touch()
+        status, reader, ended = None, FrameReader(), False
+        with open(answer, "rb") as arriving, open(self._directory / "results", "wb") as results:
+            while not ended and not self._stopped:
+                ended = process.poll() is not None  # what it wrote before is read below
+                for kind, content in reader.feed(arriving.read()):
+                    if kind == RESULTS:
+                        results.write(content)
+                    elif kind == STATUS:
+                        status = int(content)
+                    else:
+                        tell(kind, content)
+                if not ended and time.monotonic() > end:
+                    raise CollectorError(
+                        f"cannot go on in the guest: it was not done within {timeout_s:g} s (--timeout)"
+                    )
+                time.sleep(0 if ended else _POLL_S)
+        if self._stopped:
+            return None
+        if status is None:
+            raise CollectorError(f"cannot go on in the guest: it ended early ({self._last_words()})")
+        return Answer(status, self._text("console"))
+
+    def _last_words(self) -> str:
+        """The last line of the kernel or of qemu."""
+        lines = (self._text("said").strip() or self._text("console").strip() or "it said nothing").splitlines()
+        return lines[-1][:300]
+
+    def _text(self, name: str) -> str:
+        path = self._directory / name
+        return path.read_text(errors="replace")[-_MOST_CONSOLE:] if path.exists() else ""

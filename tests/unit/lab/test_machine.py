@@ -1,0 +1,73 @@
+"""The command line of qemu, and what becomes of a qemu that fails. No guest boots here."""
+
+import shlex
+import sys
+
+import pytest
+
+from schedtel.errors import CollectorError
+from schedtel.lab.frames import STATUS, STDOUT, framed
+from schedtel.lab.machine import Boot, Machine
+from schedtel.lab.packages import Qemu
+
+
+class Program(Qemu):
+    """A program in the place of qemu."""
+
+    def __new__(cls, _text):
+        return object.__new__(cls)
+
+    def __init__(self, text):
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "root", "/nowhere/qemu-system-x86_10.0.2+ds-2")
+
+    def command(self):
+        return [sys.executable, "-c", self.text]
+
+
+@pytest.fixture
+def booted(tmp_path):
+    """Runs a program as if it were qemu; returns its answer and what was told."""
+    (tmp_path / "archive").write_bytes(b"archive")
+    (tmp_path / "guest").mkdir()
+
+    def run(text, timeout_s=60):
+        machine = Machine(Program(text), tmp_path / "vmlinuz-6.18", tmp_path / "archive")
+        told = []
+        answer = Boot(machine, tmp_path / "guest").run({"/job.json": b"{}"}, lambda *said: told.append(said), timeout_s)
+        return answer, told
+
+    return run
+
+
+def line(tmp_path, cpus=1):
+    qemu = Qemu(tmp_path / "cache: of mine, here" / "qemu-system-x86_10.0.2+ds-2")
+    return Machine(qemu, tmp_path / "vmlinuz-6.18", tmp_path / "archive", cpus).command()
+
+
+def test_the_command_line_has_no_path_of_this_machine(tmp_path):
+    assert not [word for word in line(tmp_path) if word.startswith("/") or str(tmp_path) in word]
+
+
+def test_time_follows_instructions_and_nothing_comes_from_outside(tmp_path):
+    text = shlex.join(line(tmp_path, 2))
+    for part in ("-icount shift=1,sleep=off", "clock=vm", "-seed 1", "thread=single", "-smp 2", "-nodefaults"):
+        assert part in text
+    assert "nokaslr" in text
+    assert "kvm" not in text
+
+
+def test_output_and_status_are_those_of_the_command(booted):
+    frames = b"".join([*framed(STDOUT, b"hello\n"), *framed(STATUS, b"3")])
+    answer, told = booted(f"open('answer', 'wb').write({frames!r})")
+    assert (answer.status, told) == (3, [(STDOUT, b"hello\n")])
+
+
+def test_the_last_words_of_a_qemu_that_fails_are_told(booted):
+    with pytest.raises(CollectorError, match=r"ended early \(no such machine\)"):
+        booted("import sys; sys.exit('no such machine')")
+
+
+def test_a_guest_that_hangs_is_ended(booted):
+    with pytest.raises(CollectorError, match=r"not done within 0\.5 s"):
+        booted("import time; time.sleep(600)", timeout_s=0.5)
