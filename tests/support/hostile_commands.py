@@ -29,6 +29,8 @@ ARGUMENTS = {
     "workload show": ["web"],
     "workload plan": ["web"],
     "workload run": ["no-such-preset"],
+    "lab doctor": [],
+    "lab run": [],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }
@@ -46,6 +48,7 @@ INSTEAD = {
     ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
     ("scheduler run", "arm"): ["--for", "pid=4999999"],
     ("scheduler run", "--for"): ["policy:idle"],
+    ("lab run", "arguments"): ["--kernel", "0"],
     ("live", "arguments"): ["-p", "4999999"],
     ("record", "arguments"): ["-o", "NEW", "-p", "4999999"],
 }
