@@ -7,7 +7,6 @@ wakeup_preempt() in kernel/sched/core.c). So the kernel begins the woken task's 
 at the wakeup; schedtel does so at the switch. The sum does not depend on it.
 """
 
-import ctypes
 import os
 import signal
 import threading
@@ -19,6 +18,7 @@ import numpy as np
 
 from schedtel.doctor.observer import judge_losses, observed_switches
 from schedtel.durations import format_duration
+from schedtel.host.parent import die_with
 from schedtel.live import live
 from schedtel.windows import tables
 from schedtel.windows.invariants import Finding, check
@@ -29,8 +29,6 @@ from schedtel.windows.window import Window
 #: machine, lies between the two stamps.
 _RELATIVE, _ABSOLUTE_NS, _PER_SWITCH_NS, _PER_WAKEUP_NS = 0.01, 1_000_000, 500, 5_000
 _SPINNERS, _SLEEPERS = 3, 3
-#: From include/uapi/linux/prctl.h.
-_PR_SET_PDEATHSIG = 1
 _SUMMED = ("cpu_ns", "wait_ns", "voluntary_switches", "involuntary_switches")
 
 
@@ -75,19 +73,12 @@ def _fork(work: Callable[[float], None], seconds: float) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            _end_with(parent)
+            die_with(parent)
             work(seconds)
             os.kill(os.getpid(), signal.SIGSTOP)
         finally:
             os._exit(0)
     return pid
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, by whatever signal: it would stay stopped for ever."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def _stop_after(pids: list[int], stop: Callable[[], None]) -> None:

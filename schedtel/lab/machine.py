@@ -4,17 +4,17 @@ Time in the guest follows the instructions that it has executed (-icount), so th
 clock on the wall. Nothing from outside reaches the guest after its start: it has no disk, no network and no input.
 """
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from schedtel.errors import CollectorError
+from schedtel.host.parent import die_with
 from schedtel.lab import cpio
 from schedtel.lab.frames import RESULTS, STATUS, FrameReader
 from schedtel.lab.packages import LINK, Qemu
@@ -22,10 +22,10 @@ from schedtel.lab.packages import LINK, Qemu
 #: One instruction takes 2^SHIFT ns: 500 million instructions a second, shared by all CPUs.
 SHIFT = 1
 #: Builds of numpy and pyarrow need x86-64-v2.
-_CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
+CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
 #: A timer in virtual time makes the CPUs take turns this often, in µs; else each keeps its turn for much longer.
 _TURN_US = 100
-_KERNEL_WORDS = (
+KERNEL_WORDS = (
     "console=ttyS0",
     "quiet",
     "loglevel=3",
@@ -34,17 +34,13 @@ _KERNEL_WORDS = (
     "panic=-1",
     # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
     "clearcpuid=141",
-    # Addresses decide where things lie, and so in which order they are found.
-    "nokaslr",
-    "norandmaps",
 )
-#: prctl(2), include/uapi/linux/prctl.h.
-_PR_SET_PDEATHSIG = 1
+#: Addresses decide where things lie, and so in which order they are found.
+_SAME_ADDRESSES = ("nokaslr", "norandmaps")
 _POLL_S = 0.05
 _MOST_CONSOLE = 6000
 #: A job of another length leaves the guest's memory as it is, up to this size.
 _JOB_MULTIPLE = 1 << 20
-_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -71,13 +67,21 @@ class Machine:
 
     def command(self) -> list[str]:
         """qemu's command line, in the directory that :meth:`run` prepares. It has no path of this host in it."""
-        command = [*self.qemu.command(), "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU]
+        command = [*self.qemu.command(), "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", CPU]
         command += ["-smp", str(self.cpus), "-m", f"{self.memory_mb}M", "-nodefaults", "-nographic", "-no-reboot"]
         command += ["-icount", f"shift={SHIFT},sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
         command += ["-netdev", "hubport,id=turns,hubid=0"]
         command += ["-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
         command += ["-serial", "file:console", "-serial", "file:answer"]
-        return [*command, "-kernel", "kernel", "-initrd", "initrd", "-append", " ".join(_KERNEL_WORDS)]
+        return [
+            *command,
+            "-kernel",
+            "kernel",
+            "-initrd",
+            "initrd",
+            "-append",
+            " ".join((*KERNEL_WORDS, *_SAME_ADDRESSES)),
+        ]
 
     def prepare(self, files: Mapping[str, bytes], directory: Path) -> None:
         """Put into an empty directory what the command line names."""
@@ -138,13 +142,6 @@ class Boot:
             process.wait()
 
     def _started(self) -> "subprocess.Popen[bytes]":
-        this_process = os.getpid()
-
-        def die_with_parent() -> None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != this_process:  # it has ended before
-                os._exit(1)
-
         with open(self._directory / "said", "wb") as said:
             return subprocess.Popen(
                 self._machine.command(),
@@ -154,7 +151,7 @@ class Boot:
                 stdout=said,
                 stderr=said,
                 start_new_session=True,  # Ctrl-C is for this process
-                preexec_fn=die_with_parent,  # noqa: PLW1509  (calls one function, loaded before)
+                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
             )
 
     def _followed(

@@ -5,35 +5,32 @@ One scheduler runs at a time. The kernel refuses a second one with EBUSY, so eac
 end of a loader's process is the end of its scheduler.
 """
 
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
+from schedtel.host.parent import die_with
 from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change
 from schedtel.schedulers.settings import suggestion
 
 SYSFS = Path("/sys/kernel/sched_ext")
 _DISABLED, _ENABLED = "disabled", "enabled"
-#: prctl(2), include/uapi/linux/prctl.h.
-_PR_SET_PDEATHSIG = 1
 #: include/uapi/linux/capability.h.
 _CAP_SYS_ADMIN, _CAP_BPF = 21, 39
 _POLL_S = 0.01
 #: A loader that does not end by SIGTERM within this is killed; the kernel then detaches its scheduler.
 _GENTLE_S = 2.0
 _MOST_TOLD, _MOST_READ = 200, 4096
-_libc = ctypes.CDLL(None)
 
 
 class State(NamedTuple):
@@ -205,13 +202,6 @@ class Attached:
         return now
 
     def _start(self) -> subprocess.Popen[bytes]:
-        this_process = os.getpid()
-
-        def die_with_parent() -> None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != this_process:  # it has ended before
-                os._exit(1)
-
         try:
             return subprocess.Popen(
                 self._loader.command,
@@ -219,7 +209,7 @@ class Attached:
                 stdout=subprocess.DEVNULL,
                 stderr=self._told,
                 start_new_session=True,  # Ctrl-C is for this process, which then detaches in order
-                preexec_fn=die_with_parent,  # noqa: PLW1509  (calls one function, loaded before, and allocates nothing)
+                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
             )
         except (OSError, subprocess.SubprocessError) as error:
             self._told.close()

@@ -13,24 +13,14 @@ from pathlib import Path
 
 from kernels import UnavailableError
 
+from schedtel.lab.machine import CPU, KERNEL_WORDS
+
 QEMU = "qemu-system-x86_64"
 NEEDED = (QEMU, "busybox", "setpriv")
 #: A guest takes a minute where nothing else runs. A guest that hangs does not end by itself.
 PATIENCE_S = 1200
-#: Builds of numpy and pyarrow need x86-64-v2.
-_CPU = "qemu64,+cx16,+lahf_lm,+popcnt,+ssse3,+sse4.1,+sse4.2"
-_KERNEL_WORDS = (
-    "console=ttyS0",
-    "quiet",
-    "loglevel=3",
-    # Any oops or panic ends the guest at once.
-    "oops=panic",
-    "panic=-1",
-    # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
-    "clearcpuid=141",
-    # Without it, recent kernels give BPF programs memory from checked caches only (kmalloc_nolock(), mm/slub.c).
-    "slab_debug=F,kmalloc-*",
-)
+#: Without it, recent kernels give BPF programs memory from checked caches only (kmalloc_nolock(), mm/slub.c).
+_UNCHECKED_CACHES = "slab_debug=F,kmalloc-*"
 
 
 @dataclass(frozen=True)
@@ -68,11 +58,11 @@ def boot(image: Path, archive: Path, words: tuple[str, ...], scratch: Path) -> O
     Raises :class:`UnavailableError` when the guest wrote no result.
     """
     console, results = scratch / "console", scratch / "results"
-    command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", _CPU, "-smp", "2", "-m", "2G"]
+    command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", CPU, "-smp", "2", "-m", "2G"]
     command += ["-nodefaults", "-nographic", "-no-reboot", "-net", "none"]
     command += ["-serial", f"file:{console}", "-serial", f"file:{results}"]
     command += ["-kernel", str(image), "-initrd", str(archive)]
-    command += ["-append", " ".join([*_KERNEL_WORDS, *words])]
+    command += ["-append", " ".join([*KERNEL_WORDS, _UNCHECKED_CACHES, *words])]
     ending = _run(command)
     outcome = Outcome(_parsed(results), _text(console)[-6000:], ending)
     if not outcome.results:
