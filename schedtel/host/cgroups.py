@@ -38,6 +38,17 @@ def cgroup_root() -> Path:
     )
 
 
+def cgroup_in(root: Path, named: str) -> Path | None:
+    """The directory of a cgroup below a hierarchy's root; None if there is none.
+
+    :param named: its path inside the hierarchy, or that of its directory.
+    """
+    given = Path(named)
+    # Without "..", which would count as a level, or lead out of the hierarchy.
+    path = Path(os.path.normpath(given if given.is_relative_to(root) else root / named.strip("/")))
+    return path if path.is_relative_to(root) and (path / "cgroup.procs").is_file() else None
+
+
 def is_whole(root: Path) -> bool:
     """Whether a cgroup v2 mount shows all of the machine's cgroups, and not only those of one container."""
     try:

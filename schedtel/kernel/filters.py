@@ -4,14 +4,13 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
 from schedtel.foreign_text import text_of_path
 from schedtel.host import procfs
-from schedtel.host.cgroups import SEE_ALL_CGROUPS, cgroup_root, is_whole
+from schedtel.host.cgroups import SEE_ALL_CGROUPS, cgroup_in, cgroup_root, is_whole
 
 #: How many values each condition may have: FILTER_VALUES of bpf/records.h.
 MOST_VALUES = 8
@@ -173,10 +172,8 @@ def _place_of(cgroup: str) -> tuple[int, int]:
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: {root} is only a container's part ({SEE_ALL_CGROUPS})")
     if not cgroup or "\0" in cgroup:
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: this is no path (see `ls {root}`)")
-    given = Path(cgroup)
-    # Without "..", which would count as a level.
-    path = Path(os.path.normpath(given if given.is_relative_to(root) else root / cgroup.strip("/")))
-    if not path.is_relative_to(root) or not (path / "cgroup.procs").is_file():
+    path = cgroup_in(root, cgroup)
+    if path is None:
         raise UsageError(f"cannot filter by cgroup {cgroup!r}: no such cgroup below {root} (see `ls {root}`)")
     return path.stat().st_ino, len(path.relative_to(root).parts)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schedtel.errors import CapabilityError, UsageError
-from schedtel.host.cgroups import cgroup_root, cpu_hierarchy, directories
+from schedtel.host.cgroups import cgroup_in, cgroup_root, cpu_hierarchy, directories
 from schedtel.schedulers.settings import Setting
 
 #: sched_prio_to_weight[0] is 1024 in v1 and 100 in v2: cgroup_weight of include/linux/cgroup.h.
@@ -24,10 +24,8 @@ def cgroup_directory(path: str) -> Path:
     Raises :class:`UsageError` if there is none.
     """
     for root in roots():
-        given = Path(path)
-        # Without "..", which would lead out of the hierarchy.
-        place = Path(os.path.normpath(given if given.is_relative_to(root) else root / path.strip("/")))
-        if place.is_relative_to(root) and (place / "cgroup.procs").is_file():
+        place = cgroup_in(root, path)
+        if place is not None:
             return place
     raise UsageError(f"cannot select by cgroup {path!r}: no such cgroup (see `ls {' '.join(map(str, roots()))}`)")
 
