@@ -126,7 +126,8 @@ def _findings(directory: str) -> Findings:
     spec, runs = read_store(directory)
     if not runs:
         raise UsageError(f"cannot report on {directory}: no run of it is whole (run it first)")
-    return findings_of(str(spec.get("title", "experiment")), runs)
+    arms = spec.get("schedulers")
+    return findings_of(str(spec.get("title", "experiment")), runs, arms if isinstance(arms, list) else [])
 
 
 def _tell(progress: Progress) -> None:

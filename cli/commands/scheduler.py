@@ -17,10 +17,10 @@ from schedtel.errors import SchedtelError, UsageError
 from schedtel.latch import Latch
 from schedtel.schedulers.names import Arm, Selector, parse_arm, parse_selector
 from schedtel.schedulers.orphans import adopt_orphans, bury_orphans
-from schedtel.schedulers.switching import Choice, Current, Schedulers
+from schedtel.schedulers.switching import Choice, Current, Schedulers, pause_after
 
-#: How often threads that were born since are looked for; less often where that would take more than 1 % of a CPU.
-_RESCAN_S, _RESCAN_SHARE, _LONGEST_PAUSE_S = 0.2, 100, 5.0
+#: How often threads that were born since are looked for, where that takes little time.
+_RESCAN_S = 0.2
 _FORMATS = ("text", "ndjson")
 _format_option = click.option(
     "--format",
@@ -133,7 +133,7 @@ def _keep(schedulers: Schedulers, traced: TracedCommand, ended: Latch) -> None:
             lines.remark(f"schedtel: {lines.in_one_line(problem)}")
         told = told or bool(problem)
         bury_orphans({traced.pid, *schedulers.helpers})
-        pause_s = min(max(_RESCAN_S, _RESCAN_SHARE * (time.monotonic() - began)), _LONGEST_PAUSE_S)
+        pause_s = pause_after(time.monotonic() - began, _RESCAN_S)
 
 
 def _rescan(schedulers: Schedulers) -> str | None:

@@ -100,13 +100,14 @@ class Findings:
 _Figures = dict[str, dict[str, dict[int, dict[str, float]]]]
 
 
-def findings_of(title: str, runs: Sequence[Run]) -> Findings:
-    """What the runs show; the first scheduler of their specification is the baseline.
+def findings_of(title: str, runs: Sequence[Run], arms: Sequence[str]) -> Findings:
+    """What the runs of one experiment show.
 
-    :param runs: of one experiment; each has its arms' order in ``provenance["schedulers"]``.
+    :param arms: the schedulers of its specification, in their order; the first one is the baseline.
     """
     workloads = tuple(sorted({run.cell.workload for run in runs}))
-    schedulers = _in_order(runs)
+    present = {run.cell.scheduler for run in runs}
+    schedulers = tuple([name for name in arms if name in present] + sorted(present - set(arms)))
     baseline = schedulers[0] if schedulers else ""
     figures = _with_cost(_by_cell(runs), baseline)
     comparisons = [c for workload in workloads for c in _compared(workload, figures[workload], schedulers)]
@@ -121,12 +122,6 @@ def findings_of(title: str, runs: Sequence[Run]) -> Findings:
         [w for workload in workloads for w in _winners(workload, baseline, comparisons)],
         _notes(runs, comparisons),
     )
-
-
-def _in_order(runs: Sequence[Run]) -> tuple[str, ...]:
-    present = {run.cell.scheduler for run in runs}
-    told = [name for run in runs[:1] for name in str(run.provenance.get("schedulers", "")).split("\n")]
-    return tuple([name for name in told if name in present] + sorted(present - set(told)))
 
 
 def _by_cell(runs: Sequence[Run]) -> _Figures:

@@ -14,7 +14,7 @@ import numpy as np
 from schedtel.windows import tables
 from schedtel.windows.metrics import fairness
 from schedtel.windows.window import Window
-from schedtel.workloads.outcome import Outcome
+from schedtel.workloads.outcome import Outcome, quantile
 
 _SUMMED = ("cpu_ns", "wait_ns", "voluntary_switches", "involuntary_switches", "migrations")
 
@@ -48,17 +48,12 @@ def _figures(times: Sequence[np.ndarray]) -> dict[str, float]:
     tat, rt, completed = times
     return {
         "tat_mean_ns": float(tat.mean()),
-        "tat_p99_ns": _quantile(tat),
+        "tat_p99_ns": float(quantile(tat, 0.99) or 0),
         "rt_mean_ns": float(rt.mean()),
-        "rt_p99_ns": _quantile(rt),
+        "rt_p99_ns": float(quantile(rt, 0.99) or 0),
         "jobs_completed": float(completed.sum()),
         "jobs_counted": float(len(completed)),
     }
-
-
-def _quantile(values: np.ndarray) -> float:
-    """The 99th percentile by nearest rank."""
-    return float(np.quantile(values, 0.99, method="inverted_cdf"))
 
 
 def figures_of_windows(windows: Sequence[Window], names: Sequence[str]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from schedtel.recordings.recorder import Recorder
 from schedtel.recordings.recording import Recording
 from schedtel.schedulers import threads
 from schedtel.schedulers.names import parse_arm
-from schedtel.schedulers.switching import Schedulers
+from schedtel.schedulers.switching import Schedulers, pause_after
 from schedtel.windows.window import Window
 from schedtel.workloads import generator
 from schedtel.workloads.outcome import Outcome
@@ -48,6 +48,11 @@ class Progress:
     number: int
     total: int
     left_s: float | None
+
+    @classmethod
+    def of(cls, cell: Cell, made: int, todo: int, total: int, took_s: float) -> "Progress":
+        """Before a cell, when ``made`` of the ``todo`` runs that were missing have been made in some seconds."""
+        return cls(cell, total - todo + made + 1, total, took_s / made * (todo - made) if made else None)
 
 
 class Experiment:
@@ -113,8 +118,7 @@ class Experiment:
         for made, cell in enumerate(todo):
             if self._stopped:
                 return made
-            left = (time.monotonic() - began) / made * (len(todo) - made) if made else None
-            tell(Progress(cell, total - len(todo) + made + 1, total, left))
+            tell(Progress.of(cell, made, len(todo), total, time.monotonic() - began))
             run = self._one(cell)
             if run is None:  # stopped meanwhile
                 return made
@@ -152,7 +156,6 @@ class Experiment:
         figures = figures | figures_of_windows(windows, names)
         provenance = _machine() | _conditions(windows, figures.get("cpu_ns", 0.0)) | dict(arm)
         provenance |= {
-            "schedulers": "\n".join(self.spec.schedulers),
             "loops_per_us": outcome.loops_per_us,
             "late": "; ".join(outcome.complaints),
             "generator_late_p99_ns": float(np.quantile(outcome.lateness_ns, 0.99)) if len(outcome.lateness_ns) else 0.0,
@@ -208,12 +211,15 @@ def _in_effect(arm: str, classes: Mapping[str, Iterable[str]]) -> Iterator[dict[
     said: dict[str, str | int] = {"arm": arm, "arm_changes": 0}
 
     def keep(ended: threading.Event) -> None:
-        members = {name: partial(_threads_of, frozenset(comms)) for name, comms in classes.items()}
+        members = {name: partial(_threads_of, frozenset(map(str.encode, comms))) for name, comms in classes.items()}
         with Schedulers(f"pid={os.getpid()}", classes=members) as schedulers:
             said["arm_changes"] = schedulers.switch(arm)
             effective.set()
-            while not ended.wait(_RESCAN_S):
+            pause_s = _RESCAN_S
+            while not ended.wait(pause_s):
+                began = time.monotonic()
                 said["arm_changes"] = int(said["arm_changes"]) + schedulers.rescan()
+                pause_s = pause_after(time.monotonic() - began, _RESCAN_S)
                 problem = schedulers.problem()
                 if problem:
                     raise SchedtelError(f"cannot go on under {arm}: {problem} (run it again)")
@@ -225,25 +231,10 @@ def _in_effect(arm: str, classes: Mapping[str, Iterable[str]]) -> Iterator[dict[
         yield said
 
 
-def _threads_of(comms: frozenset[str]) -> list[int]:
+def _threads_of(comms: frozenset[bytes]) -> list[int]:
     """The tids of this process's descendants that have one of these command names."""
-    leaders = threads.processes()
-    pids = threads.descendants([os.getpid()], threads.children(leaders))
-    return [tid for pid in pids for tid in _tids(pid) if _comm(pid, tid) in comms]
-
-
-def _tids(pid: int) -> list[int]:
-    try:
-        return [int(tid) for tid in os.listdir(f"/proc/{pid}/task")]
-    except OSError:  # it has ended
-        return []
-
-
-def _comm(pid: int, tid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/task/{tid}/comm").read_bytes().rstrip(b"\n").decode(errors="replace")
-    except OSError:  # it has ended
-        return ""
+    pids = threads.descendants([os.getpid()], threads.children(threads.processes()))
+    return [thread.tid for pid in pids for thread in threads.threads_of(pid) if thread.comm in comms]
 
 
 # ---- provenance ----

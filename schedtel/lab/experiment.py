@@ -84,8 +84,7 @@ class LabExperiment:
         """
         todo, began, total = self.remaining(), time.monotonic(), len(cells(self.spec))
         for made, cell in enumerate(todo):
-            left = (time.monotonic() - began) / made * (len(todo) - made) if made else None
-            tell(Progress(cell, total - len(todo) + made + 1, total, left))
+            tell(Progress.of(cell, made, len(todo), total, time.monotonic() - began))
             if self._stopped or not self._one(cell):
                 return made
         return len(todo)

@@ -26,6 +26,10 @@ from schedtel.schedulers.settings import EXAMPLES, parse_setting
 _IN_CGROUPS = ("weight", "max", "group-idle")
 
 
+#: Looking for threads that were born takes at most so small a part of a CPU, unless the pause would be too long.
+_RESCAN_SHARE, _LONGEST_PAUSE_S = 0.01, 5.0
+
+
 @dataclass(frozen=True)
 class Choice:
     """An arm, or an example of a kind of arm, and whether it works here. ``why`` says what it lacks; empty if it works.
@@ -51,6 +55,11 @@ class Current:
     scheduler: str
     state: str | None
     threads: Mapping[str, int]
+
+
+def pause_after(took_s: float, least_s: float) -> float:
+    """Seconds to wait after a :meth:`Schedulers.rescan` that took some, so that it takes 1 % of a CPU at most."""
+    return min(max(least_s, took_s / _RESCAN_SHARE), _LONGEST_PAUSE_S)
 
 
 class Schedulers:

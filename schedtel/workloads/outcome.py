@@ -67,7 +67,7 @@ class Outcome:
     def complaints(self) -> list[str]:
         """Why the run did not do what was planned; empty where it did. What the scheduler did is no complaint."""
         found, bound_ns = [], self.plan.workload.late_ns
-        late_ns = _quantile(self.lateness_ns, 0.99)
+        late_ns = quantile(self.lateness_ns, 0.99)
         if late_ns is not None and late_ns > bound_ns:
             found.append(
                 f"late: one release in a hundred came {format_duration(late_ns)} after its moment or later; the bound "
@@ -143,11 +143,11 @@ class Outcome:
 
 def _distribution(name: str, values: NDArray[np.int64]) -> dict[str, float | int | None]:
     """Mean, quantiles and maximum in ns; None where there is no value."""
-    quantiles = {f"{name}_{word}_ns": _quantile(values, at) for word, at in _QUANTILES.items()}
+    quantiles = {f"{name}_{word}_ns": quantile(values, at) for word, at in _QUANTILES.items()}
     mean = float(values.mean()) if len(values) else None
     return {f"{name}_mean_ns": mean, **quantiles, f"{name}_max_ns": int(values.max()) if len(values) else None}
 
 
-def _quantile(values: NDArray[np.int64], at: float) -> int | None:
+def quantile(values: NDArray[np.int64], at: float) -> int | None:
     """A value that occurred, below or at which that share of the values is."""
     return int(np.quantile(values, at, method="inverted_cdf")) if len(values) else None

@@ -29,7 +29,7 @@ CHANCE = (1.01, 0.99, 1.02, 0.985, 1.0)
 def run_of(scheduler, repeat, factor, **provenance):
     scale = factor * DRIFT[repeat - 1]
     figures = {name: value * (scale if name.endswith("_ns") else 1) for name, value in BASE.items()}
-    said = {"schedulers": "\n".join(SPEC.schedulers), "late": "", "foreign_cpu_share": 0.01, **provenance}
+    said = {"late": "", "foreign_cpu_share": 0.01, **provenance}
     return Run(Cell("w", scheduler, repeat, repeat), figures, said)
 
 
@@ -45,7 +45,7 @@ def made_up(**provenance):
 
 
 def test_a_cost_is_the_sum_of_three_ratios_and_that_of_the_baseline_is_3():
-    found = findings_of("x", made_up())
+    found = findings_of("x", made_up(), SPEC.schedulers)
     assert found.variability["w", "eevdf", COST].mean == pytest.approx(3)
     assert found.variability["w", "eevdf", COST].std == pytest.approx(0)
     assert found.variability["w", "policy:batch", COST].mean == pytest.approx(0.5 + 0.5 + 1, rel=0.02)
@@ -53,7 +53,7 @@ def test_a_cost_is_the_sum_of_three_ratios_and_that_of_the_baseline_is_3():
 
 
 def test_drift_that_both_have_is_no_difference_and_the_placebo_does_not_win():
-    found = findings_of("x", made_up())
+    found = findings_of("x", made_up(), SPEC.schedulers)
     placebo, batch = (found.difference("w", arm, "tat_mean_ns") for arm in ("placebo", "policy:batch"))
     assert not placebo.shown
     assert placebo.high < 1.1
@@ -69,13 +69,15 @@ def test_drift_that_both_have_is_no_difference_and_the_placebo_does_not_win():
 
 
 def test_notes_tell_of_what_disturbed_the_runs():
-    notes = findings_of("x", made_up(late="late: …", foreign_cpu_share=0.2)).notes
+    notes = findings_of("x", made_up(late="late: …", foreign_cpu_share=0.2), SPEC.schedulers).notes
     assert notes == [
         "in 5 of 15 runs the generator could not keep its plan",
         "in 5 of 15 runs others took more than 5% of the CPUs",
     ]
     without = [run for run in made_up() if run.cell.scheduler != "placebo"]
-    assert findings_of("x", without).notes == ['no placebo arm was run (add "placebo" to the schedulers)']
+    assert findings_of("x", without, SPEC.schedulers).notes == [
+        'no placebo arm was run (add "placebo" to the schedulers)'
+    ]
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def test_text_csv_parquet_and_page_say_the_same(store, tmp_path):
         command = [sys.executable, "-m", "schedtel.cli", "experiment", "report", str(store.root), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    found = findings_of("made up", read_store(store.root)[1])
+    found = findings_of("made up", read_store(store.root)[1], SPEC.schedulers)
     ratio = f"{found.difference('w', 'policy:batch', COST).ratio:.3g}"
     for name in ("page.html", "table.csv", "table.parquet"):
         assert report("-o", str(tmp_path / name)) == ""
@@ -161,6 +163,6 @@ def test_text_csv_parquet_and_page_say_the_same(store, tmp_path):
 def test_names_cannot_write_markup_or_act_on_a_terminal():
     evil = '<script>alert("1")</script>\x1b[2J'
     runs = [Run(Cell(evil, s, r, r), {"tat_mean_ns": 1.0}, {}) for s in ("eevdf", evil) for r in (1, 2, 3)]
-    found = findings_of(evil, runs)
+    found = findings_of(evil, runs, ["eevdf", evil])
     assert "<script" not in render(found)
     assert "\x1b" not in render(found) + text_of(found)
