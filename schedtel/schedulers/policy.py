@@ -184,9 +184,14 @@ def _knobs(selection: Selection, rule: Rule) -> list[knobs.Knob]:
 
 
 def _require_own_session(selection: Selection, rule: Rule) -> None:
-    """An autogroup is a session's. Refuse one that holds processes which the rule does not select."""
+    """An autogroup is a session's. Refuse to go without one, or one with processes that the rule does not select."""
     selected = {thread.tgid for thread in selection.threads(rule.selector)}
     groups = {found[0] for pid in selected if (found := knobs.autogroup_of(pid))}
+    if selected and not groups:
+        raise UsageError(
+            f"cannot use {rule.setting}: process {min(selected)} has no autogroup, as its session is that of init "
+            "(start what is selected with setsid)"
+        )
     for pid, leader in threads.processes().items():
         found = None if pid in selected or leader.is_over else knobs.autogroup_of(pid)
         if found and found[0] in groups:

@@ -14,6 +14,7 @@ from scheduled import (
     RR,
     all_of,
     autogroup_of,
+    children_of,
     cpu_ns_of,
     nice_of,
     policy_of,
@@ -199,15 +200,39 @@ def test_an_autogroup_is_nice_and_then_no_longer(sleeper, journals):
     assert autogroup_of(sleeper) == before
 
 
-def test_an_autogroup_that_others_are_in_is_refused(family, journals):
+def test_an_autogroup_that_others_are_in_is_refused(journals):
     if not Path("/proc/self/autogroup").exists():
         pytest.skip("needs CONFIG_SCHED_AUTOGROUP")
-    before = autogroup_of(family.pid)
-    schedulers = Schedulers(f"pid={family.pid}", journals=journals)
-    with pytest.raises(UsageError, match="is in the same session, and not selected"):
-        schedulers.switch("policy:autogroup=11")
-    assert autogroup_of(family.pid) == before
+    # A session of its own: that of the tests may be init's, which has no autogroup.
+    two = [sys.executable, "-c", "import subprocess; subprocess.run(['cat'])"]
+    with subprocess.Popen(two, stdin=subprocess.PIPE, start_new_session=True) as leader:
+        eventually(lambda: children_of(leader.pid))
+        before = autogroup_of(leader.pid)
+        schedulers = Schedulers(f"pid={children_of(leader.pid)[0]}", journals=journals)
+        with pytest.raises(UsageError, match=f"process {leader.pid} is in the same session, and not selected"):
+            schedulers.switch("policy:autogroup=11")
+        assert autogroup_of(leader.pid) == before
+        leader.stdin.close()
+    assert before.endswith(" nice 0")
     assert not journals.exists()
+
+
+def test_a_process_without_an_autogroup_is_refused(journals):
+    """A thread of the kernel is in init's session, as is what a machine's first process starts without setsid."""
+    found = [pid for pid in os.listdir("/proc") if pid.isdecimal() and is_alone_without_autogroup(pid)]
+    if not found:
+        pytest.skip("needs CONFIG_SCHED_AUTOGROUP, and a process without an autogroup that this user sees")
+    with pytest.raises(UsageError, match=f"process {found[-1]} has no autogroup"):
+        Schedulers(f"pid={found[-1]}", journals=journals).switch("policy:autogroup=11")
+    assert not journals.exists()
+
+
+def is_alone_without_autogroup(pid):
+    """Alone, as an arm is given to the children of what is selected, too."""
+    try:
+        return autogroup_of(pid) == "" and not children_of(pid)
+    except OSError:  # ended meanwhile, or of a user that hides it
+        return False
 
 
 @pytest.fixture
