@@ -138,7 +138,7 @@ def _with_cgroups(root: Path, count: int, load: workloads.Workers, rounds: int) 
 
 def _cgroup_sample(subject: Watched, load: workloads.Workers, host: HostCounters) -> tuple[float, float]:
     raw, windows = subject.raw(load.pulse), []
-    counters = host.since_last()
+    counters = host.since_last(raw.end_ns)
     built = duration_ns(lambda: windows.append(build(raw, 1, 1, time.time_ns(), counters, CgroupPaths())))
     return built / 1e6, duration_ns(lambda: windows[0].groups(by="cgroup")) / 1e6
 

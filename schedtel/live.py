@@ -121,6 +121,7 @@ class LiveSource(Source):
             self._wait(early_ns)
         if self._stop_ns is not None:
             self._backend.end_now()
+        self._host.before_edge()
         raw = self._backend.collect(self._edge_after)
         sampled = self._machine.since_last() if self._machine else None
         self._window_id += 1
@@ -132,7 +133,7 @@ class LiveSource(Source):
             self._window_id,
             spanned,
             wall_start_ns=time.time_ns() - (time.monotonic_ns() - raw.start_ns),
-            host=self._host.since_last(),
+            host=self._host.since_last(raw.end_ns),
             cgroups=self._cgroups,
             throttled=self._host.throttled,
             memory=self._memory,

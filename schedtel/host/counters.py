@@ -4,27 +4,17 @@ import os
 import resource
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from schedtel.access.descriptors import EXHAUSTED
-from schedtel.foreign_text import text_of, text_of_path
+from schedtel.foreign_text import text_of_path
+from schedtel.host.sched_ext import SchedulerLabels
 from schedtel.host.throttling import Throttling
 from schedtel.records.throttled import Throttled
 
-_SCHED_EXT = Path("/sys/kernel/sched_ext")
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-
-
-def running_scheduler(is_eevdf: bool) -> str:
-    """Name of the running scheduler: the sched_ext scheduler's when one is enabled, else ``eevdf`` or ``cfs``."""
-    try:
-        if (_SCHED_EXT / "state").read_bytes().strip() == b"enabled":
-            return text_of((_SCHED_EXT / "root" / "ops").read_bytes().strip())
-    except OSError as error:  # no sched_ext in this kernel, or it was disabled between the two reads
-        if error.errno in EXHAUSTED:
-            raise
-    return "eevdf" if is_eevdf else "cfs"
 
 
 def steal_ns() -> int:
@@ -40,6 +30,16 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Leave what is read inside as it was before, if no descriptor is left to read it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in EXHAUSTED:
+            raise
+
+
 @dataclass
 class HostCounters:
     """The summary's counters of this machine and of this process, as differences from one window to the next."""
@@ -50,29 +50,33 @@ class HostCounters:
 
     def __post_init__(self) -> None:
         self._throttling = Throttling()
+        self._schedulers = SchedulerLabels("eevdf" if self.is_eevdf else "cfs")
         #: The cgroups that had a period of their bandwidth limit, as of the last :meth:`since_last`.
         self.throttled: list[Throttled] = []
         self._last = self._read()
-        self._now = self._state()
+        self._now = self._state(0)
+
+    def before_edge(self) -> None:
+        """See which scheduler runs. To be called before each edge; :meth:`since_last` sees it again behind the edge."""
+        with _as_before():
+            self._schedulers.see()
 
     def _read(self) -> dict[str, int]:
         return {"steal_ns": steal_ns(), "collector_cpu_ns": time.process_time_ns()}
 
-    def _state(self) -> dict[str, object]:
-        return {"scheduler": running_scheduler(self.is_eevdf), "collector_rss_bytes": resident_bytes()}
+    def _state(self, edge_ns: int) -> dict[str, object]:
+        return {"scheduler": self._schedulers.until(edge_ns), "collector_rss_bytes": resident_bytes()}
 
-    def _read_again(self) -> None:
-        """Read all anew. If no descriptor is left, the last values stand, and the next window has the difference."""
-        try:
-            self._last, self._now = self._read(), self._state()
-        except OSError as error:
-            if error.errno not in EXHAUSTED:
-                raise
+    def since_last(self, edge_ns: int) -> dict[str, object]:
+        """Columns of the summary: counts since the last call, schedulers, and the names and memory as they are now.
 
-    def since_last(self) -> dict[str, object]:
-        """Columns of the summary: counts since the last call, and the names, scheduler and memory as they are now."""
+        :param edge_ns: the end of the window that they are of, CLOCK_MONOTONIC.
+
+        If no descriptor is left, the last values stand, and the next window has the difference.
+        """
         before = self._last
-        self._read_again()
+        with _as_before():
+            self._last, self._now = self._read(), self._state(edge_ns)
         self.throttled = self._throttling.since_last()
         counted = {name: max(0, value - before[name]) for name, value in self._last.items()}
         counted["throttled_ns"] = sum(throttled.throttled_ns for throttled in self.throttled)

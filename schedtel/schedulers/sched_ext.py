@@ -11,34 +11,23 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.host.parent import die_with
+from schedtel.host.sched_ext import DISABLED, ENABLED, SYSFS, State, read_state
 from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change
 from schedtel.schedulers.settings import suggestion
 
-SYSFS = Path("/sys/kernel/sched_ext")
-_DISABLED, _ENABLED = "disabled", "enabled"
 #: include/uapi/linux/capability.h.
 _CAP_SYS_ADMIN, _CAP_BPF = 21, 39
 _POLL_S = 0.01
 #: A loader that does not end by SIGTERM within this is killed; the kernel then detaches its scheduler.
 _GENTLE_S = 2.0
 _MOST_TOLD, _MOST_READ = 200, 4096
-
-
-class State(NamedTuple):
-    """What the kernel says of sched_ext. ``ops`` names the scheduler; it is None unless one is attached."""
-
-    state: str
-    ops: str | None
-    enable_seq: int
 
 
 @dataclass(frozen=True)
@@ -53,21 +42,6 @@ class Loader:
 
     def is_shown_as(self, ops: str | None) -> bool:
         return ops is not None and (ops == self.ops or ops.startswith(f"{self.ops}_"))
-
-
-def read_state(sysfs: Path = SYSFS) -> State | None:
-    """The state of sched_ext as it is now; None if the kernel is built without it."""
-    try:
-        state = _line(sysfs / "state")
-    except OSError:
-        return None
-    ops = None
-    with suppress(OSError):  # absent while no scheduler is attached
-        ops = _line(sysfs / "root" / "ops") or None
-    number = 0
-    with suppress(OSError, ValueError):
-        number = int(_line(sysfs / "enable_seq"))
-    return State(state, ops, number)
 
 
 def find_loader(name: str, loaders: Mapping[str, Loader]) -> Loader:
@@ -104,7 +78,7 @@ def check(sysfs: Path = SYSFS) -> None:
 def require_none(sysfs: Path = SYSFS) -> None:
     """Raise :class:`CapabilityError` if another program has attached a scheduler, so that EEVDF is not in effect."""
     now = read_state(sysfs)
-    if now is not None and now.state == _ENABLED:
+    if now is not None and now.state == ENABLED:
         raise busy("cannot switch to eevdf", now)
 
 
@@ -161,7 +135,7 @@ class Attached:
         None while all is well. The kernel is asked, and the process.
         """
         now = read_state(self._sysfs)
-        if now is None or now.state != _ENABLED:
+        if now is None or now.state != ENABLED:
             return f"{self._loader.ops} was ejected: the kernel is back to EEVDF ({self._last_words()})"
         if not self._loader.is_shown_as(now.ops) or now.enable_seq != self._enable_seq:
             return f"{now.ops} was attached in the place of {self._loader.ops}"
@@ -189,15 +163,15 @@ class Attached:
 
     def _is_ours(self) -> bool:
         now = read_state(self._sysfs)
-        return now is not None and now.state != _DISABLED and (now.ops is None or self._loader.is_shown_as(now.ops))
+        return now is not None and now.state != DISABLED and (now.ops is None or self._loader.is_shown_as(now.ops))
 
     def _free_state(self, end: float) -> State:
         """The state once no scheduler is attached: one that is about to go, which is ``disabling``, is waited for."""
-        _wait(lambda: (read_state(self._sysfs) or State(_DISABLED, None, 0)).state in (_DISABLED, _ENABLED), end)
+        _wait(lambda: (read_state(self._sysfs) or State(DISABLED, None, 0)).state in (DISABLED, ENABLED), end)
         now = read_state(self._sysfs)
         if now is None:
             raise _not_built_in()
-        if now.state != _DISABLED:
+        if now.state != DISABLED:
             raise busy(f"cannot attach {self._loader.ops}", now)
         return now
 
@@ -221,7 +195,7 @@ class Attached:
         if self._is_enabled(before) and now:
             self._enable_seq = now.enable_seq
             return
-        if now and now.state == _ENABLED and not self._loader.is_shown_as(now.ops):
+        if now and now.state == ENABLED and not self._loader.is_shown_as(now.ops):
             raise busy(f"cannot attach {self._loader.ops}", now)
         cause = f"its loader ended with status {self._process.returncode}" if done else "it was not enabled in time"
         raise CollectorError(f"cannot attach {self._loader.ops}: {cause} ({self._last_words()})")
@@ -229,7 +203,7 @@ class Attached:
     def _is_enabled(self, before: int) -> bool:
         now = read_state(self._sysfs)
         return (
-            now is not None and now.state == _ENABLED and self._loader.is_shown_as(now.ops) and now.enable_seq > before
+            now is not None and now.state == ENABLED and self._loader.is_shown_as(now.ops) and now.enable_seq > before
         )
 
     def _last_words(self) -> str:
@@ -255,7 +229,3 @@ def _wait(condition: Callable[[], bool], end: float) -> bool:
             return False
         time.sleep(_POLL_S)
     return True
-
-
-def _line(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="backslashreplace").strip()

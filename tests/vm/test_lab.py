@@ -1,4 +1,8 @@
-"""A guest of the lab: a command's output and status, and a run whose figures are the same twice."""
+"""A guest of the lab: a command's output and status, swaps of schedulers, and a run that is the same twice."""
+
+import itertools
+import json
+from pathlib import Path
 
 import pytest
 from kernels import UnavailableError
@@ -11,6 +15,8 @@ from schedtel.lab.machine import Boot
 
 SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 1, "duration": "300ms", "settle": "10ms"}
 PATIENCE_S = 300
+SWAPS, WINDOW_NS = 100, 100_000_000
+OBJECTS = "/usr/lib/sched_ext"
 #: Attaches each of our sched_ext schedulers in turn, and tells which one the kernel then has.
 SCRIPT = """
 for name in fifo interactive vtime; do
@@ -57,6 +63,42 @@ def test_a_command_in_a_guest(guest, report):
     assert (answer.status, said[STDERR]) == (3, b"wrong\n")
     assert (attached, cpus, state) == (["fifo", "interactive", "vtime"], "2", "disabled")
     assert release.startswith(packages.DEFAULT_KERNEL)
+
+
+def test_every_window_names_the_schedulers_that_it_had(guest, report):
+    """Judged by the moments of the swaps, which the program that made them noted."""
+    machine, said = guest(2), {STDOUT: b"", STDERR: b""}
+    script = Path(__file__).with_name("guest_swaps.py").read_bytes()
+    command = f"LD_LIBRARY_PATH={OBJECTS} exec python3 -P /swaps.py {SWAPS}"
+    with packages.scratch() as directory:
+        answer = jobs.run_command(
+            Boot(machine, directory),
+            ["sh", "-c", command],
+            lambda kind, text: said.update({kind: said[kind] + text}),
+            PATIENCE_S,
+            schedulers.guest_files(schedulers.own_names()) | {"/swaps.py": script},
+        )
+    assert answer.status == 0, said[STDERR].decode()[-3000:]
+    found = json.loads(said[STDOUT])
+    swaps, windows = found["swaps"], found["windows"]
+    assert len(swaps) == SWAPS
+    assert {name for _, _, name in swaps} == {"eevdf", "fifo", "vtime"}
+    held = [(after, before, name) for (_, after, name), (before, *_) in itertools.pairwise(swaps)]
+    for start, end, label in windows:
+        named = label.split("+")
+        certain = [name for after, before, name in held if after < end and before > start]
+        assert set(certain) <= set(named), (label, certain)
+            label,
+            certain,
+        )
+        # A swap between two readings on both sides of an edge is in both windows.
+        near = [name for _, after, name in swaps if start - WINDOW_NS < after < end + WINDOW_NS]
+        known = next((name for _, after, name in reversed(swaps) if after < start), "eevdf")
+        assert set(named) <= {*near, known, "eevdf"}, label
+    alone = sum("+" not in label for _, _, label in windows)
+    report.note(f"lab: {len(swaps)} swaps, {len(windows)} windows, {alone} of one scheduler")
+    assert alone > 0
+    assert found["broken"] == []
 
 
 def test_a_run_is_the_same_twice(guest, tmp_path, report):

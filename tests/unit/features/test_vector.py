@@ -158,7 +158,7 @@ def test_steal_moves_with_the_eighth_figure_of_proc_stat(windows, tmp_path, monk
     stat.write_text("cpu  10 0 10 900 0 0 0 40 5 0\n")
     host = counters.HostCounters(is_eevdf=True)
     stat.write_text("cpu  10 0 10 900 0 0 0 65 9 0\n")
-    counted = host.since_last()["steal_ns"]
+    counted = host.since_last(edge_ns=0)["steal_ns"]
     window = changed(windows[1], steal_ns=counted)
     assert window.features()["steal_ns"] == 25 * 10_000_000
 

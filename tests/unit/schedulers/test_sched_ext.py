@@ -10,9 +10,10 @@ from scheduled import is_running
 from waiting import eventually
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
+from schedtel.host.sched_ext import State, read_state
 from schedtel.schedulers import sched_ext
 from schedtel.schedulers.changes import undo
-from schedtel.schedulers.sched_ext import Attached, Loader, State, find_loader, read_state
+from schedtel.schedulers.sched_ext import Attached, Loader, find_loader
 
 #: What a loader makes the kernel show: it attaches, and detaches when it is told to end.
 ATTACHES = """
@@ -52,15 +53,6 @@ def children():
     listing = f"/proc/self/task/{threading.get_native_id()}/children"
     with open(listing) as file:
         return file.read().split()
-
-
-def test_the_state_is_what_the_files_say(sysfs, tmp_path):
-    assert read_state(tmp_path / "nowhere") is None
-    assert read_state(sysfs) == State("disabled", None, 7)
-    (sysfs / "root").mkdir()
-    (sysfs / "root" / "ops").write_text("simple\n")
-    (sysfs / "state").write_text("disabling\n")
-    assert read_state(sysfs) == State("disabling", "simple", 7)
 
 
 def test_a_scheduler_is_attached_and_detached(attached, sysfs):

@@ -1,0 +1,101 @@
+"""/sys/kernel/sched_ext (kernel/sched/ext.c) in; what it says now, and which schedulers a window had, out."""
+
+import itertools
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from schedtel.access.descriptors import EXHAUSTED
+from schedtel.foreign_text import text_of
+
+SYSFS = Path("/sys/kernel/sched_ext")
+DISABLED, ENABLED = "disabled", "enabled"
+#: Stands for a scheduler of sched_ext that came and went between two readings, so that nobody saw its name.
+UNSEEN = "sched_ext"
+
+
+class State(NamedTuple):
+    """What the kernel says of sched_ext. ``ops`` names the scheduler; it is None unless one is attached.
+
+    :param state: ``disabled``, ``enabling``, ``enabled`` or ``disabling``.
+    :param enable_seq: how many schedulers were attached since boot.
+    """
+
+    state: str
+    ops: str | None
+    enable_seq: int
+
+
+def read_state(sysfs: Path = SYSFS) -> State | None:
+    """The state of sched_ext as it is now; None if the kernel is built without it.
+
+    Raises :class:`OSError` if no file descriptor is left to read it.
+    """
+    state = _line(sysfs / "state")
+    if state is None:
+        return None
+    ops = _line(sysfs / "root" / "ops") or None  # absent while no scheduler is attached
+    number = 0
+    with suppress(ValueError):
+        number = int(_line(sysfs / "enable_seq") or 0)
+    return State(state, ops, number)
+
+
+def _line(path: Path) -> str | None:
+    try:
+        return text_of(path.read_bytes().strip())
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
+        return None
+
+
+class SchedulerLabels:
+    """Which schedulers each window had, by readings on both sides of its edges.
+
+    :param kernels_own: the name of the scheduler that the kernel is built with: ``eevdf`` or ``cfs``.
+
+    A swap between two readings on both sides of an edge may have been in either window, so both windows name both
+    schedulers. Raises :class:`OSError` if no file descriptor is left.
+    """
+
+    def __init__(self, kernels_own: str, sysfs: Path = SYSFS) -> None:
+        self._own, self._sysfs = kernels_own, sysfs
+        #: What each reading showed that was new, and when. While schedulers change, a reading shows two of them.
+        self._seen: list[tuple[tuple[str, ...], int]] = []
+        self._attached = 0
+        self.see()
+
+    def see(self) -> None:
+        """Read the state. To be called shortly before each edge."""
+        now = read_state(self._sysfs) or State(DISABLED, None, 0)
+        shown = [self._shown(now)]
+        # The kernel counts an attach when it is complete.
+        attached = now.enable_seq + (now.state == "enabling")
+        if self._seen and attached > self._attached:
+            is_one_hidden = attached - self._attached > (now.state != DISABLED)
+            # Each attach begins with the kernel's own scheduler.
+            shown = [(self._own,), *([(UNSEEN, self._own)] if is_one_hidden else []), *shown]
+        self._attached = attached
+        moment_ns = time.monotonic_ns()
+        for names in shown:
+            if not self._seen or self._seen[-1][0] != names:
+                self._seen.append((names, moment_ns))
+
+    def until(self, edge_ns: int) -> str:
+        """The schedulers of the window that ended at an edge, in their order, joined by ``+``.
+
+        To be called after that edge (CLOCK_MONOTONIC), once for each window.
+        """
+        self.see()
+        names = (name for names, _ in self._seen for name in names)
+        label = "+".join(name for name, _ in itertools.groupby(names))
+        in_effect = max((n for n, (_, first_ns) in enumerate(self._seen) if first_ns <= edge_ns), default=0)
+        del self._seen[:in_effect]
+        return label
+
+    def _shown(self, now: State) -> tuple[str, ...]:
+        name = now.ops or UNSEEN
+        shown = {ENABLED: (name,), "enabling": (self._own, name), "disabling": (name, self._own)}
+        return shown.get(now.state, (self._own,))

@@ -1,0 +1,145 @@
+"""What the files of /sys/kernel/sched_ext say, and what windows are labelled with. They are written by hand."""
+
+import errno
+import time
+from pathlib import Path
+
+import pytest
+
+from schedtel.host import counters, sched_ext
+from schedtel.host.sched_ext import SchedulerLabels, State, read_state
+
+
+class Kernel:
+    """The files of sched_ext as the kernel leaves them (scx_enable() and scx_disable_workfn(), kernel/sched/ext.c)."""
+
+    def __init__(self, path):
+        self.path, self.attached = path, 7
+        (path / "root").mkdir()
+        self.show("disabled")
+
+    def show(self, state, ops=None):
+        (self.path / "state").write_text(f"{state}\n")
+        (self.path / "enable_seq").write_text(f"{self.attached}\n")
+        shown = self.path / "root" / "ops"
+        shown.write_text(f"{ops}\n") if ops else shown.unlink(missing_ok=True)
+
+    def attach(self, ops):
+        self.attached += 1
+        self.show("enabled", ops)
+
+    def detach(self):
+        self.show("disabled")
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    return Kernel(tmp_path)
+
+
+@pytest.fixture
+def labels(kernel):
+    return SchedulerLabels("eevdf", kernel.path)
+
+
+def test_the_state_is_what_the_files_say(kernel):
+    assert read_state(Path("/nowhere")) is None
+    assert read_state(kernel.path) == State("disabled", None, 7)
+    kernel.attach("simple")
+    assert read_state(kernel.path) == State("enabled", "simple", 8)
+    kernel.show("disabling", "simple")
+    assert read_state(kernel.path) == State("disabling", "simple", 8)
+
+
+def window(labels, *changes, late=()):
+    """The label of a window in which changes happen; those in ``late`` happen behind its edge, before it is read."""
+    for change in changes:
+        change()
+    labels.see()
+    edge_ns = time.monotonic_ns()
+    for change in late:
+        change()
+    return labels.until(edge_ns)
+
+
+def test_a_kernel_without_sched_ext_has_its_own_scheduler(tmp_path):
+    labels = SchedulerLabels("cfs", tmp_path / "nowhere")
+    assert [window(labels), window(labels)] == ["cfs", "cfs"]
+
+
+def test_a_window_of_two_schedulers_says_so_and_the_next_one_has_one(kernel, labels):
+    assert window(labels) == "eevdf"
+    assert window(labels, lambda: kernel.attach("fifo")) == "eevdf+fifo"
+    assert window(labels) == "fifo"
+    assert window(labels, kernel.detach) == "fifo+eevdf"
+    assert window(labels) == "eevdf"
+
+
+def test_a_scheduler_that_was_replaced_passed_through_the_kernels_own(kernel, labels):
+    window(labels, lambda: kernel.attach("fifo"))
+    assert window(labels, kernel.detach, lambda: kernel.attach("vtime")) == "fifo+eevdf+vtime"
+    # The same name, but another attach.
+    assert window(labels, kernel.detach, lambda: kernel.attach("vtime")) == "vtime+eevdf+vtime"
+    assert window(labels) == "vtime"
+
+
+def test_a_scheduler_that_came_and_went_between_two_readings_leaves_its_number(kernel, labels):
+    assert window(labels, lambda: kernel.attach("fifo"), kernel.detach) == "eevdf+sched_ext+eevdf"
+    assert window(labels) == "eevdf"
+    unseen = (lambda: kernel.attach("fifo"), kernel.detach, lambda: kernel.attach("vtime"))
+    assert window(labels, *unseen) == "eevdf+sched_ext+eevdf+vtime"
+
+
+def test_a_swap_at_an_edge_is_in_both_windows(kernel, labels):
+    assert window(labels, late=[lambda: kernel.attach("fifo")]) == "eevdf+fifo"
+    assert window(labels) == "eevdf+fifo"
+    assert window(labels) == "fifo"
+
+
+def test_a_late_collector_does_not_give_a_window_the_scheduler_of_a_later_one(kernel, labels):
+    """It was busy past the edges of two windows, and the swap was in one of them: nothing says in which."""
+    window(labels)
+    edges_ns = (time.monotonic_ns(), time.monotonic_ns())
+    kernel.attach("fifo")
+    labels.see()
+    assert [labels.until(edge_ns) for edge_ns in edges_ns] == ["eevdf+fifo", "eevdf+fifo"]
+    assert window(labels) == "eevdf+fifo"
+    assert window(labels) == "fifo"
+
+
+@pytest.mark.parametrize(
+    ("state", "labels_of_three"),
+    [
+        ("enabling", ["eevdf+fifo", "eevdf+fifo", "fifo"]),
+        ("enabled", ["eevdf+fifo", "fifo", "fifo"]),
+        ("disabling", ["eevdf+fifo+eevdf", "fifo+eevdf", "eevdf"]),
+    ],
+)
+def test_a_change_under_way_at_an_edge_is_in_both_windows(kernel, labels, state, labels_of_three):
+    def begin():
+        kernel.attached += state != "enabling"  # the kernel counts an attach when it is complete
+        kernel.show(state, "fifo")
+
+    def complete():
+        kernel.attached += state == "enabling"
+        kernel.show(*(("disabled",) if state == "disabling" else ("enabled", "fifo")))
+
+    assert [window(labels, begin), window(labels, complete), window(labels)] == labels_of_three
+
+
+def test_an_attach_that_fails_is_none(kernel, labels):
+    window(labels, lambda: kernel.show("enabling", "fifo"))
+    assert window(labels, kernel.detach) == "eevdf+fifo+eevdf"
+    assert window(labels, lambda: kernel.attach("vtime")) == "eevdf+vtime"
+
+
+def test_without_a_descriptor_the_last_label_stands_and_the_next_one_has_the_swap(kernel, monkeypatch):
+    monkeypatch.setattr(sched_ext, "SYSFS", kernel.path)
+    monkeypatch.setattr(counters, "SchedulerLabels", lambda own: SchedulerLabels(own, kernel.path))
+    host = counters.HostCounters(is_eevdf=True)
+    kernel.attach("fifo")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError(errno.EMFILE, "full")))
+        host.before_edge()
+        assert host.since_last(time.monotonic_ns())["scheduler"] == "eevdf"
+    assert host.since_last(time.monotonic_ns())["scheduler"] == "eevdf+fifo"
