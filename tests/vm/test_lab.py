@@ -88,9 +88,6 @@ def test_every_window_names_the_schedulers_that_it_had(guest, report):
         named = label.split("+")
         certain = [name for after, before, name in held if after < end and before > start]
         assert set(certain) <= set(named), (label, certain)
-            label,
-            certain,
-        )
         # A swap between two readings on both sides of an edge is in both windows.
         near = [name for _, after, name in swaps if start - WINDOW_NS < after < end + WINDOW_NS]
         known = next((name for _, after, name in reversed(swaps) if after < start), "eevdf")
