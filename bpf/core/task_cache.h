@@ -15,10 +15,6 @@
 #ifndef SCHEDTEL_CORE_TASK_CACHE_H
 #define SCHEDTEL_CORE_TASK_CACHE_H
 
-#ifndef TASK_CACHE_BITS
-#define TASK_CACHE_BITS 12
-#endif
-#define TASK_CACHE_SLOTS (1 << TASK_CACHE_BITS)
 /* When the slot of a completed task whose last switch has not been seen may be reused. */
 #define COMPLETED_FOR_NS 10000000000ULL
 /* An owner that is no task's identity, since tasks are aligned: the slot is being handed over. */
@@ -34,7 +30,7 @@ _Static_assert(sizeof(struct cache_slot) % 64 == 0, "states begin at the same pl
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);	/* never mapped, but such an array begins at a page's start */
-	__uint(max_entries, TASK_CACHE_SLOTS);
+	__uint(max_entries, 1);		/* set to 1 << (64 - settings.task_cache_shift) before load */
 	__type(key, __u32);
 	__type(value, struct cache_slot);
 } task_cache SEC(".maps");
@@ -58,7 +54,7 @@ static inlined __u64 identity_of(struct task_struct *task)
 /* The place of a task's first slot. That of its second is place ^ 1. */
 static inlined __u32 place_of(__u64 identity)
 {
-	return identity * 0x9E3779B97F4A7C15ULL >> (64 - TASK_CACHE_BITS);
+	return identity * 0x9E3779B97F4A7C15ULL >> settings.task_cache_shift;
 }
 
 static inlined struct cache_slot *slot_at(__u32 place)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* So few slots that most tests have tasks in the task cache and others in task storage. */
-#define TASK_CACHE_BITS 2
+#define TASK_CACHE_SLOTS 4
 
 /* The settings are constants to the verifier alone; a test changes them from one case to the next. */
 #define const

@@ -23,6 +23,8 @@ from schedtel.records.raw_window import RawWindow
 
 IDLE = -1
 _MOST_RECORDS = 4096
+#: TASK_CACHE_SLOTS of host_machine.c.
+_TASK_CACHE_BITS = 2
 _MEANWHILE = ctypes.CFUNCTYPE(None)
 #: Where a program may be held up: it asks for room for its next record, has looked for a state, or asks for the time.
 AT_ROOM, AT_LOOKUP, AT_CLOCK = range(3)
@@ -97,7 +99,7 @@ class HostBackend(Player, CoreBackend):
         self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
         self._pairs = view(library.host_preemptions(), layout.PREEMPTIONS, cpus)
         chosen = view(library.host_settings(), layout.SETTINGS, 1)
-        defaults = {"min_activity_ns": 1, "page_rows": ring_records}
+        defaults = {"min_activity_ns": 1, "page_rows": ring_records, "task_cache_shift": 64 - _TASK_CACHE_BITS}
         for name, value in (defaults | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
