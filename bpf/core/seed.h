@@ -87,7 +87,7 @@ static outlined int seed_task(struct task_struct *task)
 	__u32 passing = comes_or_goes(task);
 	struct task_state *state;
 
-	machine_order();	/* a birth that this has not seen comes too late to be missed below */
+	machine_order();	/* the birth of a task that is not new is over, so the state that it made is found below */
 	state = any_state_of(task);
 	control.is_eevdf = bpf_core_field_exists(task->se.vlag);
 	if (!state) {
