@@ -274,6 +274,7 @@ struct settings {
 	__u64 min_activity_ns;		/* least running and waiting of a row; with 0, sleepers have a row too */
 	__u64 wakeup_bytes;		/* a ring filled so far wakes the collector */
 	__u64 page_rows;		/* rows that the flush's page has room for */
+	__u64 task_cache_shift;		/* a task's hash, shifted right by this, is its place in the cache */
 	__u32 cgroup_level[FILTER_VALUES];
 	__u32 tgid[FILTER_VALUES];
 	__u32 tid[FILTER_VALUES];

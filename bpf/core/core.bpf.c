@@ -5,7 +5,7 @@
  *
  * The hot programs (switch, wakeup) look a task's state up and pass the event to the state machine (machine/machine.h).
  * State is created at fork, and by the iterator for tasks older than tracing: in a slot of the task cache, or in task
- * storage where another task owns the slot. At a window's end the collector has all tasks visited, and the flush writes
+ * storage where other tasks own the slots. At a window's end the collector has all tasks visited, and the flush writes
  * a row of every task that was active into a page. A task that exits reports itself through the ring, while the
  * iterator can still find it. Rows that a filter leaves out, and rows of exits that the ring has no room for, are
  * folded into `other`.
@@ -77,7 +77,7 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 {
 	preemption_off();
 	if (child->pid)
-		begin_life(child);
+		begin_life(child, create_state(child));
 	preemption_on();
 	return 0;
 }

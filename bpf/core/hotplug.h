@@ -50,9 +50,8 @@ static inlined void note_stopper(struct task_struct *task)
 static inlined struct task_state *stopper_of(__u32 number)
 {
 	struct stopper *stopper = bpf_map_lookup_elem(&stoppers, &number);
-	struct cache_slot *slot = stopper ? cache_slot_of(stopper->identity) : 0;
 
-	return slot && stopper->identity && slot->owner == stopper->identity ? &slot->state : 0;
+	return stopper && stopper->identity ? state_in_slot(stopper->identity) : 0;
 }
 
 /*

@@ -36,10 +36,10 @@ static inlined void preemption_on(void) {}
 
 #endif
 
-/* A fork; the current task is the parent. NULL where memory is short. */
-static inlined struct task_state *begin_life(struct task_struct *child)
+/* A fork, with new state of the child; the current task is the parent. Returns that state, NULL too. */
+static inlined struct task_state *begin_life(struct task_struct *child, struct task_state *state)
 {
-	struct task_state *state = create_state(child), *parent;
+	struct task_state *parent;
 	__u32 before = open_window(&control.grid) - 1;
 
 	if (!state)
@@ -59,13 +59,13 @@ static inlined struct task_state *begin_life(struct task_struct *child)
 	return state;
 }
 
-/* The parent is still the current task. Where memory was short at the fork, this asks again. */
+/* The parent is still the current task. */
 static inlined void arrive(struct task_struct *task)
 {
 	struct task_state *state = state_of(task);
 
 	if (unlikely(!state))
-		state = begin_life(task);
+		state = begin_life(task, make_up_state(task));
 	if (likely(state))
 		task_arrives(state, moment_of(&control.grid, bpf_ktime_get_ns()));
 	else

@@ -84,11 +84,14 @@ static inlined void adopt(struct task_struct *task, struct task_state *state, bo
 
 static outlined int seed_task(struct task_struct *task)
 {
-	struct task_state *state = any_state_of(task);
+	__u32 passing = comes_or_goes(task);
+	struct task_state *state;
 
+	machine_order();	/* the birth of a task that is not new is over, so the state that it made is found below */
+	state = any_state_of(task);
 	control.is_eevdf = bpf_core_field_exists(task->se.vlag);
 	if (!state) {
-		if (!comes_or_goes(task)) {
+		if (!passing) {
 			control.tasks_unknown++;
 			begin_late(task, create_state(task));
 		}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where core's programs keep the state of a task: a task in; its state, in its slot of the task cache or in BPF task
+ * Where core's programs keep the state of a task: a task in; its state, in a slot of the task cache or in BPF task
  * storage, out.
  *
- * A slot is an element of an array. Which slot is a task's is computed from the address of its task_struct, which never
- * changes, while a tid may. So an event finds the state without a call. A call would take a third of what a switch
- * costs besides its time stamp, where returns from calls are mispredicted (docs/performance.md). A task whose slot
- * another one owns has its state in task storage, for which there is no limit.
+ * A slot is an element of an array. Which two slots may be a task's is computed from the address of its task_struct,
+ * which never changes, while a tid may. So an event finds the state without a call. A call would take a third of what a
+ * switch costs besides its time stamp, where returns from calls are mispredicted (docs/performance.md). A task both of
+ * whose slots others own has its state in task storage, for which there is no limit.
  *
  * A slot passes at once to a task at the same address: the kernel reuses that memory only when no program can hold a
  * pointer to the dead task any more. It passes to any other task after its owner's last switch, but not while a flush
@@ -15,10 +15,6 @@
 #ifndef SCHEDTEL_CORE_TASK_CACHE_H
 #define SCHEDTEL_CORE_TASK_CACHE_H
 
-#ifndef TASK_CACHE_BITS
-#define TASK_CACHE_BITS 12
-#endif
-#define TASK_CACHE_SLOTS (1 << TASK_CACHE_BITS)
 /* When the slot of a completed task whose last switch has not been seen may be reused. */
 #define COMPLETED_FOR_NS 10000000000ULL
 /* An owner that is no task's identity, since tasks are aligned: the slot is being handed over. */
@@ -34,7 +30,7 @@ _Static_assert(sizeof(struct cache_slot) % 64 == 0, "states begin at the same pl
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);	/* never mapped, but such an array begins at a page's start */
-	__uint(max_entries, TASK_CACHE_SLOTS);
+	__uint(max_entries, 1);		/* set to 1 << (64 - settings.task_cache_shift) before load */
 	__type(key, __u32);
 	__type(value, struct cache_slot);
 } task_cache SEC(".maps");
@@ -55,20 +51,33 @@ static inlined __u64 identity_of(struct task_struct *task)
 	return identity;
 }
 
-static inlined struct cache_slot *cache_slot_of(__u64 identity)
+/* The place of a task's first slot. That of its second is place ^ 1. */
+static inlined __u32 place_of(__u64 identity)
 {
-	__u32 place = identity * 0x9E3779B97F4A7C15ULL >> (64 - TASK_CACHE_BITS);
+	return identity * 0x9E3779B97F4A7C15ULL >> settings.task_cache_shift;
+}
 
+static inlined struct cache_slot *slot_at(__u32 place)
+{
 	return bpf_map_lookup_elem(&task_cache, &place);
+}
+
+/* The second slot is asked only where the first is another's. NULL for a task that owns neither. */
+static inlined struct task_state *state_in_slot(__u64 identity)
+{
+	__u32 place = place_of(identity);
+	struct cache_slot *slot = slot_at(place);
+
+	if (likely(slot && slot->owner == identity))
+		return &slot->state;
+	slot = slot_at(place ^ 1);
+	return likely(slot && slot->owner == identity) ? &slot->state : 0;
 }
 
 /* NULL for a task that has no state, or has it in task storage. */
 static inlined struct task_state *cached_state_of(struct task_struct *task)
 {
-	__u64 identity = identity_of(task);
-	struct cache_slot *slot = cache_slot_of(identity);
-
-	return likely(slot && slot->owner == identity) ? &slot->state : 0;
+	return state_in_slot(identity_of(task));
 }
 
 /* The state of a task, of a completed one too. NULL for a task that has none. */
@@ -93,11 +102,14 @@ static inlined struct task_state *state_of(struct task_struct *task)
  */
 static inlined bool may_be_reused(struct cache_slot *slot)
 {
-	__u64 end = slot->state.completion_ns, now = bpf_ktime_get_ns();
-	__u64 after = slot->state.seqcount.flags & TASK_GONE ? 0 : COMPLETED_FOR_NS;
-	bool flushing = now >= window_end(&control.grid, open_window(&control.grid));
+	__u64 end = slot->state.completion_ns, now;
+	__u8 flags = slot->state.seqcount.flags;
 
-	return (slot->state.seqcount.flags & TASK_COMPLETED) && end && end + after < now && !flushing;
+	if (!(flags & TASK_COMPLETED) || !end)
+		return false;
+	now = bpf_ktime_get_ns();
+	return end + (flags & TASK_GONE ? 0 : COMPLETED_FOR_NS) < now &&
+	       now < window_end(&control.grid, open_window(&control.grid));
 }
 
 /*
@@ -117,11 +129,28 @@ static inlined void clear_state(struct task_state *state)
 	write_end(&state->seqcount);
 }
 
-/* Makes a task the owner of its slot. NULL where another task owns it. */
-static inlined struct task_state *claim_slot(struct task_struct *task)
+/*
+ * The slot that a task without state may claim: the one that a dead task at its address had, or else its first unless a
+ * task that lives owns that.
+ */
+static inlined struct cache_slot *slot_to_claim(__u64 identity)
 {
-	__u64 identity = identity_of(task), before;
-	struct cache_slot *slot = cache_slot_of(identity);
+	__u32 place = place_of(identity);
+	struct cache_slot *first = slot_at(place), *second = slot_at(place ^ 1);
+	bool others;
+
+	if (!first || !second)
+		return 0;
+	others = first->owner && first->owner != identity;
+	if (second->owner == identity || (others && !(first->state.seqcount.flags & TASK_COMPLETED)))
+		return second;
+	return first;
+}
+
+/* Makes a task the owner of a slot, whose state is cleared. 0 where another task owns it. */
+verified_once int claim_slot(struct cache_slot *slot, __u64 identity)
+{
+	__u64 before;
 	bool others;
 
 	if (!slot)
@@ -139,7 +168,7 @@ static inlined struct task_state *claim_slot(struct task_struct *task)
 	clear_state(&slot->state);
 	machine_order();
 	slot->owner = identity;
-	return &slot->state;
+	return 1;
 }
 
 /*
@@ -153,12 +182,32 @@ static inlined struct task_state *create_storage(struct task_struct *task)
 	return likely(state) ? state : bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
-/* New state for a task, in its slot where that is free. */
+/*
+ * New state for a task, in a slot where one is free.
+ *
+ * No task ever owns both of its slots, since no two programs claim for one task at once: its birth does while it is
+ * TASK_NEW, and the seeding does after it has seen that the task is not TASK_NEW any more, and has then found no state.
+ */
 static inlined struct task_state *create_state(struct task_struct *task)
 {
-	struct task_state *state = claim_slot(task);
+	__u64 identity = identity_of(task);
+	struct cache_slot *slot = slot_to_claim(identity);
 
-	return likely(state) ? state : create_storage(task);
+	return likely(slot && claim_slot(slot, identity)) ? &slot->state : create_storage(task);
+}
+
+/*
+ * State for a task that arrives without any, since its birth was withheld or memory was short. The seeding may be
+ * claiming a slot for it, so this claims none; it takes over the state of a dead task at the same address.
+ */
+static inlined struct task_state *make_up_state(struct task_struct *task)
+{
+	struct task_state *state = any_state_of(task);
+
+	if (likely(!state))
+		return create_storage(task);
+	clear_state(state);
+	return state;
 }
 
 #endif

@@ -50,10 +50,10 @@ static inlined __u64 slice_ns(struct task_struct *task, struct task_state *state
 	return unseen < slice ? unseen : slice;
 }
 
-/* Whether its own events are about to create its state (a birth), or it needs none any more (an exit). */
-static inlined bool comes_or_goes(struct task_struct *task)
+/* Not 0: its own events are about to create its state (a birth), or it needs none any more (an exit). */
+static inlined __u32 comes_or_goes(struct task_struct *task)
 {
-	return (task->flags & PF_EXITING) || (state_field(task) & TASK_NEW);
+	return (task->flags & PF_EXITING) | (state_field(task) & TASK_NEW);
 }
 
 /*

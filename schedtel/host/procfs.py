@@ -70,6 +70,12 @@ def sees_all_pids() -> bool:
     return os.stat("/proc/self/ns/pid").st_ino == _INITIAL_PID_NAMESPACE
 
 
+def thread_count() -> int:
+    """How many threads there are on this machine."""
+    with open("/proc/loadavg", encoding="ascii") as file:
+        return int(file.read().split()[3].split("/")[1])
+
+
 def most_tids() -> int:
     """One more than the highest tid that the kernel may give."""
     with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:

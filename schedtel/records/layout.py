@@ -171,6 +171,7 @@ SETTINGS = np.dtype(
         ("min_activity_ns", "<u8"),
         ("wakeup_bytes", "<u8"),
         ("page_rows", "<u8"),
+        ("task_cache_shift", "<u8"),
         ("cgroup_level", "<u4", (FILTER_VALUES,)),
         ("tgid", "<u4", (FILTER_VALUES,)),
         ("tid", "<u4", (FILTER_VALUES,)),

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* So few slots that most tests have tasks in the task cache and others in task storage. */
-#define TASK_CACHE_BITS 2
+#define TASK_CACHE_SLOTS 4
 
 /* The settings are constants to the verifier alone; a test changes them from one case to the next. */
 #define const
@@ -27,6 +27,13 @@ struct host_task {
 	bool has_state;
 	bool released;			/* unhashed, so the iterator does not reach it */
 	struct cred cred;
+};
+
+/* Where a program may be held up while another CPU does something. */
+enum place {
+	AT_ROOM,			/* it asks for room for its next record */
+	AT_LOOKUP,			/* it has looked for a task's state in task storage */
+	AT_CLOCK,			/* it asks for the time */
 };
 
 static struct {
@@ -51,14 +58,30 @@ static struct {
 	bool wants_room;
 	bool turned_back;		/* the next switch's prev_state is stale: a signal kept its task running */
 
-	/* What another CPU does when a program asks for room for its next record. It runs once. */
+	/* What another CPU does when a program is at a place. It runs once. */
 	void (*meanwhile)(void);
+	enum place held_up;
 } host;
 
 /* ---- helpers ---- */
 
+static void meanwhile(enum place place)
+{
+	void (*then)(void) = host.meanwhile;
+	__u64 now = host.now;
+	__u32 cpu = host.cpu;
+
+	if (then && host.held_up == place) {
+		host.meanwhile = 0;
+		then();
+		host.now = now;
+		host.cpu = cpu;
+	}
+}
+
 static __u64 bpf_ktime_get_ns(void)
 {
+	meanwhile(AT_CLOCK);
 	return host.now;
 }
 
@@ -75,6 +98,7 @@ static void *bpf_get_current_task_btf(void)
 static void *bpf_task_storage_get(void *map, void *task, void *value, __u64 flags)
 {
 	struct host_task *of = task;
+	struct task_state *found;
 
 	if (task == &host.idle)
 		return 0;
@@ -86,21 +110,9 @@ static void *bpf_task_storage_get(void *map, void *task, void *value, __u64 flag
 		memset(&of->state, 0, sizeof(of->state));
 		of->has_state = true;
 	}
-	return of->has_state ? &of->state : 0;
-}
-
-static void meanwhile(void)
-{
-	void (*then)(void) = host.meanwhile;
-	__u64 now = host.now;
-	__u32 cpu = host.cpu;
-
-	if (then) {
-		host.meanwhile = 0;
-		then();
-		host.now = now;
-		host.cpu = cpu;
-	}
+	found = of->has_state ? &of->state : 0;
+	meanwhile(AT_LOOKUP);
+	return found;
 }
 
 /* No program clears a row before it is used again, so the earlier contents are still there. */
@@ -114,7 +126,7 @@ static void *bpf_map_lookup_elem(void *map, void *key)
 	__u32 index = *(__u32 *)key;
 
 	if (map == (void *)&page) {
-		meanwhile();
+		meanwhile(AT_ROOM);
 		return index < host.ring_records ? stale(&host.page[index]) : 0;
 	}
 	if (map == (void *)&task_cache)
@@ -128,7 +140,7 @@ static void *bpf_map_lookup_elem(void *map, void *key)
 
 static void *bpf_ringbuf_reserve(void *ring, __u64 size, __u64 flags)
 {
-	meanwhile();
+	meanwhile(AT_ROOM);
 	return host.reserved < host.ring_records ? stale(&host.record[host.reserved++]) : 0;
 }
 
@@ -366,15 +378,37 @@ int host_unfinished(void)
 	return count;
 }
 
-/* The number of a task's slot in the task cache, and whether the task owns it. */
-int host_cache_slot(int task)
+/* The place of a task's first slot in the task cache. That of its second is place ^ 1. */
+int host_first_slot(int task)
 {
-	return cache_slot_of(identity_of(task_of(task))) - host.task_cache;
+	return place_of(identity_of(task_of(task)));
 }
 
+/* The slots that a task owns, a bit each: none or one of its two. */
+int host_owned_slots(int task)
+{
+	int owned = 0, i;
+
+	for (i = 0; i < TASK_CACHE_SLOTS; i++)
+		owned |= (host.task_cache[i].owner == identity_of(task_of(task))) << i;
+	return owned;
+}
+
+/* Whether the programs find a task's state in the task cache. */
 int host_is_cached(int task)
 {
-	return host.task_cache[host_cache_slot(task)].owner == identity_of(task_of(task));
+	return cached_state_of(task_of(task)) != 0;
+}
+
+/* How many tasks own both of their slots. */
+int host_own_both(void)
+{
+	struct cache_slot *slot = host.task_cache;
+	int count = 0, i;
+
+	for (i = 0; i < TASK_CACHE_SLOTS; i += 2)
+		count += slot[i].owner && slot[i].owner == slot[i + 1].owner;
+	return count;
 }
 
 /* Whether an event at this moment finds the bank of a task, or of a CPU, open, so that there is nothing to roll. */
@@ -435,9 +469,10 @@ void host_exiting(int task)
 	task_of(task)->flags |= PF_EXITING;
 }
 
-void host_meanwhile(void (*meanwhile)(void))
+void host_meanwhile(void (*meanwhile)(void), int place)
 {
 	host.meanwhile = meanwhile;
+	host.held_up = place;
 }
 
 /* ---- pure parts ---- */

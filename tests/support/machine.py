@@ -23,7 +23,11 @@ from schedtel.records.raw_window import RawWindow
 
 IDLE = -1
 _MOST_RECORDS = 4096
+#: TASK_CACHE_SLOTS of host_machine.c.
+_TASK_CACHE_BITS = 2
 _MEANWHILE = ctypes.CFUNCTYPE(None)
+#: Where a program may be held up: it asks for room for its next record, has looked for a state, or asks for the time.
+AT_ROOM, AT_LOOKUP, AT_CLOCK = range(3)
 
 _SIGNATURES = {
     "host_reset": (None, [c_uint32, c_uint32, c_uint64]),
@@ -42,13 +46,15 @@ _SIGNATURES = {
     "host_exec": (None, [c_uint64, c_int, c_char_p]),
     "host_exit": (None, [c_uint64, c_uint32, c_int]),
     "host_switch": (None, [c_uint64, c_uint32, c_int, c_int, c_int, c_uint32, c_int]),
-    "host_meanwhile": (None, [_MEANWHILE]),
+    "host_meanwhile": (None, [_MEANWHILE, c_int]),
     "host_iterate": (c_int, [c_int, c_uint64, c_int]),
     "host_drain": (c_uint32, [c_void_p]),
     "host_release": (None, [c_int]),
     "host_exiting": (None, [c_int]),
     "host_unfinished": (c_int, []),
-    "host_cache_slot": (c_int, [c_int]),
+    "host_first_slot": (c_int, [c_int]),
+    "host_owned_slots": (c_int, [c_int]),
+    "host_own_both": (c_int, []),
     "host_is_cached": (c_int, [c_int]),
     "host_task_is_open": (c_int, [c_uint64, c_int]),
     "host_fast_paths": (c_int, [c_uint64, c_int]),
@@ -93,7 +99,7 @@ class HostBackend(Player, CoreBackend):
         self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
         self._pairs = view(library.host_preemptions(), layout.PREEMPTIONS, cpus)
         chosen = view(library.host_settings(), layout.SETTINGS, 1)
-        defaults = {"min_activity_ns": 1, "page_rows": ring_records}
+        defaults = {"min_activity_ns": 1, "page_rows": ring_records, "task_cache_shift": 64 - _TASK_CACHE_BITS}
         for name, value in (defaults | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)
@@ -134,6 +140,7 @@ class HostBackend(Player, CoreBackend):
             case Switch():
                 self.library.host_switch(*_switch_arguments(event))
         assert not self.library.host_unfinished(), f"after {event}, something is still being written to"
+        assert not self.library.host_own_both(), f"after {event}, a task owns both of its slots"
 
     def slice_ns(self, task: int, ns: int) -> None:
         """Set how long the task has been on its CPU this time by the kernel's own accounting."""
@@ -141,7 +148,7 @@ class HostBackend(Player, CoreBackend):
 
     def happen_during_flush(self, event: Switch | Exit) -> None:
         """Let an event happen on another CPU after the flush has read a task and before it reports it."""
-        self._meanwhile(lambda: self.happen(event))
+        self.hold_up(AT_ROOM, lambda: self.happen(event))
 
     def collect_while_exiting(self, event: Exit, now: int, next_edge: int) -> RawWindow:
         """Collect while a task exits on another CPU: it has claimed its row, and sends it once the collector waits."""
@@ -155,7 +162,7 @@ class HostBackend(Player, CoreBackend):
             go_on.set()
             exiting.join()
 
-        self._meanwhile(hold)
+        self.hold_up(AT_ROOM, hold)
         exiting = threading.Thread(target=self.happen, args=(event,))
         exiting.start()
         assert reached.wait(PATIENCE_S), "the exit asked the ring for nothing"
@@ -166,9 +173,10 @@ class HostBackend(Player, CoreBackend):
         assert waited, "the collector did not wait for the exit"
         return window
 
-    def _meanwhile(self, then: Callable[[], None]) -> None:
+    def hold_up(self, place: int, then: Callable[[], None]) -> None:
+        """Have ``then`` happen on another CPU the next time that a program is at this place."""
         self._then = _MEANWHILE(then)  # C keeps no reference
-        self.library.host_meanwhile(self._then)
+        self.library.host_meanwhile(self._then, place)
 
     # ---- what stands in for the kernel under the real backend ----
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.host.cpus import possible_cpus
+from schedtel.host.procfs import thread_count
 from schedtel.kernel.btf import Member, ObjectTypes
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.libbpf import BpfObject, KernelTypes
@@ -30,6 +31,9 @@ PROGRAMS = (
     "on_wakeup",
     "on_switch",
 )
+#: The task cache has so many slots for each thread that there is at attach, or up to twice as many, but within bounds.
+#: A slot is 896 bytes of kernel memory.
+_SLOTS_PER_THREAD, _CACHE_BITS = 4, range(12, 16)
 #: Programs that are left out where the kernel has no CPU hotplug.
 _HOTPLUG = ("on_cpu_step", "on_cpu_step_done")
 
@@ -42,6 +46,7 @@ class LoadPlan:
     names: tuple[str, ...]
     ring_bytes: int
     cpus: int
+    cache_bits: int
     preempted_by: str
 
 
@@ -81,7 +86,7 @@ def load(
     settings = task_filter.settings() | preemptions_setting(preemptions)
     names = tuple(name for name in PROGRAMS if name != "on_exec" or task_filter.follows_exec)
     require_capabilities()
-    plan = LoadPlan(settings, names, ring_bytes, possible_cpus(), preempted_by(preemptions))
+    plan = LoadPlan(settings, names, ring_bytes, possible_cpus(), cache_bits(thread_count()), preempted_by(preemptions))
     return _fitting(plan, while_verifying)
 
 
@@ -99,6 +104,11 @@ def object_image(name: str = "core") -> bytes:
 def page_rows(ring_bytes: int, row_bytes: int) -> int:
     """How many rows the flush's page holds: it has as much memory as the ring has for exits."""
     return ring_bytes // row_bytes
+
+
+def cache_bits(threads: int) -> int:
+    """The logarithm of the number of slots in the task cache, for a machine with so many threads."""
+    return min(max((_SLOTS_PER_THREAD * threads - 1).bit_length(), _CACHE_BITS[0]), _CACHE_BITS[-1])
 
 
 def _row_bytes(structs: dict[str, list[Member]]) -> int:
@@ -156,8 +166,13 @@ def _load(name: str, plan: LoadPlan, while_verifying: Callable[[], object], **mo
 
 def _set_up(opened: BpfObject, plan: LoadPlan, structs: dict[str, list[Member]], more: dict[str, object]) -> None:
     rows = page_rows(plan.ring_bytes, _row_bytes(structs))
-    sizes: dict[str, object] = {"wakeup_bytes": plan.ring_bytes // 4, "page_rows": rows}
+    sizes: dict[str, object] = {
+        "wakeup_bytes": plan.ring_bytes // 4,
+        "page_rows": rows,
+        "task_cache_shift": 64 - plan.cache_bits,
+    }
     opened.set_initial_value("schedtel.rodata", packed(structs["settings"], sizes | plan.settings | more))
+    opened.set_max_entries("task_cache", 1 << plan.cache_bits)
     opened.set_max_entries("cpus", plan.cpus)
     opened.set_max_entries("preemptions", plan.cpus if plan.preempted_by else 1)
     opened.set_max_entries("stoppers", plan.cpus)

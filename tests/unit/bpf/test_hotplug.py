@@ -136,6 +136,21 @@ def test_a_stopper_whose_switch_was_not_delivered_either_ran_from_its_wakeup_on(
     assert_law_2(window)
 
 
+def test_a_stopper_in_its_second_slot_of_the_task_cache_leaves_when_the_cpu_is_dead(library):
+    machine = machine_of("core", (library, None))
+    slot = library.host_first_slot(STOPPER)
+    lodger = next(task for task in range(OTHER + 1, 12) if library.host_first_slot(task) == slot)
+    machine.play(Fork(400, lodger), Arrive(400, lodger))
+    begin(machine)
+    assert library.host_owned_slots(STOPPER) == 1 << (slot ^ 1)
+    machine.play(*DOWN)
+    assert library.host_fast_paths(1_401, STOPPER) == 4, "the next that can happen to it is a wakeup"
+    first, second, third = next_windows(machine)
+    assert [rows_of(window)[STOPPER]["running"] for window in (first, second, third)] == [90, 0, 0]
+    for window in (first, second, third):
+        assert_law_2(window)
+
+
 def test_a_stopper_outside_of_the_task_cache_leaves_at_the_flush(library):
     machine = machine_of("core", (library, None))
     machine.library.host_refuse_allocations(0)  # the task cache is full

@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+from waiting import eventually
 
 from schedtel.host import procfs
 
@@ -38,3 +39,19 @@ def test_a_thread_that_has_ended_has_no_numbers():
     assert procfs.tgid_of(2**22 + 1) == 0
     with pytest.raises(OSError, match="No such file"):
         procfs.status_number(2**22 + 1, b"Tgid")
+
+
+def test_threads_are_counted_and_not_those_that_run():
+    """The kernel counts those of other pid namespaces as well, and the list in /proc is never of one moment."""
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: procfs.thread_count() > 0.9 * len(list(procfs.thread_ids())) > 180)
+        if procfs.sees_all_pids():
+            eventually(lambda: procfs.thread_count() < 1.1 * len(list(procfs.thread_ids())))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()

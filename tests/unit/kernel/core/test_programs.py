@@ -1,10 +1,10 @@
-"""The compiled objects that ship: which atomic instructions they hold."""
+"""The compiled objects that ship: which atomic instructions they hold, and how large a task cache they get."""
 
 import struct
 
 import pytest
 
-from schedtel.kernel.core.programs import object_image
+from schedtel.kernel.core.programs import cache_bits, object_image
 
 
 def instructions(image: bytes):
@@ -24,3 +24,11 @@ def test_a_barrier_for_weak_memory_is_an_atomic_with_a_result(name):
     atomics = [immediate for code, immediate in instructions(object_image(name)) if code == 0xDB]
     assert set(atomics) <= {0x00, 0x01, 0xF1}, "only additions without and with a result, and compare-and-swap"
     assert atomics.count(0x01) > 20
+
+
+@pytest.mark.parametrize(
+    ("threads", "slots"),
+    [(1, 4_096), (1_024, 4_096), (1_025, 8_192), (3_000, 16_384), (8_192, 32_768), (10**6, 32_768)],
+)
+def test_the_task_cache_has_four_slots_for_each_thread_but_neither_few_nor_many(threads, slots):
+    assert 1 << cache_bits(threads) == slots
