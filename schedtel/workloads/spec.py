@@ -12,7 +12,8 @@ from schedtel.errors import UsageError
 from schedtel.workloads.arrivals import Arrival, read_arrival
 from schedtel.workloads.behaviours import Behaviour, read_behaviour
 from schedtel.workloads.external import External, read_external
-from schedtel.workloads.fields import LONGEST_NS, Fields, did_you_mean
+from schedtel.suggestions import did_you_mean
+from schedtel.workloads.fields import LONGEST_NS, Fields
 from schedtel.workloads.policies import Treatment, read_treatment
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.services import Service, read_service
