@@ -36,7 +36,9 @@ class Fields:
     def end(self) -> None:
         """Refuse the fields that were not asked for, with the name that each of them may have been meant to be."""
         for name in self._left:
-            raise UsageError(f"cannot use {self.where}: unknown field {name!r} ({did_you_mean(name, sorted(self._asked))})")
+            raise UsageError(
+                f"cannot use {self.where}: unknown field {name!r} ({did_you_mean(name, sorted(self._asked))})"
+            )
 
     def take(self, name: str, default: Any = None) -> Any:
         """The raw value, or the default."""

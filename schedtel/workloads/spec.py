@@ -9,10 +9,10 @@ from typing import Any
 
 from schedtel.access.files import read_file
 from schedtel.errors import UsageError
+from schedtel.suggestions import did_you_mean
 from schedtel.workloads.arrivals import Arrival, read_arrival
 from schedtel.workloads.behaviours import Behaviour, read_behaviour
 from schedtel.workloads.external import External, read_external
-from schedtel.suggestions import did_you_mean
 from schedtel.workloads.fields import LONGEST_NS, Fields
 from schedtel.workloads.policies import Treatment, read_treatment
 from schedtel.workloads.presets import preset_names, preset_text

@@ -103,11 +103,18 @@ def calls():
         yield (*words, *needed)
         for option in command.params:
             if isinstance(option.type, click.Choice) and option.name not in refused:
-                yield from ((*words, *needed, option.opts[-1], choice) for choice in _choices(words, option))
+                yield from ((*words, *needed, option.opts[-1], *choice) for choice in _choices(words, option))
+            elif option.name == "lifetimes":
+                yield (*words, *needed, option.opts[-1])
 
 
 def _choices(words, option):
-    return [choice for choice in option.type.choices if not (words[0] == "import" and choice == "ftrace")]
+    """The words of each choice: those that lives alone have bring the option for lives."""
+    found = [choice for choice in option.type.choices if not (words[0] == "import" and choice == "ftrace")]
+    return [
+        (choice, "--lifetimes") if words == ("show",) and choice in ("csv", "parquet") else (choice,)
+        for choice in found
+    ]
 
 
 def _needed(parameter):
