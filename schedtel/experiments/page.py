@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from schedtel.experiments.findings import BY_NAME, COST, OBJECTIVES, Findings
-from schedtel.experiments.tables import ratio_text, text_of, value_text, winner_text
+from schedtel.experiments.tables import ratio_text, spread_texts, text_of, winner_text
 from schedtel.foreign_text import Printable
 
 _STYLE = """
@@ -41,6 +41,11 @@ def render(findings: Findings) -> str:
         _section("The best arm for each objective", _BEST, _winners(findings)),
         *(_comparisons(findings, name) for name in OBJECTIVES.values()),
         _section("Variability", "Mean, standard deviation and CV over the repeats.", _variability(findings)),
+        _folded(
+            "Variability of each CPU",
+            "Of all tasks that ran on the CPU, over the repeats.",
+            _core_variability(findings),
+        ),
         _section("As text", "", f"<pre>{_text(text_of(findings), lines=True)}</pre>"),
     ]
     body = "".join(parts)
@@ -67,6 +72,11 @@ def _text(text: str, *, lines: bool = False) -> str:
 
 def _section(title: str, about: str, content: str) -> str:
     return f'<h2>{title}</h2><p>{about}</p><div class="wide">{content}</div>'
+
+
+def _folded(title: str, about: str, content: str) -> str:
+    """A section that is shown when a reader asks for it: it may have a thousand rows."""
+    return f'<details><summary><h2>{title}</h2></summary><p>{about}</p><div class="wide">{content}</div></details>'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -124,13 +134,26 @@ def _variability(findings: Findings) -> str:
             _text(figure),
             f'<td class="left">{_text(workload)}</td>',
             f'<td class="left">{_text(scheduler)}</td>',
-            str(spread.runs),
-            value_text(figure, spread.mean),
-            value_text(figure, spread.std),
-            "-" if spread.cv_percent is None else f"{spread.cv_percent:.1f}",
+            *spread_texts(figure, spread),
         ]
         for (workload, scheduler, figure), spread in sorted(
             findings.variability.items(), key=lambda item: item[0][::-1]
         )
     ]
     return _table(["figure", "workload", "scheduler", "runs", "mean", "std", "CV %"], rows)
+
+
+def _core_variability(findings: Findings) -> str:
+    rows = [
+        [
+            _text(figure),
+            f'<td class="left">{_text(workload)}</td>',
+            f'<td class="left">{_text(scheduler)}</td>',
+            str(cpu),
+            *spread_texts(figure, spread),
+        ]
+        for (workload, scheduler, cpu, figure), spread in sorted(
+            findings.core_variability.items(), key=lambda item: (item[0][3], item[0])
+        )
+    ]
+    return _table(["figure", "workload", "scheduler", "CPU", "runs", "mean", "std", "CV %"], rows)

@@ -77,6 +77,12 @@ class Workload:
             duration_ns=self.duration_ns if duration_ns is None else duration_ns,
         )
 
+    def is_task(self, comm: str) -> bool:
+        """Whether a command name is that of a task of its classes, or where it has none, of its programs of others."""
+        if self.classes:
+            return any(comm == c.name for c in self.classes)
+        return any(one.is_task(comm) for one in self.externals)
+
     def as_dict(self) -> dict[str, Any]:
         """All fields, the defaults included, as JSON has them."""
         return asdict(self)
