@@ -52,7 +52,7 @@ TOOLS = {
         "schbench",
         "no package of Debian; build mason/schbench of git.kernel.org",
         lambda _seed, duration_ns: ["-r", str(-(-duration_ns // NS_PER_S))],
-        "schbench",
+        "schbench-",
     ),
 }
 
