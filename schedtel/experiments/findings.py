@@ -225,11 +225,7 @@ def _winner(workload: str, baseline: str, objective: str, name: str, comparisons
 
 def _notes(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[str]:
     """What a reader has to know before the figures: a placebo that does something, machines that were disturbed."""
-    notes = [
-        f"the placebo differs from the baseline in {c.figure} of {c.workload}: intervals may be too narrow here"
-        for c in comparisons
-        if c.scheduler == PLACEBO and c.difference.shown
-    ]
+    notes = _about_the_placebo([c for c in comparisons if c.scheduler == PLACEBO])
     if not any(run.cell.scheduler == PLACEBO for run in runs):
         notes.append(f'no placebo arm was run (add "{PLACEBO}" to the schedulers)')
     late = sum(bool(run.provenance.get("late")) for run in runs)
@@ -241,4 +237,15 @@ def _notes(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[str]:
     return notes
 
 
+def _about_the_placebo(comparisons: Sequence[Comparison]) -> list[str]:
+    """One note, and in it the first of the comparisons in which a placebo differs."""
+    differs = [f"{c.figure} of {c.workload}" for c in comparisons if c.difference.shown]
+    if not differs:
+        return []
+    named = ", ".join(differs[:_MOST_NAMED]) + (", …" if len(differs) > _MOST_NAMED else "")
+    where = f"{len(differs)} of {len(comparisons)} comparisons ({named})"
+    return [f"the placebo differs from the baseline in {where}: intervals may be too narrow here"]
+
+
 _DISTURBED = 0.05
+_MOST_NAMED = 3

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ import pytest
 from schedtel.errors import RecordingError, UsageError
 from schedtel.experiments.design import Cell
 from schedtel.experiments.findings import COST, findings_of
-from schedtel.experiments.packed import unpack
+from schedtel.experiments.packed import pack, unpack
 from schedtel.experiments.page import render
 from schedtel.experiments.spec import spec_of
 from schedtel.experiments.store import Run, Store, read_store
@@ -81,6 +82,30 @@ def test_notes_tell_of_what_disturbed_the_runs():
     assert findings_of("x", without, SPEC.schedulers).notes == [
         'no placebo arm was run (add "placebo" to the schedulers)'
     ]
+
+
+def test_a_placebo_that_does_something_is_one_note():
+    """Three times what the baseline took, each time."""
+    runs = [
+        run_of(arm, r, 3.0 * CHANCE[r - 1] if arm == "placebo" else 1.0) for r in range(1, 6) for arm in SPEC.schedulers
+    ]
+    where = "3 of 5 comparisons (cost of w, tat_mean_ns of w, rt_mean_ns of w)"
+    said = f"the placebo differs from the baseline in {where}: intervals may be too narrow here"
+    assert findings_of("x", runs, SPEC.schedulers).notes == [said]
+
+
+def test_more_throughput_has_the_colour_of_what_is_better():
+    """Half the turnaround time and twice the jobs are blue; the placebo is the other way round, and red."""
+    runs = []
+    for repeat in range(1, 6):
+        for arm, factor in (("eevdf", 1.0), ("policy:batch", 0.5), ("placebo", 2.0)):
+            run = run_of(arm, repeat, factor)
+            runs.append(replace(run, figures={**run.figures, "jobs_completed": 100 / factor}))
+    page = render(findings_of("x", runs, SPEC.schedulers))
+    throughput = page.partition("<h2>jobs_completed")[2].partition("</table>")[0]
+    assert re.findall(r"hsl\((\d+) [^>]*>([\d.]+)", throughput) == [("212", "2"), ("12", "0.5")]
+    cost = page.partition("<h2>cost")[2].partition("</table>")[0]
+    assert [hue for hue, _ in re.findall(r"hsl\((\d+) [^>]*>([\d.]+)", cost)] == ["212", "12"]
 
 
 @pytest.fixture
@@ -184,21 +209,21 @@ def test_the_variability_of_each_cpu_is_in_all_reports(store):
 
 
 def packed(store, path):
-    command = [sys.executable, "-m", "schedtel.cli", "experiment", "pack", str(store.root), "-o", str(path)]
-    subprocess.run(command, check=True)
+    path.write_bytes(pack(*read_store(store.root)))
     return path
 
 
 def test_a_packed_experiment_makes_the_same_reports_without_the_runs(store, tmp_path):
-    path = packed(store, tmp_path / "runs.parquet")
+    path = tmp_path / "runs.parquet"
 
-    def report(source, *words):
-        command = [sys.executable, "-m", "schedtel.cli", "experiment", "report", str(source), *words]
-        return subprocess.run(command, capture_output=True, check=True).stdout
+    def experiment(*words):
+        command = [sys.executable, "-m", "schedtel.cli", "experiment", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    for words in (["--cores"], ["--format", "csv"], ["--format", "html"]):
-        assert report(path, *words) == report(store.root, *words) != b""
+    assert experiment("pack", store.root, "-o", path) == ""
+    shown = experiment("report", path, "--cores")
     spec, runs = unpack(path)
+    assert shown == text_of(findings_of(spec["title"], runs, spec["schedulers"]), cores=True)
     assert (spec, runs) == read_store(store.root)
     table = pq.read_table(path)
     assert table.num_rows == 15
