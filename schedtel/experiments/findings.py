@@ -43,9 +43,9 @@ FIGURES = (
 )
 #: The figures of a CPU. They are of all tasks that ran on it.
 CORE_FIGURES = (
-    Figure("core_busy_ns", "ns", "time with a task on the CPU"),
-    Figure("core_switches", "1", "context switches on the CPU, to and from idle included"),
-    Figure("core_waits", "1", "waits for a CPU that ended on this one"),
+    Figure("core_busy_share", "1", "part of the time in which a task was on the CPU"),
+    Figure("core_switches_per_s", "1/s", "context switches on the CPU, to and from idle included"),
+    Figure("core_waits_per_s", "1/s", "waits for a CPU that ended on this one"),
     Figure("core_wait_p50_ns", "ns", "median of these waits"),
     Figure("core_wait_p99_ns", "ns", "99th percentile of these waits"),
 )

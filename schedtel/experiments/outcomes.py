@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from schedtel.analysis.lifetimes import AFTER, WHOLE, lifetimes
+from schedtel.durations import NS_PER_S
 from schedtel.records.histogram import percentile_ns
 from schedtel.windows import tables
 from schedtel.windows.metrics import fairness
@@ -83,12 +84,16 @@ def figures_of_cpus(windows: Sequence[Window]) -> dict[str, dict[str, float]]:
         for row, cpu in enumerate(tables.column(window.cpus, "cpu").tolist()):
             found[cpu] = found.get(cpu, 0) + sums[row]
             waits[cpu] = waits.get(cpu, 0) + histograms[row]
-    return {str(cpu): _of_cpu(found[cpu], waits[cpu]) for cpu in sorted(found)}
+    length_ns = sum(window.end_ns - window.start_ns for window in windows)
+    return {str(cpu): _of_cpu(found[cpu], waits[cpu], length_ns) for cpu in sorted(found)}
 
 
-def _of_cpu(sums: np.ndarray, waits: np.ndarray) -> dict[str, float]:
+def _of_cpu(sums: np.ndarray, waits: np.ndarray, length_ns: int) -> dict[str, float]:
+    """The figures of a CPU by time, because windows also cover the moments before and after the workload."""
     busy_ns, switches = sums
-    figures = {"core_busy_ns": float(busy_ns), "core_switches": float(switches), "core_waits": float(waits.sum())}
+    figures = {"core_busy_share": float(busy_ns / length_ns)}
+    counts = {"core_switches_per_s": switches, "core_waits_per_s": waits.sum()}
+    figures |= {name: float(count * NS_PER_S / length_ns) for name, count in counts.items()}
     for name, share in (("core_wait_p50_ns", 0.5), ("core_wait_p99_ns", 0.99)):
         value = percentile_ns(waits, share)
         figures |= {} if value is None else {name: float(value)}

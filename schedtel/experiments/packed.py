@@ -1,8 +1,8 @@
 """All runs of an experiment ⇄ one file of Parquet, without their recordings: a row for each run.
 
 The columns are ``workload``, ``scheduler``, ``repeat`` and ``seed``, and the run's figures and facts, each below a
-prefix: ``figures.tat_mean_ns``, ``classes.hog.tat_mean_ns``, ``cpus.0.core_busy_ns``, ``provenance.kernel``. What a run
-does not have is null. The file's metadata has what was asked for. So the report can be made again from it.
+prefix: ``figures.tat_mean_ns``, ``classes.hog.tat_mean_ns``, ``cpus.0.core_busy_share``, ``provenance.kernel``. What a
+run does not have is null. The file's metadata has what was asked for. So the report can be made again from it.
 """
 
 import json

@@ -33,7 +33,7 @@ def run_of(scheduler, repeat, factor, **provenance):
     scale = factor * DRIFT[repeat - 1]
     figures = {name: value * (scale if name.endswith("_ns") else 1) for name, value in BASE.items()}
     said = {"late": "", "foreign_cpu_share": 0.01, **provenance}
-    cpus = {str(cpu): {"core_busy_ns": 1e9 + cpu * repeat, "core_switches": 100.0} for cpu in (0, 10)}
+    cpus = {str(cpu): {"core_busy_share": 0.5 + cpu * repeat / 1e3, "core_switches_per_s": 100.0} for cpu in (0, 10)}
     return Run(Cell("w", scheduler, repeat, repeat), figures, said, {"hog.x": {"tat_mean_ns": 5.0}}, cpus)
 
 
@@ -191,17 +191,17 @@ def test_text_csv_parquet_and_page_say_the_same(store, tmp_path):
 
 
 def test_the_variability_of_each_cpu_is_in_all_reports(store):
-    """Over repeats 1 to 5, CPU 10 is busy for 1e9 + 10 to 1e9 + 50 ns: the standard deviation is 10 x sqrt(2.5)."""
+    """Over repeats 1 to 5, CPU 10 is busy for 0.51 to 0.55 of the time: the standard deviation is 0.01 x sqrt(2.5)."""
     found = findings_of("made up", read_store(store.root)[1], SPEC.schedulers)
     rows = [row for row in table_of(found).to_pylist() if row["cpu"] is not None]
     assert len(rows) == 3 * 2 * 2, "arms, CPUs, figures"
-    [row] = [r for r in rows if (r["scheduler"], r["cpu"], r["figure"]) == ("placebo", 10, "core_busy_ns")]
-    assert (row["runs"], row["mean"]) == (5, 1e9 + 30)
-    assert row["std"] == pytest.approx(10 * 2.5**0.5)
+    [row] = [r for r in rows if (r["scheduler"], r["cpu"], r["figure"]) == ("placebo", 10, "core_busy_share")]
+    assert (row["runs"], row["mean"]) == (5, pytest.approx(0.53))
+    assert row["std"] == pytest.approx(0.01 * 2.5**0.5)
     assert row["cv_percent"] == pytest.approx(100 * row["std"] / row["mean"])
-    assert "core_busy_ns" not in text_of(found)
+    assert "core_busy_share" not in text_of(found)
     lines = [line.split() for line in text_of(found, cores=True).splitlines()]
-    assert ["core_switches", "w", "eevdf", "10", "5", "100", "0", "0.0"] in lines
+    assert ["core_switches_per_s", "w", "eevdf", "10", "5", "100", "0", "0.0"] in lines
     assert "<summary><h2>Variability of each CPU</h2></summary>" in render(found)
 
 
@@ -278,7 +278,7 @@ def _spec_is(text):
         _with({"figures.tat_mean_ns": float("inf")}),
         _with({"figures.tat_mean_ns": "many"}),
         _with({"figures.x": {"nested": 1}}),
-        _with({"cpus.first.core_busy_ns": 1.0}),
+        _with({"cpus.first.core_busy_share": 1.0}),
         _with({"unknown.x": 1.0}),
         _with({"provenance.late": "x" * 5000}),
         _spec_is(b"["),

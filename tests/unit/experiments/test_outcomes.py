@@ -112,10 +112,10 @@ def test_lives_are_the_jobs_of_a_workload_without_classes(windows):
 def test_the_figures_of_a_cpu_are_those_of_all_tasks_on_it(windows):
     """CPU 0 has tasks from 1 to 250 ms, CPU 1 from 2 to 300 ms; see samples.py for the switches."""
     cpus = figures_of_cpus(windows)
-    assert {cpu: figures["core_busy_ns"] for cpu, figures in cpus.items()} == {"0": 249 * MS, "1": 298 * MS}
-    assert {cpu: figures["core_switches"] for cpu, figures in cpus.items()} == {"0": 4, "1": 5}
+    assert {cpu: figures["core_busy_share"] for cpu, figures in cpus.items()} == {"0": 249 / 300, "1": 298 / 300}
+    assert {cpu: figures["core_switches_per_s"] for cpu, figures in cpus.items()} == {"0": 4 / 0.3, "1": 5 / 0.3}
     # The waits that ended on CPU 0: 0 (task 0 at 1 ms), 50 (task 2 at 51), and 40 (task 0 at 91).
-    assert cpus["0"]["core_waits"] == 3
+    assert cpus["0"]["core_waits_per_s"] == 3 / 0.3
     assert 40 * MS <= cpus["0"]["core_wait_p50_ns"] <= 43 * MS
     assert 50 * MS <= cpus["0"]["core_wait_p99_ns"] <= 54 * MS
 
