@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
-.PHONY: live test test-vm fuzz env build lint docs bench clean
+.PHONY: live test test-vm fuzz env build lint docs bench datasets-live datasets-lab clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -49,6 +49,13 @@ bench: .venv/.bench
 	$(SUDO) .venv/bin/python -m benchmarks $(ARGS)
 	$(SUDO) .venv/bin/python -m benchmarks.plots
 	$(SUDO) .venv/bin/python -m benchmarks.model
+
+# The experiments that are committed with their pages: hours. datasets/README.md says what they need.
+datasets-live: .venv/.env
+	SUDO="$(SUDO)" scripts/datasets variability-live heatmap-live
+
+datasets-lab: .venv/.env
+	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab -- --lab --cpus 2 $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info schedtel/_bpf schedtel/_native

@@ -1,12 +1,12 @@
 """Options that several commands share; parsed options in, a filter or an error out."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from schedtel.cli.output import FORMATS
+from schedtel.cli.output import FORMATS, LIFE_FORMATS
 from schedtel.errors import UsageError
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.selection import BACKENDS
@@ -113,8 +113,7 @@ _VIEW = (
     ),
     click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table."),
 )
-_OUTPUT = (
-    click.option("--format", "kind", type=click.Choice(FORMATS), help="Output; `table` is a page for a person."),
+_TABLE_AND_FILE = (
     click.option(
         "--table",
         type=click.Choice(TABLE_NAMES),
@@ -124,6 +123,11 @@ _OUTPUT = (
     ),
     click.option("-o", "--output", metavar="FILE", help="Write to a file; its extension chooses the format."),
 )
+
+
+def _output(formats: Sequence[str], others: str = "") -> tuple[Decorator, ...]:
+    text = f"Output; `table` is a page for a person{others}."
+    return (click.option("--format", "kind", type=click.Choice(formats), help=text), *_TABLE_AND_FILE)
 
 
 _CLIENT = (
@@ -168,7 +172,9 @@ bound_options = _all(_BOUNDS)
 filter_options = _all((*_FILTERS, *_BACKEND))
 machine_options = _all(_MACHINE)
 view_options = _all(_VIEW)
-output_options = _all(_OUTPUT)
+output_options = _all(_output(FORMATS))
+#: Those of a command that also shows lives.
+output_options_with_lives = _all(_output(LIFE_FORMATS, ", `csv` and `parquet` are for --lifetimes"))
 client_options = _all(_CLIENT)
 rotation_options = _all(_ROTATION)
 
@@ -198,6 +204,14 @@ def refuse_without_stream(where: str, prefix: str = "") -> None:
     Raises :class:`UsageError` if the user gave one of them.
     """
     refuse({f"{prefix}{name}" for name in _names(*_CLIENT)}, where, "it is for what is served at a URI")
+
+
+def refuse_for_lives() -> None:
+    """Refuse the options of ``view_options`` and ``--table`` for the table of lives, which has one shape.
+
+    Raises :class:`UsageError` if the user gave one of them.
+    """
+    refuse({*_names(*_VIEW), "table"}, "--lifetimes", "it is for pages of windows")
 
 
 def refuse(names: Collection[str | None], where: str, purpose: str) -> None:

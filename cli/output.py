@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "ndjson", "arrow")
 #: Formats of rows of features.
 ROW_FORMATS = ("ndjson", "arrow", "csv")
+#: Formats of the table of lives.
+LIFE_FORMATS = (*FORMATS, "csv", "parquet")
 _EXTENSIONS = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
@@ -28,6 +30,7 @@ _EXTENSIONS = {
     ".arrows": "arrow",
     ".txt": "table",
     ".csv": "csv",
+    ".parquet": "parquet",
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from schedtel.durations import format_duration
 from schedtel.errors import UsageError
 from schedtel.experiments.design import cells
 from schedtel.experiments.findings import Findings, findings_of
+from schedtel.experiments.packed import is_packed, pack, unpack
 from schedtel.experiments.page import render
+from schedtel.experiments.revision import revision_of
 from schedtel.experiments.running import Experiment, Progress
-from schedtel.experiments.spec import ExperimentSpec, read_spec
-from schedtel.experiments.store import read_store
+from schedtel.experiments.spec import read_spec
+from schedtel.experiments.store import Run, read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
 from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.jobs import machine
@@ -68,7 +71,7 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
     What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, programs)
+    experiment = _experiment(spec, output, in_lab, kernel, cpus, programs)
     with stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
@@ -80,18 +83,20 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
 
 
 def _experiment(
-    spec: ExperimentSpec, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
+    path: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
 ) -> Experiment | LabExperiment:
+    spec, facts = read_spec(path), revision_of(path)
     if in_lab:
         guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark)
-        return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark)
+        return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark, facts=facts)
     if kernel is not None or cpus is not None or programs:
         raise UsageError("cannot use --kernel, --cpus or --scx on this machine: they are for a guest (add --lab)")
-    return Experiment(spec, output)
+    return Experiment(spec, output, facts=facts)
 
 
 @command.command("report", short_help="Say what the runs show.")
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR|FILE")
+@click.option("--cores", is_flag=True, help="In the text: also the variability of each CPU.")
 @click.option(
     "--format",
     "kind",
@@ -99,9 +104,14 @@ def _experiment(
     help="By default as the name of the output ends, else text.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Where to write it; by default stdout.")
-def report(directory: str, kind: str | None, output: str | None) -> None:
-    """Say what the runs in DIR show: variability, comparisons with the first scheduler, and what could be seen."""
+def report(directory: str, cores: bool, kind: str | None, output: str | None) -> None:
+    """Say what the runs in DIR show: variability, comparisons with the first scheduler, and what could be seen.
+
+    A FILE of `schedtel experiment pack` says the same as the runs that were packed.
+    """
     kind = kind or _KINDS.get(Path(output or "").suffix.lower(), "text")
+    if cores and kind != "text":
+        raise UsageError(f"cannot use --cores with {kind}: it always has the CPUs (drop --cores)")
     if kind == "parquet" and output in (None, "-") and sys.stdout.isatty():
         raise UsageError("cannot write Parquet to a terminal (give -o FILE, or another --format)")
     findings = _findings(directory)
@@ -109,7 +119,10 @@ def report(directory: str, kind: str | None, output: str | None) -> None:
         write_page(render(findings), str(output))
         return
     with opened(output) as stream:
-        stream.write(_parquet(findings) if kind == "parquet" else _TEXTS[kind](findings).encode())
+        if kind == "parquet":
+            stream.write(_parquet(findings))
+        else:
+            stream.write((text_of(findings, cores=cores) if kind == "text" else _TEXTS[kind](findings)).encode())
 
 
 def _parquet(findings: Findings) -> bytes:
@@ -119,13 +132,32 @@ def _parquet(findings: Findings) -> bytes:
 
 
 _KINDS = {".csv": "csv", ".parquet": "parquet", ".html": "html", ".htm": "html"}
-_TEXTS: dict[str, Any] = {"text": text_of, "csv": csv_of, "html": render}
+_TEXTS: dict[str, Callable[[Findings], str]] = {"csv": csv_of, "html": render}
 
 
-def _findings(directory: str) -> Findings:
-    spec, runs = read_store(directory)
+@command.command("pack", short_help="Put the figures of all runs into one file.")
+@click.argument("directory", metavar="DIR")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The file of Parquet to write; - for stdout.")
+def pack_runs(directory: str, output: str) -> None:
+    """Put the figures and the provenance of all runs in DIR into one file of Parquet, without their recordings.
+
+    A run is a row. `schedtel experiment report FILE` makes all reports from it.
+    """
+    content = pack(*_read(directory))
+    with opened(output) as stream:
+        stream.write(content)
+
+
+def _read(path: str) -> tuple[dict[str, Any], list[Run]]:
+    """What was asked for, and the runs: of a directory, or of a file of packed ones."""
+    spec, runs = unpack(path) if is_packed(path) else read_store(path)
     if not runs:
-        raise UsageError(f"cannot report on {directory}: no run of it is whole (run it first)")
+        raise UsageError(f"cannot report on {path}: no run of it is whole (run it first)")
+    return spec, runs
+
+
+def _findings(path: str) -> Findings:
+    spec, runs = _read(path)
     arms = spec.get("schedulers")
     return findings_of(str(spec.get("title", "experiment")), runs, arms if isinstance(arms, list) else [])
 

@@ -1,12 +1,13 @@
 """``schedtel features``: windows of this machine, a recording or a stream in; a row of features for each out."""
 
+from __future__ import annotations
+
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from schedtel.access.uri import is_uri
-from schedtel.cli.feature_rows import write_rows
 from schedtel.cli.options import (
     client_options,
     filter_options,
@@ -14,11 +15,17 @@ from schedtel.cli.options import (
     refuse_without_stream,
     window_options,
 )
-from schedtel.cli.output import ROW_FORMATS, format_for, opened
+from schedtel.cli.output import ROW_FORMATS, Output, format_for, opened
+from schedtel.cli.rows import write_rows
 from schedtel.cli.session import prepare_session
 from schedtel.cli.sources import complain_of_damage, complain_of_missed, open_source, stopped_by_signals
 from schedtel.cli.strict import StrictCommand
 from schedtel.windows.source import bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from schedtel.windows.window import Window
 
 
 @click.command("features", cls=StrictCommand, short_help="Write each window as a row of features.")
@@ -57,7 +64,7 @@ def _of_this_machine(kind: str, view: str, output: str | None, options: dict[str
         opened(output) as stream,
         session.running(),
     ):
-        write_rows(session.source, stream, kind, view)
+        _write(session.source, stream, kind, view)
 
 
 def _of_another(where: str, kind: str, view: str, output: str | None, options: dict[str, Any]) -> None:
@@ -69,6 +76,12 @@ def _of_another(where: str, kind: str, view: str, output: str | None, options: d
         # The first window is read before the output is opened: an error creates no file and replaces none.
         beginning = list(itertools.islice(windows, 1))
         with opened(output) as stream:
-            write_rows(itertools.chain(beginning, windows), stream, kind, view)
+            _write(itertools.chain(beginning, windows), stream, kind, view)
         complain_of_missed(source)
         complain_of_damage(source)
+
+
+def _write(windows: Iterable[Window], stream: Output, kind: str, view: str) -> None:
+    from schedtel.features import batches, schema  # noqa: PLC0415  (tracing begins without pyarrow)
+
+    write_rows(batches(windows, view), schema(view), stream, kind)

@@ -9,8 +9,15 @@ import click
 
 from schedtel.access.uri import is_uri
 from schedtel.cli.display.choices import Choice
-from schedtel.cli.options import client_options, output_options, refuse_without_stream, view_options
-from schedtel.cli.output import format_for, opened, write_windows
+from schedtel.cli.lives import show_lives
+from schedtel.cli.options import (
+    client_options,
+    output_options_with_lives,
+    refuse_for_lives,
+    refuse_without_stream,
+    view_options,
+)
+from schedtel.cli.output import FORMATS, LIFE_FORMATS, format_for, opened, write_windows
 from schedtel.cli.sources import (
     complain_of_damage,
     complain_of_missed,
@@ -28,18 +35,33 @@ from schedtel.windows.window import Window
 @click.argument("directory", metavar="DIR|URI")
 @click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True, help="First window.")
 @click.option("-n", "--count", type=click.IntRange(min=1), help="Number of windows.")
+@click.option("--lifetimes", is_flag=True, help="Show a row for each life of a task, instead of windows.")
 @view_options
-@output_options
+@output_options_with_lives
 @client_options
 def command(
-    directory: str, first: int, count: int | None, kind: str | None, table: str, output: str | None, **options: Any
-) -> None:
+    directory: str,
+    first: int,
+    count: int | None,
+    lifetimes: bool,
+    kind: str | None,
+    table: str,
+    output: str | None,
+    **options: Any,
+) -> int:
     """Show the windows of a recording as `live` would have shown them.
 
     The recording may also be what `schedtel serve` has at a URI (first the windows that the server keeps, then new
     ones), or a dataset in an object store.
+
+    With --lifetimes, each life of a task is one row: its arrival, first CPU, completion, turnaround time, response time
+    and CPU time. Exit status 1 if a row is not possible, such as a CPU time above the turnaround time.
     """
-    chosen = format_for(kind, output)
+    chosen = format_for(kind, output, LIFE_FORMATS if lifetimes else FORMATS)
+    if lifetimes:
+        refuse_for_lives()
+    elif chosen not in FORMATS:
+        raise UsageError(f"cannot write windows as {chosen}: it is for lives (add --lifetimes, or drop --format)")
     if not is_uri(directory):
         refuse_without_stream("a recording")
     choice = Choice.of(options)
@@ -50,9 +72,15 @@ def command(
         wanted = _from(first, source)
         # The first window is read before the output is opened: an error creates no file and replaces none.
         beginning = list(itertools.islice(wanted, 1))
-        show(itertools.islice(itertools.chain(beginning, wanted), count), choice, chosen, table, output)
+        windows = itertools.islice(itertools.chain(beginning, wanted), count)
+        status = 0
+        if lifetimes:
+            status = show_lives(windows, chosen, output)
+        else:
+            show(windows, choice, chosen, table, output)
         complain_of_missed(source)
         complain_of_damage(source)
+    return status
 
 
 def _from(first: int, windows: Iterable[Window]) -> Iterator[Window]:

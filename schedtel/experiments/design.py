@@ -42,5 +42,5 @@ def _block(spec: ExperimentSpec, repeat: int) -> Iterator[Cell]:
 
 def seed_of(spec: ExperimentSpec, workload: str, repeat: int) -> int:
     """The seed of a workload's plan in a repeat, from 0 to 2^63 - 1; another workload's is independent of it."""
-    said = f"{spec.seed}\0{workload}\0{repeat}".encode()
+    said = f"{spec.seed}\0{workload}\0{1 if spec.same_seed else repeat}".encode()
     return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 1

@@ -41,7 +41,17 @@ FIGURES = (
     Figure("switches", "1", "context switches of the workload's tasks"),
     Figure("migrations", "1", "migrations of the workload's tasks"),
 )
-BY_NAME = {figure.name: figure for figure in FIGURES}
+#: The figures of a CPU. They are of all tasks that ran on it.
+CORE_FIGURES = (
+    Figure("core_busy_share", "1", "part of the time in which a task was on the CPU"),
+    Figure("core_switches_per_s", "1/s", "context switches on the CPU, to and from idle included"),
+    Figure("core_waits_per_s", "1/s", "waits for a CPU that ended on this one"),
+    Figure("core_wait_p50_ns", "ns", "median of these waits"),
+    Figure("core_wait_p99_ns", "ns", "99th percentile of these waits"),
+)
+_NAMES = [figure.name for figure in FIGURES]
+_CORE_NAMES = {figure.name for figure in CORE_FIGURES}
+BY_NAME = {figure.name: figure for figure in (*FIGURES, *CORE_FIGURES)}
 #: What a scheduler may be chosen for, in words, and the figure that decides.
 OBJECTIVES = {
     "cost L": COST,
@@ -78,7 +88,11 @@ class Winner:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an experiment shows. ``variability``: (workload, scheduler, figure) → spread over repeats."""
+    """What an experiment shows.
+
+    :param variability: (workload, scheduler, figure) → spread over repeats.
+    :param core_variability: (workload, scheduler, CPU, figure of the CPU) → spread over repeats.
+    """
 
     title: str
     baseline: str
@@ -86,6 +100,7 @@ class Findings:
     schedulers: tuple[str, ...]
     runs: int
     variability: Mapping[tuple[str, str, str], Variability]
+    core_variability: Mapping[tuple[str, str, int, str], Variability]
     comparisons: Sequence[Comparison]
     winners: Sequence[Winner]
     notes: Sequence[str]
@@ -118,6 +133,7 @@ def findings_of(title: str, runs: Sequence[Run], arms: Sequence[str]) -> Finding
         schedulers,
         len(runs),
         _variability(figures),
+        _core_variability(runs),
         comparisons,
         [w for workload in workloads for w in _winners(workload, baseline, comparisons)],
         _notes(runs, comparisons),
@@ -152,11 +168,20 @@ def _variability(table: _Figures) -> dict[tuple[str, str, str], Variability]:
     found = {}
     for workload, arms in table.items():
         for scheduler, repeats in arms.items():
-            for name in BY_NAME:
+            for name in _NAMES:
                 values = [figures[name] for figures in repeats.values() if name in figures]
                 if values:
                     found[workload, scheduler, name] = variability(values)
     return found
+
+
+def _core_variability(runs: Sequence[Run]) -> dict[tuple[str, str, int, str], Variability]:
+    values = defaultdict(list)
+    for run in runs:
+        for cpu, figures in run.cpus.items():
+            for name in _CORE_NAMES & figures.keys():
+                values[run.cell.workload, run.cell.scheduler, int(cpu), name].append(figures[name])
+    return {key: variability(each) for key, each in sorted(values.items())}
 
 
 def _compared(
@@ -166,7 +191,7 @@ def _compared(
     base, found = arms.get(schedulers[0], {}), []
     others = [scheduler for scheduler in schedulers[1:] if scheduler in arms]
     repeats = sorted({repeat for each in arms.values() for repeat in each})
-    for name in BY_NAME:
+    for name in _NAMES:
         pairs = {
             arm: [_pair(arms[arm].get(repeat, {}), base.get(repeat, {}), name) for repeat in repeats] for arm in others
         }
@@ -200,11 +225,7 @@ def _winner(workload: str, baseline: str, objective: str, name: str, comparisons
 
 def _notes(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[str]:
     """What a reader has to know before the figures: a placebo that does something, machines that were disturbed."""
-    notes = [
-        f"the placebo differs from the baseline in {c.figure} of {c.workload}: intervals may be too narrow here"
-        for c in comparisons
-        if c.scheduler == PLACEBO and c.difference.shown
-    ]
+    notes = _about_the_placebo([c for c in comparisons if c.scheduler == PLACEBO])
     if not any(run.cell.scheduler == PLACEBO for run in runs):
         notes.append(f'no placebo arm was run (add "{PLACEBO}" to the schedulers)')
     late = sum(bool(run.provenance.get("late")) for run in runs)
@@ -216,4 +237,15 @@ def _notes(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[str]:
     return notes
 
 
+def _about_the_placebo(comparisons: Sequence[Comparison]) -> list[str]:
+    """One note, and in it the first of the comparisons in which a placebo differs."""
+    differs = [f"{c.figure} of {c.workload}" for c in comparisons if c.difference.shown]
+    if not differs:
+        return []
+    named = ", ".join(differs[:_MOST_NAMED]) + (", …" if len(differs) > _MOST_NAMED else "")
+    where = f"{len(differs)} of {len(comparisons)} comparisons ({named})"
+    return [f"the placebo differs from the baseline in {where}: intervals may be too narrow here"]
+
+
 _DISTURBED = 0.05
+_MOST_NAMED = 3

@@ -2,15 +2,19 @@
 
 Only jobs of open classes count, where there are any: the jobs of a closed class, such as the next piece of a hog's
 work, arrive when the one before has ended, so a better scheduler gives it more of them. Jobs that arrive within the
-settle time do not count. A job that had not ended, or not begun, when the run was over counts with its age: its true
+settle time do not count. A workload of programs of others alone has no jobs, so the lives of their tasks are taken for
+jobs. A job that had not ended, or not begun, when the run was over counts with its age: its true
 time is longer, and to leave it out would favour a scheduler that starves it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from schedtel.analysis.lifetimes import AFTER, WHOLE, lifetimes
+from schedtel.durations import NS_PER_S
+from schedtel.records.histogram import percentile_ns
 from schedtel.windows import tables
 from schedtel.windows.metrics import fairness
 from schedtel.windows.window import Window
@@ -56,15 +60,55 @@ def _figures(times: Sequence[np.ndarray]) -> dict[str, float]:
     }
 
 
-def figures_of_windows(windows: Sequence[Window], names: Sequence[str]) -> dict[str, float]:
+def figures_of_lives(windows: Sequence[Window], is_ours: Callable[[str], bool]) -> dict[str, float]:
+    """The figures of a workload whose jobs are the lives of its tasks: those that began in the windows.
+
+    :param is_ours: whether a command name is that of a task of the workload.
+    """
+    lives = [life for life in lifetimes(windows).table.to_pylist() if life["life"] in (WHOLE, AFTER)]
+    ours = [life for life in lives if is_ours(life["comm"])]
+    end = windows[-1].end_ns if windows else 0
+    ages = [end - life["arrival_ns"] for life in ours]
+    tat = [age if life["tat_ns"] is None else life["tat_ns"] for life, age in zip(ours, ages, strict=True)]
+    rt = [age if life["rt_ns"] is None else life["rt_ns"] for life, age in zip(ours, ages, strict=True)]
+    return _figures([np.array(tat), np.array(rt), np.array([life["life"] == WHOLE for life in ours])])
+
+
+def figures_of_cpus(windows: Sequence[Window]) -> dict[str, dict[str, float]]:
+    """CPU number → its figures over all windows, of all tasks that ran on it: the windows have no more of a CPU."""
+    found: dict[int, np.ndarray] = {}
+    waits: dict[int, np.ndarray] = {}
+    for window in windows:
+        sums = np.array([tables.column(window.cpus, name) for name in ("busy_ns", "switches")]).T
+        histograms = tables.histograms(window.cpus, "wait_histogram").astype(np.int64)
+        for row, cpu in enumerate(tables.column(window.cpus, "cpu").tolist()):
+            found[cpu] = found.get(cpu, 0) + sums[row]
+            waits[cpu] = waits.get(cpu, 0) + histograms[row]
+    length_ns = sum(window.end_ns - window.start_ns for window in windows)
+    return {str(cpu): _of_cpu(found[cpu], waits[cpu], length_ns) for cpu in sorted(found)}
+
+
+def _of_cpu(sums: np.ndarray, waits: np.ndarray, length_ns: int) -> dict[str, float]:
+    """The figures of a CPU by time, because windows also cover the moments before and after the workload."""
+    busy_ns, switches = sums
+    figures = {"core_busy_share": float(busy_ns / length_ns)}
+    counts = {"core_switches_per_s": switches, "core_waits_per_s": waits.sum()}
+    figures |= {name: float(count * NS_PER_S / length_ns) for name, count in counts.items()}
+    for name, share in (("core_wait_p50_ns", 0.5), ("core_wait_p99_ns", 0.99)):
+        value = percentile_ns(waits, share)
+        figures |= {} if value is None else {name: float(value)}
+    return figures
+
+
+def figures_of_tasks(windows: Sequence[Window], is_ours: Callable[[str], bool]) -> dict[str, float]:
     """The figures of the workload's tasks over all windows; empty where no task of it had a row.
 
-    :param names: the command names of the workload's tasks: its classes.
+    :param is_ours: whether a command name is that of a task of the workload.
     """
     tasks: dict[tuple[int, int], np.ndarray] = {}
     kinds: dict[tuple[int, int], tuple[int, int]] = {}
     for window in windows:
-        for row, key, sums in _rows(window, names):
+        for row, key, sums in _rows(window, is_ours):
             tasks[key] = tasks.get(key, np.zeros(len(_SUMMED), np.int64)) + sums
             kinds[key] = (int(_column(window, "weight")[row]), int(_column(window, "policy")[row]))
     if not tasks:
@@ -85,11 +129,11 @@ def _column(window: Window, name: str) -> np.ndarray:
     return tables.column(window.tasks, name)
 
 
-def _rows(window: Window, names: Sequence[str]) -> Any:
-    """Row number, identity and sums of each task with one of these command names."""
+def _rows(window: Window, is_ours: Callable[[str], bool]) -> Any:
+    """Row number, identity and sums of each task of the workload."""
     comms = window.tasks.column("comm").to_pylist()
     tids, starts = _column(window, "tid"), _column(window, "start_boottime_ns")
     sums = np.array([_column(window, name) for name in _SUMMED]).T
     for row, comm in enumerate(comms):
-        if comm in names and tids[row]:
+        if tids[row] and is_ours(comm):
             yield row, (int(tids[row]), int(starts[row])), sums[row]

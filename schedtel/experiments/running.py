@@ -1,7 +1,6 @@
 """Cells that have not been run in; runs in the store out, one after the other, with the time that is left."""
 
 import os
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from schedtel._version import __version__
 from schedtel.errors import SchedtelError, UsageError
 from schedtel.experiments.at_birth import treated
 from schedtel.experiments.design import Cell, cells
-from schedtel.experiments.outcomes import figures_of_jobs, figures_of_windows
+from schedtel.experiments.outcomes import figures_of_cpus, figures_of_jobs, figures_of_lives, figures_of_tasks
+from schedtel.experiments.provenance import Fact, conditions, machine
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Run, Store
 from schedtel.kernel.filters import Filter
@@ -37,7 +37,6 @@ from schedtel.workloads.spec import Workload, load_workload
 _RESCAN_S = 0.02
 #: Length of the windows of a run.
 WINDOW = "500ms"
-_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,20 @@ class Experiment:
     :param spec: what to run.
     :param root: the directory for its runs; what is there already is not run again.
     :param loops_per_us: loops of work in a microsecond; by default that of the runs that are there, or else measured.
+    :param facts: what is told of each run beside what is seen of it, such as the commit that the file is of.
 
     Raises :class:`UsageError` or :class:`CapabilityError` for workloads and schedulers that cannot be used here, before
     anything runs.
     """
 
-    def __init__(self, spec: ExperimentSpec, root: str | os.PathLike[str], loops_per_us: float | None = None) -> None:
-        self.spec = spec
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        root: str | os.PathLike[str],
+        loops_per_us: float | None = None,
+        facts: Mapping[str, Fact] = MappingProxyType({}),
+    ) -> None:
+        self.spec, self._facts = spec, facts
         self._workloads = {name: load_workload(name) for name in spec.workloads}
         self._check()
         self.store = Store(root, spec)
@@ -141,7 +147,8 @@ class Experiment:
             outcome = self._runner.run()
         if self._stopped or outcome.interrupted:
             return None
-        return self._described(cell, outcome, list(Recording(folder)), {**arm, "plan_sha256": plan.sha256})
+        facts = {**self._facts, **arm, "plan_sha256": plan.sha256}
+        return self._described(cell, outcome, list(Recording(folder)), facts)
 
     def _classes(self, workload: Workload) -> dict[str, tuple[str, ...]]:
         """Class of an arm's rules → command names: each class of the workload, and the groups of the specification."""
@@ -150,18 +157,20 @@ class Experiment:
         groups = every | dict(self.spec.classes)
         return {name: tuple(member for member in members if member in own) for name, members in groups.items()}
 
-    def _described(self, cell: Cell, outcome: Outcome, windows: list[Window], arm: Mapping[str, str | int]) -> Run:
-        names = [c.name for c in outcome.plan.workload.classes]
+    def _described(self, cell: Cell, outcome: Outcome, windows: list[Window], facts: Mapping[str, Fact]) -> Run:
         figures, classes = figures_of_jobs(outcome, self.spec.settle_ns)
-        figures = figures | figures_of_windows(windows, names)
-        provenance = _machine() | _conditions(windows, figures.get("cpu_ns", 0.0)) | dict(arm)
+        if not outcome.plan.workload.classes:
+            figures = figures_of_lives(windows, outcome.plan.workload.is_task)
+        figures = figures | figures_of_tasks(windows, outcome.plan.workload.is_task)
+        provenance = machine() | conditions(windows, figures.get("cpu_ns", 0.0)) | dict(facts)
         provenance |= {
             "loops_per_us": outcome.loops_per_us,
             "late": "; ".join(outcome.complaints),
             "generator_late_p99_ns": float(np.quantile(outcome.lateness_ns, 0.99)) if len(outcome.lateness_ns) else 0.0,
             "dispatcher_cpu_ns": int(outcome.facts["dispatcher_cpu_ns"]),
         }
-        return Run(cell, figures, provenance, {name: each for name, each in classes.items() if each})
+        own = {name: each for name, each in classes.items() if each}
+        return Run(cell, figures, provenance, own, figures_of_cpus(windows))
 
 
 # ---- what runs beside the workload ----
@@ -235,39 +244,3 @@ def _threads_of(comms: frozenset[bytes]) -> list[int]:
     """The tids of this process's descendants that have one of these command names."""
     pids = threads.descendants([os.getpid()], threads.children(threads.processes()))
     return [thread.tid for pid in pids for thread in threads.threads_of(pid) if thread.comm in comms]
-
-
-# ---- provenance ----
-
-
-def _machine() -> dict[str, str | int | float | None]:
-    try:
-        governor: str | None = _GOVERNOR.read_text().strip()
-    except OSError:  # a virtual machine has none
-        governor = None
-    return {
-        "schedtel": __version__,
-        "kernel": platform.release(),
-        "host": platform.node(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "governor": governor,
-        "wall_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "load_average": os.getloadavg()[0],
-    }
-
-
-def _conditions(windows: list[Window], workload_cpu_ns: float) -> dict[str, str | int | float | None]:
-    """What happened beside the workload: stolen time, the CPU time of others, losses, and the scheduler that ran."""
-    rows = [window.summary.to_pylist()[0] for window in windows]
-    capacity = sum(row["window_ns"] for row in rows) * len(os.sched_getaffinity(0))
-    busy = sum(int(np.sum(window.cpus.column("busy_ns").to_numpy())) for window in windows)
-    collector = sum(row["collector_cpu_ns"] or 0 for row in rows)
-    foreign = max(0.0, busy - workload_cpu_ns - collector)
-    steal = sum(row["steal_ns"] or 0 for row in rows)
-    return {
-        "windows": len(rows),
-        "scheduler_seen": "+".join(sorted({row["scheduler"] for row in rows if row["scheduler"]})),
-        "steal_share": steal / capacity if capacity else 0.0,
-        "foreign_cpu_share": foreign / capacity if capacity else 0.0,
-        "losses": sum(sum(window.losses.values()) for window in windows),
-    }

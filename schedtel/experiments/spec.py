@@ -17,7 +17,8 @@ from schedtel.workloads.fields import Fields
 
 #: Written as an arm, it is the first arm once more: what it "changes" is chance, and shows what the others may be.
 PLACEBO = "placebo"
-_MOST_CELLS = 100_000
+#: Most runs of an experiment.
+MOST_CELLS = 100_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ExperimentSpec:
     :param schedulers: arms; the first one is what the others are compared with.
     :param repeats: how often each workload runs under each arm; repeat n has the same seed under all arms.
     :param seed: of the order of runs, and of the workloads' plans.
+    :param same_seed: repeats have one and the same plan of a workload, instead of a plan each.
     :param duration_ns: length of a run's plan; None: as each workload says.
     :param settle_ns: at the beginning of a run, jobs that arrive within this time do not count.
     :param classes: class of an arm's rules → names of commands, or of the workload's classes.
@@ -38,6 +40,7 @@ class ExperimentSpec:
     schedulers: tuple[str, ...]
     repeats: int
     seed: int
+    same_seed: bool
     duration_ns: int | None
     settle_ns: int
     classes: dict[str, tuple[str, ...]]
@@ -72,13 +75,14 @@ def spec_of(table: dict[str, Any], where: str) -> ExperimentSpec:
         schedulers=_arms(fields),
         repeats=fields.count("repeats", 1, 10_000, 5),
         seed=fields.count("seed", 0, 2**63 - 1, 1),
+        same_seed=fields.flag("same_seed"),
         duration_ns=fields.duration("duration") if "duration" in fields else None,
         settle_ns=fields.duration("settle", NS_PER_S // 4, least=0),
         classes=_classes(fields),
     )
     fields.end()
-    if len(spec.workloads) * len(spec.schedulers) * spec.repeats > _MOST_CELLS:
-        raise UsageError(f"cannot use {where}: it has more than {_MOST_CELLS:,} runs (ask for fewer repeats)")
+    if len(spec.workloads) * len(spec.schedulers) * spec.repeats > MOST_CELLS:
+        raise UsageError(f"cannot use {where}: it has more than {MOST_CELLS:,} runs (ask for fewer repeats)")
     if spec.duration_ns is not None and spec.settle_ns >= spec.duration_ns:
         raise UsageError(f"cannot use {where}: settle is as long as a run (make duration longer, or settle shorter)")
     return spec

@@ -22,20 +22,30 @@ from schedtel._version import __version__
 from schedtel.access.directories import open_directory
 from schedtel.errors import RecordingError, UsageError
 from schedtel.experiments.design import Cell
+from schedtel.experiments.provenance import Fact
 from schedtel.experiments.spec import ExperimentSpec
 
 _LARGEST_FILE = 8 << 20
+#: What a table that describes no run raises.
+NO_RUN = (TypeError, ValueError, LookupError, AttributeError)
 _RUN, _EXPERIMENT = "run.json", "experiment.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its cell, its figures by name, its provenance by name, and the figures of each class of jobs."""
+    """One run.
+
+    :param figures: by name.
+    :param provenance: facts by name.
+    :param classes: class of jobs → its figures.
+    :param cpus: number of a CPU → its figures.
+    """
 
     cell: Cell
     figures: Mapping[str, float]
-    provenance: Mapping[str, str | int | float | None]
+    provenance: Mapping[str, Fact]
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    cpus: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Store:
@@ -109,21 +119,25 @@ def _runs(root: Path) -> Iterator[Run]:
     for path in sorted((root / "runs").glob(f"*/{_RUN}")):
         table = _read(path)
         try:
-            assert table is not None
-            yield _run(table)
-        except (AssertionError, TypeError, ValueError, LookupError, AttributeError) as error:
+            if table is None:
+                raise ValueError("no file")
+            yield run_of(table)
+        except NO_RUN as error:
             raise RecordingError(f"cannot read {path}: it is no run (remove its directory, and run again)") from error
 
 
-def _run(table: dict[str, Any]) -> Run:
+def run_of(table: dict[str, Any]) -> Run:
+    """The run that a table describes. Raises one of :data:`NO_RUN` for a table that describes none."""
     cell = Cell(**table["cell"])
     if not (isinstance(cell.workload, str) and isinstance(cell.scheduler, str)):
         raise TypeError("names")
     if not (isinstance(cell.repeat, int) and isinstance(cell.seed, int)):
         raise TypeError("numbers")
-    classes = {str(name): _figures(each) for name, each in table["classes"].items()}
+    classes, cpus = ({str(name): _figures(each) for name, each in table[of].items()} for of in ("classes", "cpus"))
+    if not all(map(str.isdecimal, cpus)):
+        raise ValueError("a CPU that is no number")
     provenance = {str(name): value for name, value in table["provenance"].items() if not isinstance(value, dict | list)}
-    return Run(cell, _figures(table["figures"]), provenance, classes)
+    return Run(cell, _figures(table["figures"]), provenance, classes, cpus)
 
 
 def _figures(table: Mapping[str, Any]) -> dict[str, float]:

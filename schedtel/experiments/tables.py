@@ -8,14 +8,16 @@ import pyarrow as pa
 
 from schedtel.durations import format_duration
 from schedtel.experiments.findings import BY_NAME, COST, Findings, Winner
-from schedtel.experiments.statistics import LEAST_PAIRS, Difference
+from schedtel.experiments.statistics import LEAST_PAIRS, Difference, Variability
 from schedtel.foreign_text import Printable
 
-#: Columns of the table of all findings: a row for each workload, scheduler and figure.
+#: Columns of the table of all findings: a row for each workload, scheduler and figure; ``cpu`` is null but for a
+#: figure of one CPU.
 SCHEMA = pa.schema(
     [
         pa.field("workload", pa.string()),
         pa.field("scheduler", pa.string()),
+        pa.field("cpu", pa.int32()),
         pa.field("figure", pa.string()),
         pa.field("unit", pa.string()),
         pa.field("runs", pa.int64()),
@@ -37,21 +39,24 @@ _MOST_NAME = 40
 def table_of(findings: Findings) -> pa.Table:
     """All findings as a table of :data:`SCHEMA`; what is not known is null, as comparisons of the baseline are."""
     rows = [_row(findings, *key) for key in findings.variability]
+    for (workload, scheduler, cpu, figure), spread in findings.core_variability.items():
+        named = {"workload": workload, "scheduler": scheduler, "cpu": cpu, "figure": figure}
+        rows.append({**named, **_spread(figure, spread)})
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
+def _spread(figure: str, spread: Variability) -> dict[str, object]:
+    columns = {"runs": spread.runs, "mean": spread.mean, "std": spread.std, "cv_percent": spread.cv_percent}
+    return {"unit": BY_NAME[figure].unit, **columns}
+
+
 def _row(findings: Findings, workload: str, scheduler: str, figure: str) -> dict[str, object]:
-    spread = findings.variability[workload, scheduler, figure]
     difference = findings.difference(workload, scheduler, figure) or Difference(0)
     return {
         "workload": workload,
         "scheduler": scheduler,
         "figure": figure,
-        "unit": BY_NAME[figure].unit,
-        "runs": spread.runs,
-        "mean": spread.mean,
-        "std": spread.std,
-        "cv_percent": spread.cv_percent,
+        **_spread(figure, findings.variability[workload, scheduler, figure]),
         "pairs": difference.pairs,
         "ratio": difference.ratio,
         "ratio_low": difference.low,
@@ -74,9 +79,14 @@ def csv_of(findings: Findings) -> str:
 # ---- text ----
 
 
-def text_of(findings: Findings) -> str:
-    """The findings for a person: what was run, the cost of each arm, variability, winners, and what could be seen."""
-    parts = [_heading(findings), _cost_table(findings), _variability_table(findings), _winner_table(findings)]
+def text_of(findings: Findings, *, cores: bool = False) -> str:
+    """The findings for a person: what was run, the cost of each arm, variability, winners, and what could be seen.
+
+    :param cores: also the variability of each CPU.
+    """
+    parts = [_heading(findings), _cost_table(findings), _variability_table(findings)]
+    parts += [_core_table(findings)] if cores else []
+    parts.append(_winner_table(findings))
     return "\n\n".join([*parts, _power(findings), *(f"note: {note}" for note in findings.notes)]) + "\n"
 
 
@@ -111,9 +121,24 @@ def ratio_text(difference: Difference | None) -> str:
 def _variability_table(findings: Findings) -> str:
     rows = [["figure", "workload", "scheduler", "runs", "mean", "std", "CV %"]]
     for (workload, scheduler, figure), spread in findings.variability.items():
-        values = (value_text(figure, spread.mean), value_text(figure, spread.std), _percent(spread.cv_percent))
-        rows.append([figure, _name(workload), _name(scheduler), str(spread.runs), *values])
+        rows.append([figure, _name(workload), _name(scheduler), *spread_texts(figure, spread)])
     return _aligned([rows[0], *sorted(rows[1:])])
+
+
+def _core_table(findings: Findings) -> str:
+    if not findings.core_variability:
+        return "no figures of CPUs in these runs"
+    rows = [["figure", "workload", "scheduler", "CPU", "runs", "mean", "std", "CV %"]]
+    by_figure = sorted(findings.core_variability.items(), key=lambda item: (item[0][3], item[0]))
+    for (workload, scheduler, cpu, figure), spread in by_figure:
+        rows.append([figure, _name(workload), _name(scheduler), str(cpu), *spread_texts(figure, spread)])
+    return f"{_aligned(rows)}\nof all tasks that ran on the CPU"
+
+
+def spread_texts(figure: str, spread: Variability) -> list[str]:
+    """Runs, mean, standard deviation and coefficient of variation in percent."""
+    values = (value_text(figure, spread.mean), value_text(figure, spread.std), _percent(spread.cv_percent))
+    return [str(spread.runs), *values]
 
 
 def value_text(figure: str, value: float | None) -> str:

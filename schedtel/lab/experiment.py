@@ -8,12 +8,14 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from schedtel.errors import CollectorError, UsageError, WorkloadError
 from schedtel.experiments.design import Cell, cells
+from schedtel.experiments.provenance import Fact
 from schedtel.experiments.running import Progress
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Run, Store, read_store
@@ -40,6 +42,7 @@ class LabExperiment:
     :param programs: of sched_ext schedulers of others, each called ``scx_NAME``, for arms ``scx:NAME``.
     :param notice: called with a line before something is fetched.
     :param timeout_s: for each run, on the host's clock.
+    :param facts: what is told of each run beside what the guest tells of it.
 
     Raises :class:`UsageError` for workloads that cannot be used, or if the directory holds runs of another machine.
     """
@@ -52,8 +55,9 @@ class LabExperiment:
         timeout_s: float = 900,
         programs: Iterable[Path] = (),
         notice: Callable[[str], object] = lambda _: None,
+        facts: Mapping[str, Fact] = MappingProxyType({}),
     ) -> None:
-        self.spec = spec
+        self.spec, self._facts = spec, facts
         self._machine, self._timeout_s = machine, timeout_s
         names = [arm.scheduler for arm in map(parse_arm, set(spec.schedulers) - {PLACEBO}) if arm.family == "scx"]
         schedulers = guest_files(names, programs, notice)
@@ -118,7 +122,7 @@ class LabExperiment:
         self.store.finish(self._with_machine(run))
 
     def _with_machine(self, run: Run) -> Run:
-        return replace(run, provenance={**run.provenance, "lab": self._name})
+        return replace(run, provenance={**run.provenance, **self._facts, "lab": self._name})
 
 
 def _digest(schedulers: dict[str, bytes]) -> str:

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from schedtel.errors import UsageError
-from schedtel.schedulers.settings import EXAMPLES, Setting, is_setting, parse_setting, suggestion
+from schedtel.schedulers.settings import EXAMPLES, Setting, is_setting, parse_setting
+from schedtel.suggestions import did_you_mean
 
 #: The kinds of arms: the kernel's own scheduler, attributes of threads, and sched_ext schedulers.
 FAMILIES = ("eevdf", "policy", "scx")
@@ -78,7 +79,7 @@ def parse_arm(text: str) -> Arm:
     if len(text) > _LONGEST or "\0" in text:
         raise UsageError("cannot read an arm: its name is too long, or has a zero byte in it (see `scheduler list`)")
     if family not in FAMILIES:
-        raise UsageError(f"cannot read {_short(text)} as an arm: {suggestion(family, FAMILIES)}")
+        raise UsageError(f"cannot read {_short(text)} as an arm: {did_you_mean(family, FAMILIES)}")
     if family == "eevdf":
         if colon:
             raise UsageError(f"cannot use {_short(text)}: eevdf has no settings (write eevdf, or policy:{rest[:20]})")
@@ -100,7 +101,7 @@ def parse_selector(text: str) -> Selector:
             raise UsageError(f"cannot read {_short(text)} as a selection (write comm=make, cgroup=/x, unit=x or pid=1)")
         return Selector("class", text)
     if kind not in SELECTORS:
-        raise UsageError(f"cannot read {_short(text)} as a selection: {suggestion(kind, SELECTORS)}")
+        raise UsageError(f"cannot read {_short(text)} as a selection: {did_you_mean(kind, SELECTORS)}")
     _check_name(kind, name, text)
     return Selector(kind, name)
 
@@ -131,7 +132,7 @@ def _rule(text: str) -> Rule:
 
 
 def _meant(text: str) -> str:
-    return f"{suggestion(text, EXAMPLES)} (for a class, write {text[:20]}:idle)"
+    return f"{did_you_mean(text, EXAMPLES)} (for a class, write {text[:20]}:idle)"
 
 
 def _scx(text: str, name: str) -> Arm:

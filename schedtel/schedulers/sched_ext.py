@@ -20,7 +20,7 @@ from schedtel.host.parent import die_with
 from schedtel.host.sched_ext import DISABLED, ENABLED, SYSFS, State, read_state
 from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change
-from schedtel.schedulers.settings import suggestion
+from schedtel.suggestions import did_you_mean
 
 #: include/uapi/linux/capability.h.
 _CAP_SYS_ADMIN, _CAP_BPF = 21, 39
@@ -52,7 +52,7 @@ def find_loader(name: str, loaders: Mapping[str, Loader]) -> Loader:
     loader = loaders.get(name) or Loader((f"scx_{name}",), name)
     if shutil.which(loader.command[0]) is None:
         known = [*loaders, *installed()]
-        hint = suggestion(name, known) if known else "none is installed"
+        hint = did_you_mean(name, known) if known else "none is installed"
         raise UsageError(f"cannot use scx:{name}: no program {loader.command[0]} is on the path ({hint})")
     return loader
 

@@ -12,8 +12,8 @@ from schedtel.host.procfs import tgid_of
 from schedtel.schedulers import threads
 from schedtel.schedulers.knobs import cgroup_directory, thread_ids_in, unit_directories
 from schedtel.schedulers.names import Selector, parse_selector
-from schedtel.schedulers.settings import suggestion
 from schedtel.schedulers.threads import Thread
+from schedtel.suggestions import did_you_mean
 
 #: The threads of a class: their tids, a function that returns them, or a selection that is no class itself.
 Members = Iterable[int] | Callable[[], Iterable[int]] | str
@@ -94,7 +94,7 @@ class Selection:
                 )
         elif selector.kind == "class":
             if selector.name not in self._classes:
-                cause = suggestion(selector.name, self._classes) if self._classes else "none was given"
+                cause = did_you_mean(selector.name, self._classes) if self._classes else "none was given"
                 raise UsageError(f"cannot select class {selector.name!r}: {cause} (see --class)")
         elif selector.kind == "pid":
             self._tree(selector)

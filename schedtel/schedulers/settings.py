@@ -1,12 +1,12 @@
 """A word of an arm such as ``slice=0.1ms`` or ``idle`` in; what is to be set, and to what, out."""
 
-import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
+from schedtel.suggestions import did_you_mean
 
 #: __setparam_fair() of kernel/sched/syscalls.c clamps a custom slice to this.
 SHORTEST_SLICE_NS, LONGEST_SLICE_NS = 100_000, 100_000_000
@@ -48,7 +48,7 @@ def parse_setting(text: str) -> Setting:
     """
     word, equals, value = text.partition("=")
     if word not in _KINDS:
-        raise UsageError(f"cannot read {_short(text)} as a setting: {suggestion(word, _KINDS)}")
+        raise UsageError(f"cannot read {_short(text)} as a setting: {did_you_mean(word, _KINDS)}")
     kind, read = _KINDS[word]
     if read is None:
         if equals:
@@ -62,13 +62,6 @@ def parse_setting(text: str) -> Setting:
 def is_setting(text: str) -> bool:
     """Whether a text begins with the word of a setting."""
     return text.partition("=")[0] in _KINDS
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """What was perhaps meant by an unknown word, for an error: "did you mean …?", or all that is known."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"it is one of {', '.join(known)}"
 
 
 def _short(text: str) -> str:

@@ -16,11 +16,19 @@ _Words = Callable[[int, int], list[str]]
 
 @dataclass(frozen=True)
 class Tool:
-    """A program of others: its name on PATH, how to have it, and what precedes the arguments."""
+    """A program of others.
+
+    :param program: its name on PATH.
+    :param advice: how to have it.
+    :param words: what precedes the arguments.
+    :param tasks: what the command names of its tasks begin with. Where the program gives its workers a name of their
+        own, the task that only waits for them is not one of them.
+    """
 
     program: str
     advice: str
     words: _Words
+    tasks: str
 
 
 def _stress_ng(seed: int, duration_ns: int) -> list[str]:
@@ -34,28 +42,39 @@ def _nothing(_seed: int, _duration_ns: int) -> list[str]:
 
 #: Of these, stress-ng alone has an option for a seed.
 TOOLS = {
-    "stress-ng": Tool("stress-ng", "apt install stress-ng", _stress_ng),
-    "rt-app": Tool("rt-app", "apt install rt-app", _nothing),
-    "perf bench sched": Tool("perf", "apt install linux-perf", lambda _seed, _duration_ns: ["bench", "sched"]),
-    "hackbench": Tool("hackbench", "apt install rt-tests", _nothing),
+    "stress-ng": Tool("stress-ng", "apt install stress-ng", _stress_ng, "stress-ng-"),
+    "rt-app": Tool("rt-app", "apt install rt-app", _nothing, "rt-app"),
+    "perf bench sched": Tool(
+        "perf", "apt install linux-perf", lambda _seed, _duration_ns: ["bench", "sched"], "sched-"
+    ),
+    "hackbench": Tool("hackbench", "apt install rt-tests", _nothing, "hackbench"),
     "schbench": Tool(
         "schbench",
         "no package of Debian; build mason/schbench of git.kernel.org",
         lambda _seed, duration_ns: ["-r", str(-(-duration_ns // NS_PER_S))],
+        "schbench-",
     ),
 }
 
 
 @dataclass(frozen=True)
 class External:
-    """A program of others that runs beside the classes, from the start to the end of the run."""
+    """A program of others that runs beside the classes, from the start to the end of the run.
+
+    :param tasks: what the command names of its tasks begin with; empty: as the tool names them.
+    """
 
     name: str
     tool: str
     arguments: tuple[str, ...] = ()
+    tasks: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def is_task(self, comm: str) -> bool:
+        """Whether a command name is that of one of its tasks."""
+        return comm.startswith(self.tasks or TOOLS[self.tool].tasks)
 
     def command(self, seed: int, duration_ns: int) -> list[str]:
         """The command line. Raises :class:`CapabilityError` where the program is not installed."""
@@ -74,7 +93,7 @@ def installed() -> dict[str, str | None]:
 def read_external(name: str, raw: object) -> External:
     """The entry ``[external.NAME]``. Raises :class:`UsageError` for an unknown tool or arguments that are no texts."""
     fields = Fields(raw, f"external.{name}"[:60])
-    found = External(name, fields.choice("tool", TOOLS), _arguments(fields))
+    found = External(name, fields.choice("tool", TOOLS), _arguments(fields), fields.text("tasks", ""))
     fields.end()
     return found
 

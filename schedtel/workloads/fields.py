@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from schedtel.durations import format_duration, parse_duration
 from schedtel.errors import UsageError
+from schedtel.suggestions import did_you_mean
 
 Value = TypeVar("Value")
 #: Most characters of a foreign value in a message.
@@ -35,7 +36,9 @@ class Fields:
     def end(self) -> None:
         """Refuse the fields that were not asked for, with the name that each of them may have been meant to be."""
         for name in self._left:
-            raise UsageError(f"cannot use {self.where}: unknown field {name!r} ({did_you_mean(name, self._asked)})")
+            raise UsageError(
+                f"cannot use {self.where}: unknown field {name!r} ({did_you_mean(name, sorted(self._asked))})"
+            )
 
     def take(self, name: str, default: Any = None) -> Any:
         """The raw value, or the default."""
@@ -124,7 +127,7 @@ class Fields:
         """One of some words."""
         raw, words = self.need(name) if default is None else self.take(name, default), list(known)
         if raw not in words:
-            meant = did_you_mean(raw, words) if isinstance(raw, str) else f"one of {', '.join(words)}"
+            meant = did_you_mean(raw, sorted(words)) if isinstance(raw, str) else f"one of {', '.join(words)}"
             raise UsageError(f"cannot use {self.where}: {name} is {shown(raw)}, which is unknown ({meant})")
         return str(raw)
 
@@ -135,13 +138,6 @@ def kind_of(raw: object, where: str, readers: Mapping[str, Callable[[Fields], Va
     value = readers[fields.choice("kind", readers)](fields)
     fields.end()
     return value
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Advice for a message: the nearest of the known names, or all of them."""
-    words = sorted(set(known))
-    near = difflib.get_close_matches(name, words, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(words)}"
 
 
 def shown(value: object) -> str:

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from schedtel.errors import UsageError
-from schedtel.workloads.fields import did_you_mean
+from schedtel.suggestions import did_you_mean
 
 _DIRECTORY = Path(__file__).parent / "preset_files"
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from schedtel.access.files import read_file
 from schedtel.errors import UsageError
+from schedtel.suggestions import did_you_mean
 from schedtel.workloads.arrivals import Arrival, read_arrival
 from schedtel.workloads.behaviours import Behaviour, read_behaviour
 from schedtel.workloads.external import External, read_external
-from schedtel.workloads.fields import LONGEST_NS, Fields, did_you_mean
+from schedtel.workloads.fields import LONGEST_NS, Fields
 from schedtel.workloads.policies import Treatment, read_treatment
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.services import Service, read_service
@@ -75,6 +76,12 @@ class Workload:
             seed=self.seed if seed is None else seed,
             duration_ns=self.duration_ns if duration_ns is None else duration_ns,
         )
+
+    def is_task(self, comm: str) -> bool:
+        """Whether a command name is that of a task of its classes, or where it has none, of its programs of others."""
+        if self.classes:
+            return any(comm == c.name for c in self.classes)
+        return any(one.is_task(comm) for one in self.externals)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, the defaults included, as JSON has them."""

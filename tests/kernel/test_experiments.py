@@ -1,14 +1,18 @@
 """A small experiment on the running kernel: what the arms did is seen in the recordings, and a killed one goes on."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from waiting import PATIENCE_S, eventually
 
 import schedtel
+from schedtel.doctor.verify import KernelAccounting
 from schedtel.experiments.running import Experiment
 from schedtel.experiments.spec import read_spec
 from schedtel.experiments.store import read_store
@@ -130,3 +134,41 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(spec, tmp_path):
         assert result.stderr.count("\n") == 1
         assert said in result.stderr
         assert not (tmp_path / "runs").exists()
+
+
+def test_the_provenance_of_a_run_tells_what_was_and_what_others_did(spec, tmp_path):
+    """Beside the run, a task of another burns a CPU, and the kernel's own accounting of it is the witness."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as hog:
+        try:
+            before = KernelAccounting.of(hog.pid)
+            Experiment(replace(read_spec(spec(1)), schedulers=("eevdf",)), tmp_path / "runs").run()
+            used_ns = KernelAccounting.of(hog.pid).cpu_ns - before.cpu_ns
+        finally:
+            hog.kill()
+    [run] = read_store(tmp_path / "runs")[1]
+    facts, cpus = run.provenance, len(os.sched_getaffinity(0))
+    sched_ext = Path("/sys/kernel/sched_ext/root/ops")
+    assert facts["scheduler_seen"] == (sched_ext.read_text().strip() if sched_ext.exists() else "eevdf")
+    assert (facts["kernel"], facts["cpus"]) == (os.uname().release, cpus)
+    windows = list(schedtel.read(tmp_path / "runs" / "runs" / run.cell.key / "windows"))
+    length_ns = windows[-1].end_ns - windows[0].start_ns
+    hogs_ns = sum(row["cpu_ns"] for window in windows for row in window.tasks.to_pylist() if row["tid"] == hog.pid)
+    assert 0 < hogs_ns <= used_ns
+    assert hogs_ns / (length_ns * cpus) * 0.99 <= facts["foreign_cpu_share"] <= 1
+    assert 0 <= facts["steal_share"] <= 1
+
+
+def test_the_lives_of_a_program_of_others_are_its_jobs(tmp_path):
+    """stress-ng forks four workers, and says itself how many there were."""
+    if shutil.which("stress-ng") is None:
+        pytest.skip("needs stress-ng (apt install stress-ng)")
+    load = tmp_path / "load.toml"
+    arguments = "--cpu 4 --cpu-ops 40 --cpu-method loop"
+    load.write_text(f'duration = "20s"\n[external.stress]\ntool = "stress-ng"\narguments = "{arguments}"\n')
+    spec = tmp_path / "spec.toml"
+    spec.write_text(f'workloads = ["{load}"]\nschedulers = ["eevdf"]\nrepeats = 1\n')
+    Experiment(read_spec(spec), tmp_path / "runs").run()
+    [run] = read_store(tmp_path / "runs")[1]
+    assert (run.figures["jobs_counted"], run.figures["jobs_completed"]) == (4, 4)
+    assert 0 < run.figures["rt_mean_ns"] < run.figures["tat_mean_ns"] < 20e9
+    assert 0 < run.figures["cpu_ns"] <= 4 * run.figures["tat_p99_ns"]

@@ -84,7 +84,7 @@ PLACES |= {
 #: or have names of workloads and arms only, which tests/unit/experiments tries.
 ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
 ON_THIS_MACHINE |= {("scheduler", "list"), ("scheduler", "current"), ("scheduler", "run")}
-ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report")}
+ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "pack")}
 ON_THIS_MACHINE |= {("lab", "doctor"), ("lab", "run")}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 
@@ -103,11 +103,18 @@ def calls():
         yield (*words, *needed)
         for option in command.params:
             if isinstance(option.type, click.Choice) and option.name not in refused:
-                yield from ((*words, *needed, option.opts[-1], choice) for choice in _choices(words, option))
+                yield from ((*words, *needed, option.opts[-1], *choice) for choice in _choices(words, option))
+            elif option.name == "lifetimes":
+                yield (*words, *needed, option.opts[-1])
 
 
 def _choices(words, option):
-    return [choice for choice in option.type.choices if not (words[0] == "import" and choice == "ftrace")]
+    """The words of each choice: those that lives alone have bring the option for lives."""
+    found = [choice for choice in option.type.choices if not (words[0] == "import" and choice == "ftrace")]
+    return [
+        (choice, "--lifetimes") if words == ("show",) and choice in ("csv", "parquet") else (choice,)
+        for choice in found
+    ]
 
 
 def _needed(parameter):

@@ -1,14 +1,16 @@
 """`schedtel show`: windows of a recording as text, NDJSON and Arrow."""
 
+import csv
 import json
 import re
 from dataclasses import replace
 
 import jsonschema
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from exporting import preempted
-from samples import MS
+from samples import MS, replaced
 
 import schedtel
 from schedtel.cli.output import FORMATS
@@ -144,3 +146,64 @@ def test_arrow_is_an_ipc_stream_of_one_table(run, recording, table, tmp_path):
 def test_from_and_count_choose_windows(run, recording):
     lines = run("show", recording, "--format", "ndjson", "--from", 2, "--count", 1)[1].splitlines()
     assert [json.loads(line)["summary"]["window_id"] for line in lines] == [2]
+
+
+# ---- lives ----
+
+
+def test_lives_are_a_table_in_seconds_and_milliseconds(run, recording):
+    status, out, err = run("show", recording, "--lifetimes")
+    assert (status, err) == (0, "")
+    head, *rows = out.splitlines()
+    assert head.split("  ")[-1] == "life"
+    units = [("PID", ""), ("T_Arrival", "s"), ("T_First_CPU", "s"), ("T_Completion", "s")]
+    units += [("TAT", "ms"), ("RT", "ms"), ("Total_CPU_Time", "ms")]
+    assert all(f"{name} {unit}".strip() in head for name, unit in units)
+    [short] = [row.split()[1:] for row in rows if " short " in row]
+    assert short == ["short", "0.001000", "0.002000", "0.012000", "11.000", "1.000", "10.000", "whole"]
+    [sleeper] = [row.split()[1:6] for row in rows if " sleeper " in row]
+    assert sleeper[3:] == ["-", "-"], "what is not known is no 0"
+    assert rows[-1].startswith("5 lives: 1 whole, 4 go on;")
+
+
+def test_lives_are_the_same_in_all_formats(run, recording, tmp_path):
+    _, text, _ = run("show", recording, "--lifetimes", "--format", "ndjson")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert run("show", recording, "--lifetimes", "-o", tmp_path / "x.parquet")[0] == 0
+    assert pq.read_table(tmp_path / "x.parquet").to_pylist() == rows
+    assert run("show", recording, "--lifetimes", "-o", tmp_path / "x.arrow")[0] == 0
+    assert pa.ipc.open_stream(tmp_path / "x.arrow").read_all().to_pylist() == rows
+    _, text, _ = run("show", recording, "--lifetimes", "--format", "csv")
+    printed = list(csv.DictReader(text.splitlines()))
+    assert printed == [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+
+
+def test_a_life_that_is_not_possible_is_shown_and_told_by_the_status(run, windows, tmp_path):
+    cpu_ns = [10**12 if comm == "short" else known for comm, known in _cpu_times(windows[0])]
+    impossible = replace(windows[0], tasks=replaced(windows[0].tasks, total_cpu_ns=cpu_ns))
+    schedtel.Recorder(tmp_path / "bad").write(impossible)
+    status, out, err = run("show", tmp_path / "bad", "--lifetimes")
+    assert (status, err) == (1, "schedtel: 1 of 5 lives are not possible (column broken says why)\n")
+    assert [row.rpartition("  ")[2] for row in out.splitlines() if " short " in row] == ["not CPU <= TAT"]
+
+
+def _cpu_times(window):
+    return [(row["comm"], row["total_cpu_ns"]) for row in window.tasks.to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--lifetimes", "--top", "3"), "cannot use --top with --lifetimes"),
+        (("--lifetimes", "--by", "comm"), "cannot use --by with --lifetimes"),
+        (("--lifetimes", "--table", "cpus"), "cannot use --table with --lifetimes"),
+        (("--format", "csv"), "cannot write windows as csv"),
+        (("-o", "x.parquet"), "cannot tell the format of 'x.parquet'"),
+    ],
+)
+def test_options_for_lives_and_for_windows_are_not_mixed(run, recording, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run("show", recording, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"schedtel: {said}")
+    assert not (tmp_path / "x.parquet").exists()

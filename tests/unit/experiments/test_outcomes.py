@@ -8,7 +8,7 @@ import pytest
 from samples import replaced
 
 from schedtel.experiments.at_birth import treated
-from schedtel.experiments.outcomes import figures_of_jobs, figures_of_windows
+from schedtel.experiments.outcomes import figures_of_cpus, figures_of_jobs, figures_of_lives, figures_of_tasks
 from schedtel.schedulers.names import parse_arm
 from schedtel.workloads.generator import RECORD
 from schedtel.workloads.outcome import Outcome
@@ -86,11 +86,38 @@ def test_tasks_are_added_up_over_windows_and_shares_are_of_the_whole_run(windows
         with_two_tasks(windows[0], cpu_ns=[30 * MS, 0], wait_ns=[0, 30 * MS]),
         with_two_tasks(windows[1], cpu_ns=[0, 30 * MS], wait_ns=[30 * MS, 0]),
     ]
-    figures = figures_of_windows(made, ["job"])
+    figures = figures_of_tasks(made, "job".__eq__)
     assert figures["cpu_ns"] == 60 * MS
     assert figures["share_jain"] == pytest.approx(1)
     assert figures["share_cv"] == pytest.approx(0)
-    assert figures_of_windows(made, ["no such"]) == {}
+    assert figures_of_tasks(made, "no such".__eq__) == {}
+
+
+def test_lives_are_the_jobs_of_a_workload_without_classes(windows):
+    """In samples.py, short lives from 1 to 12 ms, with a CPU from 2 ms on; web goes on until the end at 300 ms."""
+    assert figures_of_lives(windows, "short".__eq__) == {
+        "tat_mean_ns": 11 * MS,
+        "tat_p99_ns": 11 * MS,
+        "rt_mean_ns": MS,
+        "rt_p99_ns": MS,
+        "jobs_completed": 1,
+        "jobs_counted": 1,
+    }
+    both = figures_of_lives(windows, "web".__eq__)
+    assert (both["tat_mean_ns"], both["jobs_completed"], both["jobs_counted"]) == (299 * MS, 0, 2)
+    assert both["rt_mean_ns"] == (0 + 12) / 2 * MS
+    assert figures_of_lives(windows[1:], "web".__eq__) == {}, "they began before"
+
+
+def test_the_figures_of_a_cpu_are_those_of_all_tasks_on_it(windows):
+    """CPU 0 has tasks from 1 to 250 ms, CPU 1 from 2 to 300 ms; see samples.py for the switches."""
+    cpus = figures_of_cpus(windows)
+    assert {cpu: figures["core_busy_share"] for cpu, figures in cpus.items()} == {"0": 249 / 300, "1": 298 / 300}
+    assert {cpu: figures["core_switches_per_s"] for cpu, figures in cpus.items()} == {"0": 4 / 0.3, "1": 5 / 0.3}
+    # The waits that ended on CPU 0: 0 (task 0 at 1 ms), 50 (task 2 at 51), and 40 (task 0 at 91).
+    assert cpus["0"]["core_waits_per_s"] == 3 / 0.3
+    assert 40 * MS <= cpus["0"]["core_wait_p50_ns"] <= 43 * MS
+    assert 50 * MS <= cpus["0"]["core_wait_p99_ns"] <= 54 * MS
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ def test_repeats_are_blocks_in_random_order_and_more_of_them_change_nothing():
     assert cells(spec(seed=2)) != made
 
 
+def test_repeats_may_have_one_plan():
+    made = cells(spec(same_seed=True))
+    seeds = {workload: {cell.seed for cell in made if cell.workload == workload} for workload in TABLE["workloads"]}
+    assert [len(each) for each in seeds.values()] == [1, 1]
+    assert seeds["web"] != seeds["pipe"]
+    assert spec(same_seed=True).digest() != spec().digest()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -161,5 +161,5 @@ def test_a_loader_is_the_callers_or_a_program_on_the_path(tmp_path, monkeypatch)
     assert find_loader("simple", {}) == Loader(("scx_simple",), "simple")
     own = Loader(("sh", "-c", "exit"), "simple")
     assert find_loader("simple-fifo", {"simple-fifo": own}) == own
-    with pytest.raises(UsageError, match=r"did you mean simple\?"):
+    with pytest.raises(UsageError, match=r"did you mean 'simple'\?"):
         find_loader("simpel", {})

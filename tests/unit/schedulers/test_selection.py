@@ -91,7 +91,7 @@ def test_this_process_and_its_helpers_are_never_selected(family):
         ("cgroup=/no/such/cgroup", "no such cgroup"),
         ("cgroup=../../etc", "no such cgroup"),
         ("unit=no-such-unit-anywhere", "no cgroup has this name"),
-        ("hgs", "did you mean hogs?"),
+        ("hgs", "did you mean 'hogs'?"),
     ],
 )
 def test_what_names_nothing_is_refused(text, says):

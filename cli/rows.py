@@ -1,4 +1,4 @@
-"""Windows in; a row of features for each, as NDJSON, Arrow IPC or CSV on a stream, out."""
+"""Rows of a table in; NDJSON, Arrow IPC, CSV or Parquet on a stream out."""
 
 from __future__ import annotations
 
@@ -14,31 +14,38 @@ from schedtel.foreign_text import Printable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from schedtel.windows.window import Window
 
+def write_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, stream: Output, kind: str) -> None:
+    """Write each row when it arrives, and flush, so that the reader of a pipe sees it at once.
 
-def write_rows(windows: Iterable[Window], stream: Output, kind: str, view: str) -> None:
-    """Write the row of every window when it arrives, and flush, so that the reader of a pipe sees it at once.
-
-    :param kind: ``ndjson``, ``arrow`` or ``csv``. A feature that is missing is null, and nothing in CSV.
-    :param view: which features.
+    :param kind: ``ndjson``, ``arrow``, ``csv`` or ``parquet``, which is written at the end. What is missing is null,
+        and nothing in CSV.
     """
-    from schedtel.features import batches, schema  # noqa: PLC0415  (tracing begins without pyarrow)
-
-    rows = batches(windows, view)
     if kind == "arrow":
-        write_batches(rows, stream, schema(view))
+        write_batches(batches, stream, schema)
+        return
+    if kind == "parquet":
+        stream.write(_parquet(batches, schema))
         return
     if kind == "csv":
-        stream.write(_csv_line(schema(view).names))
+        stream.write(_csv_line(schema.names))
         stream.flush()
-    for row in rows:
+    for row in (batch.slice(number, 1) for batch in batches for number in range(batch.num_rows)):
         stream.write(_csv_row(row) if kind == "csv" else _ndjson_row(row))
         stream.flush()
 
 
+def _parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> bytes:
+    import pyarrow as pa  # noqa: PLC0415  (tracing begins without pyarrow)
+    import pyarrow.parquet as pq  # noqa: PLC0415  (see above)
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_batches(list(batches), schema), sink)
+    return sink.getvalue().to_pybytes()
+
+
 def _ndjson_row(row: pa.RecordBatch) -> bytes:
-    from schedtel.windows import ndjson  # noqa: PLC0415  (see above)
+    from schedtel.windows import ndjson  # noqa: PLC0415  (tracing begins without pyarrow)
 
     return b"".join(ndjson.rows(row)) + b"\n"
 
