@@ -9,6 +9,7 @@ from schedtel.access.uri import is_uri
 from schedtel.cli.feature_rows import write_rows
 from schedtel.cli.options import (
     client_options,
+    counter_options,
     filter_options,
     refuse_for_another_source,
     refuse_without_stream,
@@ -34,6 +35,7 @@ from schedtel.windows.source import bounded
 @click.option("--format", "kind", type=click.Choice(ROW_FORMATS), help="Output.  [default: ndjson]")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file; its extension chooses the format.")
 @filter_options
+@counter_options
 @client_options
 def command(source: str | None, view: str, kind: str | None, output: str | None, **options: Any) -> None:
     """Write a row of named numbers for each window, for a model or a table: as NDJSON, Arrow IPC or CSV.
