@@ -206,10 +206,17 @@ def _attaching(
     return Peer(name, partial(running, command, programs, environment), programs, **fields)
 
 
-def _subject(name: str, seconds: float, *words: str, within: tuple[str, ...] = (), **fields: Any) -> Peer:
+def _subject(
+    name: str,
+    seconds: float,
+    *words: str,
+    within: tuple[str, ...] = (),
+    programs: dict[str, tuple[str, ...]] = _OURS,
+    **fields: Any,
+) -> Peer:
     command = (*within, *schedtel_command(f"{seconds:g}s"), *words)
     # The first window contains imports and first uses. They are start-up, not a cost of watching.
-    return _attaching(name, command, _OURS, settle_s=seconds + 1.2, **fields)
+    return _attaching(name, command, programs, settle_s=seconds + 1.2, **fields)
 
 
 def schedtel(seconds: float = 1) -> Peer:
@@ -229,6 +236,18 @@ FROM_10_MS = "schedtel, 10 ms and more"
 def schedtel_without_short_lives(seconds: int = 1) -> Peer:
     """schedtel without a row for each short process: like its peers, it reports a fork storm as sums."""
     return _subject(FROM_10_MS, seconds, "--min-activity", "10ms")
+
+
+#: Perf events in the order in which they are added: two that are counted rarely, and two that are at every switch.
+_COUNTED = ("page-faults", "cpu-migrations", "context-switches", "task-clock")
+
+
+def schedtel_counting(events: int) -> Peer:
+    """schedtel with 1 to 4 counters: the difference from :func:`schedtel` is what they add to a switch."""
+    words = [word for name in _COUNTED[:events] for word in ("--counter", name)]
+    counting = {**_OURS, "switch": (*_OURS["switch"], "count_switch")}
+    name = f"schedtel, {events} counter{'s' if events > 1 else ''}"
+    return _subject(name, 1, *words, programs=counting)
 
 
 def _schedtel_by_bcc(seconds: int) -> Peer:

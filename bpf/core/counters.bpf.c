@@ -21,6 +21,7 @@
 
 #include "../machine/words.h"
 #include "../records.h"
+#include "counts.h"
 
 int machine_lose(__u64 loss, __u64 since);	/* a hook of losses.h that nothing here calls */
 

@@ -1,4 +1,4 @@
-"""Perf events per task, against what the kernel books of a process itself: wait4(2), /proc, and events of whole CPUs."""
+"""Perf events per task, against what the kernel books itself: wait4(2), /proc, and events of whole CPUs."""
 
 import ctypes
 import json
