@@ -8,8 +8,8 @@
  * At each switch the events of the CPU are read. What they have grown by since the last reading is the leaving task's.
  * The collector has the events read on each CPU right after a window's end as well, by an interrupt that runs count_now
  * there: then no program writes the bank of that window any more. Where an edge lies between two readings, the growth is
- * shared between the windows by time. So sums over the windows are exact, and what may be in the wrong one of two
- * windows happened between the edge and the reading that follows it.
+ * shared between the windows by time, as if it had been even. So sums over the windows are exact, and so is each window
+ * but for a part of the one stretch on each CPU that its edge cuts.
  *
  * A CPU's readings are in order: switches have interrupts off, and count_now runs in an interrupt or, on the collector's
  * own CPU, with preemption off. The table of a window is one of two, `window & 1`. A task's entry has one writer, since a
