@@ -6,7 +6,7 @@
 import errno
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Counting:
     programs = (_AT_SWITCH, _AT_EDGE)
 
     def __init__(
-        self, events: tuple[PerfEvent, ...], control_fd: int, cpus: int, online: Iterable[int], max_tasks: int
+        self, events: tuple[PerfEvent, ...], control_fd: int, cpus: int, online: Collection[int], max_tasks: int
     ) -> None:
         self._events, self._cpus = events, cpus
         self._taker = Taker(layout.COUNTED_TASK, layout.COUNTED)
@@ -89,7 +89,7 @@ class Counting:
         self.read([cpu])  # without events: the next ones count from 0
         self._open_events(cpu)
 
-    def read(self, online: Iterable[int]) -> None:
+    def read(self, online: Collection[int]) -> None:
         """Have the events read on each of these CPUs, for the task that is there; one may be offline by now."""
         for cpu in online:
             self._object.run_on(_AT_EDGE, cpu)
