@@ -107,7 +107,7 @@ def running(
     )
     identities: set[int] = set()
     try:
-        _wait_until_attached(process)
+        _wait_until_attached(process, programs)
         identities = kernel.program_ids(process.pid)
         observers.own |= identities
         prove(process.pid, programs)
@@ -128,7 +128,7 @@ def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
         for _ in range(_NAPS):
             time.sleep(0.0001)
         after = kernel.program_runs(pid)
-    for name in (kernel.kept(name) for event in PIPE_EVENTS for name in programs.get(event, ())):
+    for name in _of_the_pipe(programs):
         if name not in before or name not in after:
             raise PeerError(f"process {pid} does not watch: it has no BPF program {name}, but {sorted(after)}")
         runs = after[name].since(before[name]).runs
@@ -136,9 +136,15 @@ def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
             raise PeerError(f"process {pid} does not watch: {name} ran {runs} times at {_NAPS} naps")
 
 
-def _wait_until_attached(process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not kernel.is_attached(process.pid):
+def _of_the_pipe(programs: dict[str, tuple[str, ...]]) -> set[str]:
+    """The names of the programs that a switch or a wakeup runs, as the kernel keeps them."""
+    return {kernel.kept(name) for event in PIPE_EVENTS for name in programs.get(event, ())}
+
+
+def _wait_until_attached(process: subprocess.Popen, programs: dict[str, tuple[str, ...]]) -> None:
+    """Wait until the process has attached all that it holds, those programs that :func:`prove` asks for among them."""
+    deadline, names = time.monotonic() + _PATIENCE_S, _of_the_pipe(programs)
+    while not (names <= kernel.program_runs(process.pid).keys() and kernel.is_attached(process.pid)):
         if process.poll() is not None:
             raise PeerError(f"{_name(process)} ended with {process.returncode}: {_last_words(process)}")
         if time.monotonic() > deadline:
