@@ -16,6 +16,8 @@ _STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 #: enum bpf_prog_type (include/uapi/linux/bpf.h): kprobe, tracepoint, perf_event, raw_tracepoint, …_writable, tracing.
 _OBSERVERS = {2, 5, 7, 17, 24, 26}
 _PROG_TYPE_SYSCALL = 31
+#: A program of another type that schedtel runs itself and never attaches.
+_CALLED = b"count_now"
 _INSTRUCTION_BYTES = 8
 _NAME_LENGTH = 15
 
@@ -108,6 +110,7 @@ def is_attached(pid: int) -> bool:
     """Whether a process holds BPF programs to attach, and at least as many links and perf events together."""
     called = f"prog_type:\t{_PROG_TYPE_SYSCALL}\n"  # the process runs these itself and never attaches them
     programs = [text for text in _descriptors(pid, "bpf-prog") if called not in text]
+    programs = programs[sum(info.name == _CALLED for info in _infos(pid)) :]
     return 0 < len(programs) <= len(_descriptors(pid, "bpf_link")) + perf_events(pid)
 
 

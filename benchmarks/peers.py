@@ -107,7 +107,7 @@ def running(
     )
     identities: set[int] = set()
     try:
-        _wait_until_attached(process)
+        _wait_until_attached(process, programs)
         identities = kernel.program_ids(process.pid)
         observers.own |= identities
         prove(process.pid, programs)
@@ -128,7 +128,7 @@ def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
         for _ in range(_NAPS):
             time.sleep(0.0001)
         after = kernel.program_runs(pid)
-    for name in (kernel.kept(name) for event in PIPE_EVENTS for name in programs.get(event, ())):
+    for name in _of_the_pipe(programs):
         if name not in before or name not in after:
             raise PeerError(f"process {pid} does not watch: it has no BPF program {name}, but {sorted(after)}")
         runs = after[name].since(before[name]).runs
@@ -136,9 +136,15 @@ def prove(pid: int, programs: dict[str, tuple[str, ...]]) -> None:
             raise PeerError(f"process {pid} does not watch: {name} ran {runs} times at {_NAPS} naps")
 
 
-def _wait_until_attached(process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not kernel.is_attached(process.pid):
+def _of_the_pipe(programs: dict[str, tuple[str, ...]]) -> set[str]:
+    """The names of the programs that a switch or a wakeup runs, as the kernel keeps them."""
+    return {kernel.kept(name) for event in PIPE_EVENTS for name in programs.get(event, ())}
+
+
+def _wait_until_attached(process: subprocess.Popen, programs: dict[str, tuple[str, ...]]) -> None:
+    """Wait until the process has attached all that it holds, those programs that :func:`prove` asks for among them."""
+    deadline, names = time.monotonic() + _PATIENCE_S, _of_the_pipe(programs)
+    while not (names <= kernel.program_runs(process.pid).keys() and kernel.is_attached(process.pid)):
         if process.poll() is not None:
             raise PeerError(f"{_name(process)} ended with {process.returncode}: {_last_words(process)}")
         if time.monotonic() > deadline:
@@ -206,10 +212,17 @@ def _attaching(
     return Peer(name, partial(running, command, programs, environment), programs, **fields)
 
 
-def _subject(name: str, seconds: float, *words: str, within: tuple[str, ...] = (), **fields: Any) -> Peer:
+def _subject(
+    name: str,
+    seconds: float,
+    *words: str,
+    within: tuple[str, ...] = (),
+    programs: dict[str, tuple[str, ...]] = _OURS,
+    **fields: Any,
+) -> Peer:
     command = (*within, *schedtel_command(f"{seconds:g}s"), *words)
     # The first window contains imports and first uses. They are start-up, not a cost of watching.
-    return _attaching(name, command, _OURS, settle_s=seconds + 1.2, **fields)
+    return _attaching(name, command, programs, settle_s=seconds + 1.2, **fields)
 
 
 def schedtel(seconds: float = 1) -> Peer:
@@ -229,6 +242,18 @@ FROM_10_MS = "schedtel, 10 ms and more"
 def schedtel_without_short_lives(seconds: int = 1) -> Peer:
     """schedtel without a row for each short process: like its peers, it reports a fork storm as sums."""
     return _subject(FROM_10_MS, seconds, "--min-activity", "10ms")
+
+
+#: Perf events in the order in which they are added: two that are counted rarely, and two that are at every switch.
+_COUNTED = ("page-faults", "cpu-migrations", "context-switches", "task-clock")
+
+
+def schedtel_counting(events: int) -> Peer:
+    """schedtel with 1 to 4 counters: the difference from :func:`schedtel` is what they add to a switch."""
+    words = [word for name in _COUNTED[:events] for word in ("--counter", name)]
+    counting = {**_OURS, "switch": (*_OURS["switch"], "count_switch")}
+    name = f"schedtel, {events} counter{'s' if events > 1 else ''}"
+    return _subject(name, 1, *words, programs=counting)
 
 
 def _schedtel_by_bcc(seconds: int) -> Peer:

@@ -5,7 +5,8 @@ of all programs that a peer runs at an event are added up. Switches and wakeups 
 pass a byte to and fro. ``life`` is the time of all of a peer's programs for each process of a fork storm; a process
 execs, ends and is waited for. ``messaging`` is their time for each message among 400 processes, whose state is not in
 the near caches. ``schedtel, 10 ms and more`` has no row for a process that did less: like its peers, it reports a fork
-storm as sums.
+storm as sums. ``schedtel, 1 counter`` and ``schedtel, 4 counters`` count perf events for each task as well: their
+switch is that of two programs.
 
 The kernel does not count the work it does before it runs a program. At a plain tracepoint (runqlat.bt; schedtel, bcc)
 that work is more than elsewhere: see slowdown.
@@ -48,6 +49,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
 
 def _subjects() -> list[Peer]:
     others = (peers.schedtel_without_preemptions(), peers.schedtel_without_short_lives())
+    others += (peers.schedtel_counting(1), peers.schedtel_counting(4))
     return [*rungs.ladder(), *peers.measured(), *others]
 
 

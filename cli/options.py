@@ -77,7 +77,7 @@ _BACKEND = (
         default=DEFAULT_MAX_TASKS,
         show_default=True,
         metavar="N",
-        help="Tasks alive at a time, with bcc; those beyond are counted as lost.",
+        help="Tasks alive at a time, with bcc, and in a window, with --counter; those beyond are counted as lost.",
     ),
     click.option(
         "--ring-size",
@@ -97,6 +97,14 @@ _BACKEND = (
 )
 _MACHINE = (
     click.option("--machine", is_flag=True, help="Also sample CPU time, memory, swap and I/O: the table machine."),
+)
+_COUNTERS = (
+    click.option(
+        "--counter",
+        multiple=True,
+        metavar="EVENT",
+        help="Also count this perf event for each task, such as page-faults: the table counters. May be repeated.",
+    ),
 )
 _VIEW = (
     click.option(
@@ -171,6 +179,7 @@ log_options = _all(_LOG)
 bound_options = _all(_BOUNDS)
 filter_options = _all((*_FILTERS, *_BACKEND))
 machine_options = _all(_MACHINE)
+counter_options = _all(_COUNTERS)
 view_options = _all(_VIEW)
 output_options = _all(_output(FORMATS))
 #: Those of a command that also shows lives.
@@ -193,7 +202,7 @@ def refuse_for_another_source(source: str, *, bounded: bool = False) -> None:
     Raises :class:`UsageError` if the user gave one of them.
     """
     windows = _WINDOWS[:1] if bounded else _WINDOWS
-    refuse(_names(*windows, *_FILTERS, *_BACKEND, *_MACHINE), source, "it is for watching this machine")
+    refuse(_names(*windows, *_FILTERS, *_BACKEND, *_MACHINE, *_COUNTERS), source, "it is for watching this machine")
 
 
 def refuse_without_stream(where: str, prefix: str = "") -> None:

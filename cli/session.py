@@ -69,7 +69,13 @@ def prepare_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iter
 
 def _start(options: dict[str, Any], task_filter: Filter) -> LiveSource:
     give_back_what_is_freed()
-    tracing = Tracing(options["backend"], options["ring_size"] << 20, options["max_tasks"], options["preemptions"])
+    tracing = Tracing(
+        options["backend"],
+        options["ring_size"] << 20,
+        options["max_tasks"],
+        options["preemptions"],
+        options.get("counter", ()),
+    )
     bounds = (options["count"], options["duration"])
     source = LiveSource(options["window"], task_filter, tracing, *bounds, machine=options.get("machine", False))
     if source.not_core_because:

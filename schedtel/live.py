@@ -99,7 +99,7 @@ class LiveSource(Source):
             "window": window,
             "filter": self.filter.describe(),
             "preemptions": tracing.preemptions,
-        }
+        } | ({"counters": ", ".join(tracing.counters)} if tracing.counters else {})
 
     def __iter__(self) -> Iterator[Window]:
         while self._remaining is None or self._remaining > 0:
@@ -244,6 +244,7 @@ def live(
     max_tasks: int = DEFAULT_MAX_TASKS,
     preemptions: str = DEFAULT_PREEMPTIONS,
     machine: bool = False,
+    counters: str | Iterable[str] = (),
 ) -> LiveSource:
     """Start telemetry of this machine's scheduler. Needs CAP_BPF and CAP_PERFMON.
 
@@ -261,6 +262,10 @@ def live(
     :param preemptions: what the table ``preemptions`` groups tasks by, ``cgroup`` or ``comm``; or ``off``: no table.
     :param machine: also sample CPU time, memory, swap and I/O of the machine by psutil: the table ``machine``, without
         which half of the features are missing.
+    :param counters: names of perf events, up to 8, to be counted for each task: the table ``counters``. They are
+        ``page-faults``, ``context-switches``, ``cycles`` and so on (:data:`schedtel.records.perf_events.EVENTS`), or a
+        raw event such as ``r1a2``. Only core counts them. Tasks beyond ``max_tasks`` in a window have no rows there,
+        and are counted in ``state_failed``.
 
     The other parameters are those of :class:`schedtel.Filter`.
 
@@ -268,5 +273,6 @@ def live(
     user's privileges lack something that is needed.
     """
     task_filter = Filter(cgroup, pid, tid, uid, comm, kernel_threads, min_activity, all_tasks)
-    tracing = Tracing(backend, ring_bytes, max_tasks, preemptions)
+    named = (counters,) if isinstance(counters, str) else tuple(counters)
+    tracing = Tracing(backend, ring_bytes, max_tasks, preemptions, named)
     return LiveSource(window, task_filter, tracing, count, duration, machine=machine)

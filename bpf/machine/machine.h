@@ -17,6 +17,7 @@
  * A task's state has one writer at a time. sched_switch and sched_wakeup hold the run-queue lock of the task's CPU.
  * fork, exec and exit run where no switch or wakeup of that task can change it (a wakeup of a running task is ignored).
  *
+ *   words.h        what the rest is written in: inlined, likely and the like
  *   losses.h       a loss in; counters of the windows that it may belong to out
  *   seqcount.h     one writer, many readers: sections that change a seqcount
  *   histogram.h    a duration in; a bucket, counted for a CPU and for a task, out
@@ -29,24 +30,7 @@
 #ifndef SCHEDTEL_MACHINE_H
 #define SCHEDTEL_MACHINE_H
 
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#define likely(condition) __builtin_expect(!!(condition), 1)
-#define inlined inline __attribute__((always_inline))
-#define outlined __attribute__((noinline))
-/*
- * Before a loop over constants: each turn then has constants of its own. bcc's programs can have no others. The verifier
- * would follow a loop as well, but takes three times as long for it.
- */
-#ifdef __clang__
-#define unrolled _Pragma("clang loop unroll(full)")
-#else
-#define unrolled
-#endif
-/* A global function. The BPF verifier checks it once, and not again on every path that leads to it. */
-#ifndef verified_once
-#define verified_once __attribute__((noinline))
-#endif
-
+#include "words.h"
 #include "../records.h"
 #include "losses.h"
 #include "seqcount.h"

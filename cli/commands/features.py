@@ -10,6 +10,7 @@ import click
 from schedtel.access.uri import is_uri
 from schedtel.cli.options import (
     client_options,
+    counter_options,
     filter_options,
     refuse_for_another_source,
     refuse_without_stream,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--format", "kind", type=click.Choice(ROW_FORMATS), help="Output.  [default: ndjson]")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file; its extension chooses the format.")
 @filter_options
+@counter_options
 @client_options
 def command(source: str | None, view: str, kind: str | None, output: str | None, **options: Any) -> None:
     """Write a row of named numbers for each window, for a model or a table: as NDJSON, Arrow IPC or CSV.

@@ -6,7 +6,14 @@ from typing import Any
 import click
 
 from schedtel.cli.display.choices import Choice
-from schedtel.cli.options import filter_options, machine_options, output_options, view_options, window_options
+from schedtel.cli.options import (
+    counter_options,
+    filter_options,
+    machine_options,
+    output_options,
+    view_options,
+    window_options,
+)
 from schedtel.cli.output import format_for, opened, write_windows
 from schedtel.cli.session import prepare_session
 from schedtel.cli.strict import StrictCommand
@@ -17,6 +24,7 @@ from schedtel.errors import UsageError
 @window_options
 @filter_options
 @machine_options
+@counter_options
 @view_options
 @output_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)

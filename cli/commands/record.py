@@ -6,7 +6,14 @@ import click
 
 from schedtel.analysis.health_log import HealthLog
 from schedtel.cli.display.progress import with_progress
-from schedtel.cli.options import filter_options, log_options, machine_options, rotation_options, window_options
+from schedtel.cli.options import (
+    counter_options,
+    filter_options,
+    log_options,
+    machine_options,
+    rotation_options,
+    window_options,
+)
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session
 from schedtel.cli.strict import StrictCommand
@@ -15,12 +22,16 @@ from schedtel.recordings.dataset import recorder_of
 from schedtel.recordings.recorder import Recorder
 from schedtel.windows.window import Window
 
+#: What a recording keeps of the source's metadata, beside what every recording has.
+_FACTS = ("preemptions", "counters")
+
 
 @click.command("record", cls=StrictCommand, short_help="Record to Parquet.")
 @click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
 @window_options
 @filter_options
 @machine_options
+@counter_options
 @rotation_options
 @log_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
@@ -49,7 +60,7 @@ def command(
         open_session(options, arguments) as session,
     ):
         recorder.filter_text = session.source.filter.describe()
-        recorder.facts = {"preemptions": options["preemptions"]}
+        recorder.facts = {name: session.source.metadata[name] for name in _FACTS if name in session.source.metadata}
         health_log = HealthLog()
         log_start(session.source)
         notify_systemd("READY=1")

@@ -7,7 +7,14 @@ import click
 from schedtel.access.tokens import read_token
 from schedtel.access.uri import DEFAULT_URI
 from schedtel.analysis.health_log import HealthLog
-from schedtel.cli.options import filter_options, log_options, machine_options, refuse_for_another_source, window_options
+from schedtel.cli.options import (
+    counter_options,
+    filter_options,
+    log_options,
+    machine_options,
+    refuse_for_another_source,
+    window_options,
+)
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
 from schedtel.cli.session import open_session, stop_on_signals
 from schedtel.cli.sources import complain_of_damage
@@ -26,6 +33,7 @@ from schedtel.windows.source import Source
 @window_options
 @filter_options
 @machine_options
+@counter_options
 @click.option("--token-file", metavar="FILE", help="Token to be shown by subscribers, else from SCHEDTEL_TOKEN.")
 @click.option("--tls-cert", metavar="FILE", help="Certificate (PEM), for grpc+tls.")
 @click.option("--tls-key", metavar="FILE", help="Its key (PEM).")

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from schedtel.cli.display import waits
 from schedtel.cli.display.cells import Grid, Piece, below, line, plain_console
 from schedtel.cli.display.choices import COLUMNS, PAIR_COLUMNS, Choice
+from schedtel.cli.display.counts import Counts
 from schedtel.durations import format_duration
 from schedtel.records.histogram import TASK_EDGES_NS
 from schedtel.windows import tables
@@ -208,16 +209,19 @@ class View:
             return below(_pairs(self._window, top, self.choice.pair_sort))
         batch = self._window.tasks if self.choice.by == "task" else self._window.groups(self.choice.by)
         table = Grid()
-        identity = self._identity(batch)
-        shown = _fitting([name for name in COLUMNS if COLUMNS[name] in batch.schema.names], width)
+        identity, counts = self._identity(batch), Counts(self._window, self.choice.by)
+        room = width - sum(len(event) + 2 for event in counts.events)
+        shown = _fitting([name for name in COLUMNS if COLUMNS[name] in batch.schema.names], room)
         for name in identity:
             table.column(name, most=34)
         for name in shown:
             _add_figures(table, name, marked=COLUMNS[name] == self.choice.sort)
+        for event in counts.events:
+            table.column(event, right=True)
         read_figure = _reader_of_figures(batch)
         for i in self._order(batch)[:top]:
             figures = [read_figure(COLUMNS[name], i) for name in shown]
-            table.row(*(read(i) for read in identity.values()), *figures)
+            table.row(*(read(i) for read in identity.values()), *figures, *counts.of(batch, i))
         return below(table)
 
     def _order(self, batch: pa.RecordBatch) -> list[int]:

@@ -4,8 +4,11 @@ It sets edges, reads frozen banks and opens the next window, as ``bpf/machine.h`
 of ``bpf/records.h``, but neither how a backend loads the programs behind them, nor Arrow.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +17,12 @@ from schedtel.kernel.losses import LossCounts
 from schedtel.kernel.settings import preempted_by, preemptions_setting
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
+from schedtel.records.counted import Counted
 from schedtel.records.raw_window import RawWindow
+
+if TYPE_CHECKING:
+    from schedtel.kernel.counters.counting import Counting
+    from schedtel.records.perf_events import PerfEvent
 
 #: A window that should end at once ends this much later: the edge must be set before it passes.
 _SETTLE_NS = 1_000_000
@@ -49,6 +57,8 @@ class Backend:
     _bpf_ns: int
     #: Whether the reading of a window has begun and not ended.
     _half_read: bool = False
+    #: Counts perf events for each task, where they are asked for.
+    _counting: Counting | None = None
 
     def wait(self, deadline_ns: int) -> None:
         """Sleep until the deadline, or until the kernel side needs room for more records or tasks; then make room."""
@@ -64,6 +74,15 @@ class Backend:
 
     def close(self) -> None:
         """Detach and unload the programs. Windows that have been collected stay valid."""
+        raise NotImplementedError
+
+    def count(self, events: tuple[PerfEvent, ...], max_tasks: int) -> None:
+        """Count perf events for each task from now on; only before :meth:`open_first`.
+
+        :param max_tasks: of how many tasks a window has counts.
+
+        Raises :class:`CapabilityError` where the backend, the kernel, the machine or the user's privileges cannot.
+        """
         raise NotImplementedError
 
     def _flush(self) -> None:
@@ -123,6 +142,7 @@ class Backend:
         start = self.end_now()
         self._pass_edge(1, start)
         self._flush()  # the warm-up's records are dropped, but the CPU time in them is part of the tasks' lives
+        self._take_counts(1, [])
         self._advance(edge_after)
         self._losses.take(1)
         return start
@@ -157,6 +177,7 @@ class Backend:
         # The flush passes over a task whose exit has claimed its row; _cpu_at_edge() has waited until that row is sent.
         self._drain()
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
+        counted = self._take_counts(number, cpu_numbers[cpus["time_ns"][:, layout.CPU_OFFLINE] > 0].tolist())
         self._advance(edge_after)
         # At once: the programs count the losses of the window after the next one in the same half.
         losses = self._losses.take(number)
@@ -176,7 +197,20 @@ class Backend:
             unknown=self.unknown,
             preemptions=preemptions,
             preempted_by=self.preempted_by,
+            counted=counted,
         )
+
+    def _take_counts(self, number: int, absent: list[int]) -> Counted | None:
+        """The counts of perf events in a window, before the next one is opened; None where none are asked for.
+
+        :param absent: CPUs that were offline for a part of the window.
+        """
+        if not self._counting:
+            return None
+        for cpu in set(absent) & set(self._online()):
+            self._counting.open_anew(cpu)
+            self._losses.add("programs_skipped", 1, number)  # what was counted since it came is not known
+        return self._counting.take(number)
 
     def _pass_edge(self, number: int, end_ns: int) -> None:
         """Sleep past the end of window ``number``, and tell the runs skipped before that end from those after it.
@@ -189,6 +223,8 @@ class Backend:
         if self._is_ahead(end_ns):
             self._losses.skipped_up_to(skipped, number)
         self._sleep_past(end_ns)
+        if self._counting:
+            self._counting.read(self._online())
         self._losses.skipped_up_to(self._skipped(), number, number + 1)
 
     def _sleep_past(self, moment_ns: int) -> None:

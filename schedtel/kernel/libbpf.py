@@ -2,6 +2,7 @@
 
 import _thread
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -29,7 +30,11 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
+    "bpf_map__reuse_fd": (c_int, [c_void_p, c_int]),
     "bpf_map__set_initial_value": (c_int, [c_void_p, c_void_p, c_size_t]),
+    "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
+    "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
+    "bpf_map_lookup_and_delete_batch": (c_int, [c_int, *[c_void_p] * 4, POINTER(c_uint32), c_void_p]),
     "bpf_program__fd": (c_int, [c_void_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, c_bool]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
@@ -59,8 +64,12 @@ class _OpenOptions(ctypes.Structure):
     _fields_ = (("sz", c_size_t), ("object_name", c_char_p))
 
 
+#: BPF_F_TEST_RUN_ON_CPU (include/uapi/linux/bpf.h).
+_RUN_ON_CPU = 1
+
+
 class _RunOptions(ctypes.Structure):
-    """``struct bpf_test_run_opts`` up to ``retval``, and ``repeat``, which is 0: run once."""
+    """``struct bpf_test_run_opts`` up to ``cpu``. ``repeat`` is 0: run once."""
 
     _fields_ = (
         ("sz", c_size_t),
@@ -70,6 +79,9 @@ class _RunOptions(ctypes.Structure):
         ("context_sizes", c_uint32 * 2),
         ("retval", c_uint32),
         ("repeat", c_int),
+        ("duration", c_uint32),
+        ("flags", c_uint32),
+        ("cpu", c_uint32),
     )
 
 
@@ -235,6 +247,10 @@ class BpfObject:
     def set_max_entries(self, name: str, entries: int) -> None:
         self._check(self._lib.bpf_map__set_max_entries(self._map(name), entries), f"size map {name}")
 
+    def use_map(self, name: str, fd: int) -> None:
+        """Have :meth:`load` use this map, of another object, in the place of its own."""
+        self._check(self._lib.bpf_map__reuse_fd(self._map(name), fd), f"share map {name}")
+
     def set_initial_value(self, name: str, value: bytes) -> None:
         buffer = ctypes.create_string_buffer(value, len(value))
         self._check(self._lib.bpf_map__set_initial_value(self._map(name), buffer, len(value)), f"set {name}")
@@ -279,11 +295,21 @@ class BpfObject:
     def run(self, name: str) -> int:
         """Run a program of type ``syscall`` once, in this thread; returns the program's own result."""
         options = _RunOptions(ctypes.sizeof(_RunOptions))
-        result = int(self._lib.bpf_prog_test_run_opts(self.program_fd(name), byref(options)))
-        if result < 0:
-            error = os.strerror(_errno_of(result))
-            raise CollectorError(f"cannot run BPF program {name}: {error} (restart schedtel)")
+        self._run(name, options)
         return int(options.retval)
+
+    def run_on(self, name: str, cpu: int) -> bool:
+        """Run a program of type ``raw_tp`` on a CPU, where it interrupts what runs; false if the CPU is offline."""
+        options = _RunOptions(ctypes.sizeof(_RunOptions), flags=_RUN_ON_CPU, cpu=cpu)
+        return self._run(name, options, errno.ENXIO)
+
+    def _run(self, name: str, options: _RunOptions, allowed: int = 0) -> bool:
+        """Run a program; false where it ended with the error that is allowed."""
+        result = int(self._lib.bpf_prog_test_run_opts(self.program_fd(name), byref(options)))
+        error = _errno_of(result) if result < 0 else 0
+        if error and error != allowed:
+            raise CollectorError(f"cannot run BPF program {name}: {os.strerror(error)} (restart schedtel)")
+        return not error
 
     def program_info(self, name: str) -> ProgInfo:
         """The kernel's counts of one program: run time, runs and skipped runs."""

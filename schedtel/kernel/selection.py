@@ -10,7 +10,7 @@ from schedtel.host.namespaces import require_machine_clocks
 from schedtel.kernel.core import programs
 from schedtel.kernel.filters import Filter
 from schedtel.kernel.privileges import missing_capabilities
-from schedtel.kernel.settings import Tracing
+from schedtel.kernel.settings import Tracing, require_tasks
 
 if TYPE_CHECKING:
     from schedtel.kernel.backend import Backend
@@ -31,6 +31,8 @@ def open_backend(
     """
     if tracing.backend not in BACKENDS:
         raise UsageError(f"cannot use backend {tracing.backend!r}: it is {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
+    if tracing.counters:
+        return _counting(task_filter, tracing, while_verifying), ""
     require_machine_clocks()
     if tracing.backend == "bcc":
         return _bcc(task_filter, tracing), ""
@@ -41,6 +43,27 @@ def open_backend(
         if tracing.backend == "core" or missing_capabilities():
             raise
         return _instead_of_core(str(error), task_filter, tracing)
+
+
+def _counting(task_filter: Filter, tracing: Tracing, while_verifying: Callable[[], object]) -> Backend:
+    """Core, counting perf events. bcc knows the start of a task otherwise, and is for kernels that cannot count."""
+    from schedtel.kernel.counters.events import parse_events  # noqa: PLC0415  (nothing of it without counters)
+
+    events = parse_events(tracing.counters)
+    require_tasks(tracing.max_tasks)
+    if tracing.backend == "bcc":
+        raise UsageError("cannot count events with backend bcc (use --backend core, or drop --counter)")
+    require_machine_clocks()
+    try:
+        backend = _core(programs.load(task_filter, tracing.ring_bytes, tracing.preemptions, while_verifying))
+    except CapabilityError as error:
+        raise CapabilityError(f"cannot count events, which needs backend core: {error}") from error
+    try:
+        backend.count(events, tracing.max_tasks)
+    except BaseException:
+        backend.close()
+        raise
+    return backend
 
 
 def _core(loaded: programs.Programs) -> Backend:

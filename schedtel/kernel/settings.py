@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from schedtel.errors import UsageError
 
 DEFAULT_RING_BYTES = 4 << 20
-#: How many tasks bcc can follow at a time.
+#: How many tasks bcc can follow at a time, and of how many perf events are counted in a window.
 DEFAULT_MAX_TASKS = 16_384
+_LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
 #: What the table ``preemptions`` can group tasks by; the numbers are those of ``bpf/records.h``.
 PREEMPTIONS = {"cgroup": 1, "comm": 2, "off": 0}
 DEFAULT_PREEMPTIONS = "cgroup"
@@ -20,6 +21,7 @@ class Tracing:
     ring_bytes: int = DEFAULT_RING_BYTES
     max_tasks: int = DEFAULT_MAX_TASKS
     preemptions: str = DEFAULT_PREEMPTIONS
+    counters: tuple[str, ...] = ()
 
 
 def preemptions_setting(by: str) -> dict[str, object]:
@@ -32,3 +34,9 @@ def preemptions_setting(by: str) -> dict[str, object]:
 def preempted_by(by: str) -> str:
     """What the groups of the table ``preemptions`` are; empty where it is off."""
     return "" if by == "off" else by
+
+
+def require_tasks(number: int) -> None:
+    """Raise :class:`UsageError` for a number of tasks that no table can have."""
+    if not _LEAST_TASKS <= number <= _MOST_TASKS:
+        raise UsageError(f"cannot follow {number} tasks: it must be from {_LEAST_TASKS} to {_MOST_TASKS}")

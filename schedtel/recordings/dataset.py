@@ -27,7 +27,7 @@ from schedtel.windows.window import Window
 _GAPS = pa.schema([c.field() for c in GAPS], metadata={"schedtel.definitions_version": str(DEFINITIONS_VERSION)})
 
 #: The entries of a source's metadata that the dataset keeps for each run.
-_RUN_FACTS = ("window", "filter", "preemptions")
+_RUN_FACTS = ("window", "filter", "preemptions", "counters")
 
 
 class Dataset(Recorder):

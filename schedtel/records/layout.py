@@ -161,6 +161,15 @@ CONTROL = np.dtype(
     ]
 )
 
+#: The most perf events at a time.
+COUNTERS = 8
+READING = np.dtype([("count", "<u8"), ("enabled_ns", "<u8"), ("running_ns", "<u8")])
+COUNTED_TASK = np.dtype([("start_boottime_ns", "<u8"), ("tid", "<u4"), ("padding", "<u4")])
+COUNTED = np.dtype([("events", READING, (COUNTERS,))])
+COUNTING_CPU = np.dtype(
+    [("since_ns", "<u8"), ("last", COUNTED), ("growth", COUNTED), ("other", COUNTED, (2,)), ("padding", "<u8", (7,))]
+)
+
 #: The most values of one condition of the filter.
 FILTER_VALUES = 8
 SETTINGS = np.dtype(
@@ -205,4 +214,12 @@ CONTRACT = {
     "losses": LOSSES,
     "control": CONTROL,
     "settings": SETTINGS,
+}
+
+#: The same for the object that counts perf events.
+COUNTER_CONTRACT = {
+    "reading": READING,
+    "counted_task": COUNTED_TASK,
+    "counted": COUNTED,
+    "counting_cpu": COUNTING_CPU,
 }

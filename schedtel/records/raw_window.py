@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from schedtel.records import layout
+from schedtel.records.counted import Counted
 
 
 @dataclass
@@ -23,6 +24,7 @@ class RawWindow:
     - ``preemptions``: shape (k,) of ``layout.PREEMPTION``; each CPU has an entry of its own for a pair.
     - ``preempted_by``: what the groups of ``preemptions`` are, ``cgroup`` or ``comm``; empty where the table is off.
     - ``unknown_rows``: column of ``tasks`` → booleans of shape (n,), true where the backend cannot know it.
+    - ``counted``: what perf events counted for each task; None where none were asked for.
     """
 
     number: int
@@ -38,3 +40,4 @@ class RawWindow:
     preemptions: np.ndarray = field(default_factory=lambda: np.zeros(0, layout.PREEMPTION))
     preempted_by: str = ""
     unknown_rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+    counted: Counted | None = None

@@ -10,6 +10,7 @@ from schedtel.records.raw_window import RawWindow
 from schedtel.records.throttled import Throttled
 from schedtel.windows import metrics, tables
 from schedtel.windows.arrow import from_list
+from schedtel.windows.counter_table import counters_batch
 from schedtel.windows.memory import Memory
 from schedtel.windows.schema import ARROW, TASK_SUMS
 from schedtel.windows.window import Window
@@ -55,7 +56,8 @@ def build(
     summary = pa.RecordBatch.from_arrays(arrays, schema=ARROW["summary"])
     preemptions = tables.preemptions_batch(window_id, raw.preemptions, raw.preempted_by, cgroups.path_of)
     limited, sampled = tables.throttled_batch(window_id, throttled), tables.machine_batch(window_id, machine)
-    return Window(summary, tasks, cpus, preemptions, limited, sampled)
+    counters = counters_batch(window_id, tasks, raw.counted)
+    return Window(summary, tasks, cpus, preemptions, limited, sampled, counters)
 
 
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:

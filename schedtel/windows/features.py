@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedtel.errors import UsageError
+from schedtel.records.perf_events import EVENTS, PerfEvent
 from schedtel.windows import tables
 from schedtel.windows.arrow import valid
+from schedtel.windows.counter_table import totals
 from schedtel.windows.machine_schema import MACHINE
 from schedtel.windows.schema import DISTRIBUTIONS, SUMMARY
 
 if TYPE_CHECKING:
     from schedtel.windows.window import Window
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 #: Where a feature comes from.
 KERNEL, PSUTIL = "kernel", "psutil"
 
@@ -103,6 +105,16 @@ def _all() -> Iterator[Feature]:
     )
     for column in MACHINE[1:]:
         yield Feature(column.name, column.unit, column.meaning, PSUTIL, f"machine.{column.name}")
+    for event in EVENTS:
+        total, rate = _of_event(event)
+        yield Feature(total, event.unit, f"{event.meaning}, of all tasks", KERNEL, "counters.count")
+        meaning = f"{event.meaning}, of all tasks, a second of CPU time"
+        yield Feature(rate, f"{event.unit}/s", meaning, KERNEL, "counters.count / cpus.busy_ns")
+
+
+def _of_event(event: PerfEvent) -> tuple[str, str]:
+    """The names of the features of a perf event: its total, and that a second of CPU time."""
+    return f"counter_{event.word}_total", f"counter_{event.word}_per_cpu_s"
 
 
 #: Every feature, in the order of a vector.
@@ -162,7 +174,7 @@ def _values(window: Window) -> dict[str, float | None]:
     found: dict[str, Any] = {name: window.summary[name][0].as_py() for name in ("window_ns", *_OF_SUMMARY)}
     found["runnable_avg"] = found["running_avg"] + found["runqueue_length_avg"]
     found |= {"forks": _forks(window), "idle_share": _idle_share(window)}
-    return found | _machine_values(window)
+    return found | _machine_values(window) | _counter_values(window)
 
 
 def _forks(window: Window) -> int:
@@ -178,3 +190,13 @@ def _idle_share(window: Window) -> float | None:
 def _machine_values(window: Window) -> dict[str, float | None]:
     sampled = window.machine.num_rows > 0
     return {c.name: window.machine[c.name][0].as_py() if sampled else None for c in MACHINE[1:]}
+
+
+def _counter_values(window: Window) -> dict[str, float | None]:
+    counts, busy_s = totals(window.counters), int(tables.column(window.cpus, "busy_ns").sum()) / 1e9
+    found: dict[str, float | None] = {}
+    for event in EVENTS:
+        count = counts.get(event.name)
+        rate = None if count is None or not busy_s else count / busy_s
+        found |= zip(_of_event(event), (count, rate), strict=True)
+    return found

@@ -217,6 +217,31 @@ THROTTLED = [
     _count("throttled_periods", "those of them in which it used up its quota"),
 ]
 
+#: What perf events counted, where any were asked for: rows by task, and for each event a row `other`, even with 0.
+COUNTERS = [
+    _count("window_id", "number of the window in this run"),
+    Column("tid", pa.int32(), "", "thread id; 0 in the rows `other`"),
+    Column("tgid", pa.int32(), "", "process id; 0 in the rows `other`"),
+    _ns("start_boottime_ns", "start of the thread, CLOCK_BOOTTIME, as in `tasks`; null in the rows `other`"),
+    Column("previous_tid", pa.int32(), "", "as in `tasks`"),
+    Column("comm", _LABEL, "", "command name; `other` for tasks that have no row in `tasks`"),
+    Column("cgroup", _LABEL, "", "path of the cgroup, as in `tasks`"),
+    Column("event", _LABEL, "", "name of the perf event, such as page-faults"),
+    Column(
+        "count",
+        pa.int64(),
+        "",
+        "how often it happened while the task was on a CPU, in ns for clocks; scaled up where running_share is below "
+        "1, null where it is 0",
+    ),
+    Column(
+        "running_share",
+        pa.float64(),
+        "1",
+        "part of that time in which it was counted: below 1 where events take turns on the hardware's counters",
+    ),
+]
+
 #: A table that a dataset of several hosts has beside those of the windows: a row for each gap in a host's windows.
 GAPS = [
     Column("uri", pa.string(), "", "where the windows were to be had"),
@@ -239,9 +264,10 @@ TABLES = {
     "preemptions": PREEMPTIONS,
     "throttled": THROTTLED,
     "machine": MACHINE,
+    "counters": COUNTERS,
 }
 #: Tables for which a recording has files only where there are rows.
-SPARSE = ("preemptions", "throttled", "machine")
+SPARSE = ("preemptions", "throttled", "machine", "counters")
 ARROW = {name: pa.schema([column.field() for column in columns]) for name, columns in TABLES.items()}
 
 

@@ -63,6 +63,7 @@ NULLABLE = {
     "cpus": {"offline_ns"},
     "preemptions": {"victim", "victim_cgroup_id", "preemptor", "preemptor_cgroup_id"},
     "throttled": set(),
+    "counters": {"tgid", "start_boottime_ns", "previous_tid", "cgroup", "count"},
     "machine": {c.name for c in TABLES["machine"]} - {"window_id", "machine_ns", "machine_samples"},
 }
 #: Columns whose values may be below 0, because nothing is added to them.

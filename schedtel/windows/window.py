@@ -25,7 +25,8 @@ class Window:
 
     ``summary``: one row; ``tasks``: a row for each task active in the window, and the row ``other``; ``cpus``: a row
     for each CPU; ``preemptions``: a row for each pair of a victim and the group that took its CPU; ``throttled``: a row
-    for each cgroup that a bandwidth limit may have stopped; ``machine``: one row if the machine was sampled, else none.
+    for each cgroup that a bandwidth limit may have stopped; ``machine``: one row if the machine was sampled, else none;
+    ``counters``: a row for each task and perf event, if any were asked for.
     All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.windows.schema`.
     """
 
@@ -35,6 +36,7 @@ class Window:
     preemptions: pa.RecordBatch = field(default_factory=partial(tables.empty, "preemptions"))
     throttled: pa.RecordBatch = field(default_factory=partial(tables.empty, "throttled"))
     machine: pa.RecordBatch = field(default_factory=partial(tables.empty, "machine"))
+    counters: pa.RecordBatch = field(default_factory=partial(tables.empty, "counters"))
 
     @property
     def window_id(self) -> int:

@@ -3,10 +3,13 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 from machine import HostBackend
 from model import SLEEPING, TASK_DEAD, Arrive, Exit, Fork, Switch, Wake
 
+from schedtel.records import layout
+from schedtel.records.counted import Counted
 from schedtel.records.raw_window import RawWindow
 from schedtel.records.throttled import Throttled
 from schedtel.windows import build as built
@@ -74,7 +77,19 @@ def raw_windows(library) -> list[RawWindow]:
 
 def build(raw: RawWindow, window_id: int) -> Window:
     wall = WALL_START + raw.start_ns - START
+    raw = replace(raw, counted=counted(raw))
     return built.build(raw, window_id, 1, wall, HOST, CGROUPS, THROTTLED, machine=machine_row(window_id))
+
+
+def counted(raw: RawWindow) -> Counted:
+    """Two events of each task: one that was counted all the time, and one that had a counter for half of it."""
+    tasks = np.zeros(len(raw.tasks), layout.COUNTED_TASK)
+    readings = np.zeros((len(tasks), 2), layout.READING)
+    for name in ("tid", "start_boottime_ns"):
+        tasks[name] = raw.tasks[name]
+    readings["count"] = np.arange(2 * len(tasks)).reshape(-1, 2) * 10
+    readings["enabled_ns"], readings["running_ns"] = MS, [MS, MS // 2]
+    return Counted(("cycles", "page-faults"), tasks, readings, np.zeros(2, layout.READING))
 
 
 def machine_row(window_id: int) -> dict[str, object]:
@@ -107,7 +122,7 @@ def moved(window: Window, number: int, start_ns: int | None = None, **columns: o
     """The window with another number in all its tables, and with another start and other values in its summary."""
     tables = {
         name: replaced(batch, window_id=[number] * batch.num_rows)
-        for name in ("summary", "tasks", "cpus", "preemptions", "throttled", "machine")
+        for name in ("summary", "tasks", "cpus", "preemptions", "throttled", "machine", "counters")
         if (batch := getattr(window, name)).num_rows
     }
     start = {} if start_ns is None else {"window_start_ns": start_ns}
@@ -124,6 +139,8 @@ def renamed(window: Window, name: str) -> Window:
     tasks = window.tasks
     names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
     columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]
+    counters = window.counters
+    whose = pa.DictionaryArray.from_arrays(pa.array([0] * counters.num_rows, pa.int32()), pa.array([name]))
     pairs = window.preemptions
     who = pa.DictionaryArray.from_arrays(pa.array([0] * pairs.num_rows, pa.int32()), pa.array([name]))
     sides = [who if column in ("victim", "preemptor") else pairs[column] for column in pairs.schema.names]
@@ -131,4 +148,5 @@ def renamed(window: Window, name: str) -> Window:
         window,
         tasks=pa.RecordBatch.from_arrays(columns, schema=tasks.schema),
         preemptions=pa.RecordBatch.from_arrays(sides, schema=pairs.schema),
+        counters=replaced(counters, comm=whose, cgroup=whose),
     )

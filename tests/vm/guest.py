@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guest_clock import check_clock
+from guest_counters import check_counters
 from guest_filters import NOBODY, check_filters
 
 import schedtel
@@ -174,6 +175,7 @@ CHECKS = {
     "lives": check_lives,
     "laws": check_laws,
     "filters": lambda guest: check_filters(guest.live_options),
+    "counters": lambda guest: check_counters(guest.live_options),
     "capabilities": check_capabilities,
     "clock": lambda guest: check_clock(guest.words),
 }

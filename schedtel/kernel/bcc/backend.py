@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from schedtel.access.descriptors import EXHAUSTED
-from schedtel.errors import CapabilityError, UsageError
+from schedtel.errors import CapabilityError
 from schedtel.host import procfs
 from schedtel.host.cpus import possible_cpus
 from schedtel.kernel.backend import Backend, patiently
@@ -25,12 +25,11 @@ from schedtel.kernel.filters import Filter
 from schedtel.kernel.libbpf import KernelTypes
 from schedtel.kernel.losses import LossCounts
 from schedtel.kernel.privileges import require_capabilities
-from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS
+from schedtel.kernel.settings import DEFAULT_MAX_TASKS, DEFAULT_PREEMPTIONS, require_tasks
 from schedtel.latch import Latch
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 
-_LEAST_TASKS, _MOST_TASKS = 64, 1 << 20
 #: How often the collector checks whether a CPU runs short of slots, and how often while one does.
 _LOOK_S, _LOOK_AGAIN_S = 0.1, 0.01
 #: After missed events the collector compares its tasks with /proc, but no more often than this.
@@ -50,8 +49,7 @@ class BccBackend(Backend):
     def __init__(
         self, task_filter: Filter, max_tasks: int = DEFAULT_MAX_TASKS, preemptions: str = DEFAULT_PREEMPTIONS
     ) -> None:
-        if not _LEAST_TASKS <= max_tasks <= _MOST_TASKS:
-            raise UsageError(f"cannot follow {max_tasks} tasks: it must be from {_LEAST_TASKS} to {_MOST_TASKS}")
+        require_tasks(max_tasks)
         self._settings = settings_record(task_filter.settings() | self._tell_preemptions(preemptions))
         require_capabilities()
         self._cpus, self._tids, self._slots = possible_cpus(), procfs.most_tids(), max_tasks + 1

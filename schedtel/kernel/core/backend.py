@@ -4,10 +4,13 @@ It knows the BPF object and nothing of Arrow. Its base, :class:`schedtel.kernel.
 and CPUs.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import select
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +24,10 @@ from schedtel.kernel.losses import LossCounts
 from schedtel.latch import Latch
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer, opaque
+
+if TYPE_CHECKING:
+    from schedtel.kernel.libbpf import ProgInfo
+    from schedtel.records.perf_events import PerfEvent
 
 ITERATORS = ("seed", "flush")
 _MOST_PASSES = 200
@@ -104,6 +111,12 @@ class CoreBackend(Backend):
         self._losses = LossCounts(self._control["losses"], self._skipped())
         self._bpf_ns = self._count_bpf_ns()
 
+    def count(self, events: tuple[PerfEvent, ...], max_tasks: int) -> None:
+        from schedtel.kernel.counters.counting import Counting  # noqa: PLC0415  (nothing of it without counters)
+
+        control = self._object.map_fd("schedtel.bss")
+        self._counting = Counting(events, control, self._cpus, self._online(), max_tasks)
+
     # ---- reading ----
 
     def wait(self, deadline_ns: int) -> None:
@@ -186,18 +199,27 @@ class CoreBackend(Backend):
     # ---- losses, and the cost of tracing ----
 
     def _skipped(self) -> int:
-        return sum(self._object.program_info(name).recursion_misses for name in self._programs)
+        return sum(info.recursion_misses for info in self._infos(self._programs))
 
     def _count_bpf_ns(self) -> int:
-        return sum(self._object.program_info(name).run_time_ns for name in (*self._programs, "flush"))
+        return sum(info.run_time_ns for info in self._infos((*self._programs, "flush")))
 
     def run_counts(self) -> dict[str, tuple[int, int]]:
-        infos = {name: self._object.program_info(name) for name in (*self._programs, *ITERATORS)}
-        return {name: (info.run_cnt, info.run_time_ns) for name, info in infos.items()}
+        names = (*self._programs, *ITERATORS)
+        counting = self._counting.programs if self._counting else ()
+        infos = zip((*names, *counting), self._infos(names), strict=True)
+        return {name: (info.run_cnt, info.run_time_ns) for name, info in infos}
+
+    def _infos(self, names: tuple[str, ...]) -> list[ProgInfo]:
+        """The kernel's counts of these programs, and of those that count perf events behind them."""
+        counting = self._counting.program_infos() if self._counting else []
+        return [*(self._object.program_info(name) for name in names), *counting]
 
     def close(self) -> None:
         self._epoll.close()
         self._reserve.close()
+        if self._counting:
+            self._counting.close()
         self._object.close()
 
 

@@ -58,6 +58,32 @@ def test_show_groups(run, recording, by):
     assert "other" in out
 
 
+def test_show_has_a_column_for_each_perf_event(run, recording):
+    """Of the two events, the second had a counter for half of the time: its counts are estimates."""
+    window = next(iter(schedtel.read(recording)))
+    _, out, _ = run("show", recording, "--count", 1)
+    table = out.splitlines()
+    (head,) = [line for line in table if line.startswith("tid ")]
+    assert head.split()[-2:] == ["cycles", "page-faults"]
+    counted = window.counters.to_pylist()
+    for cycles, faults in zip(counted[:-2:2], counted[1:-2:2], strict=True):
+        (row,) = [line.split() for line in table if line.startswith(f"{cycles['tid']} ")]
+        assert row[-2:] == [str(cycles["count"]), f"~{faults['count']}"]
+
+
+@pytest.mark.parametrize(("by", "column"), [("comm", "comm"), ("process", "tgid"), ("cgroup", "cgroup")])
+def test_the_counts_of_a_group_are_summed(run, recording, by, column):
+    window = next(iter(schedtel.read(recording)))
+    _, out, _ = run("show", recording, "--count", 1, "--by", by)
+    sums = {}
+    for row in window.counters.to_pylist():
+        if row["tid"] and row["event"] == "cycles":
+            sums[row[column]] = sums.get(row[column], 0) + row["count"]
+    for key, count in sums.items():
+        (line,) = [line.split() for line in out.splitlines() if line.startswith(f"{key} ")]
+        assert line[-2] == str(count)
+
+
 def test_show_tells_who_preempted_whom_and_who_was_throttled(run, recording):
     """Task 2, named batch, takes the CPU from a task named web at 51 ms, and gives it back at 91 ms."""
     status, out, _ = run("show", recording, "--by", "preemption", "--count", 1)

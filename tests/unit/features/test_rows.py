@@ -45,7 +45,7 @@ def test_a_recording_without_readings_of_the_machine_has_them_missing(tmp_path, 
 
 def test_a_batch_tells_unit_meaning_part_and_source_of_each_feature(windows):
     schema = features.batch_of(windows[0]).schema
-    assert schema.metadata == {b"schedtel.features_version": b"1"}
+    assert schema.metadata == {b"schedtel.features_version": b"2"}
     told = schema.field("tat_mean_ns").metadata
     assert (told[b"unit"], told[b"part"], told[b"source"]) == (b"ns", b"kernel", b"summary.tat_mean_ns")
     assert all(field.metadata[b"meaning"] for field in schema)

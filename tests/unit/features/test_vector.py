@@ -8,6 +8,7 @@ from samples import MS, changed, replaced
 
 import schedtel
 from schedtel.host import counters
+from schedtel.records.perf_events import EVENTS
 from schedtel.windows import features, tables
 from schedtel.windows.features import FEATURES, STUDY, VIEWS, features_in
 from schedtel.windows.schema import TABLES
@@ -58,10 +59,15 @@ def test_what_the_issue_of_features_asks_for_is_there():
 
 def test_the_order_of_the_first_version_stays():
     """A model is trained on places: a feature that is added comes last."""
-    assert features.FEATURES_VERSION == 1
     assert NAMES[:3] == ["window_ns", "tat_count", "tat_mean_ns"]
-    assert NAMES[-1] == "io_written_percent_change"
-    assert len(NAMES) == 92
+    assert NAMES[91] == "io_written_percent_change"
+
+
+def test_the_second_version_added_two_features_for_each_perf_event():
+    assert features.FEATURES_VERSION == 2
+    words = [event.word for event in EVENTS]
+    assert NAMES[92:] == [f"counter_{word}_{part}" for word in words for part in ("total", "per_cpu_s")]
+    assert len(NAMES) == 92 + 2 * 15
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -54,6 +54,7 @@ def test_what_is_compiled_ships_compiled_and_what_bcc_compiles_as_source(wheel):
     assert {name for name in names if name.endswith(".o") or "/_native/" in name} == {
         "schedtel/_bpf/core.bpf.o",
         "schedtel/_bpf/core_walk.bpf.o",
+        "schedtel/_bpf/counters.bpf.o",
         "schedtel/_native/ndjson.so",
         "schedtel/_native/replay.so",
         "schedtel/_native/workload",
