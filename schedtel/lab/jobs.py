@@ -10,12 +10,12 @@ from pathlib import Path
 
 from schedtel.errors import CollectorError, UsageError
 from schedtel.lab import initramfs, packages
+from schedtel.lab.guest import JOB
 from schedtel.lab.machine import Answer, Boot, Machine
 
 #: Where a command begins, and what the relative paths of an experiment are relative to.
 DIRECTORY = "/root"
 _CPUS = (1, 2)
-_JOB = "/job.json"
 
 
 def machine(kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: None) -> Machine:
@@ -40,8 +40,16 @@ def job_file(command: Sequence[str]) -> dict[str, bytes]:
     """The file that tells the guest what to run."""
     if not command:
         raise UsageError("cannot run nothing: a COMMAND is missing (write it behind --)")
-    job = {"command": list(command), "directory": DIRECTORY}
-    return {_JOB: json.dumps(job, sort_keys=True).encode()}
+    return _job_file({"command": list(command)})
+
+
+def module_file(module: str) -> dict[str, bytes]:
+    """The file that tells the guest to run a module's ``main`` in a fork of its first process."""
+    return _job_file({"module": module})
+
+
+def _job_file(job: Mapping[str, object]) -> dict[str, bytes]:
+    return {JOB: json.dumps({**job, "directory": DIRECTORY}, sort_keys=True).encode()}
 
 
 def run_command(
