@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ from schedtel.experiments.running import Experiment, Progress
 from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.experiments.store import read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
-from schedtel.lab.experiment import LabExperiment
+from schedtel.lab import cluster
+from schedtel.lab.experiment import LabExperiment, scheduler_names
+from schedtel.lab.guests import local_guests
 from schedtel.lab.jobs import machine
 from schedtel.lab.packages import DEFAULT_KERNEL
+from schedtel.lab.schedulers import guest_files
 from schedtel.report import write_page
 
 _INTERRUPTED = 1
@@ -62,13 +66,21 @@ def plan(spec: str, kind: str) -> None:
 @click.option(
     "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
 )
-def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]) -> int:
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    help="With --lab: guests at a time; fewer if memory lacks.  [default: this machine's CPUs]",
+)
+@click.option(
+    "--ray-address", metavar="ADDRESS", help="With --lab: make the runs on a Ray cluster, such as HOST:6379 or auto."
+)
+def run(spec: str, output: str, **options: Any) -> int:
     """Make the runs that SPEC asks for, and print what they show.
 
-    What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
+    What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the runs
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, programs)
+    experiment = _experiment(read_spec(spec), output, options)
     with stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
@@ -79,15 +91,30 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
     return 0
 
 
-def _experiment(
-    spec: ExperimentSpec, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
-) -> Experiment | LabExperiment:
-    if in_lab:
-        guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark)
-        return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark)
-    if kernel is not None or cpus is not None or programs:
-        raise UsageError("cannot use --kernel, --cpus or --scx on this machine: they are for a guest (add --lab)")
+def _experiment(spec: ExperimentSpec, output: str, options: dict[str, Any]) -> Experiment | LabExperiment:
+    if options["in_lab"]:
+        return _lab_experiment(spec, output, options)
+    given = [name for name in ("kernel", "cpus", "jobs", "ray_address") if options[name] is not None]
+    given += ["scx"] if options["programs"] else []
+    if given:
+        option = given[0].replace("_", "-")
+        raise UsageError(f"cannot use --{option} on this machine: it is for guests (add --lab)")
     return Experiment(spec, output)
+
+
+def _lab_experiment(spec: ExperimentSpec, output: str, options: dict[str, Any]) -> LabExperiment:
+    kernel, cpus = options["kernel"] or DEFAULT_KERNEL, 1 if options["cpus"] is None else options["cpus"]
+    address, jobs = options["ray_address"], options["jobs"]
+    if address is not None:
+        cluster.refuse_without_ray()
+    guest = machine(kernel, cpus, lines.remark)
+    schedulers = guest_files(scheduler_names(spec), map(Path, options["programs"]), lines.remark)
+    places = (
+        partial(local_guests, guest, schedulers, jobs, lines.remark)
+        if address is None
+        else lambda _: cluster.ClusterGuests(address, guest, kernel, schedulers, jobs)
+    )
+    return LabExperiment(spec, output, guest, schedulers, places)
 
 
 @command.command("report", short_help="Say what the runs show.")

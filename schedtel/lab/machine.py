@@ -7,6 +7,7 @@ clock on the wall. Nothing from outside reaches the guest after its start: it ha
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -165,16 +166,20 @@ def started(
 
 
 class Boot:
-    """One guest, from its start to its end. qemu ends when the thread that calls :meth:`run` does."""
+    """One guest, from its start to its end. qemu ends when the thread that calls :meth:`run` does.
 
-    def __init__(self, machine: Bootable, directory: Path) -> None:
+    :param machine: what is started.
+    :param directory: an empty one.
+    :param stopped: set it to end the guest.
+    """
+
+    def __init__(self, machine: Bootable, directory: Path, stopped: threading.Event | None = None) -> None:
         self._machine, self._directory = machine, directory
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self._stopped = stopped or threading.Event()
 
     def stop(self) -> None:
         """End the guest at once. Safe in a signal handler and from any thread."""
-        self._stopped = True
+        self._stopped.set()
 
     def run(
         self,
@@ -207,7 +212,7 @@ class Boot:
         answer.touch()
         status, reader, ended = None, FrameReader(), False
         with open(answer, "rb") as arriving, open(self._directory / "results", "wb") as results:
-            while not ended and not self._stopped:
+            while not ended and not self._stopped.is_set():
                 ended = process.poll() is not None  # what it wrote before is read below
                 for kind, content in reader.feed(arriving.read()):
                     if kind == RESULTS:
@@ -221,7 +226,7 @@ class Boot:
                         f"cannot go on in the guest: it was not done within {timeout_s:g} s (--timeout)"
                     )
                 time.sleep(0 if ended else _POLL_S)
-        if self._stopped:
+        if self._stopped.is_set():
             return None
         if status is None:
             raise CollectorError(f"cannot go on in the guest: it ended early ({last_words(self._directory)})")
