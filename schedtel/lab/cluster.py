@@ -167,9 +167,7 @@ def _refuse_out_of_reach(address: str) -> None:
         return
     parts = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
     try:
-        if not parts.hostname or not parts.port:
-            raise ValueError("it is no HOST:PORT")
-        socket.create_connection((parts.hostname, parts.port), _PATIENCE_S).close()
+        socket.create_connection((parts.hostname or "", parts.port or 0), _PATIENCE_S).close()
     except (OSError, ValueError) as error:
         raise CapabilityError(f"cannot reach a cluster at {address}: {error} (give HOST:6379, or auto)") from error
 

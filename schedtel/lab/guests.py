@@ -1,4 +1,4 @@
-"""Jobs in; what each did in a guest of its own, in the order in which they end, out. Several guests run side by side."""
+"""Jobs in; what each did in a guest of its own, in the order in which they end, out. Guests run side by side."""
 
 import os
 import queue
@@ -11,8 +11,8 @@ from typing import Protocol
 
 from schedtel.lab import packages
 from schedtel.lab.frames import STDERR
-from schedtel.lab.machine import Boot, Machine
-from schedtel.lab.snapshot import Snapshot, snapshot
+from schedtel.lab.machine import Boot, Bootable, Machine
+from schedtel.lab.snapshot import snapshot
 
 _MEMORY = Path("/proc/meminfo")
 #: What qemu takes beside the guest's memory.
@@ -82,7 +82,7 @@ class Guests:
     :param timeout_s: for each job, on the host's clock.
     """
 
-    def __init__(self, snapshot: Snapshot, most: int, timeout_s: float) -> None:
+    def __init__(self, snapshot: Bootable, most: int, timeout_s: float) -> None:
         self._snapshot, self._most, self._timeout_s = snapshot, most, timeout_s
         self._stopped = threading.Event()
 

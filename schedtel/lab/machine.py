@@ -235,8 +235,8 @@ class Boot:
 
 def last_words(directory: Path) -> str:
     """The last line of qemu or of the kernel in a guest's directory."""
-    lines = (_text(directory / "said").strip() or _text(directory / "console").strip() or "it said nothing").splitlines()
-    return lines[-1][:300]
+    said = _text(directory / "said").strip() or _text(directory / "console").strip() or "it said nothing"
+    return said.splitlines()[-1][:300]
 
 
 def _text(path: Path) -> str:

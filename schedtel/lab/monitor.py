@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from schedtel.errors import CollectorError
 
@@ -35,7 +35,7 @@ class Monitor:
         self._left = b""
         self._events: list[dict[str, Any]] = []
 
-    def __enter__(self) -> "Monitor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -27,7 +27,7 @@ from schedtel.lab.waiting_room import LENGTH_SIZE, SHARED_SIZE
 _NAME = "snapshot-"
 _DEVICES = "devices"
 #: One that was not used for so long is removed when another is taken.
-_KEPT_S = 24 * 3600
+_KEPT_S = 6 * 3600
 _HALTED = "HLT=1"
 #: Neither the memory, which is a file already, nor what is shared with the host is among what qemu saves and loads.
 _WITHOUT_MEMORY = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
@@ -99,7 +99,7 @@ def snapshot(
 
 
 def _digest(machine: Machine, files: Mapping[str, bytes]) -> str:
-    """SHA-256 of all that decides what is in a snapshot; the names of packages and of the archive have their versions."""
+    """SHA-256 of all that decides what is in a snapshot; names of packages and of the archive have their versions."""
     said = [*machine.command(), machine.qemu.root.name, str(machine.image), machine.archive.name]
     digest = hashlib.sha256("\0".join(said).encode())
     for path, content in sorted(files.items()):
@@ -150,7 +150,7 @@ def _keep(directory: Path, target: Path) -> None:
     for name in (MEMORY, _DEVICES):
         (directory / name).chmod(0o400)
         (directory / name).rename(made / name)
-    with suppress(FileExistsError, OSError):  # another process was first: its snapshot is the same
+    with suppress(OSError):  # another process was first: its snapshot is the same
         made.rename(target)
 
 

@@ -1,4 +1,8 @@
-"""A guest of the lab: a command's output and status, and a run whose figures are the same twice."""
+"""Guests of the lab: a command's output and status, and runs whose figures are the same twice."""
+
+import hashlib
+import shutil
+import threading
 
 import pytest
 from kernels import UnavailableError
@@ -7,9 +11,11 @@ from schedtel.experiments.spec import spec_of
 from schedtel.lab import jobs, packages, schedulers
 from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.frames import STDERR, STDOUT
+from schedtel.lab.guests import Guests
 from schedtel.lab.machine import Boot
+from schedtel.lab.snapshot import snapshot
 
-SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 1, "duration": "300ms", "settle": "10ms"}
+SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 2, "duration": "300ms", "settle": "10ms"}
 PATIENCE_S = 300
 #: Attaches each of our sched_ext schedulers in turn, and tells which one the kernel then has.
 SCRIPT = """
@@ -28,29 +34,25 @@ exit 3
 
 
 @pytest.fixture
-def guest():
-    """Makes a guest of the default kernel when called."""
+def begun():
+    """Takes a snapshot of a guest of the default kernel when called."""
 
-    def made(cpus):
+    def made(cpus, files=()):
         try:
-            schedulers.guest_files(schedulers.own_names())
-            return jobs.machine(packages.DEFAULT_KERNEL, cpus)
+            return snapshot(jobs.machine(packages.DEFAULT_KERNEL, cpus), schedulers.guest_files(files))
         except UnavailableError as reason:
             pytest.skip(str(reason))
 
     return made
 
 
-def test_a_command_in_a_guest(guest, report):
-    machine, said = guest(2), {STDOUT: b"", STDERR: b""}
+def test_a_command_in_a_guest(begun, report):
+    start, said = begun(2, schedulers.own_names()), {STDOUT: b"", STDERR: b""}
     with packages.scratch() as directory:
-        command = ["sh", "-c", SCRIPT]
-        answer = jobs.run_command(
-            Boot(machine, directory),
-            command,
+        answer = Boot(start, directory).run(
+            jobs.job_file(["sh", "-c", SCRIPT]),
             lambda kind, text: said.update({kind: said[kind] + text}),
             PATIENCE_S,
-            schedulers.guest_files(schedulers.own_names()),
         )
     *attached, cpus, release, state = said[STDOUT].decode().split()
     report.note(f"lab: a command in a guest of {release}, sched_ext schedulers {', '.join(attached)}")
@@ -59,13 +61,39 @@ def test_a_command_in_a_guest(guest, report):
     assert release.startswith(packages.DEFAULT_KERNEL)
 
 
-def test_a_run_is_the_same_twice(guest, tmp_path, report):
-    machine, files = guest(1), []
-    for name in ("first", "second"):
-        experiment = LabExperiment(spec_of(dict(SPEC), "the experiment"), tmp_path / name, machine, PATIENCE_S)
-        assert experiment.run() == 1
-        runs = sorted(path for path in (tmp_path / name / "runs").rglob("*") if path.is_file())
-        files.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in runs})
-    report.note(f"lab: a run twice, {len(files[0])} files compared")
-    assert files[0].keys() == files[1].keys()
-    assert [name for name in files[0] if files[0][name] != files[1][name]] == []
+def runs_of(directory, start, at_a_time):
+    """The files of an experiment's runs, by their names."""
+    spec, places = spec_of(dict(SPEC), "the experiment"), Guests(start, at_a_time, PATIENCE_S)
+    assert LabExperiment(spec, directory, start.machine, {}, lambda _: places).run() == SPEC["repeats"]
+    paths = sorted(path for path in (directory / "runs").rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
+
+
+def digest(start):
+    with open(start.directory / "memory", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def busy(ended):
+    """Keep a CPU of this host from the guests."""
+    while not ended.is_set():
+        sum(range(1000))
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_runs_are_the_same_side_by_side_beside_a_busy_host_and_from_another_snapshot(cpus, begun, tmp_path, report):
+    start = begun(cpus)
+    first = runs_of(tmp_path / "first", start, 1)
+    memory = digest(start)
+    shutil.rmtree(start.directory)
+    ended = threading.Event()
+    threading.Thread(target=busy, args=(ended,)).start()
+    try:
+        again = begun(cpus)
+        assert digest(again) == memory
+        second = runs_of(tmp_path / "second", again, 2)
+    finally:
+        ended.set()
+    report.note(f"lab: runs twice on {cpus} CPUs, {len(first)} files compared")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
