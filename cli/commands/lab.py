@@ -75,7 +75,8 @@ def run(kernel: str, cpus: int, timeout_s: int, schedulers: tuple[str, ...], arg
     stopped = threading.Event()
     with packages.scratch() as directory, stop_on_signals(stopped.set):
         start = snapshot(guest, files, lines.remark, stopped.is_set)
-        answer = start and Boot(start, directory, stopped).run(jobs.job_file(arguments), _pass_on, timeout_s)
+        job = jobs.job_file(arguments)
+        answer = Boot(start, directory, stopped).run(job, _pass_on, timeout_s) if start else None
     return _STOPPED if answer is None else answer.status
 
 

@@ -53,7 +53,8 @@ class LabExperiment:
         self._files = _workload_files(spec)
         self._name = machine.name + _digest(schedulers)
         self.store = Store(root, spec, self._name)
-        self._make_places, self._places = places, None
+        self._make_places = places
+        self._places: Places | None = None
         self._stopped = False
 
     def remaining(self) -> list[Cell]:

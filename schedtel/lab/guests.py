@@ -66,7 +66,7 @@ def local_guests(
     if fitting < wanted:
         notice(f"{fitting} guests at a time, not {wanted}: of the memory, {free} MB are free, and each takes {each} MB")
     taken = snapshot(machine, schedulers, notice, stopped)
-    return taken and Guests(taken, min(wanted, fitting), timeout_s)
+    return Guests(taken, min(wanted, fitting), timeout_s) if taken else None
 
 
 def _free_memory_mb() -> int:
@@ -135,7 +135,7 @@ class Guests:
             answer = Boot(self._snapshot, directory, self._stopped).run(
                 job.files, lambda kind, text: said.extend(text if kind == STDERR else b""), self._timeout_s
             )
-            return answer and Done(answer.status, bytes(said), (directory / "results").read_bytes())
+            return Done(answer.status, bytes(said), (directory / "results").read_bytes()) if answer else None
 
 
 def _told(

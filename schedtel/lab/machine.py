@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,9 +67,9 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """What decides how the guest runs: qemu, the kernel, CPUs and memory."""
+        """What decides how the guest runs: qemu, the kernel, CPUs, memory, and where its runs begin."""
         kernel = self.image.name if self.image.name != "vmlinuz" else f"vmlinuz-{self.image.parent.name}"
-        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}"
+        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}, snapshot"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -145,7 +145,7 @@ class Answer:
 
 
 def started(
-    command: list[str], environment: Mapping[str, str], directory: Path, passed: Iterable[int] = ()
+    command: list[str], environment: Mapping[str, str], directory: Path, passed: Collection[int] = ()
 ) -> "subprocess.Popen[bytes]":
     """qemu, started in a directory. It ends when the calling thread does.
 

@@ -33,10 +33,8 @@ sys.exit('no such machine')
 class Program:
     """A program that a job of this name is done by, in the place of qemu."""
 
-    environment = dict(os.environ)
-
     def __init__(self, programs):
-        self.programs, self.at_once, self.most = programs, 0, 0
+        self.programs, self.environment = programs, dict(os.environ)
 
     def prepare(self, files, directory):
         name = files["/name"]
@@ -76,7 +74,7 @@ def gone(pids):
 @pytest.mark.parametrize("most", [1, 2, 9])
 def test_each_job_is_done_once_however_many_guests_there_are(most):
     work, begun = jobs(*"abcde"), []
-    done = dict((job.name, done) for job, done in Guests(Program({}), most, 60).done(work, begun.append))
+    done = {job.name: done for job, done in Guests(Program({}), most, 60).done(work, begun.append)}
     assert sorted(job.name for job in begun) == list("abcde")
     assert {name: (each.status, each.said, each.results) for name, each in done.items()} == {
         name: (3, name.encode(), name.encode() * 9) for name in "abcde"
@@ -96,9 +94,9 @@ def test_no_more_guests_run_at_a_time_than_asked_for(tmp_path):
 
 def test_a_guest_that_fails_ends_the_others_and_what_was_done_is_kept(tmp_path, cache):
     programs, done = {"hangs": hanging(tmp_path / "told"), "fails": hanging(tmp_path / "told", FAILS)}, []
+    doing = Guests(Program(programs), 2, 60).done(jobs("hangs", "a", "b", "fails", "c"), lambda _: None)
     with pytest.raises(CollectorError, match="no such machine"):
-        for job, _ in Guests(Program(programs), 2, 60).done(jobs("hangs", "a", "b", "fails", "c"), lambda _: None):
-            done.append(job.name)
+        done.extend(job.name for job, _ in doing)
     assert done == ["a", "b"]
     gone(begun(tmp_path / "told", 1))
     assert list(cache.iterdir()) == []
