@@ -165,8 +165,8 @@ def _refuse_out_of_reach(address: str) -> None:
     """Ray itself waits long for a host that does not answer, and ends the process."""
     if address in _NO_HOST:
         return
-    parts = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
     try:
+        parts = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
         socket.create_connection((parts.hostname or "", parts.port or 0), _PATIENCE_S).close()
     except (OSError, ValueError) as error:
         raise CapabilityError(f"cannot reach a cluster at {address}: {error} (give HOST:6379, or auto)") from error
