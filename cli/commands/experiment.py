@@ -25,8 +25,7 @@ from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.experiments.store import read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
 from schedtel.lab import cluster
-from schedtel.lab.experiment import LabExperiment, scheduler_names
-from schedtel.lab.guests import local_guests
+from schedtel.lab.experiment import LabExperiment, in_local_guests, scheduler_names
 from schedtel.lab.jobs import machine
 from schedtel.lab.packages import DEFAULT_KERNEL
 from schedtel.lab.schedulers import guest_files
@@ -104,17 +103,15 @@ def _experiment(spec: ExperimentSpec, output: str, options: dict[str, Any]) -> E
 
 def _lab_experiment(spec: ExperimentSpec, output: str, options: dict[str, Any]) -> LabExperiment:
     kernel, cpus = options["kernel"] or DEFAULT_KERNEL, 1 if options["cpus"] is None else options["cpus"]
-    address, jobs = options["ray_address"], options["jobs"]
-    if address is not None:
-        cluster.refuse_without_ray()
+    address, jobs, programs = options["ray_address"], options["jobs"], [Path(path) for path in options["programs"]]
+    if address is None:
+        guest = machine(kernel, cpus, lines.remark)
+        return in_local_guests(spec, output, guest, programs, jobs, lines.remark)
+    cluster.refuse_without_ray()
     guest = machine(kernel, cpus, lines.remark)
-    schedulers = guest_files(scheduler_names(spec), map(Path, options["programs"]), lines.remark)
-    places = (
-        partial(local_guests, guest, schedulers, jobs, lines.remark)
-        if address is None
-        else lambda _: cluster.ClusterGuests(address, guest, kernel, schedulers, jobs)
-    )
-    return LabExperiment(spec, output, guest, schedulers, places)
+    schedulers = guest_files(scheduler_names(spec), programs, lines.remark)
+    places = partial(cluster.ClusterGuests, address, guest, kernel, schedulers, jobs)
+    return LabExperiment(spec, output, guest, schedulers, lambda _: places())
 
 
 @command.command("report", short_help="Say what the runs show.")

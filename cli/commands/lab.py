@@ -1,7 +1,6 @@
 """``schedtel lab``: a command in; what it does in a guest whose time follows its instructions, out."""
 
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from schedtel.lab.frames import STDOUT
 from schedtel.lab.machine import Boot
 from schedtel.lab.schedulers import guest_files
 from schedtel.lab.snapshot import snapshot
+from schedtel.latch import Latch
 
 _FAILED = 1
 _STOPPED = 130
@@ -72,7 +72,7 @@ def run(kernel: str, cpus: int, timeout_s: int, schedulers: tuple[str, ...], arg
     guest = jobs.machine(kernel, cpus, lines.remark)
     names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
     files = guest_files(names, paths, lines.remark)
-    stopped = threading.Event()
+    stopped = Latch()
     with packages.scratch() as directory, stop_on_signals(stopped.set):
         start = snapshot(guest, files, lines.remark, stopped.is_set)
         job = jobs.job_file(arguments)

@@ -9,8 +9,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from schedtel.errors import CollectorError, UsageError, WorkloadError
@@ -19,9 +20,10 @@ from schedtel.experiments.running import Progress
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Store, read_store
 from schedtel.lab import cell as inside
-from schedtel.lab.guests import Done, Job, Places
+from schedtel.lab.guests import Done, Job, Places, local_guests
 from schedtel.lab.jobs import DIRECTORY, module_file, unpack_results
 from schedtel.lab.machine import Machine
+from schedtel.lab.schedulers import guest_files
 from schedtel.schedulers.names import parse_arm
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload
@@ -102,6 +104,24 @@ class LabExperiment:
             target = self.store.begin(cell)
             shutil.copytree(made / "runs" / cell.key / target.name, target, dirs_exist_ok=True)
         self.store.finish(replace(run, provenance={**run.provenance, "lab": self._name}))
+
+
+def in_local_guests(
+    spec: ExperimentSpec,
+    root: str | os.PathLike[str],
+    machine: Machine,
+    programs: Iterable[Path] = (),
+    most: int | None = None,
+    notice: Callable[[str], object] = lambda _: None,
+) -> LabExperiment:
+    """An experiment whose guests run on this host.
+
+    :param programs: of sched_ext schedulers of others, each called ``scx_NAME``, for arms ``scx:NAME``.
+    :param most: how many run side by side; by default as many as this host has CPUs.
+    :param notice: called with a line before something takes long.
+    """
+    schedulers = guest_files(scheduler_names(spec), programs, notice)
+    return LabExperiment(spec, root, machine, schedulers, partial(local_guests, machine, schedulers, most, notice))
 
 
 class _Course:

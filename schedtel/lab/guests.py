@@ -13,6 +13,7 @@ from schedtel.lab import packages
 from schedtel.lab.frames import STDERR
 from schedtel.lab.machine import Boot, Bootable, Machine
 from schedtel.lab.snapshot import snapshot
+from schedtel.latch import Latch
 
 _MEMORY = Path("/proc/meminfo")
 #: What qemu takes beside the guest's memory.
@@ -84,7 +85,7 @@ class Guests:
 
     def __init__(self, snapshot: Bootable, most: int, timeout_s: float) -> None:
         self._snapshot, self._most, self._timeout_s = snapshot, most, timeout_s
-        self._stopped = threading.Event()
+        self._stopped = Latch()
 
     def stop(self) -> None:
         """End all guests. Safe in a signal handler and from any thread."""

@@ -7,7 +7,6 @@ clock on the wall. Nothing from outside reaches the guest after its start: it ha
 import os
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from schedtel.lab import cpio
 from schedtel.lab.frames import RESULTS, STATUS, FrameReader
 from schedtel.lab.packages import LINK, Qemu
 from schedtel.lab.waiting_room import SHARED_SIZE
+from schedtel.latch import Latch
 
 #: Files in a guest's directory: its memory, and what it shares with the host.
 MEMORY, SHARED = "memory", "shared"
@@ -170,16 +170,12 @@ class Boot:
 
     :param machine: what is started.
     :param directory: an empty one.
-    :param stopped: set it to end the guest.
+    :param stopped: set it to end the guest at once.
     """
 
-    def __init__(self, machine: Bootable, directory: Path, stopped: threading.Event | None = None) -> None:
+    def __init__(self, machine: Bootable, directory: Path, stopped: Latch | None = None) -> None:
         self._machine, self._directory = machine, directory
-        self._stopped = stopped or threading.Event()
-
-    def stop(self) -> None:
-        """End the guest at once. Safe in a signal handler and from any thread."""
-        self._stopped.set()
+        self._stopped = stopped or Latch()
 
     def run(
         self,
