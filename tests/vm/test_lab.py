@@ -9,6 +9,7 @@ from kernels import UnavailableError
 
 from schedtel.experiments.spec import spec_of
 from schedtel.lab import jobs, packages, schedulers
+from schedtel.lab.cluster import ClusterGuests
 from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.frames import STDERR, STDOUT
 from schedtel.lab.guests import Guests
@@ -61,10 +62,10 @@ def test_a_command_in_a_guest(begun, report):
     assert release.startswith(packages.DEFAULT_KERNEL)
 
 
-def runs_of(directory, start, at_a_time):
+def runs_of(directory, machine, places):
     """The files of an experiment's runs, by their names."""
-    spec, places = spec_of(dict(SPEC), "the experiment"), Guests(start, at_a_time, PATIENCE_S)
-    assert LabExperiment(spec, directory, start.machine, {}, lambda _: places).run() == SPEC["repeats"]
+    spec = spec_of(dict(SPEC), "the experiment")
+    assert LabExperiment(spec, directory, machine, {}, lambda _: places).run() == SPEC["repeats"]
     paths = sorted(path for path in (directory / "runs").rglob("*") if path.is_file())
     return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
 
@@ -83,7 +84,7 @@ def busy(ended):
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_runs_are_the_same_side_by_side_beside_a_busy_host_and_from_another_snapshot(cpus, begun, tmp_path, report):
     start = begun(cpus)
-    first = runs_of(tmp_path / "first", start, 1)
+    first = runs_of(tmp_path / "first", start.machine, Guests(start, 1, PATIENCE_S))
     memory = digest(start)
     shutil.rmtree(start.directory)
     ended = threading.Event()
@@ -91,9 +92,18 @@ def test_runs_are_the_same_side_by_side_beside_a_busy_host_and_from_another_snap
     try:
         again = begun(cpus)
         assert digest(again) == memory
-        second = runs_of(tmp_path / "second", again, 2)
+        second = runs_of(tmp_path / "second", again.machine, Guests(again, 2, PATIENCE_S))
     finally:
         ended.set()
     report.note(f"lab: runs twice on {cpus} CPUs, {len(first)} files compared")
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_runs_of_a_cluster_are_those_of_this_host(begun, tmp_path, report):
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'schedtel[ray]')")
+    start = begun(1)
+    here = runs_of(tmp_path / "here", start.machine, Guests(start, 1, PATIENCE_S))
+    places = ClusterGuests("local", start.machine, packages.DEFAULT_KERNEL, {}, 1)
+    assert runs_of(tmp_path / "there", start.machine, places) == here
+    report.note(f"lab: runs of a cluster, {len(here)} files compared")
