@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ from schedtel.experiments.design import cells
 from schedtel.experiments.findings import Findings, findings_of
 from schedtel.experiments.packed import is_packed, pack, unpack
 from schedtel.experiments.page import render
+from schedtel.experiments.provenance import Fact
 from schedtel.experiments.revision import revision_of
 from schedtel.experiments.running import Experiment, Progress
-from schedtel.experiments.spec import read_spec
+from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.experiments.store import Run, read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
-from schedtel.lab.experiment import LabExperiment
+from schedtel.lab import cluster
+from schedtel.lab.experiment import LabExperiment, in_local_guests, scheduler_names
 from schedtel.lab.jobs import machine
 from schedtel.lab.packages import DEFAULT_KERNEL
+from schedtel.lab.schedulers import guest_files
 from schedtel.report import write_page
 
 _INTERRUPTED = 1
@@ -65,13 +69,21 @@ def plan(spec: str, kind: str) -> None:
 @click.option(
     "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
 )
-def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]) -> int:
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    help="With --lab: guests at a time; fewer if memory lacks.  [default: this machine's CPUs]",
+)
+@click.option(
+    "--ray-address", metavar="ADDRESS", help="With --lab: make the runs on a Ray cluster, such as HOST:6379 or auto."
+)
+def run(spec: str, output: str, **options: Any) -> int:
     """Make the runs that SPEC asks for, and print what they show.
 
-    What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
+    What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the runs
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = _experiment(spec, output, in_lab, kernel, cpus, programs)
+    experiment = _experiment(spec, output, options)
     with stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
@@ -82,16 +94,31 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
     return 0
 
 
-def _experiment(
-    path: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
-) -> Experiment | LabExperiment:
+def _experiment(path: str, output: str, options: dict[str, Any]) -> Experiment | LabExperiment:
     spec, facts = read_spec(path), revision_of(path)
-    if in_lab:
-        guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark)
-        return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark, facts=facts)
-    if kernel is not None or cpus is not None or programs:
-        raise UsageError("cannot use --kernel, --cpus or --scx on this machine: they are for a guest (add --lab)")
+    if options["in_lab"]:
+        return _lab_experiment(spec, output, options, facts)
+    given = [name for name in ("kernel", "cpus", "jobs", "ray_address") if options[name] is not None]
+    given += ["scx"] if options["programs"] else []
+    if given:
+        option = given[0].replace("_", "-")
+        raise UsageError(f"cannot use --{option} on this machine: it is for guests (add --lab)")
     return Experiment(spec, output, facts=facts)
+
+
+def _lab_experiment(
+    spec: ExperimentSpec, output: str, options: dict[str, Any], facts: Mapping[str, Fact]
+) -> LabExperiment:
+    kernel, cpus = options["kernel"] or DEFAULT_KERNEL, 1 if options["cpus"] is None else options["cpus"]
+    address, jobs, programs = options["ray_address"], options["jobs"], [Path(path) for path in options["programs"]]
+    if address is None:
+        guest = machine(kernel, cpus, lines.remark)
+        return in_local_guests(spec, output, guest, programs, jobs, lines.remark, facts)
+    cluster.refuse_without_ray()
+    guest = machine(kernel, cpus, lines.remark)
+    schedulers = guest_files(scheduler_names(spec), programs, lines.remark)
+    places = partial(cluster.ClusterGuests, address, guest, kernel, schedulers, jobs)
+    return LabExperiment(spec, output, guest, schedulers, lambda _: places(), facts)
 
 
 @command.command("report", short_help="Say what the runs show.")

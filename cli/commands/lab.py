@@ -13,6 +13,8 @@ from schedtel.lab.doctor import survey
 from schedtel.lab.frames import STDOUT
 from schedtel.lab.machine import Boot
 from schedtel.lab.schedulers import guest_files
+from schedtel.lab.snapshot import snapshot
+from schedtel.latch import Latch
 
 _FAILED = 1
 _STOPPED = 130
@@ -70,10 +72,11 @@ def run(kernel: str, cpus: int, timeout_s: int, schedulers: tuple[str, ...], arg
     guest = jobs.machine(kernel, cpus, lines.remark)
     names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
     files = guest_files(names, paths, lines.remark)
-    with packages.scratch() as directory:
-        boot = Boot(guest, directory)
-        with stop_on_signals(boot.stop):
-            answer = jobs.run_command(boot, arguments, _pass_on, timeout_s, files)
+    stopped = Latch()
+    with packages.scratch() as directory, stop_on_signals(stopped.set):
+        start = snapshot(guest, files, lines.remark, stopped.is_set)
+        job = jobs.job_file(arguments)
+        answer = Boot(start, directory, stopped).run(job, _pass_on, timeout_s) if start else None
     return _STOPPED if answer is None else answer.status
 
 

@@ -43,7 +43,3 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return _FAILED
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,17 @@
-"""The cells of an experiment in; a boot for each, and its run in a store of this host, out.
+"""The cells of an experiment in; a guest for each, and its run in a store of this host, out.
 
-Each run has a guest of its own. So a run does not depend on which runs were made before it, and an experiment that was
-stopped, or that gets more repeats, has the figures of one that was not.
+Each run has a guest of its own. So a run does not depend on which runs were made before it or beside it, and an
+experiment that was stopped, or that gets more repeats, has the figures of one that was not.
 """
 
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -18,18 +20,16 @@ from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.provenance import Fact
 from schedtel.experiments.running import Progress
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
-from schedtel.experiments.store import Run, Store, read_store
+from schedtel.experiments.store import Store, read_store
 from schedtel.lab import cell as inside
-from schedtel.lab import packages
-from schedtel.lab.frames import STDERR
-from schedtel.lab.jobs import DIRECTORY, job_file, unpack_results
-from schedtel.lab.machine import Boot, Machine
+from schedtel.lab.guests import Done, Job, Places, local_guests
+from schedtel.lab.jobs import DIRECTORY, module_file, unpack_results
+from schedtel.lab.machine import Machine
 from schedtel.lab.schedulers import guest_files
 from schedtel.schedulers.names import parse_arm
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload
 
-_COMMAND = ("python3", "-P", "-m", "schedtel.lab.cell")
 _MOST_SAID = 4096
 
 
@@ -39,9 +39,8 @@ class LabExperiment:
     :param spec: what to run.
     :param root: the directory for its runs; what is there already is not run again.
     :param machine: the guest.
-    :param programs: of sched_ext schedulers of others, each called ``scx_NAME``, for arms ``scx:NAME``.
-    :param notice: called with a line before something is fetched.
-    :param timeout_s: for each run, on the host's clock.
+    :param schedulers: files of sched_ext schedulers by their paths in the guest, for arms ``scx:NAME``.
+    :param places: where guests run, made when there are runs to be made. It gets a function that says whether to stop.
     :param facts: what is told of each run beside what the guest tells of it.
 
     Raises :class:`UsageError` for workloads that cannot be used, or if the directory holds runs of another machine.
@@ -52,19 +51,16 @@ class LabExperiment:
         spec: ExperimentSpec,
         root: str | os.PathLike[str],
         machine: Machine,
-        timeout_s: float = 900,
-        programs: Iterable[Path] = (),
-        notice: Callable[[str], object] = lambda _: None,
+        schedulers: Mapping[str, bytes],
+        places: Callable[[Callable[[], bool]], Places | None],
         facts: Mapping[str, Fact] = MappingProxyType({}),
     ) -> None:
         self.spec, self._facts = spec, facts
-        self._machine, self._timeout_s = machine, timeout_s
-        names = [arm.scheduler for arm in map(parse_arm, set(spec.schedulers) - {PLACEBO}) if arm.family == "scx"]
-        schedulers = guest_files(names, programs, notice)
-        self._files = _workload_files(spec) | schedulers
+        self._files = _workload_files(spec)
         self._name = machine.name + _digest(schedulers)
         self.store = Store(root, spec, self._name)
-        self._boot: Boot | None = None
+        self._make_places = places
+        self._places: Places | None = None
         self._stopped = False
 
     def remaining(self) -> list[Cell]:
@@ -72,11 +68,10 @@ class LabExperiment:
         return [cell for cell in cells(self.spec) if not self.store.has(cell)]
 
     def stop(self) -> None:
-        """Give the run in progress up, and end. Safe in a signal handler and from another thread."""
+        """Give the runs in progress up, and end. Safe in a signal handler and from another thread."""
         self._stopped = True
-        boot = self._boot
-        if boot is not None:
-            boot.stop()
+        if self._places is not None:
+            self._places.stop()
 
     def run(self, tell: Callable[[Progress], object] = lambda _: None) -> int:
         """Make all runs that are still to be made; returns how many were made.
@@ -84,48 +79,85 @@ class LabExperiment:
         :param tell: called before each run.
 
         Raises :class:`WorkloadError` with the guest's reason where a run fails in it, :class:`CollectorError` where a
-        guest fails.
+        guest fails. Runs that are made by then are kept.
         """
-        todo, began, total = self.remaining(), time.monotonic(), len(cells(self.spec))
-        for made, cell in enumerate(todo):
-            tell(Progress.of(cell, made, len(todo), total, time.monotonic() - began))
-            if self._stopped or not self._one(cell):
-                return made
-        return len(todo)
+        todo = {cell.key: cell for cell in self.remaining()}
+        self._places = self._make_places(lambda: self._stopped) if todo else None
+        if self._places is None or self._stopped:
+            return 0
+        course = _Course(len(cells(self.spec)), len(todo))
+        work = [Job(key, self._job(cell)) for key, cell in todo.items()]
+        for job, done in self._places.done(work, lambda job: tell(course.began(todo[job.name]))):
+            self._keep(todo[job.name], done)
+            course.made += 1
+        return course.made
 
-    def _one(self, cell: Cell) -> bool:
-        """Whether the run was made; False if it was stopped."""
-        with packages.scratch() as directory:
-            self._boot = Boot(self._machine, directory)
-            if self._stopped:
-                self._boot.stop()
-            said = bytearray()
-            files = self._files | job_file(_COMMAND) | {inside.PATH: inside.described(self.spec, cell)}
-            answer = self._boot.run(
-                files, lambda kind, text: said.extend(text if kind == STDERR else b""), self._timeout_s
-            )
-            if answer is None:
-                return False
-            if answer.status:
-                raise _failed(bytes(said), answer.status)
-            unpack_results(directory, directory / "store")
-            self._keep(cell, directory / "store")
-        return True
+    def _job(self, cell: Cell) -> dict[str, bytes]:
+        return self._files | module_file(inside.__name__) | {inside.PATH: inside.described(self.spec, cell)}
 
-    def _keep(self, cell: Cell, made: Path) -> None:
+    def _keep(self, cell: Cell, done: Done) -> None:
         """Move a run from the guest's store to ours."""
-        run = next((run for run in read_store(made)[1] if run.cell == cell), None)
-        if run is None:
-            raise CollectorError("cannot read the guest's results: the run is not among them (run it again)")
-        target = self.store.begin(cell)
-        shutil.copytree(made / "runs" / cell.key / target.name, target, dirs_exist_ok=True)
-        self.store.finish(self._with_machine(run))
+        if done.status:
+            raise _failed(done.said, done.status)
+        with tempfile.TemporaryDirectory() as directory:
+            made = Path(directory)
+            unpack_results(done.results, made)
+            run = next((run for run in read_store(made)[1] if run.cell == cell), None)
+            if run is None:
+                raise CollectorError("cannot read the guest's results: the run is not among them (run it again)")
+            target = self.store.begin(cell)
+            shutil.copytree(made / "runs" / cell.key / target.name, target, dirs_exist_ok=True)
+        self.store.finish(replace(run, provenance={**run.provenance, **self._facts, "lab": self._name}))
 
-    def _with_machine(self, run: Run) -> Run:
-        return replace(run, provenance={**run.provenance, **self._facts, "lab": self._name})
+
+def in_local_guests(
+    spec: ExperimentSpec,
+    root: str | os.PathLike[str],
+    machine: Machine,
+    programs: Iterable[Path] = (),
+    most: int | None = None,
+    notice: Callable[[str], object] = lambda _: None,
+    facts: Mapping[str, Fact] = MappingProxyType({}),
+) -> LabExperiment:
+    """An experiment whose guests run on this host.
+
+    :param programs: of sched_ext schedulers of others, each called ``scx_NAME``, for arms ``scx:NAME``.
+    :param most: how many run side by side; by default as many as this host has CPUs.
+    :param notice: called with a line before something takes long.
+    :param facts: what is told of each run beside what the guest tells of it.
+    """
+    schedulers = guest_files(scheduler_names(spec), programs, notice)
+    places = partial(local_guests, machine, schedulers, most, notice)
+    return LabExperiment(spec, root, machine, schedulers, places, facts)
 
 
-def _digest(schedulers: dict[str, bytes]) -> str:
+class _Course:
+    """How far an experiment is, when several of its runs are made at a time.
+
+    :param total: all runs.
+    :param todo: those that were missing.
+    """
+
+    def __init__(self, total: int, todo: int) -> None:
+        self._total, self._todo, self._begin = total, todo, time.monotonic()
+        self.made = self._begun = 0
+
+    def began(self, cell: Cell) -> Progress:
+        """Before a cell's run. Of the others in progress, half is taken to be done."""
+        done = self.made + (self._begun - self.made) / 2
+        self._begun += 1
+        each_s = (time.monotonic() - self._begin) / done if self.made else None
+        left_s = None if each_s is None else each_s * (self._todo - done)
+        return Progress(cell, self._total - self._todo + self._begun, self._total, left_s)
+
+
+def scheduler_names(spec: ExperimentSpec) -> list[str]:
+    """Of the arms ``scx:NAME``, the names."""
+    arms = map(parse_arm, sorted(set(spec.schedulers) - {PLACEBO}))
+    return [arm.scheduler for arm in arms if arm.family == "scx"]
+
+
+def _digest(schedulers: Mapping[str, bytes]) -> str:
     """What tells runs under other builds of a scheduler apart; empty without one."""
     digest = hashlib.sha256()
     for path, content in sorted(schedulers.items()):

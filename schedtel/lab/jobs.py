@@ -3,6 +3,7 @@
 Its words are those of the guest: ``schedtel``, ``python3`` and busybox's programs are there.
 """
 
+import io
 import json
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,12 @@ from pathlib import Path
 
 from schedtel.errors import CollectorError, UsageError
 from schedtel.lab import initramfs, packages
-from schedtel.lab.machine import Answer, Boot, Machine
+from schedtel.lab.guest import JOB
+from schedtel.lab.machine import Machine
 
 #: Where a command begins, and what the relative paths of an experiment are relative to.
 DIRECTORY = "/root"
 _CPUS = (1, 2)
-_JOB = "/job.json"
 
 
 def machine(kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: None) -> Machine:
@@ -40,28 +41,22 @@ def job_file(command: Sequence[str]) -> dict[str, bytes]:
     """The file that tells the guest what to run."""
     if not command:
         raise UsageError("cannot run nothing: a COMMAND is missing (write it behind --)")
-    job = {"command": list(command), "directory": DIRECTORY}
-    return {_JOB: json.dumps(job, sort_keys=True).encode()}
+    return _job_file({"command": list(command)})
 
 
-def run_command(
-    boot: Boot,
-    command: Sequence[str],
-    tell: Callable[[bytes, bytes], object],
-    timeout_s: float,
-    files: Mapping[str, bytes],
-) -> Answer | None:
-    """Run a command in a guest. None if it was stopped. See :meth:`Boot.run` for what it raises.
-
-    :param files: what the guest has besides, by paths.
-    """
-    return boot.run({**files, **job_file(command)}, tell, timeout_s)
+def module_file(module: str) -> dict[str, bytes]:
+    """The file that tells the guest to run a module's ``main`` in a fork of its first process."""
+    return _job_file({"module": module})
 
 
-def unpack_results(directory: Path, target: Path) -> None:
+def _job_file(job: Mapping[str, object]) -> dict[str, bytes]:
+    return {JOB: json.dumps({**job, "directory": DIRECTORY}, sort_keys=True).encode()}
+
+
+def unpack_results(results: bytes, target: Path) -> None:
     """Unpack what a guest's command left in ``/out``. Raises :class:`CollectorError` where that is damaged."""
     try:
-        with tarfile.open(directory / "results") as archive:
+        with tarfile.open(fileobj=io.BytesIO(results)) as archive:
             archive.extractall(target, filter="data")
     except (tarfile.TarError, OSError) as error:
         raise CollectorError(f"cannot read the guest's results: {error} (run it again)") from error

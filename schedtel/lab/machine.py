@@ -8,16 +8,22 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from schedtel.errors import CollectorError
 from schedtel.host.parent import die_with
 from schedtel.lab import cpio
 from schedtel.lab.frames import RESULTS, STATUS, FrameReader
 from schedtel.lab.packages import LINK, Qemu
+from schedtel.lab.waiting_room import SHARED_SIZE
+from schedtel.latch import Latch
+
+#: Files in a guest's directory: its memory, and what it shares with the host.
+MEMORY, SHARED = "memory", "shared"
 
 #: One instruction takes 2^SHIFT ns: 500 million instructions a second, shared by all CPUs.
 SHIFT = 1
@@ -61,20 +67,39 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """What decides how the guest runs: qemu, the kernel, CPUs and memory."""
+        """What decides how the guest runs: qemu, the kernel, CPUs, memory, and where its runs begin."""
         kernel = self.image.name if self.image.name != "vmlinuz" else f"vmlinuz-{self.image.parent.name}"
-        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}"
+        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}, snapshot"
 
-    def command(self) -> list[str]:
-        """qemu's command line, in the directory that :meth:`run` prepares. It has no path of this host in it."""
-        command = [*self.qemu.command(), "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", CPU]
-        command += ["-smp", str(self.cpus), "-m", f"{self.memory_mb}M", "-nodefaults", "-nographic", "-no-reboot"]
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that qemu gets."""
+        return self.qemu.environment()
+
+    def hardware(self, mapped: str = "share=on") -> list[str]:
+        """The beginning of qemu's command line, in the directory that :meth:`prepare` prepares: all but what it boots.
+
+        :param mapped: how it maps the two files that are the guest's memory and what it shares with this host.
+
+        It has no path of this host in it.
+        """
+        command = [*self.qemu.command(), "-machine", "q35,memory-backend=memory"]
+        command += ["-accel", "tcg,thread=single", "-cpu", CPU, "-smp", str(self.cpus), "-m", f"{self.memory_mb}M"]
+        command += ["-object", f"memory-backend-file,id=memory,size={self.memory_mb}M,mem-path={MEMORY},{mapped}"]
+        command += ["-nodefaults", "-nographic", "-no-reboot"]
         command += ["-icount", f"shift={SHIFT},sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
         command += ["-netdev", "hubport,id=turns,hubid=0"]
         command += ["-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
-        command += ["-serial", "file:console", "-serial", "file:answer"]
+        command += ["-device", "i6300esb,addr=10", "-action", "watchdog=pause"]
+        command += ["-object", f"memory-backend-file,id=shared,size={SHARED_SIZE},mem-path={SHARED},{mapped}"]
+        command += ["-device", "ivshmem-plain,memdev=shared,master=on,addr=11"]
+        command += ["-global", "migration.store-global-state=off"]  # a snapshot goes on when it is loaded
+        return [*command, "-serial", "file:console", "-serial", "file:answer"]
+
+    def command(self) -> list[str]:
+        """qemu's command line for a boot."""
         return [
-            *command,
+            *self.hardware(),
             "-kernel",
             "kernel",
             "-initrd",
@@ -84,13 +109,27 @@ class Machine:
         ]
 
     def prepare(self, files: Mapping[str, bytes], directory: Path) -> None:
-        """Put into an empty directory what the command line names."""
+        """Put into an empty directory what the command line of a boot names.
+
+        :param files: what the guest has besides the archive, by paths.
+        """
         (directory / LINK).symlink_to(self.qemu.root)
         (directory / "kernel").symlink_to(self.image)
         with open(directory / "initrd", "wb") as file:
             with open(self.archive, "rb") as archive:
                 shutil.copyfileobj(archive, file, 1 << 22)
             cpio.pack_files(files, file, _JOB_MULTIPLE)
+
+
+class Bootable(Protocol):
+    """What qemu can start: a machine, which boots, or a snapshot of one, which goes on."""
+
+    @property
+    def environment(self) -> dict[str, str]: ...
+
+    def command(self) -> list[str]: ...
+
+    def prepare(self, files: Mapping[str, bytes], directory: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -105,17 +144,38 @@ class Answer:
     console: str
 
 
+def started(
+    command: list[str], environment: Mapping[str, str], directory: Path, passed: Collection[int] = ()
+) -> "subprocess.Popen[bytes]":
+    """qemu, started in a directory. It ends when the calling thread does.
+
+    :param passed: descriptors that it keeps.
+    """
+    with open(directory / "said", "wb") as said:
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            env=environment,
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C is for this process
+            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
+        )
+
+
 class Boot:
-    """One guest, from its start to its end. qemu ends when the thread that calls :meth:`run` does."""
+    """One guest, from its start to its end. qemu ends when the thread that calls :meth:`run` does.
 
-    def __init__(self, machine: Machine, directory: Path) -> None:
+    :param machine: what is started.
+    :param directory: an empty one.
+    :param stopped: set it to end the guest at once.
+    """
+
+    def __init__(self, machine: Bootable, directory: Path, stopped: Latch | None = None) -> None:
         self._machine, self._directory = machine, directory
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
-
-    def stop(self) -> None:
-        """End the guest at once. Safe in a signal handler and from any thread."""
-        self._stopped = True
+        self._stopped = stopped or Latch()
 
     def run(
         self,
@@ -134,25 +194,12 @@ class Boot:
         Raises :class:`CollectorError` where the guest did not start, was not done in time, or ended early.
         """
         self._machine.prepare(files, self._directory)
-        process = self._started()
+        process = started(self._machine.command(), self._machine.environment, self._directory)
         try:
             return self._followed(process, tell, time.monotonic() + timeout_s, timeout_s)
         finally:
             process.kill()
             process.wait()
-
-    def _started(self) -> "subprocess.Popen[bytes]":
-        with open(self._directory / "said", "wb") as said:
-            return subprocess.Popen(
-                self._machine.command(),
-                cwd=self._directory,
-                env=self._machine.qemu.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,  # Ctrl-C is for this process
-                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
-            )
 
     def _followed(
         self, process: "subprocess.Popen[bytes]", tell: Callable[[bytes, bytes], object], end: float, timeout_s: float
@@ -161,7 +208,7 @@ class Boot:
         answer.touch()
         status, reader, ended = None, FrameReader(), False
         with open(answer, "rb") as arriving, open(self._directory / "results", "wb") as results:
-            while not ended and not self._stopped:
+            while not ended and not self._stopped.is_set():
                 ended = process.poll() is not None  # what it wrote before is read below
                 for kind, content in reader.feed(arriving.read()):
                     if kind == RESULTS:
@@ -175,17 +222,18 @@ class Boot:
                         f"cannot go on in the guest: it was not done within {timeout_s:g} s (--timeout)"
                     )
                 time.sleep(0 if ended else _POLL_S)
-        if self._stopped:
+        if self._stopped.is_set():
             return None
         if status is None:
-            raise CollectorError(f"cannot go on in the guest: it ended early ({self._last_words()})")
-        return Answer(status, self._text("console"))
+            raise CollectorError(f"cannot go on in the guest: it ended early ({last_words(self._directory)})")
+        return Answer(status, _text(self._directory / "console"))
 
-    def _last_words(self) -> str:
-        """The last line of the kernel or of qemu."""
-        lines = (self._text("said").strip() or self._text("console").strip() or "it said nothing").splitlines()
-        return lines[-1][:300]
 
-    def _text(self, name: str) -> str:
-        path = self._directory / name
-        return path.read_text(errors="replace")[-_MOST_CONSOLE:] if path.exists() else ""
+def last_words(directory: Path) -> str:
+    """The last line of qemu or of the kernel in a guest's directory."""
+    said = _text(directory / "said").strip() or _text(directory / "console").strip() or "it said nothing"
+    return said.splitlines()[-1][:300]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace")[-_MOST_CONSOLE:] if path.exists() else ""

@@ -101,9 +101,7 @@ def scratch() -> Iterator[Path]:
     """A directory in the cache that is gone when the context ends. Those of processes that were killed go, too."""
     cache = opened_cache()
     for left in cache.glob(f"{_SCRATCH}*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _YOUNG_S:
-                _remove_unlocked(left)
+        remove_unused(left, _YOUNG_S)
     with tempfile.TemporaryDirectory(dir=cache, prefix=_SCRATCH) as directory:
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -113,8 +111,15 @@ def scratch() -> Iterator[Path]:
             os.close(lock)
 
 
+def remove_unused(left: Path, young_s: float) -> None:
+    """Remove a directory of the cache, unless it was changed less than some seconds ago or a process locks it."""
+    with suppress(OSError):
+        if time.time() - left.stat().st_mtime > young_s:
+            _remove_unlocked(left)
+
+
 def _remove_unlocked(left: Path) -> None:
-    """Remove a scratch directory, unless a process still uses it. Raises :class:`BlockingIOError` then."""
+    """Remove a directory, unless a process still uses it. Raises :class:`BlockingIOError` then."""
     lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Self
 
 from schedtel.errors import CollectorError, SchedtelError
+from schedtel.host.sched_ext import SYSFS, read_state
 from schedtel.schedulers import attributes, policy, sched_ext, trial
 from schedtel.schedulers.guard import Guard
 from schedtel.schedulers.journal import Journal, put_back_forgotten
 from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm, parse_selector
 from schedtel.schedulers.policy import Policy
-from schedtel.schedulers.sched_ext import SYSFS, Attached, Loader
+from schedtel.schedulers.sched_ext import Attached, Loader
 from schedtel.schedulers.selection import Members, Selection
 from schedtel.schedulers.settings import EXAMPLES, parse_setting
 
@@ -107,7 +108,7 @@ class Schedulers:
 
     def current(self) -> Current:
         """What the kernel says now."""
-        now = sched_ext.read_state(self._sysfs)
+        now = read_state(self._sysfs)
         ops = now.ops if now and now.state == "enabled" else None
         found = (attributes.get(thread.tid) for thread in self._selection.threads(None))
         return Current(ops or "eevdf", now.state if now else None, Counter(str(one) for one in found if one))

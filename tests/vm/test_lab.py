@@ -1,7 +1,10 @@
-"""A guest of the lab: a command's output and status, swaps of schedulers, and a run that is the same twice."""
+"""Guests of the lab: a command's output and status, swaps of schedulers, and runs whose figures are the same twice."""
 
+import hashlib
 import itertools
 import json
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,11 +12,14 @@ from kernels import UnavailableError
 
 from schedtel.experiments.spec import spec_of
 from schedtel.lab import jobs, packages, schedulers
+from schedtel.lab.cluster import ClusterGuests
 from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.frames import STDERR, STDOUT
+from schedtel.lab.guests import Guests
 from schedtel.lab.machine import Boot
+from schedtel.lab.snapshot import snapshot
 
-SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 1, "duration": "300ms", "settle": "10ms"}
+SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 2, "duration": "300ms", "settle": "10ms"}
 PATIENCE_S = 300
 SWAPS, WINDOW_NS = 100, 100_000_000
 OBJECTS = "/usr/lib/sched_ext"
@@ -34,29 +40,25 @@ exit 3
 
 
 @pytest.fixture
-def guest():
-    """Makes a guest of the default kernel when called."""
+def begun():
+    """Takes a snapshot of a guest of the default kernel when called."""
 
-    def made(cpus):
+    def made(cpus, files=()):
         try:
-            schedulers.guest_files(schedulers.own_names())
-            return jobs.machine(packages.DEFAULT_KERNEL, cpus)
+            return snapshot(jobs.machine(packages.DEFAULT_KERNEL, cpus), schedulers.guest_files(files))
         except UnavailableError as reason:
             pytest.skip(str(reason))
 
     return made
 
 
-def test_a_command_in_a_guest(guest, report):
-    machine, said = guest(2), {STDOUT: b"", STDERR: b""}
+def test_a_command_in_a_guest(begun, report):
+    start, said = begun(2, schedulers.own_names()), {STDOUT: b"", STDERR: b""}
     with packages.scratch() as directory:
-        command = ["sh", "-c", SCRIPT]
-        answer = jobs.run_command(
-            Boot(machine, directory),
-            command,
+        answer = Boot(start, directory).run(
+            jobs.job_file(["sh", "-c", SCRIPT]),
             lambda kind, text: said.update({kind: said[kind] + text}),
             PATIENCE_S,
-            schedulers.guest_files(schedulers.own_names()),
         )
     *attached, cpus, release, state = said[STDOUT].decode().split()
     report.note(f"lab: a command in a guest of {release}, sched_ext schedulers {', '.join(attached)}")
@@ -65,18 +67,16 @@ def test_a_command_in_a_guest(guest, report):
     assert release.startswith(packages.DEFAULT_KERNEL)
 
 
-def test_every_window_names_the_schedulers_that_it_had(guest, report):
+def test_every_window_names_the_schedulers_that_it_had(begun, report):
     """Judged by the moments of the swaps, which the program that made them noted."""
-    machine, said = guest(2), {STDOUT: b"", STDERR: b""}
+    start, said = begun(2, schedulers.own_names()), {STDOUT: b"", STDERR: b""}
     script = Path(__file__).with_name("guest_swaps.py").read_bytes()
     command = f"LD_LIBRARY_PATH={OBJECTS} exec python3 -P /swaps.py {SWAPS}"
     with packages.scratch() as directory:
-        answer = jobs.run_command(
-            Boot(machine, directory),
-            ["sh", "-c", command],
+        answer = Boot(start, directory).run(
+            jobs.job_file(["sh", "-c", command]) | {"/swaps.py": script},
             lambda kind, text: said.update({kind: said[kind] + text}),
             PATIENCE_S,
-            schedulers.guest_files(schedulers.own_names()) | {"/swaps.py": script},
         )
     assert answer.status == 0, said[STDERR].decode()[-3000:]
     found = json.loads(said[STDOUT])
@@ -98,13 +98,48 @@ def test_every_window_names_the_schedulers_that_it_had(guest, report):
     assert found["broken"] == []
 
 
-def test_a_run_is_the_same_twice(guest, tmp_path, report):
-    machine, files = guest(1), []
-    for name in ("first", "second"):
-        experiment = LabExperiment(spec_of(dict(SPEC), "the experiment"), tmp_path / name, machine, PATIENCE_S)
-        assert experiment.run() == 1
-        runs = sorted(path for path in (tmp_path / name / "runs").rglob("*") if path.is_file())
-        files.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in runs})
-    report.note(f"lab: a run twice, {len(files[0])} files compared")
-    assert files[0].keys() == files[1].keys()
-    assert [name for name in files[0] if files[0][name] != files[1][name]] == []
+def runs_of(directory, machine, places):
+    """The files of an experiment's runs, by their names."""
+    spec = spec_of(dict(SPEC), "the experiment")
+    assert LabExperiment(spec, directory, machine, {}, lambda _: places).run() == SPEC["repeats"]
+    paths = sorted(path for path in (directory / "runs").rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
+
+
+def digest(start):
+    with open(start.directory / "memory", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def busy(ended):
+    """Keep a CPU of this host from the guests."""
+    while not ended.is_set():
+        sum(range(1000))
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_runs_are_the_same_side_by_side_beside_a_busy_host_and_from_another_snapshot(cpus, begun, tmp_path, report):
+    start = begun(cpus)
+    first = runs_of(tmp_path / "first", start.machine, Guests(start, 1, PATIENCE_S))
+    memory = digest(start)
+    shutil.rmtree(start.directory)
+    ended = threading.Event()
+    threading.Thread(target=busy, args=(ended,)).start()
+    try:
+        again = begun(cpus)
+        assert digest(again) == memory
+        second = runs_of(tmp_path / "second", again.machine, Guests(again, 2, PATIENCE_S))
+    finally:
+        ended.set()
+    report.note(f"lab: runs twice on {cpus} CPUs, {len(first)} files compared")
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_runs_of_a_cluster_are_those_of_this_host(begun, tmp_path, report):
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'schedtel[ray]')")
+    start = begun(1)
+    here = runs_of(tmp_path / "here", start.machine, Guests(start, 1, PATIENCE_S))
+    places = ClusterGuests("local", start.machine, packages.DEFAULT_KERNEL, {}, 1)
+    assert runs_of(tmp_path / "there", start.machine, places) == here
+    report.note(f"lab: runs of a cluster, {len(here)} files compared")

@@ -1,15 +1,20 @@
 """Experiments of the lab, up to the boot."""
 
+import io
 import json
+import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from schedtel.errors import UsageError
+from schedtel.errors import CollectorError, UsageError, WorkloadError
 from schedtel.experiments.design import cells
 from schedtel.experiments.spec import spec_of
-from schedtel.experiments.store import Store
+from schedtel.experiments.store import Run, Store, read_store
 from schedtel.lab import cell as inside
 from schedtel.lab.experiment import LabExperiment
+from schedtel.lab.guests import Done
 from schedtel.lab.machine import Machine
 from schedtel.lab.packages import Qemu
 
@@ -33,10 +38,12 @@ def test_the_guest_reads_the_cell_and_the_experiment_that_the_host_described():
 
 def test_runs_of_guests_and_of_this_machine_do_not_mix(tmp_path):
     spec = spec_of(dict(TABLE), "the experiment")
-    LabExperiment(spec, tmp_path / "runs", machine(tmp_path))
-    LabExperiment(spec, tmp_path / "runs", machine(tmp_path))
+    LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {}, None)
+    LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {}, None)
     with pytest.raises(UsageError, match="another machine's runs"):
-        LabExperiment(spec, tmp_path / "runs", machine(tmp_path, 2))
+        LabExperiment(spec, tmp_path / "runs", machine(tmp_path, 2), {}, None)
+    with pytest.raises(UsageError, match="another machine's runs"):
+        LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {"/usr/bin/scx_x": b"another build"}, None)
     with pytest.raises(UsageError, match="another machine's runs"):
         Store(tmp_path / "runs", spec)
 
@@ -48,10 +55,12 @@ def test_a_workload_from_above_the_directory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("schedtel.lab.experiment.load_workload", lambda _: None)
     spec = spec_of(TABLE | {"workloads": ["../mine.toml"]}, "the experiment")
     with pytest.raises(UsageError, match=r"has \.\. in it"):
-        LabExperiment(spec, tmp_path / "runs", machine(tmp_path))
+        LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {}, None)
 
 
-@pytest.mark.parametrize("words", [("--kernel", "7.2"), ("--cpus", "2")])
+@pytest.mark.parametrize(
+    "words", [("--kernel", "7.2"), ("--cpus", "2"), ("--jobs", "2"), ("--ray-address", "auto"), ("--scx", "/a/scx_b")]
+)
 def test_a_guests_options_without_a_guest_are_refused(words, tmp_path):
     from click.testing import CliRunner  # noqa: PLC0415
 
@@ -61,3 +70,91 @@ def test_a_guests_options_without_a_guest_are_refused(words, tmp_path):
     spec.write_text('workloads = ["web"]\nschedulers = ["eevdf"]\n')
     result = CliRunner().invoke(command, ["run", str(spec), "-o", str(tmp_path / "runs"), *words])
     assert "add --lab" in str(result.exception)
+
+
+class Places:
+    """Makes runs as a guest would, each with its cell as its only figure, and two of them at a time."""
+
+    def __init__(self, clock, fails=()):
+        self.clock, self.fails, self.stopped = clock, fails, False
+
+    def stop(self):
+        self.stopped = True
+
+    def done(self, work, begin):
+        for index in range(0, len(work), 2):
+            pair = work[index : index + 2]
+            for job in pair:
+                begin(job)
+            self.clock.now += 10
+            for job in pair:
+                if not self.stopped:
+                    yield job, self.made(job)
+
+    def made(self, job):
+        spec, cell = inside._read(json.loads(job.files[inside.PATH]))
+        if cell.scheduler in self.fails:
+            return Done(2, b"a warning\ncannot do that\n", b"")
+        with tempfile.TemporaryDirectory() as directory:
+            store = Store(directory, spec)
+            store.begin(cell)
+            (Path(directory) / "runs" / cell.key / "windows").mkdir()
+            store.finish(Run(cell, {"seed": float(cell.repeat)}, {}))
+            packed = io.BytesIO()
+            with tarfile.open(fileobj=packed, mode="w") as archive:
+                archive.add(directory, ".")
+        return Done(0, b"", packed.getvalue())
+
+
+class Clock:
+    now = 100.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr("schedtel.lab.experiment.time.monotonic", lambda: made.now)
+    return made
+
+
+def experiment(tmp_path, places, **changes):
+    spec = spec_of(TABLE | {"repeats": 3} | changes, "the experiment")
+    return LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {}, lambda _: places)
+
+
+def test_each_run_is_kept_and_the_time_left_is_that_of_two_at_a_time(tmp_path, clock):
+    told, made = [], experiment(tmp_path, Places(clock))
+    assert made.run(told.append) == 6
+    assert [progress.number for progress in told] == [1, 2, 3, 4, 5, 6]
+    # Pairs take 10 s. Before the third run, two are done and four are left: 20 s. Before the fourth, half of the third
+    # is taken to be done. After four in 20 s, two are left: 10 s.
+    left = [progress.left_s for progress in told]
+    assert left == [None, None, pytest.approx(20), pytest.approx(14), pytest.approx(10), pytest.approx(20 / 4.5 * 1.5)]
+    runs = read_store(tmp_path / "runs")[1]
+    assert sorted(run.cell.key for run in runs) == sorted(cell.key for cell in cells(made.spec))
+    assert all(run.figures == {"seed": float(run.cell.repeat)} for run in runs)
+    assert made.run(told.append) == 0
+
+
+def test_the_reason_of_a_run_that_fails_is_told_and_earlier_runs_are_kept(tmp_path, clock):
+    made = experiment(tmp_path, Places(clock, fails=["policy:short:idle"]))
+    with pytest.raises(WorkloadError, match="in the guest: cannot do that"):
+        made.run()
+    first = next(number for number, cell in enumerate(cells(made.spec)) if cell.scheduler == "policy:short:idle")
+    assert len(read_store(tmp_path / "runs")[1]) == first
+
+
+def test_an_experiment_that_is_stopped_goes_on(tmp_path, clock):
+    made = experiment(tmp_path, Places(clock))
+    assert made.run(lambda progress: made.stop() if progress.number == 3 else None) == 2
+    assert len(made.remaining()) == 4
+    assert experiment(tmp_path, Places(clock)).run() == 4
+
+
+@pytest.mark.parametrize("results", [b"", b"no archive" * 99])
+def test_results_that_are_none_are_refused(results, tmp_path, clock):
+    places = Places(clock)
+    places.made = lambda _: Done(0, b"", results)
+    with pytest.raises(CollectorError, match="cannot read the guest's results"):
+        experiment(tmp_path, places).run()
+    assert read_store(tmp_path / "runs")[1] == []
