@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -61,14 +62,21 @@ class Experiment:
     :param spec: what to run.
     :param root: the directory for its runs; what is there already is not run again.
     :param loops_per_us: loops of work in a microsecond; by default that of the runs that are there, or else measured.
+    :param workloads: by name, those that are no files of this machine.
 
     Raises :class:`UsageError` or :class:`CapabilityError` for workloads and schedulers that cannot be used here, before
     anything runs.
     """
 
-    def __init__(self, spec: ExperimentSpec, root: str | os.PathLike[str], loops_per_us: float | None = None) -> None:
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        root: str | os.PathLike[str],
+        loops_per_us: float | None = None,
+        workloads: Mapping[str, Workload] = MappingProxyType({}),
+    ) -> None:
         self.spec = spec
-        self._workloads = {name: load_workload(name) for name in spec.workloads}
+        self._workloads = {name: workloads.get(name) or load_workload(name) for name in spec.workloads}
         self._check()
         self.store = Store(root, spec)
         self._runner: Runner | None = None
