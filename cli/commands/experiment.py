@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schedtel.access.tls import read_tls
+from schedtel.access.tokens import read_token
 from schedtel.cli import lines
+from schedtel.cli.options import client_options, refuse_without_stream
 from schedtel.cli.output import opened
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
@@ -27,6 +32,8 @@ from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.jobs import machine
 from schedtel.lab.packages import DEFAULT_KERNEL
 from schedtel.report import write_page
+from schedtel.target.client import Connection
+from schedtel.target.experiment import TargetExperiment
 
 _INTERRUPTED = 1
 
@@ -54,6 +61,8 @@ def plan(spec: str, kind: str) -> None:
 @command.command("run", short_help="Make the runs.")
 @click.argument("spec", metavar="SPEC")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Directory for the runs; an earlier one goes on.")
+@click.option("--target", metavar="URI", help="Make each run on another machine: see `schedtel target serve`.")
+@client_options
 @click.option("--lab", "in_lab", is_flag=True, help="Make each run in a guest, in virtual time: see `schedtel lab`.")
 @click.option(
     "--kernel", metavar="VERSION", help=f"With --lab: the guest's kernel, 6.18 or 7.2.  [default: {DEFAULT_KERNEL}]"
@@ -62,14 +71,13 @@ def plan(spec: str, kind: str) -> None:
 @click.option(
     "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
 )
-def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]) -> int:
+def run(spec: str, output: str, target: str | None, **options: Any) -> int:
     """Make the runs that SPEC asks for, and print what they show.
 
     What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, programs)
-    with stop_on_signals(experiment.stop):
+    with _experiment(read_spec(spec), output, target, options) as experiment, stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
     if missing:
@@ -79,15 +87,28 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
     return 0
 
 
+@contextmanager
 def _experiment(
-    spec: ExperimentSpec, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
-) -> Experiment | LabExperiment:
-    if in_lab:
-        guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark)
-        return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark)
-    if kernel is not None or cpus is not None or programs:
-        raise UsageError("cannot use --kernel, --cpus or --scx on this machine: they are for a guest (add --lab)")
-    return Experiment(spec, output)
+    spec: ExperimentSpec, output: str, target: str | None, options: dict[str, Any]
+) -> Iterator[Experiment | LabExperiment | TargetExperiment]:
+    """The experiment, where it is to run: here, in guests, or on another machine."""
+    if target is None:
+        refuse_without_stream("an experiment without --target")
+    elif options["in_lab"]:
+        raise UsageError("cannot run an experiment in the lab and on a target at once (drop --lab, or --target)")
+    if options["in_lab"]:
+        cpus = 1 if options["cpus"] is None else options["cpus"]
+        guest = machine(options["kernel"] or DEFAULT_KERNEL, cpus, lines.remark)
+        yield LabExperiment(spec, output, guest, programs=map(Path, options["programs"]), notice=lines.remark)
+        return
+    if options["kernel"] is not None or options["cpus"] is not None or options["programs"]:
+        raise UsageError("cannot use --kernel, --cpus or --scx without a guest: they are for the lab (add --lab)")
+    if target is None:
+        yield Experiment(spec, output)
+        return
+    tls = read_tls(options["tls_cert"], options["tls_key"], options["ca"])
+    with Connection(target, read_token(options["token_file"]), tls) as connection:
+        yield TargetExperiment(spec, output, connection)
 
 
 @command.command("report", short_help="Say what the runs show.")
