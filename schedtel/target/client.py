@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -97,10 +98,17 @@ class Session:
 
     :param spec: the table of the experiment.
     :param files: texts of the workloads that are no presets, by name.
+    :param lost: called, from another thread, once the target is lost.
     """
 
-    def __init__(self, connection: Connection, spec: dict[str, Any], files: dict[str, str]) -> None:
-        self._connection = connection
+    def __init__(
+        self,
+        connection: Connection,
+        spec: dict[str, Any],
+        files: dict[str, str],
+        lost: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._connection, self._lost = connection, lost
         key = connection.call("begin", spec=spec, files=files).get("session")
         if not isinstance(key, str):
             raise UntrustedError(f"target {connection.uri}: it began no session (is it schedtel that serves there?)")
@@ -114,19 +122,26 @@ class Session:
 
     def call(self, action: str, **fields: Any) -> dict[str, Any]:
         """The answer to an action of this session. Raises as :meth:`Connection.call`."""
-        return self._connection.call(action, session=self._key, **fields)
+        try:
+            return self._connection.call(action, session=self._key, **fields)
+        except StreamError as error:
+            raise self._loss(error) from error
+
+    def require(self) -> None:
+        """Raise the error of the heartbeat once the target is lost, or has taken this process for gone."""
+        if self._error is not None:
+            raise self._error
 
     def next_state(self) -> dict[str, Any]:
         """What the target says of the cell the next time that it is asked.
 
-        Raises the error of the heartbeat once the target is lost, or has taken this process for gone.
+        Raises as :meth:`require`.
         """
         with self._heard:
             wanted = self._count + 1
             while self._count < wanted and self._error is None:
                 self._heard.wait(HEARTBEAT_S)
-            if self._error is not None:
-                raise self._error
+            self.require()
             return self._state
 
     def _beat(self) -> None:
@@ -138,11 +153,18 @@ class Session:
                 state = self._connection.call("renew", max(0.5, last + LEASE_S - asked), session=self._key)
             except SchedtelError as error:
                 if not _passes(error) or time.monotonic() > last + LEASE_S:
-                    self._tell({}, error)
+                    self._tell({}, self._loss(error))
+                    self._lost()
                     return
                 continue
             last = asked
             self._tell(state, None)
+
+    def _loss(self, error: SchedtelError) -> SchedtelError:
+        """The error, or what it means in a session: that the target is lost, and has undone everything."""
+        if not _passes(error):
+            return error
+        return StreamError(f"lost target {self._connection.uri}: it does not answer any more (run it again to go on)")
 
     def _tell(self, state: dict[str, Any], error: SchedtelError | None) -> None:
         with self._heard:

@@ -54,6 +54,10 @@ class TargetExperiment:
     def stop(self) -> None:
         """End after the run in progress has been given up. Safe in a signal handler and from another thread."""
         self._stopped = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Take no more windows."""
         windows = self._windows
         if windows is not None:
             windows.stop()
@@ -69,7 +73,7 @@ class TargetExperiment:
         todo, began, total = self.remaining(), time.monotonic(), len(cells(self.spec))
         if not todo:
             return 0
-        with Session(self._target, self.spec.table(), self._files) as session:
+        with Session(self._target, self.spec.table(), self._files, self._hang_up) as session:
             for made, cell in enumerate(todo):
                 if not self._stopped:
                     tell(Progress.of(cell, made, len(todo), total, time.monotonic() - began))
@@ -87,7 +91,7 @@ class TargetExperiment:
             return False
         name = self._checked(state, cell)
         classes = [c.name for c in self._workloads[cell.workload].classes]
-        return self._keep(run_of(session.call("result"), cell, classes), name)
+        return self._keep(session, run_of(session.call("result"), cell, classes), name)
 
     def _awaited(self, session: Session, cell: Cell) -> dict[str, object]:
         """What the target says of a cell that has ended. Raises :class:`StreamError` if it does not end."""
@@ -112,7 +116,7 @@ class TargetExperiment:
             raise StreamError(f"target {self._target.uri}: it does not do what it was asked for (run it again)")
         return name
 
-    def _keep(self, run: Run, name: str) -> bool:
+    def _keep(self, session: Session, run: Run, name: str) -> bool:
         """Take the windows of a run, and add it to the store. False if this was stopped."""
         try:
             with self._target.windows(name) as windows, Recorder(self.store.begin(run.cell), WINDOW) as recorder:
@@ -121,6 +125,7 @@ class TargetExperiment:
                     windows.stop()
                 record(windows, recorder, run.provenance.get("windows"))
         except SchedtelError:
+            session.require()  # which is why there are no more windows
             if self._stopped:
                 return False
             raise
