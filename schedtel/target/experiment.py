@@ -20,6 +20,10 @@ from schedtel.target.client import Connection, Session
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload
 
+#: Most characters of a target's own words that are shown.
+_MOST_SAID = 300
+#: That of a run has 30 (schedtel/windows/runs.py).
+_LONGEST_NAME = 64
 #: What a run takes beside its plan, with much room: another process, its end, and the way of the arm.
 _PATIENCE_S = 60
 #: States that the target says of a cell; any other one is not known here.
@@ -110,9 +114,9 @@ class TargetExperiment:
     def _checked(self, state: dict[str, object], cell: Cell) -> str:
         """The name of a run that is done. Raises :class:`WorkloadError` for one that failed."""
         if state.get("state") == _FAILED:
-            raise WorkloadError(f"on the target: {one_line(str(state.get('why')))}")
+            raise WorkloadError(f"on the target: {one_line(str(state.get('why')))[:_MOST_SAID]}")
         name = state.get("run")
-        if state.get("state") != _DONE or state.get("cell") != cell.key or not isinstance(name, str):
+        if state.get("state") != _DONE or not isinstance(name, str) or len(name) > _LONGEST_NAME:
             raise StreamError(f"target {self._target.uri}: it does not do what it was asked for (run it again)")
         return name
 
