@@ -25,7 +25,7 @@ from schedtel.experiments.design import cells
 from schedtel.experiments.findings import Findings, findings_of
 from schedtel.experiments.page import render
 from schedtel.experiments.running import Experiment, Progress
-from schedtel.experiments.spec import ExperimentSpec, read_spec
+from schedtel.experiments.spec import read_spec
 from schedtel.experiments.store import read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
 from schedtel.lab.experiment import LabExperiment
@@ -77,7 +77,7 @@ def run(spec: str, output: str, target: str | None, **options: Any) -> int:
     What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    with _experiment(read_spec(spec), output, target, options) as experiment, stop_on_signals(experiment.stop):
+    with _experiment(spec, output, target, options) as experiment, stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
     if missing:
@@ -89,7 +89,7 @@ def run(spec: str, output: str, target: str | None, **options: Any) -> int:
 
 @contextmanager
 def _experiment(
-    spec: ExperimentSpec, output: str, target: str | None, options: dict[str, Any]
+    spec: str, output: str, target: str | None, options: dict[str, Any]
 ) -> Iterator[Experiment | LabExperiment | TargetExperiment]:
     """The experiment, where it is to run: here, in guests, or on another machine."""
     if target is None:
@@ -99,16 +99,18 @@ def _experiment(
     if options["in_lab"]:
         cpus = 1 if options["cpus"] is None else options["cpus"]
         guest = machine(options["kernel"] or DEFAULT_KERNEL, cpus, lines.remark)
-        yield LabExperiment(spec, output, guest, programs=map(Path, options["programs"]), notice=lines.remark)
+        yield LabExperiment(
+            read_spec(spec), output, guest, programs=map(Path, options["programs"]), notice=lines.remark
+        )
         return
     if options["kernel"] is not None or options["cpus"] is not None or options["programs"]:
         raise UsageError("cannot use --kernel, --cpus or --scx without a guest: they are for the lab (add --lab)")
     if target is None:
-        yield Experiment(spec, output)
+        yield Experiment(read_spec(spec), output)
         return
     tls = read_tls(options["tls_cert"], options["tls_key"], options["ca"])
     with Connection(target, read_token(options["token_file"]), tls) as connection:
-        yield TargetExperiment(spec, output, connection)
+        yield TargetExperiment(read_spec(spec), output, connection)
 
 
 @command.command("report", short_help="Say what the runs show.")

@@ -49,11 +49,13 @@ class Advice:
     :param what: what is to come from it.
     :param server: the command that serves there.
     :param again: what to do when it has gone.
+    :param look: where a refusal that says no more is explained.
     """
 
     what: str
     server: str
     again: str
+    look: str = "see what the server says"
 
     def filled(self, meaning: str) -> str:
         return meaning.format(server=self.server, again=self.again)
@@ -77,6 +79,7 @@ _MEANINGS = (
         r"WRONG_VERSION_NUMBER|[Hh]andshak",
         "one side speaks TLS and the other does not, or refuses our certificate (compare both URIs)",
     ),
+    (r"No route to host|[Nn]etwork is unreachable", "no way leads there (is the host there, and its network up?)"),
     (r"Connection refused|No such file", "no server answers there (start `{server}` there, or correct the URI)"),
     (r"Permission denied", "this user may not use the socket (ask its owner)"),
     (r"DNS|resolve|Name or service", "no such host (correct the URI)"),
@@ -107,9 +110,9 @@ def explain(error: Exception, connected: bool, advice: Advice = STREAMS) -> str:
         if not connected and re.search(_GONE, text):
             return _HUNG_UP
         meaning = next((meaning for words, meaning in _MEANINGS if re.search(words, text)), None)
-        return advice.filled(meaning) if meaning else _advised(_first(text))
+        return advice.filled(meaning) if meaning else _advised(_first(text), advice)
     if isinstance(error, fl.FlightServerError):
-        return _advised(_first(text))
+        return _advised(_first(text), advice)
     return f"what came is no {advice.what}: {_first(text)} (is it schedtel that serves there?)"
 
 
@@ -119,5 +122,5 @@ def _first(text: str) -> str:
     return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")[:_LONGEST_WORDS]
 
 
-def _advised(text: str) -> str:
-    return text if text.endswith(")") else f"{text} (see what the server says)"
+def _advised(text: str, advice: Advice) -> str:
+    return text if text.endswith(")") else f"{text} ({advice.look})"

@@ -1,8 +1,10 @@
 """A URI in; calls of a target, and a session that it hears of, out. What a target answers is not trusted."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,13 +21,15 @@ from schedtel.flight.client import Subscription
 from schedtel.flight.connection import Advice, call_options, connect, explain
 from schedtel.flight.wire import Request, one_line
 from schedtel.latch import Latch
-from schedtel.target.lease import HEARTBEAT_S, LEASE_S
+from schedtel.target.lease import HEARTBEAT_S, LEASE_S, NICE
 from schedtel.target.messages import decoded, encoded
 
 #: How long an answer may take; that to `end` waits until all is undone.
 _ANSWER_S, _END_S = 10.0, 8.0
 _LONGEST_NAME = 256
-_ADVICE = Advice("answer of a target", "schedtel target serve", "run it again to go on")
+_ADVICE = Advice(
+    "answer of a target", "schedtel target serve", "run it again to go on", "see `schedtel target serve --help`"
+)
 
 
 class Connection:
@@ -146,6 +150,8 @@ class Session:
 
     def _beat(self) -> None:
         """In a thread of its own: renew the lease until the session ends."""
+        with suppress(OSError):  # this user may not
+            os.setpriority(os.PRIO_PROCESS, 0, NICE)
         last = time.monotonic()
         while not self._ended.wait(HEARTBEAT_S):
             asked = time.monotonic()
@@ -164,7 +170,8 @@ class Session:
         """The error, or what it means in a session: that the target is lost, and has undone everything."""
         if not _passes(error):
             return error
-        return StreamError(f"lost target {self._connection.uri}: it does not answer any more (run it again to go on)")
+        cause = str(error).partition(f"{self._connection.uri}: ")[2].partition(" (")[0]
+        return StreamError(f"lost target {self._connection.uri}: {cause} (run it again to go on)")
 
     def _tell(self, state: dict[str, Any], error: SchedtelError | None) -> None:
         with self._heard:

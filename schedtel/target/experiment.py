@@ -93,7 +93,7 @@ class TargetExperiment:
         state = self._awaited(session, cell)
         if self._stopped:
             return False
-        name = self._checked(state, cell)
+        name = self._checked(state)
         classes = [c.name for c in self._workloads[cell.workload].classes]
         return self._keep(session, run_of(session.call("result"), cell, classes), name)
 
@@ -111,7 +111,7 @@ class TargetExperiment:
                 raise StreamError(f"target {self._target.uri}: a run does not end (look at the target)")
         return {}
 
-    def _checked(self, state: dict[str, object], cell: Cell) -> str:
+    def _checked(self, state: dict[str, object]) -> str:
         """The name of a run that is done. Raises :class:`WorkloadError` for one that failed."""
         if state.get("state") == _FAILED:
             raise WorkloadError(f"on the target: {one_line(str(state.get('why')))[:_MOST_SAID]}")

@@ -17,6 +17,8 @@ from schedtel.errors import StreamError, UsageError
 LEASE_S = 3.0
 #: How often a controller says that it is there.
 HEARTBEAT_S = 0.5
+#: Nice value of the threads that say and hear so, beside whatever else keeps the CPUs busy (setpriority(2)).
+NICE = -10
 
 
 class Lease:

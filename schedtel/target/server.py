@@ -34,7 +34,7 @@ from schedtel.flight.server import Action, Server
 from schedtel.flight.wire import Event, Request
 from schedtel.recordings.recording import Recording
 from schedtel.target.bench import DONE, RUNNING, Bench, Order, State
-from schedtel.target.lease import LEASE_S
+from schedtel.target.lease import LEASE_S, NICE
 from schedtel.target.messages import encoded, fields_of
 from schedtel.target.rules import Rules
 from schedtel.workloads.fields import Fields
@@ -45,8 +45,6 @@ _MOST_STREAMS = 8
 _PATIENCE_S = 4.0
 _MOST_FILES = 64
 _MACHINE_ID = Path("/etc/machine-id")
-#: The threads of Flight hear the controller beside a workload that keeps all CPUs busy.
-_NICE = -10
 
 
 class RunFeed(Feed):
@@ -239,7 +237,7 @@ def _preferred() -> Iterator[None]:
     """Inside the context, threads begin with a lower nice value, where this user may set one."""
     before = os.getpriority(os.PRIO_PROCESS, 0)  # of this thread, and those that it starts inherit it (setpriority(2))
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, min(before, _NICE))
+        os.setpriority(os.PRIO_PROCESS, 0, min(before, NICE))
     except OSError:
         yield
         return

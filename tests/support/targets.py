@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -84,7 +85,10 @@ class TargetProcess:
 
     def __init__(self, *options, within=(), listen="grpc://127.0.0.1:0"):
         command = [*within, *SERVE, "-v", "--listen", listen, *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_ENVIRONMENT)
+        #: Where it keeps the run in progress: what a killed one leaves there goes with this object.
+        self.scratch = tempfile.TemporaryDirectory()
+        environment = {**_ENVIRONMENT, "TMPDIR": self.scratch.name}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.said = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -106,6 +110,7 @@ class TargetProcess:
         self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
         self.process.stderr.close()
+        self.scratch.cleanup()
 
 
 @contextlib.contextmanager
