@@ -97,11 +97,9 @@ def _experiment(
     elif options["in_lab"]:
         raise UsageError("cannot run an experiment in the lab and on a target at once (drop --lab, or --target)")
     if options["in_lab"]:
-        cpus = 1 if options["cpus"] is None else options["cpus"]
+        asked, cpus = read_spec(spec), 1 if options["cpus"] is None else options["cpus"]
         guest = machine(options["kernel"] or DEFAULT_KERNEL, cpus, lines.remark)
-        yield LabExperiment(
-            read_spec(spec), output, guest, programs=map(Path, options["programs"]), notice=lines.remark
-        )
+        yield LabExperiment(asked, output, guest, programs=map(Path, options["programs"]), notice=lines.remark)
         return
     if options["kernel"] is not None or options["cpus"] is not None or options["programs"]:
         raise UsageError("cannot use --kernel, --cpus or --scx without a guest: they are for the lab (add --lab)")

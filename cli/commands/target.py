@@ -4,7 +4,6 @@ import os
 
 import click
 
-from schedtel.access.policy import check_serving
 from schedtel.access.tls import read_tls
 from schedtel.access.tokens import read_token
 from schedtel.access.uri import parse_address
@@ -86,9 +85,7 @@ def serve(
         max_duration_ns=parse_duration(max_duration),
         max_tasks=max_tasks,
     )
-    token = read_token(token_file)
-    check_serving(address, tls, token)
-    with Target(rules, address, tls, token) as target:
+    with Target(rules, address, tls, read_token(token_file)) as target:
         with stop_on_signals(target.stop) as signals:
             say.info("target at %s", target.uri)
             notify_systemd("READY=1")

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,8 @@ _log = logging.getLogger(__name__)
 IDLE, RUNNING, DONE, FAILED = "idle", "running", "done", "failed"
 #: A worker that is told to end has so long before it is killed.
 GRACE_S = 1.0
+#: What a worker takes beside its plan, with much room. One that takes longer hangs.
+_SLACK_S = 60.0
 _PREFIX = "schedtel-target-"
 _LARGEST_RUN, _MOST_SAID = 1 << 20, 4096
 #: Above that of any thread that an arm makes real-time, so that what starves all others can be ended.
@@ -63,16 +67,18 @@ class Bench:
     """Makes the runs of a target.
 
     :param cpus: those that workloads may use.
+    :param most_s: the longest time that a plan takes.
     """
 
-    def __init__(self, cpus: tuple[int, ...]) -> None:
-        self._cpus = cpus
+    def __init__(self, cpus: tuple[int, ...], most_s: float) -> None:
+        self._cpus, self._most_s = cpus, most_s + _SLACK_S
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._bell)
         self._lock = threading.Lock()
         self._order: Order | None = None
         self._state = State()
         self._process: subprocess.Popen[bytes] | None = None
-        self._pidfd = -1
+        self._pidfd, self._until = -1, 0.0
         self._is_closing = False
         self.lease = Lease(self._ring)
 
@@ -97,8 +103,7 @@ class Bench:
         self._ring()
 
     def _ring(self) -> None:
-        with contextlib.suppress(OSError):  # it has ended
-            os.eventfd_write(self._bell, 1)
+        os.eventfd_write(self._bell, 1)
 
     # ---- in the thread of run() ----
 
@@ -120,6 +125,8 @@ class Bench:
         if self._pidfd >= 0:
             poll.register(self._pidfd, select.POLLIN)
         left_s = self.lease.left_s()
+        if left_s is not None and self._process is not None:
+            left_s = max(0.0, min(left_s, self._until - time.monotonic()))
         poll.poll(None if left_s is None else left_s * 1000 + 1)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._bell)
@@ -133,14 +140,17 @@ class Bench:
             self._start(order)
         elif self._process is not None and self._process.poll() is not None:
             self._conclude(self._process.returncode)
+        elif self._process is not None and time.monotonic() > self._until:
+            key = self.state().cell
+            self._end_process(self._process, "it takes much longer than its plan")
+            self._say(State(FAILED, key, "a run took much longer than its plan, and was ended (look at the target)"))
 
     def _start(self, order: Order) -> None:
-        self._clear()
         try:
+            self._clear()
             described = worker.described(order.spec, order.files, order.cell, self._cpus, order.loops_per_us)
             (self._directory / worker.JOB).write_text(described, encoding="utf-8")
-            self._process = self._begun()
-            self._pidfd = os.pidfd_open(self._process.pid)
+            self._process, self._until = self._begun(), time.monotonic() + self._most_s
         except OSError as error:
             self._say(State(FAILED, order.cell.key, f"cannot start a run: {error.strerror} (look at the target)"))
             return
@@ -150,7 +160,7 @@ class Bench:
         command = [sys.executable, "-P", "-m", "schedtel.target.worker", str(os.getpid())]
         environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
         with open(self._directory / "stderr", "wb") as said:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 cwd=self._directory,
                 env=environment,
@@ -159,6 +169,13 @@ class Bench:
                 stderr=said,
                 start_new_session=True,
             )
+        try:
+            self._pidfd = os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()
+            process.wait()
+            raise
+        return process
 
     def _conclude(self, status: int) -> None:
         self._forget_process()
@@ -180,26 +197,32 @@ class Bench:
 
     def _said(self, status: int) -> str:
         """The last line of the worker's errors."""
-        with open(self._directory / "stderr", "rb") as file:
+        said = b""
+        with contextlib.suppress(OSError), open(self._directory / "stderr", "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_SAID))
-            lines = file.read().decode(errors="replace").strip().splitlines()
+            said = file.read()
+        lines = said.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"cannot say why the run failed: its process ended with status {status}"
 
     def _give_up(self, why: str) -> None:
         """End what runs, wait until all is put back, and let another controller have the target."""
-        process = self._process
-        if process is not None:
-            _log.info("the run is given up: %s", why)
-            process.terminate()
-            _wait(self._pidfd, GRACE_S)
-            process.kill()
-            process.wait()
-            self._forget_process()
-            put_back_forgotten()
+        if self._process is not None:
+            self._end_process(self._process, why)
         with self._lock:
             self._order, self._state = None, State()
-        self._clear()
+        with contextlib.suppress(OSError):  # the directory was removed
+            self._clear()
         self.lease.free()
+
+    def _end_process(self, process: "subprocess.Popen[bytes]", why: str) -> None:
+        """End a worker, in order if it can, and with all that it has started and changed."""
+        _log.info("the run is given up: %s", why)
+        process.terminate()
+        _wait(self._pidfd, GRACE_S)
+        process.kill()
+        process.wait()
+        self._forget_process()
+        put_back_forgotten()
 
     def _clear(self) -> None:
         for path in self._directory.iterdir():

@@ -51,7 +51,9 @@ class Rules:
         """Raises :class:`UsageError` for a workload that is no preset."""
         for name in self.workloads:
             if name not in preset_names():
-                raise UsageError(f"cannot allow workload {name[:_MOST_SHOWN]!r}: no preset has this name (see --help)")
+                raise UsageError(
+                    f"cannot allow workload {name[:_MOST_SHOWN]!r}: it is no preset (see `schedtel workload list`)"
+                )
 
     def allow(self, spec: ExperimentSpec, files: Mapping[str, str]) -> dict[str, Workload]:
         """The workloads of an experiment by name.

@@ -26,6 +26,7 @@ from typing import Any, Self
 from schedtel._version import __version__
 from schedtel.access.tls import Tls
 from schedtel.access.uri import Address
+from schedtel.durations import NS_PER_S
 from schedtel.errors import UsageError
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.spec import ExperimentSpec, spec_of
@@ -34,7 +35,7 @@ from schedtel.flight.server import Action, Server
 from schedtel.flight.wire import Event, Request
 from schedtel.recordings.recording import Recording
 from schedtel.target.bench import DONE, RUNNING, Bench, Order, State
-from schedtel.target.lease import LEASE_S, NICE
+from schedtel.target.lease import NICE
 from schedtel.target.messages import encoded, fields_of
 from schedtel.target.rules import Rules
 from schedtel.workloads.fields import Fields
@@ -92,7 +93,7 @@ class Target:
                 "cannot serve a target without a token: who calls it acts on this machine (give --token-file, or set "
                 "SCHEDTEL_TOKEN)"
             )
-        self._rules, self._bench = rules, Bench(rules.cpus)
+        self._rules, self._bench = rules, Bench(rules.cpus, rules.max_duration_ns / NS_PER_S)
         self.lease = self._bench.lease
         self._lock = threading.Lock()
         self._session: _Session | None = None
@@ -134,8 +135,7 @@ class Target:
         return {name: Action(meaning, _answering(call)) for name, (meaning, call) in calls.items()}
 
     def _describe(self, _fields: Fields) -> dict[str, Any]:
-        rules = asdict(self._rules)
-        return {"schedtel": __version__, "machine": machine_name(self._rules.cpus), **rules, "lease_s": LEASE_S}
+        return {"schedtel": __version__, "machine": machine_name(self._rules.cpus), **asdict(self._rules)}
 
     def _check(self, fields: Fields) -> dict[str, Any]:
         self._allowed(fields)

@@ -1,20 +1,25 @@
 """Calls of a target: who may call, what is understood, and that one controller acts at a time."""
 
 import json
+import signal
 
 import pyarrow.flight as fl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from target_here import running
 from targets import TOKEN
 from waiting import eventually
 
 from schedtel.access.tls import Tls
 from schedtel.access.uri import parse_address
+from schedtel.durations import NS_PER_S
 from schedtel.errors import StreamError, UsageError
+from schedtel.experiments.design import cells
+from schedtel.experiments.spec import spec_of
 from schedtel.flight.connection import call_options
 from schedtel.flight.server import LARGEST_BODY
-from schedtel.target import lease
+from schedtel.target import bench, lease
 from schedtel.target.client import Connection, Session
 from schedtel.target.rules import Rules
 from schedtel.target.server import Target
@@ -131,6 +136,22 @@ def test_windows_are_sent_of_the_last_run_alone(served):
                 client.do_get(fl.Ticket(ticket), call_options(TOKEN, 10)).read_all()
 
 
+def test_a_run_that_hangs_is_ended_though_its_controller_waits(monkeypatch):
+    monkeypatch.setattr(bench, "_SLACK_S", 0.5)
+    with (
+        running(Rules((0,), ("web",), max_duration_ns=2 * NS_PER_S)) as target,
+        Connection(target.uri, TOKEN, Tls()) as connection,
+        Session(connection, SPEC, {}) as session,
+    ):
+        session.call("run", cell=cells(spec_of(SPEC, "x"))[0].key)
+        eventually(lambda: target._bench._process)
+        process = target._bench._process
+        process.send_signal(signal.SIGSTOP)
+        eventually(lambda: session.next_state()["state"] == "failed")
+        assert "took much longer than its plan" in session.next_state()["why"]
+        assert process.returncode == -signal.SIGKILL
+
+
 def test_a_target_of_another_schedtel_is_refused(connection, monkeypatch):
     monkeypatch.setattr("schedtel.target.server.__version__", "0.0.1")
     with pytest.raises(StreamError, match=r"it has schedtel 0\.0\.1"):
@@ -138,7 +159,5 @@ def test_a_target_of_another_schedtel_is_refused(connection, monkeypatch):
 
 
 def test_a_lease_and_the_end_of_a_run_take_less_than_five_seconds():
-    from schedtel.target.bench import GRACE_S  # noqa: PLC0415
-
-    assert lease.LEASE_S + GRACE_S <= 4
+    assert lease.LEASE_S + bench.GRACE_S <= 4
     assert 5 * lease.HEARTBEAT_S < lease.LEASE_S, "some beats may be lost"

@@ -45,7 +45,7 @@ def test_only_the_workloads_that_are_named_are_run():
     assert refused(rules, asked("batch")) == "cannot run workload 'batch': allowed are web, pipe"
     for name in ("../web", "/etc/passwd", "x.toml", "web\x1b[2J", "w" * 5000):
         assert "allowed are web, pipe" in refused(rules, asked(name))
-    with pytest.raises(UsageError, match="no preset has this name"):
+    with pytest.raises(UsageError, match="it is no preset"):
         Rules((0,), ("wbe",))
 
 
