@@ -1,7 +1,11 @@
 """Calls of a target: who may call, what is understood, and that one controller acts at a time."""
 
+import itertools
 import json
 import signal
+import threading
+import time
+from collections import Counter
 
 import pyarrow.flight as fl
 import pytest
@@ -113,6 +117,36 @@ def test_any_fields_are_understood_or_refused_in_one_line(served, action, fields
         assert "\n" not in text
         assert "Traceback" not in text
         assert "in the server" not in text, "each is refused for its reason"
+
+
+def test_a_storm_of_strangers_does_not_cost_the_controller_its_session(served, connection):
+    """Wrong tokens, calls that are none, and other controllers, as fast as four threads can, for longer than a lease."""
+    over, met = threading.Event(), Counter()
+
+    def storm(number):
+        token = TOKEN if number % 2 else TOKEN + "x"
+        bodies = itertools.cycle([b"{", b"x" * 100_000, json.dumps({"spec": SPEC}).encode(), b'{"session": "x"}'])
+        while not over.is_set():
+            for action in ("begin", "renew", "end", "no such"):
+                try:
+                    raw(served, action, next(bodies), token)
+                except (fl.FlightServerError, fl.FlightUnauthenticatedError) as error:
+                    met[type(error)] += 1
+
+    with Session(connection, SPEC, {}) as session:
+        threads = [threading.Thread(target=storm, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            until = time.monotonic() + 1.5 * lease.LEASE_S
+            while time.monotonic() < until:
+                assert session.next_state()["state"] == "idle"
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+    assert met[fl.FlightUnauthenticatedError] > 20
+    assert met[fl.FlightServerError] > 20
 
 
 @pytest.mark.parametrize(
