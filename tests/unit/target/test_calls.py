@@ -120,7 +120,7 @@ def test_any_fields_are_understood_or_refused_in_one_line(served, action, fields
 
 
 def test_a_storm_of_strangers_does_not_cost_the_controller_its_session(served, connection):
-    """Wrong tokens, calls that are none, and other controllers, as fast as four threads can, for longer than a lease."""
+    """Wrong tokens, junk and other controllers, as fast as four threads can, for longer than a lease."""
     over, met = threading.Event(), Counter()
 
     def storm(number):
