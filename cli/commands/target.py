@@ -73,7 +73,7 @@ def serve(
 ) -> int:
     """Run what the controllers' `schedtel experiment run SPEC --target URI` ask for, one experiment at a time.
 
-    When nothing is heard of a controller for three seconds, its workload ends, and threads are scheduled as before.
+    When nothing is heard of a controller for 2.5 seconds, its workload ends, and threads are scheduled as before.
     """
     set_up_log(quiet=quiet, verbose=verbose)
     tls, address = read_tls(tls_cert, tls_key, client_ca), parse_address(uri)

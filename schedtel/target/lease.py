@@ -14,7 +14,7 @@ from schedtel.errors import StreamError, UsageError
 
 #: Seconds without a word of the controller after which it is taken for gone. With the time that a worker has to end,
 #: this is less than five.
-LEASE_S = 3.0
+LEASE_S = 2.5
 #: How often a controller says that it is there.
 HEARTBEAT_S = 0.5
 #: Nice value of the threads that say and hear so, beside whatever else keeps the CPUs busy (setpriority(2)).

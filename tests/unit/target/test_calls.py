@@ -193,5 +193,5 @@ def test_a_target_of_another_schedtel_is_refused(connection, monkeypatch):
 
 
 def test_a_lease_and_the_end_of_a_run_take_less_than_five_seconds():
-    assert lease.LEASE_S + bench.GRACE_S <= 4
-    assert 5 * lease.HEARTBEAT_S < lease.LEASE_S, "some beats may be lost"
+    assert lease.LEASE_S + bench.GRACE_S <= 3.5
+    assert 4 * lease.HEARTBEAT_S < lease.LEASE_S, "some beats may be lost"
