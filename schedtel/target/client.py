@@ -54,9 +54,11 @@ class Connection:
 
         try:
             asked = fl.Action(action, encoded(fields))
-            bodies = [result.body for result in self._client.do_action(asked, call_options(self._token, timeout_s))]
+            results = self._client.do_action(asked, call_options(self._token, timeout_s))
+            # The first is all that a target sends; another program may send without an end.
+            body = next((result.body.to_pybytes() for result in results), b"")
             self._heard = True
-            return decoded(b"".join(body.to_pybytes() for body in bodies))
+            return decoded(body)
         except fl.FlightServerError as error:
             self._heard = True
             raise UsageError(f"target {self.uri}: {explain(error, self._heard, _ADVICE)}") from error
@@ -143,7 +145,7 @@ class Session:
         """
         with self._heard:
             wanted = self._count + 1
-            while self._count < wanted and self._error is None:
+            while self._count < wanted and self._error is None and self._thread.is_alive():
                 self._heard.wait(HEARTBEAT_S)
             self.require()
             return self._state

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import json
 import math
 
@@ -54,6 +55,8 @@ class Liar(fl.FlightServerBase):
 
     def do_action(self, _context, action):
         answer = self._answers[action.type]
+        if callable(answer):
+            return answer()
         return [answer if isinstance(answer, bytes) else json.dumps(answer).encode()]
 
     def get_flight_info(self, _context, descriptor):
@@ -157,6 +160,7 @@ def test_a_windows_count_that_is_wrong_is_refused(windows, tmp_path):
         {"describe": {"schedtel": __version__, "machine": "x" * 300}},
         {"describe": {"schedtel": __version__, "machine": ["x"]}},
         {"describe": b"\0"},
+        {"describe": lambda: itertools.repeat(b" " * 100_000)},
         {"begin": {}},
         {"begin": {"session": 1}},
         {"renew": {"state": "failed", "cell": CELL.key, "why": "a\x1b[2Jb\nc" * 2000}},
