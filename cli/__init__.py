@@ -36,6 +36,7 @@ _COMMANDS = (
     "scheduler",
     "experiment",
     "lab",
+    "target",
     "doctor",
     "schema",
 )

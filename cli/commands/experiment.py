@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,10 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schedtel.access.tls import read_tls
+from schedtel.access.tokens import read_token
 from schedtel.cli import lines
+from schedtel.cli.options import client_options, refuse_without_stream
 from schedtel.cli.output import opened
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
@@ -34,6 +38,8 @@ from schedtel.lab.jobs import machine
 from schedtel.lab.packages import DEFAULT_KERNEL
 from schedtel.lab.schedulers import guest_files
 from schedtel.report import write_page
+from schedtel.target.client import Connection
+from schedtel.target.experiment import TargetExperiment
 
 _INTERRUPTED = 1
 
@@ -61,6 +67,8 @@ def plan(spec: str, kind: str) -> None:
 @command.command("run", short_help="Make the runs.")
 @click.argument("spec", metavar="SPEC")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Directory for the runs; an earlier one goes on.")
+@click.option("--target", metavar="URI", help="Make each run on another machine: see `schedtel target serve`.")
+@client_options
 @click.option("--lab", "in_lab", is_flag=True, help="Make each run in a guest, in virtual time: see `schedtel lab`.")
 @click.option(
     "--kernel", metavar="VERSION", help=f"With --lab: the guest's kernel, 6.18 or 7.2.  [default: {DEFAULT_KERNEL}]"
@@ -77,14 +85,13 @@ def plan(spec: str, kind: str) -> None:
 @click.option(
     "--ray-address", metavar="ADDRESS", help="With --lab: make the runs on a Ray cluster, such as HOST:6379 or auto."
 )
-def run(spec: str, output: str, **options: Any) -> int:
+def run(spec: str, output: str, target: str | None, **options: Any) -> int:
     """Make the runs that SPEC asks for, and print what they show.
 
     What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the runs
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = _experiment(spec, output, options)
-    with stop_on_signals(experiment.stop):
+    with _experiment(spec, output, target, options) as experiment, stop_on_signals(experiment.stop):
         experiment.run(_tell)
     missing = len(experiment.remaining())
     if missing:
@@ -94,16 +101,34 @@ def run(spec: str, output: str, **options: Any) -> int:
     return 0
 
 
-def _experiment(path: str, output: str, options: dict[str, Any]) -> Experiment | LabExperiment:
+@contextmanager
+def _experiment(
+    path: str, output: str, target: str | None, options: dict[str, Any]
+) -> Iterator[Experiment | LabExperiment | TargetExperiment]:
+    """The experiment, where it is to run: here, in guests, or on another machine."""
+    if target is None:
+        refuse_without_stream("an experiment without --target")
+    elif options["in_lab"]:
+        raise UsageError("cannot run an experiment in the lab and on a target at once (drop --lab, or --target)")
     spec, facts = read_spec(path), revision_of(path)
     if options["in_lab"]:
-        return _lab_experiment(spec, output, options, facts)
+        yield _lab_experiment(spec, output, options, facts)
+        return
+    _refuse_what_is_for_guests(options)
+    if target is None:
+        yield Experiment(spec, output, facts=facts)
+        return
+    tls = read_tls(options["tls_cert"], options["tls_key"], options["ca"])
+    with Connection(target, read_token(options["token_file"]), tls) as connection:
+        yield TargetExperiment(spec, output, connection, facts)
+
+
+def _refuse_what_is_for_guests(options: dict[str, Any]) -> None:
     given = [name for name in ("kernel", "cpus", "jobs", "ray_address") if options[name] is not None]
     given += ["scx"] if options["programs"] else []
     if given:
         option = given[0].replace("_", "-")
-        raise UsageError(f"cannot use --{option} on this machine: it is for guests (add --lab)")
-    return Experiment(spec, output, facts=facts)
+        raise UsageError(f"cannot use --{option} without a guest: it is for the lab (add --lab)")
 
 
 def _lab_experiment(

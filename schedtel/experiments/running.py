@@ -61,6 +61,7 @@ class Experiment:
     :param root: the directory for its runs; what is there already is not run again.
     :param loops_per_us: loops of work in a microsecond; by default that of the runs that are there, or else measured.
     :param facts: what is told of each run beside what is seen of it, such as the commit that the file is of.
+    :param workloads: by name, those that are no files of this machine.
 
     Raises :class:`UsageError` or :class:`CapabilityError` for workloads and schedulers that cannot be used here, before
     anything runs.
@@ -71,10 +72,11 @@ class Experiment:
         spec: ExperimentSpec,
         root: str | os.PathLike[str],
         loops_per_us: float | None = None,
+        workloads: Mapping[str, Workload] = MappingProxyType({}),
         facts: Mapping[str, Fact] = MappingProxyType({}),
     ) -> None:
         self.spec, self._facts = spec, facts
-        self._workloads = {name: load_workload(name) for name in spec.workloads}
+        self._workloads = {name: workloads.get(name) or load_workload(name) for name in spec.workloads}
         self._check()
         self.store = Store(root, spec)
         self._runner: Runner | None = None

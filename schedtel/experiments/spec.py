@@ -50,6 +50,14 @@ class ExperimentSpec:
         """The arm that all others are compared with."""
         return self.schedulers[0]
 
+    def table(self) -> dict[str, Any]:
+        """The table that describes it: :func:`spec_of` makes the same experiment of it."""
+        times = {"duration": self.duration_ns, "settle": self.settle_ns}
+        written = {name: f"{ns}ns" if ns else "0s" for name, ns in times.items() if ns is not None}
+        plain = {name: getattr(self, name) for name in ("title", "repeats", "seed")}
+        lists = {name: list(getattr(self, name)) for name in ("workloads", "schedulers")}
+        return {**plain, **lists, **written, "classes": {name: list(members) for name, members in self.classes.items()}}
+
     def digest(self) -> str:
         """SHA-256 of everything but the title and the repeats: runs of one digest belong together."""
         what = asdict(self) | {"title": "", "repeats": 0}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from schedtel.access.uri import parse_address
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import wire
 from schedtel.flight.assembly import Assembly, UntrustedError
+from schedtel.flight.connection import call_options, connect, explain
 from schedtel.windows.source import Source
 from schedtel.windows.window import Window
 
@@ -28,9 +28,6 @@ _ANSWER_S = 10.0
 _SILENCE_S = 30.0
 #: Most batches received ahead of the caller. More would hide from the server that the caller is slow.
 _AHEAD = 2
-#: gRPC ends a call with a larger message before it keeps it. A server's batches have at most 1 MiB, with dictionaries
-#: and a single long row not more than twice that.
-_LARGEST_MESSAGE = 4 << 20
 #: How often a waiting thread checks whether it must end, and how long :meth:`Subscription.__iter__` waits for that.
 _LOOK_S, _LEAVE_S = 0.2, 2.0
 
@@ -53,32 +50,15 @@ class Subscription(Source):
         self.windows_missed = self.gap_before = self.sequence = 0
         self.ended, self.left, self._stopping, self._heard = "", False, False, False
         self._token, self._readers = token, set[Any]()
-        self._client = self._connect(tls)
+        self._client = connect(self.address, tls)
         try:
             self.metadata = self._ask()
         except BaseException:
             self.close()
             raise
 
-    def _connect(self, tls: Tls) -> Any:
-        import pyarrow.flight as fl  # noqa: PLC0415  (12 MB that `live` does not need)
-
-        options: dict[str, Any] = {"tls_root_certs": tls.authority or None}
-        # By default gRPC shares a connection, and so its flow control, between the clients of a process: one slow
-        # client would stop all.
-        options["generic_options"] = [
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
-        ]
-        if tls.certificate:
-            options |= {"cert_chain": tls.certificate, "private_key": tls.key}
-        return fl.FlightClient(self.address.uri, **options)
-
     def _call(self, timeout: float | None = None) -> Any:
-        import pyarrow.flight as fl  # noqa: PLC0415  (see above)
-
-        headers = [(b"authorization", b"Bearer " + self._token.encode())] if self._token else []
-        return fl.FlightCallOptions(timeout=timeout, headers=headers)
+        return call_options(self._token, timeout)
 
     def _ask(self) -> dict[str, str]:
         """Ask for the server's facts; this also checks that it answers, accepts us and has the same definitions."""
@@ -187,71 +167,6 @@ def _put(chunks: queue.Queue[Any], received: Any, gone: threading.Event) -> None
         with contextlib.suppress(queue.Full):
             chunks.put(received, timeout=_LOOK_S)
             return
-
-
-_GONE = r"Socket closed|Connection reset|Broken pipe|GOAWAY|shutdown|closed"
-#: Pattern in an error of gRPC → what it means and what to do; specific patterns come first.
-_MEANINGS = (
-    (r"certificate has expired", "its certificate has expired (renew it)"),
-    (
-        r"[Hh]ostname [Vv]erification|not match|not in peer certificate",
-        "its certificate is for another name (use the name it was made for)",
-    ),
-    (
-        r"self.signed|unable to get (local )?issuer|CERTIFICATE_VERIFY_FAILED",
-        "its certificate is not trusted (give its authority by --ca)",
-    ),
-    (r"CERTIFICATE_REQUIRED|certificate required", "it wants a certificate of ours (give --tls-cert and --tls-key)"),
-    (
-        r"WRONG_VERSION_NUMBER|[Hh]andshak",
-        "one side speaks TLS and the other does not, or refuses our certificate (compare both URIs)",
-    ),
-    (r"Connection refused|No such file", "no server answers there (start `schedtel serve` there, or correct the URI)"),
-    (r"Permission denied", "this user may not use the socket (ask its owner)"),
-    (r"DNS|resolve|Name or service", "no such host (correct the URI)"),
-    (r"[Dd]eadline|[Tt]imed out|[Tt]imeout", "no answer (is the host there, and the port open?)"),
-    (
-        _GONE,
-        "the server has gone (subscribe again, or use `schedtel collect`, which does)",
-    ),
-)
-
-
-#: Most characters of a server's own words that are shown.
-_LONGEST_WORDS = 300
-#: How a server of another protocol behaves, and, after the handshake, a server that requires a client certificate.
-_HUNG_UP = "it hung up (grpc+tls and grpc must not be mixed up; or it wants a certificate: --tls-cert and --tls-key)"
-
-
-def explain(error: Exception, connected: bool) -> str:
-    """An error as one line for a user: the cause, and what to do.
-
-    :param connected: whether the stream had delivered anything before the error.
-    """
-    import pyarrow.flight as fl  # noqa: PLC0415  (see above)
-
-    text = wire.one_line(" ".join(str(error).split()))
-    if isinstance(error, fl.FlightCancelledError):  # what Flight makes of a message above _LARGEST_MESSAGE
-        return "it broke the stream off, or a batch is larger than schedtel's (is it schedtel that serves there?)"
-    if isinstance(error, fl.FlightUnauthenticatedError | fl.FlightUnauthorizedError):
-        return "the token is missing or wrong (give --token-file, or set SCHEDTEL_TOKEN)"
-    if isinstance(error, fl.FlightUnavailableError | fl.FlightTimedOutError | fl.FlightInternalError):
-        if not connected and re.search(_GONE, text):
-            return _HUNG_UP
-        return next((meaning for words, meaning in _MEANINGS if re.search(words, text)), _advised(_first(text)))
-    if isinstance(error, fl.FlightServerError):
-        return _advised(_first(text))
-    return f"what came is no stream of windows: {_first(text)} (is it schedtel that serves there?)"
-
-
-def _first(text: str) -> str:
-    """The server's own message, without the text that Flight and gRPC put around it."""
-    text = re.split(r"\. Detail:|\.? gRPC client debug context", text, maxsplit=1)[0]
-    return text.removeprefix("Flight returned unavailable error, with message: ").rstrip(".")[:_LONGEST_WORDS]
-
-
-def _advised(text: str) -> str:
-    return text if text.endswith(")") else f"{text} (see what the server says)"
 
 
 def is_permanent(error: SchedtelError) -> bool:

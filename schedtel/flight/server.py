@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self
 
 import pyarrow as pa
@@ -17,7 +17,6 @@ import pyarrow.flight as fl
 
 from schedtel.access.policy import check_serving
 from schedtel.access.tls import Tls
-from schedtel.access.tokens import check_token
 from schedtel.access.uri import Address
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import sockets, wire
@@ -25,24 +24,51 @@ from schedtel.flight.doorkeeper import MOST_CONNECTIONS, Doorkeeper
 from schedtel.flight.feeds import Feed, LiveFeed, Subscriber, Subscribers
 from schedtel.flight.slices import slices
 from schedtel.flight.sockets import prepare_socket
+from schedtel.flight.token_check import TokenCheck
 from schedtel.latch import Latch
 from schedtel.windows.source import Source
 
 _log = logging.getLogger(__name__)
 #: With the policy `drop`: the server hangs up on a subscriber that has not taken an event for this long.
 STALLED_S = 5.0
+#: Longest body of an action, in bytes.
+LARGEST_BODY = 1 << 20
 #: How long the subscribers have for the remaining windows when the server ends.
 _FAREWELL_S = 2.0
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a server does on demand: the body of a call in, that of its answer out.
+
+    :param meaning: what it does, in a few words.
+    :param do: called in any thread, with a body of at most :data:`LARGEST_BODY` bytes.
+    """
+
+    meaning: str
+    do: Callable[[bytes], bytes]
 
 
 class Server:
     """A running server. Made by :func:`schedtel.serve`; also a context manager.
 
     ``uri`` is the address it listens on, with the port that the kernel chose if the caller gave port 0.
+
+    :param source: of a live feed, whose windows :meth:`run` publishes.
+    :param actions: name → action; a server of windows has none.
     """
 
-    def __init__(self, feed: Feed, source: Source, address: Address, tls: Tls, token: str | None, limit: int) -> None:
-        self._feed, self._source = feed, source
+    def __init__(
+        self,
+        feed: Feed,
+        source: Source | None,
+        address: Address,
+        tls: Tls,
+        token: str | None,
+        limit: int,
+        actions: Mapping[str, Action] = MappingProxyType({}),
+    ) -> None:
+        self._feed, self._source, self.actions = feed, source, actions
         self.subscribers = Subscribers(limit)
         self._closing = Latch()
         self.door = Doorkeeper(max(MOST_CONNECTIONS, 2 * limit), self._streaming)
@@ -66,7 +92,7 @@ class Server:
 
         :param each: called with every window after it has been published.
         """
-        if not isinstance(self._feed, LiveFeed):
+        if not isinstance(self._feed, LiveFeed) or self._source is None:
             self._closing.wait()
             return
         for window in self._source:
@@ -138,7 +164,7 @@ def _listen(address: Address, tls: Tls, token: str | None, server: Server) -> _F
         options = {"tls_certificates": [(tls.certificate, tls.key)], "verify_client": bool(tls.authority)}
         options |= {"root_certificates": tls.authority} if tls.authority else {}
     if token is not None:
-        options["middleware"] = {"token": _TokenCheck(check_token(token))}
+        options["middleware"] = {"token": TokenCheck(token)}
     if address.kind == "unix":
         prepare_socket(address)
     location = address.uri if address.kind == "unix" else _with_port(address, address.port)
@@ -159,27 +185,6 @@ def _cause(error: Exception) -> str:
         if ("Server did not start" in first)
         else first.rstrip(".")
     )
-
-
-class _TokenCheck(fl.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow has no types
-    """Refuses every call without the token."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__()
-        self._digest = _digest(token.encode())
-
-    def start_call(self, _info: object, headers: dict[str, list[str]]) -> None:
-        values = next((values for name, values in headers.items() if name.lower() == "authorization"), [])
-        given = values[0] if len(values) == 1 else ""
-        scheme, _, token = str(given).partition(" ")
-        # Digests are compared, so that neither the time nor the length tells how close a guess is.
-        if not hmac.compare_digest(_digest(token.encode(errors="replace")), self._digest) or scheme != "Bearer":
-            _log.warning("a call was refused: its token is missing or wrong")
-            raise fl.FlightUnauthenticatedError("the token is missing or wrong")
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
 
 
 class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
@@ -239,12 +244,19 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
     def do_exchange(self, *_arguments: Any) -> None:
         raise fl.FlightServerError(_ONLY_READS)
 
-    def do_action(self, *_arguments: Any) -> None:
-        raise fl.FlightServerError(_ONLY_READS)
-
-    def list_actions(self, context: Any) -> list[Any]:
+    def do_action(self, context: Any, action: fl.Action) -> list[bytes]:
         self._admit(context)
-        return []
+        with _one_line():
+            known = self._server.actions.get(action.type)
+            if known is None:
+                raise UsageError(_no_action(self._server.actions))
+            if action.body.size > LARGEST_BODY:
+                raise UsageError(f"cannot read a call of {action.body.size} bytes: the longest has {LARGEST_BODY}")
+            return [known.do(action.body.to_pybytes())]
+
+    def list_actions(self, context: Any) -> list[tuple[str, str]]:
+        self._admit(context)
+        return [(name, action.meaning) for name, action in self._server.actions.items()]
 
     def _admit(self, context: Any) -> None:
         """Note whose connection it is. Flight calls a method only after the token was found right."""
@@ -252,6 +264,10 @@ class _FlightServer(fl.FlightServerBase):  # type: ignore[misc]  # pyarrow has n
 
 
 _ONLY_READS = "cannot do that: this server only publishes (use DoGet)"
+
+
+def _no_action(known: Mapping[str, Action]) -> str:
+    return f"cannot do that: there are {', '.join(known)}" if known else _ONLY_READS
 
 
 def _chunks(event: wire.Event, request: wire.Request, schema: pa.Schema) -> Iterator[Any]:

@@ -7,18 +7,15 @@
 Each is a directory by name and version, which appears when it is whole. Only its owner can read the cache.
 """
 
-import fcntl
 import os
 import re
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from schedtel.access.directories import open_directory
+from schedtel.access.scratch import scratch_directory
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.lab.apt import DebianArchive, numbers
 
@@ -28,8 +25,6 @@ DEFAULT_KERNEL = "6.18"
 #: What stays the same from host to host, so that paths are not part of qemu's command line.
 LINK = Path("qemu")
 _SCRATCH = "scratch-"
-#: A scratch directory that is younger may be about to be locked.
-_YOUNG_S = 60
 
 
 @dataclass(frozen=True)
@@ -99,33 +94,8 @@ def opened_cache() -> Path:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A directory in the cache that is gone when the context ends. Those of processes that were killed go, too."""
-    cache = opened_cache()
-    for left in cache.glob(f"{_SCRATCH}*"):
-        remove_unused(left, _YOUNG_S)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=_SCRATCH) as directory:
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield Path(directory)
-        finally:
-            os.close(lock)
-
-
-def remove_unused(left: Path, young_s: float) -> None:
-    """Remove a directory of the cache, unless it was changed less than some seconds ago or a process locks it."""
-    with suppress(OSError):
-        if time.time() - left.stat().st_mtime > young_s:
-            _remove_unlocked(left)
-
-
-def _remove_unlocked(left: Path) -> None:
-    """Remove a directory, unless a process still uses it. Raises :class:`BlockingIOError` then."""
-    lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(left, ignore_errors=True)
-    finally:
-        os.close(lock)
+    with scratch_directory(opened_cache(), _SCRATCH) as directory:
+        yield directory
 
 
 def cached(item: Item) -> Path | None:

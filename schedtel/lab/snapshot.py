@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from schedtel.access.scratch import remove_unused
 from schedtel.errors import CollectorError, UsageError
 from schedtel.lab import packages
 from schedtel.lab.machine import MEMORY, SHARED, Machine, last_words, started
@@ -156,7 +157,7 @@ def _keep(directory: Path, target: Path) -> None:
 
 def _remove_older() -> None:
     for path in packages.cache_directory().glob(f"{_NAME}*"):
-        packages.remove_unused(path, _KEPT_S)
+        remove_unused(path, _KEPT_S)
 
 
 def _shared(files: Mapping[str, bytes]) -> bytes:

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "workload show": ["web"],
     "workload plan": ["web"],
     "workload run": ["no-such-preset"],
+    "target serve": [],
     "lab doctor": [],
     "lab run": [],
     "doctor": ["--seconds", "0"],
@@ -47,6 +48,10 @@ INSTEAD = {
     **{("features", option): ["RECORDING", "-n", "1"] for option in ("--count", "--duration", "--view", "--output")},
     **{("features", f"--{option}"): ["SERVED", "-n", "1"] for option in ("token-file", "ca", "tls-cert", "tls-key")},
     ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
+    **{
+        ("experiment run", f"--{option}"): ["TRACE", "-o", "NEW", "--target", "grpc://127.0.0.1:1"]
+        for option in ("token-file", "ca", "tls-cert", "tls-key")
+    },
     ("scheduler run", "arm"): ["--for", "pid=4999999"],
     ("scheduler run", "--for"): ["policy:idle"],
     ("lab run", "arguments"): ["--kernel", "0"],

@@ -1,5 +1,6 @@
 """Experiments in TOML, and the order of their runs."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -78,3 +79,18 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path, text):
 def test_runs_of_another_experiment_are_told_apart_and_more_repeats_are_the_same_one():
     assert spec().digest() == spec(repeats=9, title="x").digest()
     assert spec().digest() != spec(seed=9).digest()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"title": "a b", "seed": 2**63 - 1, "duration": "1.5s", "settle": "0s"},
+        {"duration": "3ns", "settle": "2ns", "classes": {"short": ["job", "x y"], "hog": ["hog"]}},
+        {"schedulers": ["policy:comm=a b:slice=0.1ms+nice=5", "placebo"], "workloads": ["./a.toml", "web"]},
+    ],
+)
+def test_the_table_of_an_experiment_describes_the_same_one(changes):
+    found = spec(**changes)
+    assert spec_of(json.loads(json.dumps(found.table())), "x") == found
+    assert cells(spec_of(found.table(), "x")) == cells(found)

@@ -4,6 +4,7 @@ import stat
 
 import pytest
 
+from schedtel.access import scratch
 from schedtel.errors import CapabilityError, SchedtelError, UsageError
 from schedtel.lab import apt, jobs, packages
 
@@ -44,7 +45,7 @@ def test_scratch_is_gone_after_use_and_kept_while_in_use(cache):
 def test_scratch_of_a_process_that_was_killed_is_removed(cache, monkeypatch):
     left = cache / "scratch-left"
     left.mkdir()
-    monkeypatch.setattr(packages, "_YOUNG_S", -1)
+    monkeypatch.setattr(scratch, "_YOUNG_S", -1)
     with packages.scratch() as used:
         assert not left.exists()
         with packages.scratch():
