@@ -21,6 +21,7 @@ ARGUMENTS = {
     "experiment plan": ["TRACE"],
     "experiment run": ["TRACE", "-o", "NEW"],
     "experiment report": ["RECORDING"],
+    "agent evaluate": ["RECORDING", "--policy", "thompson"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
     "scheduler list": ["--format", "x"],
     "scheduler current": ["--for", "pid=4999999"],
