@@ -1,7 +1,6 @@
 """``schedtel agent``: logs of decisions in; what other policies would have earned out."""
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -63,8 +62,4 @@ def _table(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _row(judged: Judged) -> dict[str, Any]:
-    """A policy; a limit of an interval that is not known is null."""
-    row = {"policy": judged.name, "trusted": judged.trusted, **asdict(judged.estimates)}
-    for estimate in (row["ips"], row["snips"], row["dr"]):
-        estimate.update({name: None for name, value in estimate.items() if not math.isfinite(value)})
-    return row
+    return {"policy": judged.name, "trusted": judged.trusted, **asdict(judged.estimates)}

