@@ -11,9 +11,11 @@ import numpy as np
 from schedtel.agent.context import Scaler
 from schedtel.agent.estimates import BATCHES, CONFIDENCE, Estimates, estimates, predicted_rewards
 from schedtel.agent.log import Entry
-from schedtel.agent.policies.policy import Policy, Settings
+from schedtel.agent.policies.policy import Policy
+from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.policies.registry import policy_of
 from schedtel.errors import UsageError
+from schedtel.foreign_text import Printable
 
 #: An estimate of fewer rows' worth, or with more of its chances unknown, is not to be trusted.
 LEAST_ESS, MOST_WITHOUT_SUPPORT = 30, 0.01
@@ -187,7 +189,7 @@ def text_of(evaluation: Evaluation) -> str:
         middle, low, high = (100 * math.expm1(-min(50.0, v)) for v in (e.dr.value, e.dr.high, e.dr.low))
         mark = "" if one.trusted else " ?"
         cost = f"{middle:+.1f} % [{low:+.1f}, {high:+.1f}]{mark}"
-        rows.append([one.name, cost, f"{e.ips.value:+.3f}", f"{e.snips.value:+.3f}", f"{e.ess:.0f}"])
+        rows.append([str(Printable(one.name)), cost, f"{e.ips.value:+.3f}", f"{e.snips.value:+.3f}", f"{e.ess:.0f}"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     counted = f"{evaluation.rows} decisions count"

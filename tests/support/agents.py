@@ -4,7 +4,7 @@ import numpy as np
 
 from schedtel.agent.context import CHOSEN, Context
 from schedtel.agent.log import Entry
-from schedtel.agent.policies.policy import Settings
+from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.policies.registry import policy_of
 from schedtel.windows.features import FeatureVector
 

@@ -2,6 +2,7 @@
 
 The modules, in the order in which a decision passes through them:
 
+    protocol    what a policy is given, and what it says
     policy      a context            → scaled numbers → the chance of each arm → an arm drawn by these chances
     tally       rewards of arms      → counts and means: of all time, of a window, or discounted
     simple      the tally            → fixed, random, round robin, epsilon-greedy, UCB1, and the rule of scx_loader

@@ -12,7 +12,8 @@ import numpy as np
 
 from schedtel.agent.context import Context
 from schedtel.agent.policies.gradient import Adam, softmax
-from schedtel.agent.policies.policy import MOST_ARMS, Policy, View
+from schedtel.agent.policies.policy import MOST_ARMS, Policy
+from schedtel.agent.policies.protocol import View
 
 _RATE, _EPOCHS = 0.05, 300
 _RIDGE = 1e-3

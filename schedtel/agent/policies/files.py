@@ -19,7 +19,8 @@ import numpy as np
 
 from schedtel.access.files import read_with_mode
 from schedtel.agent.context import Context, check_features
-from schedtel.agent.policies.policy import MOST_ARMS, Policy, Settings
+from schedtel.agent.policies.policy import MOST_ARMS, Policy
+from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.policies.registry import policy_of
 from schedtel.agent.policies.tally import Memory
 from schedtel.errors import CapabilityError, RecordingError, UsageError

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from schedtel.agent.context import Context
-from schedtel.agent.policies.policy import MOST_ARMS, Policy, View
+from schedtel.agent.policies.policy import MOST_ARMS, Policy
+from schedtel.agent.policies.protocol import View
 
 _HIDDEN = 32
 #: Steps of Adam: its rate for a table of experiments, and for one reward at a time.

@@ -11,7 +11,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from schedtel.agent.policies.policy import MOST_ARMS, NORMAL_95, Policy, View
+from schedtel.agent.policies.policy import MOST_ARMS, NORMAL_95, Policy
+from schedtel.agent.policies.protocol import View
 
 #: Weight of the prior, which says that every arm has reward 0.
 _RIDGE = 0.3

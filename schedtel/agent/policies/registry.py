@@ -9,7 +9,8 @@ from schedtel.agent.context import CHOSEN
 from schedtel.agent.policies.classifier import Classifier
 from schedtel.agent.policies.gradient import PolicyGradient
 from schedtel.agent.policies.linear import LinUCB, Thompson
-from schedtel.agent.policies.policy import USUAL, Policy, Settings
+from schedtel.agent.policies.policy import Policy
+from schedtel.agent.policies.protocol import USUAL, Settings
 from schedtel.agent.policies.simple import UCB1, BusyCpu, EpsilonGreedy, Fixed, Random, RoundRobin
 from schedtel.errors import UsageError
 

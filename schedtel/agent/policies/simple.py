@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from schedtel.agent.context import Context
-from schedtel.agent.policies.policy import Policy, View
+from schedtel.agent.policies.policy import Policy
+from schedtel.agent.policies.protocol import View
 from schedtel.errors import UsageError
 
 #: Width of the interval of UCB1, in standard deviations of rewards.

@@ -55,20 +55,20 @@ class Tally:
             self.soften(self._memory.discount)
         if self._memory.window:
             self._replace_oldest(slot, reward)
-        self._change(slot, 1, reward)
+            return
+        self.count[slot] += 1
+        self.total[slot] += reward
+        self.square[slot] += reward**2
 
     def _replace_oldest(self, slot: int, reward: float) -> None:
+        """Sums anew of the window: to subtract the oldest for ever would add up rounding errors."""
         place = int(self.place[0]) % self._memory.window
-        old, its_reward = int(self.kept[place, 0]), float(self.kept[place, 1])
-        if old >= 0:
-            self._change(old, -1, its_reward)
         self.kept[place] = slot, reward
         self.place[0] = (place + 1) % self._memory.window
-
-    def _change(self, slot: int, by: int, reward: float) -> None:
-        self.count[slot] += by
-        self.total[slot] += by * reward
-        self.square[slot] += by * reward**2
+        known = self.kept[self.kept[:, 0] >= 0]
+        slots, rewards = known[:, 0].astype(np.int64), known[:, 1]
+        for sums, weights in ((self.count, None), (self.total, rewards), (self.square, rewards**2)):
+            sums[:] = np.bincount(slots, weights, len(sums))
 
     def means(self) -> np.ndarray:
         """Mean reward by slot; 0 where there is none."""

@@ -88,4 +88,4 @@ def test_names_of_arms_do_not_act_on_a_terminal(tmp_path):
         done = run(written(tmp_path / str(first), named), "--policy", "random")
         assert done.exit_code == 0
         assert not ACTING.search(done.output)
-        assert len(done.output.splitlines()) == 1 + 4 + len(arms) + 2
+        assert len(done.output.splitlines()) == 1 + 5 + len(arms) + 2

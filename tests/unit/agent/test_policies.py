@@ -8,7 +8,8 @@ import schedtel
 from schedtel.agent.context import Scaler
 from schedtel.agent.policies.drift import Drift
 from schedtel.agent.policies.linear import chance_of_best
-from schedtel.agent.policies.policy import MOST_ARMS, Settings
+from schedtel.agent.policies.policy import MOST_ARMS
+from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.policies.registry import POLICIES, policy_of
 from schedtel.agent.policies.tally import Memory, Tally
 from schedtel.windows.features import FeatureVector
@@ -157,6 +158,14 @@ def test_little_time_goes_to_arms_that_are_believed_worse():
         spent[budget] = sum(1 - one.propensities[ARMS[1]] for one in decisions) / 400
     assert spent[None] == pytest.approx(2 / 3)
     assert 0.04 < spent[0.05] <= 0.05 + 1e-9
+
+
+def test_one_reward_of_an_arm_does_not_make_it_worse():
+    policy, random = made("epsilon-greedy"), np.random.default_rng(13)
+    for number, arm in enumerate(ARMS):
+        policy.learn(context(1, random), arm, 1.0, float(number))
+    assert {belief.width for belief in policy.beliefs(context(1, random)).values()} == {np.inf}
+    assert policy.chances(context(1, random))[ARMS[0]] > 0.1  # epsilon is 1 / sqrt(4)
 
 
 def test_a_change_of_the_load_is_seen_and_exploring_begins_again():
