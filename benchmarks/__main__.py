@@ -11,6 +11,7 @@ from types import ModuleType
 import click
 
 from benchmarks import (
+    agent,
     collector,
     control,
     flush,
@@ -35,7 +36,7 @@ from schedtel.errors import SchedtelError
 USUAL: dict[str, ModuleType] = {
     module.PART: module for module in (programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure)
 }
-PARTS = USUAL | {module.PART: module for module in (soak, control, placement, generator)}
+PARTS = USUAL | {module.PART: module for module in (soak, control, placement, generator, agent)}
 #: Parts whose results keep the rows of earlier runs.
 KEPT = {placement.PART}
 RESULTS = Path(__file__).parent / "results"
@@ -48,8 +49,8 @@ RESULTS = Path(__file__).parent / "results"
 @click.option("--large", is_flag=True, help="Growth up to 50,000 threads and windows of a minute.")
 @click.option("--minutes", type=click.FloatRange(min=0.2), default=60.0, show_default=True, help="Length of the soak.")
 def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool, minutes: float) -> None:
-    """Measure schedtel beside its peers. Without PARTS, everything but the soak, the control, the placement
-    and the generator of workloads; an hour or more.
+    """Measure schedtel beside its peers. Without PARTS, everything but the soak, the control, the placement,
+    the generator of workloads and the agent's policies; an hour or more.
 
     Targets are printed beside what was measured. A missed target is no error. Parts that are not measured keep the
     results they had.

@@ -35,6 +35,7 @@ _COMMANDS = (
     "workload",
     "scheduler",
     "experiment",
+    "agent",
     "lab",
     "target",
     "doctor",

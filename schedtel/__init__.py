@@ -16,6 +16,7 @@ The packages, in the order in which data flows through them:
     features    windows                                               → rows of numbers for a model, with names
     analysis    windows of a whole run                                → timelines, comparisons, log lines
     experiments workloads under schedulers, several times             → runs, and which differences are shown
+    agent       windows under arms                                    → which arm to run next, and judgements of that
     report      timelines                                             → one HTML page
     export      windows                                               → metrics for Prometheus and OpenTelemetry
     doctor      this machine and this user                            → what can be done here; do the laws hold?

@@ -18,12 +18,13 @@ def read_file(path: str, what: str) -> bytes:
     return read_with_mode(path, what)[0]
 
 
-def read_with_mode(path: str, what: str) -> tuple[bytes, int]:
-    """The content of a regular file of at most 1 MiB, and its mode (``st_mode``).
+def read_with_mode(path: str, what: str, most_bytes: int = _MOST_BYTES) -> tuple[bytes, int]:
+    """The content of a regular file, and its mode (``st_mode``).
 
     A device may have no end, and a pipe may have no writer, so both are refused.
 
     :param what: what the file should contain, in words for the message.
+    :param most_bytes: how large it may be, in whole MiB.
 
     Raises :class:`UsageError` where the file cannot be read, is not regular, or is larger.
     """
@@ -32,13 +33,13 @@ def read_with_mode(path: str, what: str) -> tuple[bytes, int]:
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_MOST_BYTES + 1) if stat.S_ISREG(mode) else b""
+            content = file.read(most_bytes + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:
         raise UsageError(f"cannot read {what} {path}: {error.strerror} (check the path)") from error
     if not stat.S_ISREG(mode):
         raise UsageError(f"cannot read {what} {path}: it is no regular file (copy it to one)")
-    if len(content) > _MOST_BYTES:
-        raise UsageError(f"cannot read {what} {path}: it is larger than 1 MiB (is it the right file?)")
+    if len(content) > most_bytes:
+        raise UsageError(f"cannot read {what} {path}: it is larger than {most_bytes >> 20} MiB (is it the right file?)")
     return content, mode
 
 

@@ -81,11 +81,12 @@ PLACES |= {
     "listen": "LISTEN",
 }
 #: Commands that show no names of a recording, a stream or a trace: they trace this machine, make a load on it,
-#: or have names of workloads and arms only, which tests/unit/experiments tries.
+#: or have names of workloads and arms only, which tests/unit/experiments and tests/unit/agent try.
 ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
 ON_THIS_MACHINE |= {("scheduler", "list"), ("scheduler", "current"), ("scheduler", "run")}
 ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "pack")}
 ON_THIS_MACHINE |= {("lab", "doctor"), ("lab", "run"), ("target", "serve")}
+ON_THIS_MACHINE |= {("agent", "evaluate")}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 
 

@@ -22,6 +22,7 @@ ARGUMENTS = {
     "experiment run": ["TRACE", "-o", "NEW"],
     "experiment report": ["RECORDING"],
     "experiment pack": ["RECORDING", "-o", "NEW"],
+    "agent evaluate": ["RECORDING", "--policy", "thompson"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
     "scheduler list": ["--format", "x"],
     "scheduler current": ["--for", "pid=4999999"],

@@ -1,0 +1,67 @@
+"""What a decision of each policy costs, and what learning from its reward does, with 9 arms and the usual features.
+
+Runs only on request: ``python -m benchmarks agent``. CPU time of this process, by the kernel, over 2,000 decisions that
+follow 200 rewards; contexts differ from decision to decision. A file of a policy has what it learned.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measures import Plan, Row, Target, row
+from benchmarks.rounds import interleaved
+from schedtel.agent.context import CHOSEN, Context
+from schedtel.agent.policies.files import save_policy
+from schedtel.agent.policies.policy import Policy
+from schedtel.agent.policies.registry import POLICIES, policy_of
+from schedtel.windows.features import FeatureVector
+
+PART = "agent"
+_ROUNDS, _DECISIONS, _REWARDS = 5, 2000, 200
+_ARMS = ("eevdf", *(f"policy:class{number}:idle" for number in range(8)))
+_DECIDE = Target(100)
+
+
+def measure(plan: Plan) -> tuple[list[Row], list[str]]:
+    """The rows of this part, and notes on what could not be measured."""
+    subjects = {name: partial(policy_of, name, _ARMS) for name in POLICIES}
+    samples, notes = interleaved(subjects, plan.rounds(_ROUNDS), _sample)
+    return [line for name, taken in samples.items() for line in _rows(name, taken)], notes
+
+
+def _sample(make: Callable[[], Policy]) -> dict[str, float]:
+    policy, random = make(), np.random.default_rng(1)
+    contexts = [_context(random) for _ in range(_REWARDS)]
+    for context in contexts:
+        decision = policy.decide(context)
+        policy.learn(context, decision.arm, decision.propensity, float(random.normal()))
+    decide = _cpu_us(policy.decide, contexts)
+    learn = _cpu_us(lambda context: policy.learn(context, _ARMS[0], 0.5, 0.1), contexts)
+    with tempfile.TemporaryDirectory() as folder:
+        save_policy(policy, Path(folder) / "policy")
+        size = (Path(folder) / "policy").stat().st_size
+    return {"decide": decide, "learn": learn, "size": size / 1024}
+
+
+def _context(random: np.random.Generator) -> Context:
+    values, mask = random.lognormal(10, 2, len(CHOSEN)), random.random(len(CHOSEN)) < 0.1
+    return Context(FeatureVector(CHOSEN, values, mask), _ARMS[int(random.integers(len(_ARMS)))])
+
+
+def _cpu_us(call: Callable[[Context], object], contexts: list[Context]) -> float:
+    began_ns = time.process_time_ns()
+    for number in range(_DECISIONS):
+        call(contexts[number % len(contexts)])
+    return (time.process_time_ns() - began_ns) / _DECISIONS / 1000
+
+
+def _rows(name: str, taken: list[dict[str, float]]) -> list[Row]:
+    return [
+        row("CPU time of a decision", name, "µs", [one["decide"] for one in taken], _DECIDE),
+        row("CPU time of learning from a reward", name, "µs", [one["learn"] for one in taken]),
+        row("file of the policy", name, "KiB", [one["size"] for one in taken]),
+    ]
