@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 
 from schedtel.cli import lines
 from schedtel.cli.output import opened
+from schedtel.cli.progress import tell_run
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
-from schedtel.durations import format_duration
 from schedtel.errors import UsageError
 from schedtel.experiments.design import cells
 from schedtel.experiments.findings import Findings, findings_of
 from schedtel.experiments.page import render
-from schedtel.experiments.running import Experiment, Progress
+from schedtel.experiments.running import Experiment
 from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.experiments.store import read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
@@ -70,7 +70,7 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
     """
     experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, programs)
     with stop_on_signals(experiment.stop):
-        experiment.run(_tell)
+        experiment.run(tell_run)
     missing = len(experiment.remaining())
     if missing:
         lines.remark(f"stopped: {missing} runs are missing (run it again to go on)")
@@ -128,11 +128,3 @@ def _findings(directory: str) -> Findings:
         raise UsageError(f"cannot report on {directory}: no run of it is whole (run it first)")
     arms = spec.get("schedulers")
     return findings_of(str(spec.get("title", "experiment")), runs, arms if isinstance(arms, list) else [])
-
-
-def _tell(progress: Progress) -> None:
-    left = "" if progress.left_s is None else f"; {format_duration(progress.left_s * 1e9)} left"
-    cell = progress.cell
-    lines.remark(
-        f"run {progress.number} of {progress.total}: {cell.workload} under {cell.scheduler}, repeat {cell.repeat}{left}"
-    )

@@ -1,4 +1,4 @@
-"""``schedtel lab``: a command in; what it does in a guest whose time follows its instructions, out."""
+"""``schedtel lab``: commands and experiments in; what they do in a guest whose time follows its instructions, out."""
 
 import sys
 from pathlib import Path
@@ -6,13 +6,20 @@ from pathlib import Path
 import click
 
 from schedtel.cli import lines
+from schedtel.cli.progress import tell_run
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
+from schedtel.errors import UsageError
+from schedtel.experiments.running import Experiment
+from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.lab import jobs, packages
 from schedtel.lab.doctor import survey
+from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.frames import STDOUT
 from schedtel.lab.machine import Boot
 from schedtel.lab.schedulers import guest_files
+from schedtel.lab.validity import GRID, LAB, LIVE, cpus_like_here, kernel_like_this_one, validity_of
+from schedtel.lab.validity_report import json_of, text_of
 
 _FAILED = 1
 _STOPPED = 130
@@ -82,3 +89,64 @@ def _pass_on(kind: bytes, content: bytes) -> None:
     stream = sys.stdout.buffer if kind == STDOUT else sys.stderr.buffer
     stream.write(content)
     stream.flush()
+
+
+@command.command("validate", short_help="Say how far the lab's ratios are those of this machine.")
+@click.argument("spec", metavar="[SPEC]", required=False)
+@click.option("-o", "--output", metavar="DIR", help="Directory for the runs; an earlier one goes on.")
+@click.option("--report", metavar="DIR", help="Make no runs: say what those in DIR show.")
+@click.option("--only", "side", type=click.Choice([LIVE, LAB]), help="Make the runs of one side and no others.")
+@click.option("--kernel", metavar="VERSION", help="The guest's kernel, 6.18 or 7.2.  [default: this machine's version]")
+@click.option("--cpus", type=int, help="The guest's CPUs, 1 or 2.  [default: as here, 2 at most]")
+@click.option(
+    "--format", "kind", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Text, or JSON."
+)
+def validate(
+    spec: str | None,
+    output: str | None,
+    report: str | None,
+    side: str | None,
+    kernel: str | None,
+    cpus: int | None,
+    kind: str,
+) -> int:
+    """Run an experiment on this machine and in the lab, and say how far both rank its arms alike.
+
+    SPEC is a file as for `schedtel experiment`, by default a grid of six workloads and six arms. What is in the
+    directory already is not run again. Exit status 1 if runs are missing in the end.
+    """
+    if report is not None:
+        if (spec, output, side, kernel, cpus) != (None,) * 5:
+            raise UsageError("cannot use SPEC, -o, --only, --kernel or --cpus with --report: nothing runs (drop them)")
+        _print_validity(report, kind)
+        return 0
+    if output is None:
+        raise UsageError("cannot validate: where do the runs belong? (give -o DIR, or --report DIR)")
+    experiment = read_spec(spec or GRID)
+    for each in (LIVE, LAB) if side is None else (side,):
+        if not _made(experiment, Path(output, each), kernel, cpus):
+            return _FAILED
+    if all(Path(output, each).exists() for each in (LIVE, LAB)):
+        _print_validity(output, kind)
+    return 0
+
+
+def _made(spec: ExperimentSpec, root: Path, kernel: str | None, cpus: int | None) -> bool:
+    """Whether all runs of a side are there now."""
+    experiment: Experiment | LabExperiment
+    if root.name == LAB:
+        guest = jobs.machine(kernel or kernel_like_this_one(), cpus_like_here() if cpus is None else cpus, lines.remark)
+        experiment = LabExperiment(spec, root, guest, notice=lines.remark)
+    else:
+        experiment = Experiment(spec, root)
+    with stop_on_signals(experiment.stop):
+        experiment.run(tell_run)
+    missing = len(experiment.remaining())
+    if missing:
+        lines.remark(f"stopped: {missing} runs of {root} are missing (run it again to go on)")
+    return not missing
+
+
+def _print_validity(root: str, kind: str) -> None:
+    validity = validity_of(root)
+    lines.document(json_of(validity) if kind == "json" else text_of(validity).rstrip("\n"))

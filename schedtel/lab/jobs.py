@@ -14,7 +14,8 @@ from schedtel.lab.machine import Answer, Boot, Machine
 
 #: Where a command begins, and what the relative paths of an experiment are relative to.
 DIRECTORY = "/root"
-_CPUS = (1, 2)
+#: How many CPUs a guest may have.
+CPUS = (1, 2)
 _JOB = "/job.json"
 
 
@@ -27,7 +28,7 @@ def machine(kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: No
 
     Raises :class:`UsageError` for another kernel or number, and :class:`CapabilityError` where something is missing.
     """
-    if cpus not in _CPUS:
+    if cpus not in CPUS:
         raise UsageError(f"cannot give a guest {cpus} CPUs: the lab is measured with one and two (use --cpus 1 or 2)")
     item = packages.kernel_item(kernel)
     initramfs.refuse_other_machines()
