@@ -59,16 +59,25 @@ def plan(spec: str, kind: str) -> None:
     "--kernel", metavar="VERSION", help=f"With --lab: the guest's kernel, 6.18 or 7.2.  [default: {DEFAULT_KERNEL}]"
 )
 @click.option("--cpus", type=int, help="With --lab: the guest's CPUs, 1 or 2.  [default: 1]")
+@click.option("--kvm", is_flag=True, help="With --lab: real time instead of virtual time, on a machine with KVM.")
 @click.option(
     "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
 )
-def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]) -> int:
+def run(
+    spec: str,
+    output: str,
+    in_lab: bool,
+    kernel: str | None,
+    cpus: int | None,
+    kvm: bool,
+    programs: tuple[str, ...],
+) -> int:
     """Make the runs that SPEC asks for, and print what they show.
 
     What is in the directory already is not run again, so an experiment that was stopped goes on. Ctrl-C gives the run
     in progress up. Exit status 1 if runs are missing in the end.
     """
-    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, programs)
+    experiment = _experiment(read_spec(spec), output, in_lab, kernel, cpus, kvm, programs)
     with stop_on_signals(experiment.stop):
         experiment.run(tell_run)
     missing = len(experiment.remaining())
@@ -80,13 +89,19 @@ def run(spec: str, output: str, in_lab: bool, kernel: str | None, cpus: int | No
 
 
 def _experiment(
-    spec: ExperimentSpec, output: str, in_lab: bool, kernel: str | None, cpus: int | None, programs: tuple[str, ...]
+    spec: ExperimentSpec,
+    output: str,
+    in_lab: bool,
+    kernel: str | None,
+    cpus: int | None,
+    kvm: bool,
+    programs: tuple[str, ...],
 ) -> Experiment | LabExperiment:
     if in_lab:
-        guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark)
+        guest = machine(kernel or DEFAULT_KERNEL, 1 if cpus is None else cpus, lines.remark, kvm=kvm)
         return LabExperiment(spec, output, guest, programs=map(Path, programs), notice=lines.remark)
-    if kernel is not None or cpus is not None or programs:
-        raise UsageError("cannot use --kernel, --cpus or --scx on this machine: they are for a guest (add --lab)")
+    if kernel is not None or cpus is not None or kvm or programs:
+        raise UsageError("cannot use --kernel, --cpus, --kvm or --scx on this machine: a guest has them (add --lab)")
     return Experiment(spec, output)
 
 

@@ -1,6 +1,7 @@
 """``schedtel lab``: commands and experiments in; what they do in a guest whose time follows its instructions, out."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,8 +17,9 @@ from schedtel.lab import jobs, packages
 from schedtel.lab.doctor import survey
 from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.frames import STDOUT
-from schedtel.lab.machine import Boot
+from schedtel.lab.machine import Boot, Machine
 from schedtel.lab.schedulers import guest_files
+from schedtel.lab.shell import Shell, refuse_without_terminal
 from schedtel.lab.validity import GRID, LAB, LIVE, cpus_like_here, kernel_like_this_one, validity_of
 from schedtel.lab.validity_report import json_of, text_of
 
@@ -48,9 +50,30 @@ def doctor(fetching: bool) -> int:
     return _FAILED if failed else 0
 
 
+def _guest_options(function: Callable[..., int]) -> Callable[..., int]:
+    """The options that choose a guest, on a command."""
+    options = (
+        click.option(
+            "--kernel", default=packages.DEFAULT_KERNEL, metavar="VERSION", show_default=True, help="6.18 or 7.2."
+        ),
+        click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the guest: 1 or 2."),
+        click.option("--kvm", is_flag=True, help="Real time instead of virtual time, on a machine with KVM."),
+        click.option(
+            "--scx",
+            "schedulers",
+            multiple=True,
+            metavar="NAME|PATH",
+            help="Give it scx_NAME, a sched_ext scheduler: fifo, vtime, interactive or a program's path. "
+            "May be repeated.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @command.command("run", short_help="Run a command in a guest.")
-@click.option("--kernel", default=packages.DEFAULT_KERNEL, metavar="VERSION", show_default=True, help="6.18 or 7.2.")
-@click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the guest: 1 or 2.")
+@_guest_options
 @click.option(
     "--timeout",
     "timeout_s",
@@ -60,28 +83,45 @@ def doctor(fetching: bool) -> int:
     metavar="SECONDS",
     help="End the guest after this time on this machine's clock.",
 )
-@click.option(
-    "--scx",
-    "schedulers",
-    multiple=True,
-    metavar="NAME|PATH",
-    help="Give it scx_NAME, a sched_ext scheduler: fifo, vtime, interactive or a program's path. May be repeated.",
-)
 @click.argument("arguments", nargs=-1, metavar="-- COMMAND...", type=click.UNPROCESSED)
-def run(kernel: str, cpus: int, timeout_s: int, schedulers: tuple[str, ...], arguments: tuple[str, ...]) -> int:
+def run(
+    kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...], timeout_s: int, arguments: tuple[str, ...]
+) -> int:
     """Run a COMMAND as root of a guest, and print what it says. The exit status is the command's.
 
     The guest has schedtel, python3 and busybox's programs, and nothing else of this machine.
     """
     jobs.job_file(arguments)
-    guest = jobs.machine(kernel, cpus, lines.remark)
-    names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
-    files = guest_files(names, paths, lines.remark)
+    guest, files = _guest(kernel, cpus, kvm, schedulers)
     with packages.scratch() as directory:
         boot = Boot(guest, directory)
         with stop_on_signals(boot.stop):
             answer = jobs.run_command(boot, arguments, _pass_on, timeout_s, files)
     return _STOPPED if answer is None else answer.status
+
+
+@command.command("shell", short_help="Open a shell in a guest.")
+@_guest_options
+def shell(kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...]) -> int:
+    """Open a shell as root of a guest. Ctrl-C goes to the guest, Ctrl-] leaves.
+
+    An idle guest waits in real time, and time follows its instructions while it works.
+    """
+    refuse_without_terminal()
+    guest, files = _guest(kernel, cpus, kvm, schedulers)
+    lines.remark("the guest starts: `exit` or Ctrl-] leaves it")
+    with packages.scratch() as directory:
+        opened = Shell(guest, directory)
+        with stop_on_signals(opened.stop):
+            status = opened.run(files)
+    return _STOPPED if status is None else status
+
+
+def _guest(kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...]) -> tuple[Machine, dict[str, bytes]]:
+    """A guest, and the files that its schedulers need."""
+    guest = jobs.machine(kernel, cpus, lines.remark, kvm=kvm)
+    names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
+    return guest, guest_files(names, paths, lines.remark)
 
 
 def _pass_on(kind: bytes, content: bytes) -> None:

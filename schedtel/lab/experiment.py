@@ -96,7 +96,8 @@ class LabExperiment:
             if self._stopped:
                 self._boot.stop()
             said = bytearray()
-            files = self._files | job_file(_COMMAND) | {inside.PATH: inside.described(self.spec, cell)}
+            described = inside.described(self.spec, cell, self._loops_per_us())
+            files = self._files | job_file(_COMMAND) | {inside.PATH: described}
             answer = self._boot.run(
                 files, lambda kind, text: said.extend(text if kind == STDERR else b""), self._timeout_s
             )
@@ -107,6 +108,10 @@ class LabExperiment:
             unpack_results(directory, directory / "store")
             self._keep(cell, directory / "store")
         return True
+
+    def _loops_per_us(self) -> float | None:
+        """Virtual time has its own; in real time, those of the runs that are there, or None: the guest measures."""
+        return self.store.loops_per_us() if self._machine.kvm else inside.loops_per_us(self._machine.cpus)
 
     def _keep(self, cell: Cell, made: Path) -> None:
         """Move a run from the guest's store to ours."""

@@ -1,7 +1,8 @@
 """A kernel, an archive and a number of CPUs in; qemu, run to its end, and what its serial lines said, out.
 
 Time in the guest follows the instructions that it has executed (-icount), so the load of the host changes only the
-clock on the wall. Nothing from outside reaches the guest after its start: it has no disk, no network and no input.
+clock on the wall. Nothing from outside reaches the guest after its start: it has no disk, no network and no input. With
+KVM, the host's CPUs execute it in real time.
 """
 
 import os
@@ -32,8 +33,6 @@ KERNEL_WORDS = (
     # Any oops or panic ends the guest at once.
     "oops=panic",
     "panic=-1",
-    # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
-    "clearcpuid=141",
 )
 #: Addresses decide where things lie, and so in which order they are found.
 _SAME_ADDRESSES = ("nokaslr", "norandmaps")
@@ -51,6 +50,7 @@ class Machine:
     :param archive: what the guest starts from.
     :param cpus: how many CPUs it has; they take turns on one thread of the host.
     :param memory_mb: in MiB.
+    :param kvm: real time instead of virtual time; see :func:`schedtel.lab.kvm.refuse_without_kvm`.
     """
 
     qemu: Qemu
@@ -58,21 +58,25 @@ class Machine:
     archive: Path
     cpus: int = 1
     memory_mb: int = 2048
+    kvm: bool = False
 
     @property
     def name(self) -> str:
         """What decides how the guest runs: qemu, the kernel, CPUs and memory."""
         kernel = self.image.name if self.image.name != "vmlinuz" else f"vmlinuz-{self.image.parent.name}"
-        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}"
+        clock = "kvm" if self.kvm else f"shift {SHIFT}"
+        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, {clock}"
 
-    def command(self) -> list[str]:
-        """qemu's command line, in the directory that :meth:`run` prepares. It has no path of this host in it."""
-        command = [*self.qemu.command(), "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", CPU]
+    def command(self, *, interactive: bool = False) -> list[str]:
+        """qemu's command line, in the directory that :meth:`prepare` prepares. It has no path of this host in it.
+
+        :param interactive: the second serial line is qemu's stdin and stdout, and an idle guest waits in real time.
+        """
+        command = [*self.qemu.command(), "-machine", "q35", *self._execution(interactive), "-cpu", CPU]
         command += ["-smp", str(self.cpus), "-m", f"{self.memory_mb}M", "-nodefaults", "-nographic", "-no-reboot"]
-        command += ["-icount", f"shift={SHIFT},sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
-        command += ["-netdev", "hubport,id=turns,hubid=0"]
-        command += ["-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
-        command += ["-serial", "file:console", "-serial", "file:answer"]
+        command += ["-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
+        command += ["-chardev", "stdio,id=line,signal=off" if interactive else "file,id=line,path=answer"]
+        command += ["-serial", "file:console", "-serial", "chardev:line"]
         return [
             *command,
             "-kernel",
@@ -82,6 +86,14 @@ class Machine:
             "-append",
             " ".join((*KERNEL_WORDS, *_SAME_ADDRESSES)),
         ]
+
+    def _execution(self, interactive: bool) -> list[str]:
+        """What executes the guest; without KVM, also its clock, and the timer for the CPUs' turns on one thread."""
+        if self.kvm:
+            return ["-accel", "kvm"]
+        words = ["-accel", "tcg,thread=single", "-icount", f"shift={SHIFT},sleep={'on' if interactive else 'off'}"]
+        words += ["-netdev", "hubport,id=turns,hubid=0"]
+        return [*words, "-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
 
     def prepare(self, files: Mapping[str, bytes], directory: Path) -> None:
         """Put into an empty directory what the command line names."""
@@ -103,6 +115,24 @@ class Answer:
 
     status: int
     console: str
+
+
+def started(machine: Machine, directory: Path, *, interactive: bool = False) -> "subprocess.Popen[bytes]":
+    """qemu, started in a prepared directory. It ends when the calling thread does.
+
+    :param interactive: its stdin and stdout are pipes: the guest's second serial line.
+    """
+    with open(directory / "said", "wb") as said:
+        return subprocess.Popen(
+            machine.command(interactive=interactive),
+            cwd=directory,
+            env=machine.qemu.environment(),
+            stdin=subprocess.PIPE if interactive else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if interactive else said,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C is for this process
+            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
+        )
 
 
 class Boot:
@@ -134,25 +164,12 @@ class Boot:
         Raises :class:`CollectorError` where the guest did not start, was not done in time, or ended early.
         """
         self._machine.prepare(files, self._directory)
-        process = self._started()
+        process = started(self._machine, self._directory)
         try:
             return self._followed(process, tell, time.monotonic() + timeout_s, timeout_s)
         finally:
             process.kill()
             process.wait()
-
-    def _started(self) -> "subprocess.Popen[bytes]":
-        with open(self._directory / "said", "wb") as said:
-            return subprocess.Popen(
-                self._machine.command(),
-                cwd=self._directory,
-                env=self._machine.qemu.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,  # Ctrl-C is for this process
-                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
-            )
 
     def _followed(
         self, process: "subprocess.Popen[bytes]", tell: Callable[[bytes, bytes], object], end: float, timeout_s: float
@@ -178,14 +195,15 @@ class Boot:
         if self._stopped:
             return None
         if status is None:
-            raise CollectorError(f"cannot go on in the guest: it ended early ({self._last_words()})")
-        return Answer(status, self._text("console"))
+            raise CollectorError(f"cannot go on in the guest: it ended early ({last_words(self._directory)})")
+        return Answer(status, _text(self._directory / "console"))
 
-    def _last_words(self) -> str:
-        """The last line of the kernel or of qemu."""
-        lines = (self._text("said").strip() or self._text("console").strip() or "it said nothing").splitlines()
-        return lines[-1][:300]
 
-    def _text(self, name: str) -> str:
-        path = self._directory / name
-        return path.read_text(errors="replace")[-_MOST_CONSOLE:] if path.exists() else ""
+def last_words(directory: Path) -> str:
+    """The last line of qemu or of the kernel in a guest's directory."""
+    said = (_text(directory / name).strip() for name in ("said", "console"))
+    return next(filter(None, said), "it said nothing").splitlines()[-1][:300]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace")[-_MOST_CONSOLE:] if path.exists() else ""

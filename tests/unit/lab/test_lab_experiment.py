@@ -1,6 +1,7 @@
 """Experiments of the lab, up to the boot."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -28,7 +29,17 @@ def machine(root, cpus=1):
 def test_the_guest_reads_the_cell_and_the_experiment_that_the_host_described():
     spec = spec_of(dict(TABLE), "the experiment")
     for cell in cells(spec):
-        assert inside._read(json.loads(inside.described(spec, cell))) == (spec, cell)
+        for loops in (57.0, None):
+            assert inside._read(json.loads(inside.described(spec, cell, loops))) == (spec, cell, loops)
+
+
+def test_a_guests_cpus_share_its_work_in_virtual_time_and_real_time_is_measured(tmp_path):
+    spec = spec_of(dict(TABLE), "the experiment")
+    one, two, real = (
+        LabExperiment(spec, tmp_path / str(number), guest)._loops_per_us()
+        for number, guest in enumerate((machine(tmp_path), machine(tmp_path, 2), replace(machine(tmp_path), kvm=True)))
+    )
+    assert (one, two, real) == (114, 57, None)
 
 
 def test_runs_of_guests_and_of_this_machine_do_not_mix(tmp_path):
@@ -37,6 +48,8 @@ def test_runs_of_guests_and_of_this_machine_do_not_mix(tmp_path):
     LabExperiment(spec, tmp_path / "runs", machine(tmp_path))
     with pytest.raises(UsageError, match="another machine's runs"):
         LabExperiment(spec, tmp_path / "runs", machine(tmp_path, 2))
+    with pytest.raises(UsageError, match="another machine's runs"):
+        LabExperiment(spec, tmp_path / "runs", replace(machine(tmp_path), kvm=True))
     with pytest.raises(UsageError, match="another machine's runs"):
         Store(tmp_path / "runs", spec)
 
@@ -51,7 +64,7 @@ def test_a_workload_from_above_the_directory_is_refused(tmp_path, monkeypatch):
         LabExperiment(spec, tmp_path / "runs", machine(tmp_path))
 
 
-@pytest.mark.parametrize("words", [("--kernel", "7.2"), ("--cpus", "2")])
+@pytest.mark.parametrize("words", [("--kernel", "7.2"), ("--cpus", "2"), ("--kvm",)])
 def test_a_guests_options_without_a_guest_are_refused(words, tmp_path):
     from click.testing import CliRunner  # noqa: PLC0415
 
