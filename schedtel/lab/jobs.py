@@ -20,9 +20,7 @@ CPUS = (1, 2)
 _JOB = "/job.json"
 
 
-def machine(
-    kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: None, *, kvm: bool = False
-) -> Machine:
+def machine(kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: None, *, kvm: bool = False) -> Machine:
     """A guest with one of the lab's kernels; what is missing in the cache is fetched.
 
     :param kernel: such as ``6.18``.

@@ -53,8 +53,9 @@ class Agreement:
     :param rank_correlation: Spearman's, over the pairs; None for fewer than three, or if one side has no order.
     :param same_sign: pairs whose ratios are on one side of 1.
     :param median_error: median over pairs of the larger of lab / live and live / lab, less 1; None without pairs.
-    :param live_halves: rank correlation of the machine with itself: even repeats against odd ones. The lab, which has
-        a machine's order at best, can hardly do better. None for fewer than two repeats.
+    :param live_halves: rank correlation of the machine with itself: even repeats against odd ones. Where a side does
+        not repeat its own order, the other can hardly have it. None for fewer than two repeats.
+    :param lab_halves: the same of the lab.
     """
 
     figure: str
@@ -63,6 +64,7 @@ class Agreement:
     same_sign: int
     median_error: float | None
     live_halves: float | None
+    lab_halves: float | None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,10 @@ def validity_of(root: str | os.PathLike[str]) -> Validity:
         raise UsageError(f"cannot compare the sides of {root}: no run is whole on both (go on with -o {root})")
     arms = [str(arm) for arm in spec["schedulers"]]
     sides = [findings_of("", runs, arms) for runs in (live, lab)]
-    halves = [findings_of("", [run for run in live if run.cell.repeat % 2 == odd], arms) for odd in (0, 1)]
+    halves = [
+        [findings_of("", [run for run in runs if run.cell.repeat % 2 == odd], arms) for odd in (0, 1)]
+        for runs in (live, lab)
+    ]
     return Validity(
         str(spec.get("title", "experiment")),
         arms[0],
@@ -120,7 +125,7 @@ def validity_of(root: str | os.PathLike[str]) -> Validity:
     )
 
 
-def _agreement(name: str, sides: Sequence[Findings], halves: Sequence[Findings]) -> Agreement:
+def _agreement(name: str, sides: Sequence[Findings], halves: Sequence[Sequence[Findings]]) -> Agreement:
     pairs = _pairs(FIGURES[name], *sides)
     errors = [max(pair.lab / pair.live, pair.live / pair.lab) - 1 for pair in pairs]
     return Agreement(
@@ -129,7 +134,7 @@ def _agreement(name: str, sides: Sequence[Findings], halves: Sequence[Findings])
         _correlation(pairs),
         sum(pair.same_sign for pair in pairs),
         float(np.median(errors)) if errors else None,
-        _correlation(_pairs(FIGURES[name], *halves)),
+        *(_correlation(_pairs(FIGURES[name], *each)) for each in halves),
     )
 
 

@@ -34,10 +34,16 @@ def _most_pairs(validity: Validity) -> int:
 
 
 def _correlations(validity: Validity) -> str:
-    rows = [["figure", "pairs", "rank correlation", "same sign", "median error", "live with itself"]]
+    rows = [["figure", "pairs", "rank correlation", "same sign", "median error", "live with itself", "lab with itself"]]
     for each in validity.agreements:
         error = "-" if each.median_error is None else f"{each.median_error:.0%}"
-        numbers = [_two(each.rank_correlation), str(each.same_sign), error, _two(each.live_halves)]
+        numbers = [
+            _two(each.rank_correlation),
+            str(each.same_sign),
+            error,
+            _two(each.live_halves),
+            _two(each.lab_halves),
+        ]
         rows.append([each.figure, str(len(each.pairs)), *numbers])
     return aligned(rows)
 

@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
+from schedtel.cli.commands.lab import command
 from schedtel.errors import RecordingError, UsageError
 from schedtel.experiments.design import cells
 from schedtel.experiments.spec import read_spec, spec_of
@@ -61,7 +63,8 @@ def test_the_ratios_of_both_sides_are_compared(tmp_path):
     assert tat.rank_correlation == pytest.approx(0.5)
     assert tat.same_sign == 3
     assert tat.median_error == pytest.approx(0.6)  # of 1.6, 1.5 and 2
-    assert tat.live_halves == pytest.approx(1)  # the even repeat has the ratios of the odd one
+    # The even repeat has the ratios of the odd one.
+    assert (tat.live_halves, tat.lab_halves) == (pytest.approx(1), pytest.approx(1))
     assert (found.repeats, found.baseline) == (2, "eevdf")
     assert "others took more than 5%" in found.notes[0]
 
@@ -104,3 +107,19 @@ def test_the_grid_that_comes_with_schedtel_has_a_probe_beside_hogs():
     grid = read_spec(validity.GRID)
     assert "hogs-probe" in grid.workloads
     assert (len(grid.workloads), len(grid.schedulers)) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "where do the runs belong"),
+        (["--report", "runs", "-o", "runs"], "nothing runs"),
+        (["--report", "runs", "--cpus", "2"], "nothing runs"),
+        (["--report", "runs"], "no experiment in it"),
+    ],
+)
+def test_what_asks_for_no_runs_and_no_report_or_for_both_is_refused(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(command, ["validate", *words])
+    assert said in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
