@@ -205,8 +205,8 @@ def _recorded(folder: Path, window: str) -> Iterator[None]:
     with LiveSource(window, Filter(pid=os.getpid())) as source, Recorder(folder, window) as recorder:
 
         def record(_ended: threading.Event) -> None:
-            for window in source:
-                recorder.write(window)
+            for made in source:
+                recorder.write(made)
 
         with _beside(record, "recorder"):
             try:
