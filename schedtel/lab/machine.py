@@ -91,8 +91,10 @@ class Machine:
         """What executes the guest; without KVM, also its clock, and the timer for the CPUs' turns on one thread."""
         if self.kvm:
             return ["-accel", "kvm"]
-        words = ["-accel", "tcg,thread=single", "-icount", f"shift={SHIFT},sleep={'on' if interactive else 'off'}"]
-        words += ["-netdev", "hubport,id=turns,hubid=0"]
+        words = ["-accel", "tcg,thread=single", "-icount"]
+        if interactive:  # the timer would not let an idle guest wait
+            return [*words, f"shift={SHIFT},sleep=on"]
+        words += [f"shift={SHIFT},sleep=off", "-netdev", "hubport,id=turns,hubid=0"]
         return [*words, "-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
 
     def prepare(self, files: Mapping[str, bytes], directory: Path) -> None:
