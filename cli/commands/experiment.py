@@ -18,9 +18,9 @@ from schedtel.access.tokens import read_token
 from schedtel.cli import lines
 from schedtel.cli.options import client_options, refuse_without_stream
 from schedtel.cli.output import opened
+from schedtel.cli.progress import tell_run
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
-from schedtel.durations import format_duration
 from schedtel.errors import UsageError
 from schedtel.experiments.design import cells
 from schedtel.experiments.findings import Findings, findings_of
@@ -28,7 +28,7 @@ from schedtel.experiments.packed import is_packed, pack, unpack
 from schedtel.experiments.page import render
 from schedtel.experiments.provenance import Fact
 from schedtel.experiments.revision import revision_of
-from schedtel.experiments.running import Experiment, Progress
+from schedtel.experiments.running import Experiment
 from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.experiments.store import Run, read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
@@ -74,6 +74,7 @@ def plan(spec: str, kind: str) -> None:
     "--kernel", metavar="VERSION", help=f"With --lab: the guest's kernel, 6.18 or 7.2.  [default: {DEFAULT_KERNEL}]"
 )
 @click.option("--cpus", type=int, help="With --lab: the guest's CPUs, 1 or 2.  [default: 1]")
+@click.option("--kvm", is_flag=True, help="With --lab: real time instead of virtual time, on a machine with KVM.")
 @click.option(
     "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
 )
@@ -92,7 +93,7 @@ def run(spec: str, output: str, target: str | None, **options: Any) -> int:
     in progress up. Exit status 1 if runs are missing in the end.
     """
     with _experiment(spec, output, target, options) as experiment, stop_on_signals(experiment.stop):
-        experiment.run(_tell)
+        experiment.run(tell_run)
     missing = len(experiment.remaining())
     if missing:
         lines.remark(f"stopped: {missing} runs are missing (run it again to go on)")
@@ -125,7 +126,7 @@ def _experiment(
 
 def _refuse_what_is_for_guests(options: dict[str, Any]) -> None:
     given = [name for name in ("kernel", "cpus", "jobs", "ray_address") if options[name] is not None]
-    given += ["scx"] if options["programs"] else []
+    given += [name for name, option in (("kvm", "kvm"), ("scx", "programs")) if options[option]]
     if given:
         option = given[0].replace("_", "-")
         raise UsageError(f"cannot use --{option} without a guest: it is for the lab (add --lab)")
@@ -137,8 +138,10 @@ def _lab_experiment(
     kernel, cpus = options["kernel"] or DEFAULT_KERNEL, 1 if options["cpus"] is None else options["cpus"]
     address, jobs, programs = options["ray_address"], options["jobs"], [Path(path) for path in options["programs"]]
     if address is None:
-        guest = machine(kernel, cpus, lines.remark)
+        guest = machine(kernel, cpus, lines.remark, kvm=options["kvm"])
         return in_local_guests(spec, output, guest, programs, jobs, lines.remark, facts)
+    if options["kvm"]:
+        raise UsageError("cannot use --kvm on a cluster: its runs begin from a snapshot in virtual time (drop one)")
     cluster.refuse_without_ray()
     guest = machine(kernel, cpus, lines.remark)
     schedulers = guest_files(scheduler_names(spec), programs, lines.remark)
@@ -212,11 +215,3 @@ def _findings(path: str) -> Findings:
     spec, runs = _read(path)
     arms = spec.get("schedulers")
     return findings_of(str(spec.get("title", "experiment")), runs, arms if isinstance(arms, list) else [])
-
-
-def _tell(progress: Progress) -> None:
-    left = "" if progress.left_s is None else f"; {format_duration(progress.left_s * 1e9)} left"
-    cell = progress.cell
-    lines.remark(
-        f"run {progress.number} of {progress.total}: {cell.workload} under {cell.scheduler}, repeat {cell.repeat}{left}"
-    )

@@ -1,19 +1,28 @@
-"""``schedtel lab``: a command in; what it does in a guest whose time follows its instructions, out."""
+"""``schedtel lab``: commands and experiments in; what they do in a guest whose time follows its instructions, out."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from schedtel.cli import lines
+from schedtel.cli.progress import tell_run
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
+from schedtel.errors import UsageError
+from schedtel.experiments.running import Experiment
+from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.lab import jobs, packages
 from schedtel.lab.doctor import survey
+from schedtel.lab.experiment import LabExperiment, in_local_guests
 from schedtel.lab.frames import STDOUT
-from schedtel.lab.machine import Boot
+from schedtel.lab.machine import Boot, Machine
 from schedtel.lab.schedulers import guest_files
-from schedtel.lab.snapshot import snapshot
+from schedtel.lab.shell import Shell, refuse_without_terminal
+from schedtel.lab.snapshot import beginning
+from schedtel.lab.validity import GRID, LAB, LIVE, cpus_like_here, kernel_like_this_one, validity_of
+from schedtel.lab.validity_report import json_of, text_of
 from schedtel.latch import Latch
 
 _FAILED = 1
@@ -43,9 +52,30 @@ def doctor(fetching: bool) -> int:
     return _FAILED if failed else 0
 
 
+def _guest_options(function: Callable[..., int]) -> Callable[..., int]:
+    """The options that choose a guest, on a command."""
+    options = (
+        click.option(
+            "--kernel", default=packages.DEFAULT_KERNEL, metavar="VERSION", show_default=True, help="6.18 or 7.2."
+        ),
+        click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the guest: 1 or 2."),
+        click.option("--kvm", is_flag=True, help="Real time instead of virtual time, on a machine with KVM."),
+        click.option(
+            "--scx",
+            "schedulers",
+            multiple=True,
+            metavar="NAME|PATH",
+            help="Give it scx_NAME, a sched_ext scheduler: fifo, vtime, interactive or a program's path. "
+            "May be repeated.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @command.command("run", short_help="Run a command in a guest.")
-@click.option("--kernel", default=packages.DEFAULT_KERNEL, metavar="VERSION", show_default=True, help="6.18 or 7.2.")
-@click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the guest: 1 or 2.")
+@_guest_options
 @click.option(
     "--timeout",
     "timeout_s",
@@ -55,29 +85,46 @@ def doctor(fetching: bool) -> int:
     metavar="SECONDS",
     help="End the guest after this time on this machine's clock.",
 )
-@click.option(
-    "--scx",
-    "schedulers",
-    multiple=True,
-    metavar="NAME|PATH",
-    help="Give it scx_NAME, a sched_ext scheduler: fifo, vtime, interactive or a program's path. May be repeated.",
-)
 @click.argument("arguments", nargs=-1, metavar="-- COMMAND...", type=click.UNPROCESSED)
-def run(kernel: str, cpus: int, timeout_s: int, schedulers: tuple[str, ...], arguments: tuple[str, ...]) -> int:
+def run(
+    kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...], timeout_s: int, arguments: tuple[str, ...]
+) -> int:
     """Run a COMMAND as root of a guest, and print what it says. The exit status is the command's.
 
     The guest has schedtel, python3 and busybox's programs, and nothing else of this machine.
     """
     jobs.job_file(arguments)
-    guest = jobs.machine(kernel, cpus, lines.remark)
-    names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
-    files = guest_files(names, paths, lines.remark)
+    guest, files = _guest(kernel, cpus, kvm, schedulers)
     stopped = Latch()
     with packages.scratch() as directory, stop_on_signals(stopped.set):
-        start = snapshot(guest, files, lines.remark, stopped.is_set)
+        start = beginning(guest, files, lines.remark, stopped.is_set)
         job = jobs.job_file(arguments)
         answer = Boot(start, directory, stopped).run(job, _pass_on, timeout_s) if start else None
     return _STOPPED if answer is None else answer.status
+
+
+@command.command("shell", short_help="Open a shell in a guest.")
+@_guest_options
+def shell(kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...]) -> int:
+    """Open a shell as root of a guest. Ctrl-C goes to the guest, Ctrl-] leaves.
+
+    An idle guest waits in real time, and time follows its instructions while it works.
+    """
+    refuse_without_terminal()
+    guest, files = _guest(kernel, cpus, kvm, schedulers)
+    lines.remark("the guest starts: `exit` or Ctrl-] leaves it")
+    with packages.scratch() as directory:
+        opened = Shell(guest, directory)
+        with stop_on_signals(opened.stop):
+            status = opened.run(files)
+    return _STOPPED if status is None else status
+
+
+def _guest(kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...]) -> tuple[Machine, dict[str, bytes]]:
+    """A guest, and the files that its schedulers need."""
+    guest = jobs.machine(kernel, cpus, lines.remark, kvm=kvm)
+    names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
+    return guest, guest_files(names, paths, lines.remark)
 
 
 def _pass_on(kind: bytes, content: bytes) -> None:
@@ -85,3 +132,64 @@ def _pass_on(kind: bytes, content: bytes) -> None:
     stream = sys.stdout.buffer if kind == STDOUT else sys.stderr.buffer
     stream.write(content)
     stream.flush()
+
+
+@command.command("validate", short_help="Say how far the lab's ratios are those of this machine.")
+@click.argument("spec", metavar="[SPEC]", required=False)
+@click.option("-o", "--output", metavar="DIR", help="Directory for the runs; an earlier one goes on.")
+@click.option("--report", metavar="DIR", help="Make no runs: say what those in DIR show.")
+@click.option("--only", "side", type=click.Choice([LIVE, LAB]), help="Make the runs of one side and no others.")
+@click.option("--kernel", metavar="VERSION", help="The guest's kernel, 6.18 or 7.2.  [default: this machine's version]")
+@click.option("--cpus", type=int, help="The guest's CPUs, 1 or 2.  [default: as here, 2 at most]")
+@click.option(
+    "--format", "kind", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Text, or JSON."
+)
+def validate(
+    spec: str | None,
+    output: str | None,
+    report: str | None,
+    side: str | None,
+    kernel: str | None,
+    cpus: int | None,
+    kind: str,
+) -> int:
+    """Run an experiment on this machine and in the lab, and say how far both rank its arms alike.
+
+    SPEC is a file as for `schedtel experiment`, by default a grid of six workloads and six arms. What is in the
+    directory already is not run again. Exit status 1 if runs are missing in the end.
+    """
+    if report is not None:
+        if (spec, output, side, kernel, cpus) != (None,) * 5:
+            raise UsageError("cannot use SPEC, -o, --only, --kernel or --cpus with --report: nothing runs (drop them)")
+        _print_validity(report, kind)
+        return 0
+    if output is None:
+        raise UsageError("cannot validate: where do the runs belong? (give -o DIR, or --report DIR)")
+    experiment = read_spec(spec or GRID)
+    for each in (LIVE, LAB) if side is None else (side,):
+        if not _made(experiment, Path(output, each), kernel, cpus):
+            return _FAILED
+    if all(Path(output, each).exists() for each in (LIVE, LAB)):
+        _print_validity(output, kind)
+    return 0
+
+
+def _made(spec: ExperimentSpec, root: Path, kernel: str | None, cpus: int | None) -> bool:
+    """Whether all runs of a side are there now."""
+    experiment: Experiment | LabExperiment
+    if root.name == LAB:
+        guest = jobs.machine(kernel or kernel_like_this_one(), cpus_like_here() if cpus is None else cpus, lines.remark)
+        experiment = in_local_guests(spec, root, guest, notice=lines.remark)
+    else:
+        experiment = Experiment(spec, root)
+    with stop_on_signals(experiment.stop):
+        experiment.run(tell_run)
+    missing = len(experiment.remaining())
+    if missing:
+        lines.remark(f"stopped: {missing} runs of {root} are missing (run it again to go on)")
+    return not missing
+
+
+def _print_validity(root: str, kind: str) -> None:
+    validity = validity_of(root)
+    lines.document(json_of(validity) if kind == "json" else text_of(validity).rstrip("\n"))

@@ -15,6 +15,8 @@ from schedtel.schedulers.settings import Setting
 from schedtel.workloads.policies import POLICIES, Treatment
 from schedtel.workloads.spec import TaskClass, Workload
 
+#: What a thread can set of itself.
+_KINDS = ("attributes", "affinity")
 _NAMES = {number: name for name, number in POLICIES.items()}
 
 
@@ -27,10 +29,18 @@ def treated(workload: Workload, arm: Arm, classes: Mapping[str, tuple[str, ...]]
     return replace(workload, classes=under)
 
 
+def is_whole(workload: Workload, arm: Arm) -> bool:
+    """Whether the workload's tasks set for themselves all that a policy arm sets, so that none is to be looked for."""
+    return not workload.externals and all(
+        rule.setting.kind in _KINDS and (rule.selector is None or rule.selector.kind in ("class", "comm"))
+        for rule in arm.rules
+    )
+
+
 def _under(task_class: TaskClass, arm: Arm, classes: Mapping[str, tuple[str, ...]]) -> Treatment:
     """For each kind of setting, the first rule that selects the class holds for it."""
     treatment = task_class.treatment
-    for kind in ("attributes", "affinity"):
+    for kind in _KINDS:
         rules = (r for r in arm.rules if r.setting.kind == kind and _selects(r, task_class.name, classes))
         rule = next(rules, None)
         treatment = _set(treatment, rule.setting) if rule else treatment

@@ -231,10 +231,15 @@ def _notes(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> list[str]:
     late = sum(bool(run.provenance.get("late")) for run in runs)
     if late:
         notes.append(f"in {late} of {len(runs)} runs the generator could not keep its plan")
+    return notes + disturbances(runs)
+
+
+def disturbances(runs: Sequence[Run]) -> list[str]:
+    """A line that says in how many runs others took much of the CPUs; none without any."""
     disturbed = sum(float(run.provenance.get("foreign_cpu_share") or 0) > _DISTURBED for run in runs)
-    if disturbed:
-        notes.append(f"in {disturbed} of {len(runs)} runs others took more than {_DISTURBED:.0%} of the CPUs")
-    return notes
+    if not disturbed:
+        return []
+    return [f"in {disturbed} of {len(runs)} runs others took more than {_DISTURBED:.0%} of the CPUs"]
 
 
 def _about_the_placebo(comparisons: Sequence[Comparison]) -> list[str]:

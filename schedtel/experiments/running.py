@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from schedtel.errors import SchedtelError, UsageError
-from schedtel.experiments.at_birth import treated
+from schedtel.experiments.at_birth import is_whole, treated
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.outcomes import figures_of_cpus, figures_of_jobs, figures_of_lives, figures_of_tasks
 from schedtel.experiments.provenance import Fact, conditions, machine
@@ -35,7 +35,7 @@ from schedtel.workloads.spec import Workload, load_workload
 
 #: How often threads that were born are looked for, so that an arm holds for them too.
 _RESCAN_S = 0.02
-#: Length of the windows of a run.
+#: Length of the windows of a run, unless another one is asked for.
 WINDOW = "500ms"
 
 
@@ -62,6 +62,7 @@ class Experiment:
     :param loops_per_us: loops of work in a microsecond; by default that of the runs that are there, or else measured.
     :param facts: what is told of each run beside what is seen of it, such as the commit that the file is of.
     :param workloads: by name, those that are no files of this machine.
+    :param window: length of a run's windows.
 
     Raises :class:`UsageError` or :class:`CapabilityError` for workloads and schedulers that cannot be used here, before
     anything runs.
@@ -74,8 +75,9 @@ class Experiment:
         loops_per_us: float | None = None,
         workloads: Mapping[str, Workload] = MappingProxyType({}),
         facts: Mapping[str, Fact] = MappingProxyType({}),
+        window: str = WINDOW,
     ) -> None:
-        self.spec, self._facts = spec, facts
+        self.spec, self._facts, self._window = spec, facts, window
         self._workloads = {name: workloads.get(name) or load_workload(name) for name in spec.workloads}
         self._check()
         self.store = Store(root, spec)
@@ -145,7 +147,10 @@ class Experiment:
         if self._stopped:
             self._runner.stop()
         folder = self.store.begin(cell)
-        with _recorded(folder), _in_effect(name, classes) as arm:
+        with (
+            _recorded(folder, self._window),
+            _in_effect(name, classes, is_whole(under.workload, parse_arm(name))) as arm,
+        ):
             outcome = self._runner.run()
         if self._stopped or outcome.interrupted:
             return None
@@ -201,13 +206,13 @@ def _beside(work: Callable[[threading.Event], object], name: str) -> Iterator[No
 
 
 @contextmanager
-def _recorded(folder: Path) -> Iterator[None]:
+def _recorded(folder: Path, window: str) -> Iterator[None]:
     """Record windows of this process's descendants into a directory, until the context ends."""
-    with LiveSource(WINDOW, Filter(pid=os.getpid())) as source, Recorder(folder, WINDOW) as recorder:
+    with LiveSource(window, Filter(pid=os.getpid())) as source, Recorder(folder, window) as recorder:
 
         def record(_ended: threading.Event) -> None:
-            for window in source:
-                recorder.write(window)
+            for made in source:
+                recorder.write(made)
 
         with _beside(record, "recorder"):
             try:
@@ -217,8 +222,11 @@ def _recorded(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _in_effect(arm: str, classes: Mapping[str, Iterable[str]]) -> Iterator[dict[str, str | int]]:
-    """Bring an arm into effect for this process's descendants. Yields what was seen of it, complete afterwards."""
+def _in_effect(arm: str, classes: Mapping[str, Iterable[str]], from_birth: bool) -> Iterator[dict[str, str | int]]:
+    """Bring an arm into effect for this process's descendants. Yields what was seen of it, complete afterwards.
+
+    :param from_birth: the tasks set it for themselves. To look for them would take CPU time from them.
+    """
     said: dict[str, str | int] = {"arm": arm, "arm_changes": 0}
 
     def keep(ended: threading.Event) -> None:
@@ -229,7 +237,7 @@ def _in_effect(arm: str, classes: Mapping[str, Iterable[str]]) -> Iterator[dict[
             pause_s = _RESCAN_S
             while not ended.wait(pause_s):
                 began = time.monotonic()
-                said["arm_changes"] = int(said["arm_changes"]) + schedulers.rescan()
+                said["arm_changes"] = int(said["arm_changes"]) + (0 if from_birth else schedulers.rescan())
                 pause_s = pause_after(time.monotonic() - began, _RESCAN_S)
                 problem = schedulers.problem()
                 if problem:

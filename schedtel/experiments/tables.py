@@ -92,21 +92,21 @@ def text_of(findings: Findings, *, cores: bool = False) -> str:
 
 def _heading(findings: Findings) -> str:
     return (
-        f"{_name(findings.title)}: {findings.runs} runs of {len(findings.workloads)} workloads under "
-        f"{len(findings.schedulers)} schedulers; baseline {_name(findings.baseline)}"
+        f"{name_text(findings.title)}: {findings.runs} runs of {len(findings.workloads)} workloads under "
+        f"{len(findings.schedulers)} schedulers; baseline {name_text(findings.baseline)}"
     )
 
 
 def _cost_table(findings: Findings) -> str:
     """The cost as a multiple of the baseline's: a row for each workload, a column for each arm."""
     arms = findings.schedulers[1:]
-    head = ["cost L / L0", *map(_name, arms)]
+    head = ["cost L / L0", *map(name_text, arms)]
     rows = [
-        [_name(workload), *(ratio_text(findings.difference(workload, arm, COST)) for arm in arms)]
+        [name_text(workload), *(ratio_text(findings.difference(workload, arm, COST)) for arm in arms)]
         for workload in findings.workloads
     ]
     legend = "less is better; [interval that holds for all arms of the row at once]; * shown to differ from 1"
-    return f"{_aligned([head, *rows])}\n{legend}"
+    return f"{aligned([head, *rows])}\n{legend}"
 
 
 def ratio_text(difference: Difference | None) -> str:
@@ -121,8 +121,8 @@ def ratio_text(difference: Difference | None) -> str:
 def _variability_table(findings: Findings) -> str:
     rows = [["figure", "workload", "scheduler", "runs", "mean", "std", "CV %"]]
     for (workload, scheduler, figure), spread in findings.variability.items():
-        rows.append([figure, _name(workload), _name(scheduler), *spread_texts(figure, spread)])
-    return _aligned([rows[0], *sorted(rows[1:])])
+        rows.append([figure, name_text(workload), name_text(scheduler), *spread_texts(figure, spread)])
+    return aligned([rows[0], *sorted(rows[1:])])
 
 
 def _core_table(findings: Findings) -> str:
@@ -131,8 +131,8 @@ def _core_table(findings: Findings) -> str:
     rows = [["figure", "workload", "scheduler", "CPU", "runs", "mean", "std", "CV %"]]
     by_figure = sorted(findings.core_variability.items(), key=lambda item: (item[0][3], item[0]))
     for (workload, scheduler, cpu, figure), spread in by_figure:
-        rows.append([figure, _name(workload), _name(scheduler), str(cpu), *spread_texts(figure, spread)])
-    return f"{_aligned(rows)}\nof all tasks that ran on the CPU"
+        rows.append([figure, name_text(workload), name_text(scheduler), str(cpu), *spread_texts(figure, spread)])
+    return f"{aligned(rows)}\nof all tasks that ran on the CPU"
 
 
 def spread_texts(figure: str, spread: Variability) -> list[str]:
@@ -156,17 +156,17 @@ def _winner_table(findings: Findings) -> str:
     objectives = list(dict.fromkeys(winner.objective for winner in findings.winners))
     by_place = {(winner.workload, winner.objective): winner for winner in findings.winners}
     rows = [
-        [_name(workload), *(winner_text(by_place[workload, objective]) for objective in objectives)]
+        [name_text(workload), *(winner_text(by_place[workload, objective]) for objective in objectives)]
         for workload in findings.workloads
     ]
-    return f"{_aligned([['best for', *objectives], *rows])}\n? not shown to be better than the baseline"
+    return f"{aligned([['best for', *objectives], *rows])}\n? not shown to be better than the baseline"
 
 
 def winner_text(winner: Winner) -> str:
     """The arm and its ratio to the baseline, with a question mark where it is not shown."""
     if winner.ratio is None:
-        return _name(winner.scheduler)
-    return f"{_name(winner.scheduler)} {winner.ratio:.3g}{'' if winner.shown else ' ?'}"
+        return name_text(winner.scheduler)
+    return f"{name_text(winner.scheduler)} {winner.ratio:.3g}{'' if winner.shown else ' ?'}"
 
 
 def _power(findings: Findings) -> str:
@@ -182,13 +182,14 @@ def _power(findings: Findings) -> str:
     )
 
 
-def _name(text: str) -> str:
+def name_text(text: str) -> str:
     """A name from a file, printable and not too long."""
     shown = str(Printable(text))
     return shown if len(shown) <= _MOST_NAME else f"{shown[: _MOST_NAME - 1]}…"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of one length as lines, in columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

@@ -27,6 +27,7 @@ from schedtel.lab.jobs import DIRECTORY, module_file, unpack_results
 from schedtel.lab.machine import Machine
 from schedtel.lab.schedulers import guest_files
 from schedtel.schedulers.names import parse_arm
+from schedtel.workloads import generator
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload
 
@@ -55,12 +56,13 @@ class LabExperiment:
         places: Callable[[Callable[[], bool]], Places | None],
         facts: Mapping[str, Fact] = MappingProxyType({}),
     ) -> None:
-        self.spec, self._facts = spec, facts
+        self.spec, self._facts, self._machine = spec, facts, machine
         self._files = _workload_files(spec)
         self._name = machine.name + _digest(schedulers)
         self.store = Store(root, spec, self._name)
         self._make_places = places
         self._places: Places | None = None
+        self._loops_per_us = 0.0
         self._stopped = False
 
     def remaining(self) -> list[Cell]:
@@ -85,6 +87,7 @@ class LabExperiment:
         self._places = self._make_places(lambda: self._stopped) if todo else None
         if self._places is None or self._stopped:
             return 0
+        self._loops_per_us = self._given_loops_per_us()
         course = _Course(len(cells(self.spec)), len(todo))
         work = [Job(key, self._job(cell)) for key, cell in todo.items()]
         for job, done in self._places.done(work, lambda job: tell(course.began(todo[job.name]))):
@@ -93,7 +96,14 @@ class LabExperiment:
         return course.made
 
     def _job(self, cell: Cell) -> dict[str, bytes]:
-        return self._files | module_file(inside.__name__) | {inside.PATH: inside.described(self.spec, cell)}
+        described = inside.described(self.spec, cell, self._loops_per_us)
+        return self._files | module_file(inside.__name__) | {inside.PATH: described}
+
+    def _given_loops_per_us(self) -> float:
+        """Loops of work in a microsecond. In real time they are this host's, or those of the runs that are there."""
+        if self._machine.kvm:
+            return self.store.loops_per_us() or generator.calibrate()
+        return inside.loops_per_us(self._machine.cpus)
 
     def _keep(self, cell: Cell, done: Done) -> None:
         """Move a run from the guest's store to ours."""

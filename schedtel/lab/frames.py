@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from schedtel.errors import CollectorError
 
 STDOUT, STDERR, RESULTS, STATUS = b"o", b"e", b"r", b"s"
-_KINDS = (STDOUT, STDERR, RESULTS, STATUS)
+#: To a guest with a terminal: what was typed, and the window's size as "rows columns".
+INPUT, SIZE = b"i", b"z"
+_KINDS = (STDOUT, STDERR, RESULTS, STATUS, INPUT, SIZE)
 _HEAD = struct.Struct(">cI")
 #: Longer contents are cut into several frames.
 LONGEST = 1 << 16

@@ -2,7 +2,8 @@
 
 The job is there from the start, or comes when the guest goes on from a snapshot. It is a command, or a module whose
 ``main`` runs in a fork of this process, which has imported it already. It gets two pipes. Its output is passed on as it
-comes; what it left in ``/out`` follows as a tar archive when it has ended, and then the guest powers off.
+comes; what it left in ``/out`` follows as a tar archive when it has ended, and then the guest powers off. Nothing is
+sent to it after that, but to a shell.
 """
 
 import ctypes
@@ -21,6 +22,7 @@ import tty
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from schedtel.lab import guest_terminal
 from schedtel.lab.frames import LONGEST, RESULTS, STATUS, STDERR, STDOUT, framed
 from schedtel.lab.waiting_room import wait_for_job
 
@@ -38,11 +40,11 @@ class _Line:
     """The serial line, for frames from several threads."""
 
     def __init__(self) -> None:
-        self._descriptor = os.open(_LINE, os.O_WRONLY | os.O_NOCTTY)
-        tty.setraw(self._descriptor)
-        settings = termios.tcgetattr(self._descriptor)
+        self.descriptor = os.open(_LINE, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self.descriptor)
+        settings = termios.tcgetattr(self.descriptor)
         settings[4] = settings[5] = termios.B115200
-        termios.tcsetattr(self._descriptor, termios.TCSANOW, settings)
+        termios.tcsetattr(self.descriptor, termios.TCSANOW, settings)
         self._lock = threading.Lock()
 
     def send(self, kind: bytes, content: bytes) -> None:
@@ -50,10 +52,10 @@ class _Line:
             for frame in framed(kind, content):
                 view = memoryview(frame)
                 while view:
-                    view = view[os.write(self._descriptor, view) :]
+                    view = view[os.write(self.descriptor, view) :]
 
     def drain(self) -> None:
-        termios.tcdrain(self._descriptor)
+        termios.tcdrain(self.descriptor)
 
 
 def main() -> None:
@@ -67,7 +69,8 @@ def main() -> None:
     line = _Line()
     with open(JOB, encoding="utf-8") as file:
         job = json.load(file)
-    status = _run(job, line)
+    on_terminal = "terminal" in job
+    status = guest_terminal.run(job, line.descriptor, line.send) if on_terminal else _run(job, line)
     line.send(RESULTS, _results())
     line.send(STATUS, str(status).encode())
     line.drain()

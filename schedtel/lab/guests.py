@@ -12,7 +12,7 @@ from typing import Protocol
 from schedtel.lab import packages
 from schedtel.lab.frames import STDERR
 from schedtel.lab.machine import Boot, Bootable, Machine
-from schedtel.lab.snapshot import snapshot
+from schedtel.lab.snapshot import beginning
 from schedtel.latch import Latch
 
 _MEMORY = Path("/proc/meminfo")
@@ -66,8 +66,8 @@ def local_guests(
     fitting = max(1, free // each)
     if fitting < wanted:
         notice(f"{fitting} guests at a time, not {wanted}: of the memory, {free} MB are free, and each takes {each} MB")
-    taken = snapshot(machine, schedulers, notice, stopped)
-    return Guests(taken, min(wanted, fitting), timeout_s) if taken else None
+    start = beginning(machine, schedulers, notice, stopped)
+    return Guests(start, min(wanted, fitting), timeout_s) if start else None
 
 
 def _free_memory_mb() -> int:
@@ -78,13 +78,13 @@ def _free_memory_mb() -> int:
 class Guests:
     """Guests on this host.
 
-    :param snapshot: what each of them begins from.
+    :param start: what each of them begins from.
     :param most: how many run side by side.
     :param timeout_s: for each job, on the host's clock.
     """
 
-    def __init__(self, snapshot: Bootable, most: int, timeout_s: float) -> None:
-        self._snapshot, self._most, self._timeout_s = snapshot, most, timeout_s
+    def __init__(self, start: Bootable, most: int, timeout_s: float) -> None:
+        self._start, self._most, self._timeout_s = start, most, timeout_s
         self._stopped = Latch()
 
     def stop(self) -> None:
@@ -133,7 +133,7 @@ class Guests:
         """None if it was stopped."""
         with packages.scratch() as directory:
             said = bytearray()
-            answer = Boot(self._snapshot, directory, self._stopped).run(
+            answer = Boot(self._start, directory, self._stopped).run(
                 job.files, lambda kind, text: said.extend(text if kind == STDERR else b""), self._timeout_s
             )
             return Done(answer.status, bytes(said), (directory / "results").read_bytes()) if answer else None

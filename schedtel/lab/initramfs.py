@@ -59,6 +59,8 @@ export PATH=/bin:/sbin HOME=/root LANG=C.UTF-8 PYTHONPATH=/packages PYTHONHASHSE
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
+mkdir -p /dev/pts
+mount -t devpts none /dev/pts
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t tracefs none /sys/kernel/tracing
 exec >/dev/ttyS0 2>&1

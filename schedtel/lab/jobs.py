@@ -12,36 +12,44 @@ from pathlib import Path
 from schedtel.errors import CollectorError, UsageError
 from schedtel.lab import initramfs, packages
 from schedtel.lab.guest import JOB
+from schedtel.lab.kvm import refuse_without_kvm
 from schedtel.lab.machine import Machine
 
 #: Where a command begins, and what the relative paths of an experiment are relative to.
 DIRECTORY = "/root"
-_CPUS = (1, 2)
+#: How many CPUs a guest may have.
+CPUS = (1, 2)
 
 
-def machine(kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: None) -> Machine:
+def machine(kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: None, *, kvm: bool = False) -> Machine:
     """A guest with one of the lab's kernels; what is missing in the cache is fetched.
 
     :param kernel: such as ``6.18``.
     :param cpus: 1 or 2.
     :param tell: called with a line before something takes long.
+    :param kvm: in real time, on this host's CPUs.
 
     Raises :class:`UsageError` for another kernel or number, and :class:`CapabilityError` where something is missing.
     """
-    if cpus not in _CPUS:
+    if cpus not in CPUS:
         raise UsageError(f"cannot give a guest {cpus} CPUs: the lab is measured with one and two (use --cpus 1 or 2)")
     item = packages.kernel_item(kernel)
     initramfs.refuse_other_machines()
+    if kvm:
+        refuse_without_kvm()
     qemu = packages.qemu_in(packages.fetched(packages.QEMU, tell))
     image = packages.image_in(packages.fetched(item, tell))
-    return Machine(qemu, image, initramfs.archive(packages.fetched(packages.BUSYBOX, tell)), cpus)
+    return Machine(qemu, image, initramfs.archive(packages.fetched(packages.BUSYBOX, tell)), cpus, kvm=kvm)
 
 
-def job_file(command: Sequence[str]) -> dict[str, bytes]:
-    """The file that tells the guest what to run."""
+def job_file(command: Sequence[str], terminal: Mapping[str, str | int] | None = None) -> dict[str, bytes]:
+    """The file that tells the guest what to run.
+
+    :param terminal: its ``rows``, ``columns`` and ``TERM``, for a command that is joined to one.
+    """
     if not command:
         raise UsageError("cannot run nothing: a COMMAND is missing (write it behind --)")
-    return _job_file({"command": list(command)})
+    return _job_file({"command": list(command), **({"terminal": dict(terminal)} if terminal else {})})
 
 
 def module_file(module: str) -> dict[str, bytes]:

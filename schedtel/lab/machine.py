@@ -1,7 +1,8 @@
 """A kernel, an archive and a number of CPUs in; qemu, run to its end, and what its serial lines said, out.
 
 Time in the guest follows the instructions that it has executed (-icount), so the load of the host changes only the
-clock on the wall. Nothing from outside reaches the guest after its start: it has no disk, no network and no input.
+clock on the wall. Nothing from outside reaches the guest after its start: it has no disk, no network and no input. With
+KVM, the host's CPUs execute it in real time.
 """
 
 import os
@@ -38,8 +39,6 @@ KERNEL_WORDS = (
     # Any oops or panic ends the guest at once.
     "oops=panic",
     "panic=-1",
-    # The emulated cmpxchg16b leaves wrong flags behind (qemu 7.2): programs may see it, the kernel must not use it.
-    "clearcpuid=141",
 )
 #: Addresses decide where things lie, and so in which order they are found.
 _SAME_ADDRESSES = ("nokaslr", "norandmaps")
@@ -57,6 +56,7 @@ class Machine:
     :param archive: what the guest starts from.
     :param cpus: how many CPUs it has; they take turns on one thread of the host.
     :param memory_mb: in MiB.
+    :param kvm: real time instead of virtual time; see :func:`schedtel.lab.kvm.refuse_without_kvm`.
     """
 
     qemu: Qemu
@@ -64,42 +64,43 @@ class Machine:
     archive: Path
     cpus: int = 1
     memory_mb: int = 2048
+    kvm: bool = False
 
     @property
     def name(self) -> str:
         """What decides how the guest runs: qemu, the kernel, CPUs, memory, and where its runs begin."""
         kernel = self.image.name if self.image.name != "vmlinuz" else f"vmlinuz-{self.image.parent.name}"
-        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, shift {SHIFT}, snapshot"
+        clock = "kvm" if self.kvm else f"shift {SHIFT}, snapshot"
+        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, {clock}"
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that qemu gets."""
         return self.qemu.environment()
 
-    def hardware(self, mapped: str = "share=on") -> list[str]:
+    def hardware(self, mapped: str = "share=on", *, interactive: bool = False) -> list[str]:
         """The beginning of qemu's command line, in the directory that :meth:`prepare` prepares: all but what it boots.
 
         :param mapped: how it maps the two files that are the guest's memory and what it shares with this host.
+        :param interactive: the second serial line is qemu's stdin and stdout, and an idle guest waits in real time.
 
         It has no path of this host in it.
         """
-        command = [*self.qemu.command(), "-machine", "q35,memory-backend=memory"]
-        command += ["-accel", "tcg,thread=single", "-cpu", CPU, "-smp", str(self.cpus), "-m", f"{self.memory_mb}M"]
+        command = [*self.qemu.command(), "-machine", "q35,memory-backend=memory", *self._execution(interactive)]
+        command += ["-cpu", CPU, "-smp", str(self.cpus), "-m", f"{self.memory_mb}M"]
         command += ["-object", f"memory-backend-file,id=memory,size={self.memory_mb}M,mem-path={MEMORY},{mapped}"]
-        command += ["-nodefaults", "-nographic", "-no-reboot"]
-        command += ["-icount", f"shift={SHIFT},sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
-        command += ["-netdev", "hubport,id=turns,hubid=0"]
-        command += ["-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
+        command += ["-nodefaults", "-nographic", "-no-reboot", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
         command += ["-device", "i6300esb,addr=10", "-action", "watchdog=pause"]
         command += ["-object", f"memory-backend-file,id=shared,size={SHARED_SIZE},mem-path={SHARED},{mapped}"]
         command += ["-device", "ivshmem-plain,memdev=shared,master=on,addr=11"]
         command += ["-global", "migration.store-global-state=off"]  # a snapshot goes on when it is loaded
-        return [*command, "-serial", "file:console", "-serial", "file:answer"]
+        command += ["-chardev", "stdio,id=line,signal=off" if interactive else "file,id=line,path=answer"]
+        return [*command, "-serial", "file:console", "-serial", "chardev:line"]
 
-    def command(self) -> list[str]:
-        """qemu's command line for a boot."""
+    def command(self, *, interactive: bool = False) -> list[str]:
+        """qemu's command line for a boot. For ``interactive`` see :meth:`hardware`."""
         return [
-            *self.hardware(),
+            *self.hardware(interactive=interactive),
             "-kernel",
             "kernel",
             "-initrd",
@@ -107,6 +108,16 @@ class Machine:
             "-append",
             " ".join((*KERNEL_WORDS, *_SAME_ADDRESSES)),
         ]
+
+    def _execution(self, interactive: bool) -> list[str]:
+        """What executes the guest; without KVM, also its clock, and the timer for the CPUs' turns on one thread."""
+        if self.kvm:
+            return ["-accel", "kvm"]
+        words = ["-accel", "tcg,thread=single", "-icount"]
+        if interactive:  # the timer would not let an idle guest wait
+            return [*words, f"shift={SHIFT},sleep=on"]
+        words += [f"shift={SHIFT},sleep=off", "-netdev", "hubport,id=turns,hubid=0"]
+        return [*words, "-object", f"filter-buffer,id=turn,netdev=turns,interval={_TURN_US}"]
 
     def prepare(self, files: Mapping[str, bytes], directory: Path) -> None:
         """Put into an empty directory what the command line of a boot names.
@@ -133,6 +144,27 @@ class Bootable(Protocol):
 
 
 @dataclass(frozen=True)
+class WholeBoot:
+    """A machine that boots with files, for a job that is there from the start."""
+
+    machine: Machine
+    files: Mapping[str, bytes]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that qemu gets."""
+        return self.machine.environment
+
+    def command(self) -> list[str]:
+        """qemu's command line, in the directory that :meth:`prepare` prepares."""
+        return self.machine.command()
+
+    def prepare(self, files: Mapping[str, bytes], directory: Path) -> None:
+        """Put into an empty directory what the command line names. ``files`` are the job's."""
+        self.machine.prepare({**self.files, **files}, directory)
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a guest said.
 
@@ -145,11 +177,17 @@ class Answer:
 
 
 def started(
-    command: list[str], environment: Mapping[str, str], directory: Path, passed: Collection[int] = ()
+    command: list[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    passed: Collection[int] = (),
+    *,
+    interactive: bool = False,
 ) -> "subprocess.Popen[bytes]":
     """qemu, started in a directory. It ends when the calling thread does.
 
     :param passed: descriptors that it keeps.
+    :param interactive: its stdin and stdout are pipes: the guest's second serial line.
     """
     with open(directory / "said", "wb") as said:
         return subprocess.Popen(
@@ -157,8 +195,8 @@ def started(
             cwd=directory,
             env=environment,
             pass_fds=passed,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdin=subprocess.PIPE if interactive else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if interactive else said,
             stderr=said,
             start_new_session=True,  # Ctrl-C is for this process
             preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
@@ -231,8 +269,8 @@ class Boot:
 
 def last_words(directory: Path) -> str:
     """The last line of qemu or of the kernel in a guest's directory."""
-    said = _text(directory / "said").strip() or _text(directory / "console").strip() or "it said nothing"
-    return said.splitlines()[-1][:300]
+    said = (_text(directory / name).strip() for name in ("said", "console"))
+    return next(filter(None, said), "it said nothing").splitlines()[-1][:300]
 
 
 def _text(path: Path) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from schedtel.access.scratch import remove_unused
 from schedtel.errors import CollectorError, UsageError
 from schedtel.lab import packages
-from schedtel.lab.machine import MEMORY, SHARED, Machine, last_words, started
+from schedtel.lab.machine import MEMORY, SHARED, Bootable, Machine, WholeBoot, last_words, started
 from schedtel.lab.monitor import Monitor, order
 from schedtel.lab.packages import LINK
 from schedtel.lab.waiting_room import LENGTH_SIZE, SHARED_SIZE
@@ -97,6 +97,16 @@ def snapshot(
             _keep(directory, target)
     os.utime(target)
     return Snapshot(machine, target)
+
+
+def beginning(
+    machine: Machine,
+    files: Mapping[str, bytes],
+    tell: Callable[[str], object] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Bootable | None:
+    """Where jobs of a machine begin: a snapshot; with KVM a boot each. For the parameters see :func:`snapshot`."""
+    return WholeBoot(machine, files) if machine.kvm else snapshot(machine, files, tell, stopped)
 
 
 def _digest(machine: Machine, files: Mapping[str, bytes]) -> str:

@@ -34,6 +34,8 @@ ARGUMENTS = {
     "target serve": [],
     "lab doctor": [],
     "lab run": [],
+    "lab shell": [],
+    "lab validate": ["--report", "NEW"],
     "doctor": ["--seconds", "0"],
     "schema": ["--format", "x"],
 }
@@ -56,6 +58,11 @@ INSTEAD = {
     ("scheduler run", "arm"): ["--for", "pid=4999999"],
     ("scheduler run", "--for"): ["policy:idle"],
     ("lab run", "arguments"): ["--kernel", "0"],
+    ("lab validate", "spec"): ["-o", "NEW"],
+    ("lab validate", "--output"): ["TRACE"],
+    ("lab validate", "--kernel"): ["-o", "NEW", "TRACE"],
+    ("lab validate", "--cpus"): ["-o", "NEW", "TRACE"],
+    ("lab validate", "--only"): ["-o", "NEW", "TRACE"],
     ("live", "arguments"): ["-p", "4999999"],
     ("record", "arguments"): ["-o", "NEW", "-p", "4999999"],
 }

@@ -1,9 +1,14 @@
-"""Guests of the lab: a command's output and status, swaps of schedulers, and runs whose figures are the same twice."""
+"""Guests of the lab: commands, a shell, swaps of schedulers, and runs that are the same twice or compared."""
 
 import hashlib
 import itertools
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -40,20 +45,35 @@ exit 3
 
 
 @pytest.fixture
-def begun():
-    """Takes a snapshot of a guest of the default kernel when called."""
+def guest():
+    """Makes a guest when called."""
 
-    def made(cpus, files=()):
+    def made(cpus, kernel=packages.DEFAULT_KERNEL):
         try:
-            return snapshot(jobs.machine(packages.DEFAULT_KERNEL, cpus), schedulers.guest_files(files))
+            return jobs.machine(kernel, cpus)
         except UnavailableError as reason:
             pytest.skip(str(reason))
 
     return made
 
 
-def test_a_command_in_a_guest(begun, report):
-    start, said = begun(2, schedulers.own_names()), {STDOUT: b"", STDERR: b""}
+@pytest.fixture
+def begun(guest):
+    """Takes a snapshot of a guest when called."""
+
+    def made(cpus, files=(), kernel=packages.DEFAULT_KERNEL):
+        machine = guest(cpus, kernel)
+        try:
+            return snapshot(machine, schedulers.guest_files(files))
+        except UnavailableError as reason:
+            pytest.skip(str(reason))
+
+    return made
+
+
+@pytest.mark.parametrize("kernel", packages.KERNEL_SUITES)
+def test_a_command_in_a_guest(begun, kernel, report):
+    start, said = begun(2, schedulers.own_names(), kernel), {STDOUT: b"", STDERR: b""}
     with packages.scratch() as directory:
         answer = Boot(start, directory).run(
             jobs.job_file(["sh", "-c", SCRIPT]),
@@ -64,7 +84,7 @@ def test_a_command_in_a_guest(begun, report):
     report.note(f"lab: a command in a guest of {release}, sched_ext schedulers {', '.join(attached)}")
     assert (answer.status, said[STDERR]) == (3, b"wrong\n")
     assert (attached, cpus, state) == (["fifo", "interactive", "vtime"], "2", "disabled")
-    assert release.startswith(packages.DEFAULT_KERNEL)
+    assert release.startswith(f"{kernel}.")
 
 
 def test_every_window_names_the_schedulers_that_it_had(begun, report):
@@ -143,3 +163,58 @@ def test_runs_of_a_cluster_are_those_of_this_host(begun, tmp_path, report):
     places = ClusterGuests("local", start.machine, packages.DEFAULT_KERNEL, {}, 1)
     assert runs_of(tmp_path / "there", start.machine, places) == here
     report.note(f"lab: runs of a cluster, {len(here)} files compared")
+
+
+def test_a_shell_on_a_terminal_is_interrupted_by_a_key_and_ends_with_its_status(guest, report):
+    guest(1)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (41, 133))
+    before = termios.tcgetattr(theirs)
+    process = subprocess.Popen([sys.executable, "-m", "schedtel.cli", "lab", "shell"], stdin=theirs, stdout=theirs)
+    said = b""
+
+    def await_text(text):
+        nonlocal said
+        while text not in said:
+            said += os.read(ours, 65536)
+        said = said.partition(text)[2]
+
+    try:
+        await_text(b"# ")
+        os.write(ours, b"stty size; sleep 1000\r")
+        await_text(b"41 133")
+        os.write(ours, b"\x03")
+        await_text(b"# ")
+        os.write(ours, b"echo $?; exit 3\r")
+        await_text(b"130")
+        assert process.wait(PATIENCE_S) == 3
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
+    report.note("lab: a shell on a terminal of 41 rows and 133 columns")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runs on this machine need root")
+def test_runs_on_this_machine_and_in_the_lab_are_compared(guest, tmp_path, report):
+    guest(1)
+    spec = tmp_path / "grid.toml"
+    spec.write_text(
+        'workloads = ["hogs-jobs"]\nschedulers = ["eevdf", "policy:slice=100ms"]\n'
+        'repeats = 1\nduration = "500ms"\nsettle = "10ms"\n'
+    )
+    command = [sys.executable, "-m", "schedtel.cli", "lab", "validate", "--format", "json"]
+    where = ["-o", str(tmp_path / "runs"), "--cpus", "1", str(spec)]
+    found = json.loads(subprocess.run([*command, *where], check=True, capture_output=True, timeout=PATIENCE_S).stdout)
+    again = subprocess.run([*command, "--report", str(tmp_path / "runs")], check=True, capture_output=True)
+    assert json.loads(again.stdout) == found
+    assert found["lab"].startswith("kernel 6.18.")
+    assert found["repeats"] == 1
+    turnaround = next(each for each in found["agreements"] if each["figure"] == "TAT")
+    for side in ("live", "lab"):
+        runs = [json.loads(path.read_text()) for path in (tmp_path / "runs" / side / "runs").glob("*/run.json")]
+        times = {run["cell"]["scheduler"]: run["figures"]["tat_mean_ns"] for run in runs}
+        assert turnaround["pairs"][0][side] == pytest.approx(times["policy:slice=100ms"] / times["eevdf"])
+    report.note("lab: an experiment on this machine and in the lab, compared")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from samples import replaced
 
-from schedtel.experiments.at_birth import treated
+from schedtel.experiments.at_birth import is_whole, treated
 from schedtel.experiments.outcomes import figures_of_cpus, figures_of_jobs, figures_of_lives, figures_of_tasks
 from schedtel.schedulers.names import parse_arm
 from schedtel.workloads.generator import RECORD
@@ -143,3 +143,17 @@ def test_what_an_arm_sets_of_threads_is_set_by_the_workloads_tasks_themselves(ar
 def test_a_partition_gives_each_class_its_cpus():
     under = treated(WORKLOAD, parse_arm("policy:hog:cpus=0+cpus=1"), {"hog": ("hog",)}).classes
     assert {c.name: c.treatment.cpus for c in under} == {"job": (1,), "hog": (0,)}
+
+
+@pytest.mark.parametrize(
+    ("arm", "whole"),
+    [
+        ("eevdf", True),
+        ("policy:job:rr=10+slice=0.1ms", True),
+        ("policy:comm=hog:cpus=0", True),
+        ("policy:hog:idle+hog:autogroup=19", False),
+        ("policy:pid=1:batch", False),
+    ],
+)
+def test_tasks_are_looked_for_only_under_an_arm_that_they_cannot_set_for_themselves(arm, whole):
+    assert is_whole(WORKLOAD, parse_arm(arm)) is whole

@@ -120,7 +120,7 @@ def test_no_guest_outlives_a_process_that_is_killed(tmp_path):
 def test_memory_bounds_the_guests_and_a_line_says_so(free_mb, most, tmp_path, monkeypatch):
     (tmp_path / "meminfo").write_text(f"MemTotal: 9 kB\nMemAvailable:   {free_mb * 1024} kB\n")
     monkeypatch.setattr(guests, "_MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(guests, "snapshot", lambda *_: "a snapshot")
+    monkeypatch.setattr(guests, "beginning", lambda *_: "a snapshot")
     machine, told = Machine(Qemu(tmp_path), tmp_path, tmp_path), []
     assert local_guests(machine, {}, 3, told.append)._most == most
     assert [line.startswith(f"{most} guests at a time, not 3") for line in told] == ([True] if most < 3 else [])

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,18 @@ def machine(root, cpus=1):
 def test_the_guest_reads_the_cell_and_the_experiment_that_the_host_described():
     spec = spec_of(dict(TABLE), "the experiment")
     for cell in cells(spec):
-        assert inside._read(json.loads(inside.described(spec, cell))) == (spec, cell)
+        assert inside._read(json.loads(inside.described(spec, cell, 57.0))) == (spec, cell, 57.0)
+
+
+def test_a_guests_cpus_share_its_work_in_virtual_time_and_in_real_time_it_is_this_hosts(tmp_path, monkeypatch):
+    spec = spec_of(dict(TABLE), "the experiment")
+    monkeypatch.setattr("schedtel.workloads.generator.calibrate", lambda: 900.0)
+    guests = (machine(tmp_path), machine(tmp_path, 2), replace(machine(tmp_path), kvm=True))
+    given = [
+        LabExperiment(spec, tmp_path / str(number), guest, {}, None)._given_loops_per_us()
+        for number, guest in enumerate(guests)
+    ]
+    assert given == [114, 57, 900]
 
 
 def test_runs_of_guests_and_of_this_machine_do_not_mix(tmp_path):
@@ -44,6 +56,8 @@ def test_runs_of_guests_and_of_this_machine_do_not_mix(tmp_path):
         LabExperiment(spec, tmp_path / "runs", machine(tmp_path, 2), {}, None)
     with pytest.raises(UsageError, match="another machine's runs"):
         LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {"/usr/bin/scx_x": b"another build"}, None)
+    with pytest.raises(UsageError, match="another machine's runs"):
+        LabExperiment(spec, tmp_path / "runs", replace(machine(tmp_path), kvm=True), {}, None)
     with pytest.raises(UsageError, match="another machine's runs"):
         Store(tmp_path / "runs", spec)
 
@@ -59,7 +73,15 @@ def test_a_workload_from_above_the_directory_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words", [("--kernel", "7.2"), ("--cpus", "2"), ("--jobs", "2"), ("--ray-address", "auto"), ("--scx", "/a/scx_b")]
+    "words",
+    [
+        ("--kernel", "7.2"),
+        ("--cpus", "2"),
+        ("--jobs", "2"),
+        ("--ray-address", "auto"),
+        ("--kvm",),
+        ("--scx", "/a/scx_b"),
+    ],
 )
 def test_a_guests_options_without_a_guest_are_refused(words, tmp_path):
     from click.testing import CliRunner  # noqa: PLC0415
@@ -92,7 +114,7 @@ class Places:
                     yield job, self.made(job)
 
     def made(self, job):
-        spec, cell = inside._read(json.loads(job.files[inside.PATH]))
+        spec, cell, _ = inside._read(json.loads(job.files[inside.PATH]))
         if cell.scheduler in self.fails:
             return Done(2, b"a warning\ncannot do that\n", b"")
         with tempfile.TemporaryDirectory() as directory:

@@ -40,9 +40,13 @@ def booted(tmp_path):
     return run
 
 
-def line(tmp_path, cpus=1):
+def guest(tmp_path, cpus=1, **options):
     qemu = Qemu(tmp_path / "cache: of mine, here" / "qemu-system-x86_10.0.2+ds-2")
-    return Machine(qemu, tmp_path / "vmlinuz-6.18", tmp_path / "archive", cpus).command()
+    return Machine(qemu, tmp_path / "vmlinuz-6.18", tmp_path / "archive", cpus, **options)
+
+
+def line(tmp_path, cpus=1):
+    return guest(tmp_path, cpus).command()
 
 
 def test_the_command_line_has_no_path_of_this_machine(tmp_path):
@@ -55,6 +59,24 @@ def test_time_follows_instructions_and_nothing_comes_from_outside(tmp_path):
         assert part in text
     assert "nokaslr" in text
     assert "kvm" not in text
+
+
+def test_with_kvm_only_what_executes_the_guest_differs(tmp_path):
+    virtual, real = line(tmp_path, 2), guest(tmp_path, 2, kvm=True).command()
+    begin = virtual.index("-accel")
+    end = virtual.index("-cpu")
+    assert real == [*virtual[:begin], "-accel", "kvm", *virtual[end:]]
+    clock = ["-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off"]
+    turns = ["-netdev", "hubport,id=turns,hubid=0", "-object", "filter-buffer,id=turn,netdev=turns,interval=100"]
+    assert virtual[begin:end] == clock + turns
+    assert guest(tmp_path, 2, kvm=True).name != guest(tmp_path, 2).name
+
+
+def test_a_shells_guest_talks_to_its_pipes_and_does_not_spin_while_it_waits(tmp_path):
+    text = shlex.join(guest(tmp_path).command(interactive=True))
+    for part in ("-icount shift=1,sleep=on", "-chardev stdio,id=line,signal=off", "-serial chardev:line"):
+        assert part in text
+    assert "filter-buffer" not in text
 
 
 def test_output_and_status_are_those_of_the_command(booted):
