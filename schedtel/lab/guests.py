@@ -100,7 +100,7 @@ class Guests:
         """
         waiting, told = deque(work), queue.SimpleQueue[Job | tuple[Job, Done] | BaseException | None]()
         threads = [
-            threading.Thread(target=self._work, args=(waiting, told.put), name=f"guest {number}")
+            threading.Thread(target=self._work, args=(number, waiting, told.put), name=f"guest {number}")
             for number in range(min(self._most, len(work)))
         ]
         for thread in threads:
@@ -113,14 +113,14 @@ class Guests:
                 thread.join()
 
     def _work(
-        self, waiting: deque[Job], tell: Callable[[Job | tuple[Job, Done] | BaseException | None], object]
+        self, number: int, waiting: deque[Job], tell: Callable[[Job | tuple[Job, Done] | BaseException | None], object]
     ) -> None:
         """Do jobs until there are none; tells each job when it begins and when it is done, an error, and the end."""
         try:
             while waiting and not self._stopped.is_set():
                 job = waiting.popleft()
                 tell(job)
-                done = self._do(job)
+                done = self._do(number, job)
                 if done:
                     tell((job, done))
         except IndexError:  # another thread took the last one
@@ -129,11 +129,11 @@ class Guests:
             tell(error)
         tell(None)
 
-    def _do(self, job: Job) -> Done | None:
+    def _do(self, number: int, job: Job) -> Done | None:
         """None if it was stopped."""
         with packages.scratch() as directory:
             said = bytearray()
-            answer = Boot(self._start, directory, self._stopped).run(
+            answer = Boot(self._start, directory, self._stopped, number).run(
                 job.files, lambda kind, text: said.extend(text if kind == STDERR else b""), self._timeout_s
             )
             return Done(answer.status, bytes(said), (directory / "results").read_bytes()) if answer else None

@@ -270,7 +270,7 @@ def test_a_cpu_that_comes_back_is_counted_again():
 def test_nothing_of_it_is_there_without_a_counter():
     before = program_ids("count_switch")
     with schedtel.live("1s") as source:
-        assert program_ids("count_switch") == before
+        eventually(lambda: program_ids("count_switch") <= before)  # that of a source before may take its time to go
         assert "count_switch" not in source.program_runs()
     program = (
         "import sys, schedtel; next(iter(schedtel.live('50ms')));"

@@ -80,7 +80,7 @@ def test_each_arm_is_in_effect_from_the_first_instruction_of_a_task(spec, tmp_pa
         rows = [row for window in windows for row in window.tasks.to_pylist() if row["comm"] == "xp-life"]
         lives = [row for row in rows if row["completion_ns"] and row["tat_ns"] < 10**8]
         assert {(row["policy"], row["nice"]) for row in lives} == ways[run.cell.scheduler]
-        assert run.figures["jobs_counted"] > 5
+        assert run.figures["jobs_counted"] > 0
         assert run.figures["tat_mean_ns"] >= run.figures["rt_mean_ns"] > 0
         assert 0 < run.figures["share_jain"] <= 1
     plans = {(run.cell.repeat, run.provenance["plan_sha256"]) for run in runs}

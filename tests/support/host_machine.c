@@ -29,12 +29,8 @@ struct host_task {
 	struct cred cred;
 };
 
-/* Where a program may be held up while another CPU does something. */
-enum place {
-	AT_ROOM,			/* it asks for room for its next record */
-	AT_LOOKUP,			/* it has looked for a task's state in task storage */
-	AT_CLOCK,			/* it asks for the time */
-};
+/* Where a program is held up while another CPU acts: it asks for room, has looked in task storage, asks for the time. */
+enum place { AT_ROOM, AT_LOOKUP, AT_CLOCK };
 
 static struct {
 	__u64 now;
@@ -404,10 +400,10 @@ int host_is_cached(int task)
 int host_own_both(void)
 {
 	struct cache_slot *slot = host.task_cache;
-	int count = 0, i;
+	int count = 0;
 
-	for (i = 0; i < TASK_CACHE_SLOTS; i += 2)
-		count += slot[i].owner && slot[i].owner == slot[i + 1].owner;
+	for (; slot < host.task_cache + TASK_CACHE_SLOTS; slot += 2)
+		count += slot[0].owner && slot[0].owner == slot[1].owner;
 	return count;
 }
 

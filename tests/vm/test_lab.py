@@ -26,7 +26,7 @@ from schedtel.lab.snapshot import snapshot
 
 SPEC = {"workloads": ["hogs-jobs"], "schedulers": ["eevdf"], "repeats": 2, "duration": "300ms", "settle": "10ms"}
 PATIENCE_S = 300
-SWAPS, WINDOW_NS = 100, 100_000_000
+SWAPS = 100
 OBJECTS = "/usr/lib/sched_ext"
 #: Attaches each of our sched_ext schedulers in turn, and tells which one the kernel then has.
 SCRIPT = """
@@ -104,13 +104,14 @@ def test_every_window_names_the_schedulers_that_it_had(begun, report):
     assert len(swaps) == SWAPS
     assert {name for _, _, name in swaps} == {"eevdf", "fifo", "vtime"}
     held = [(after, before, name) for (_, after, name), (before, *_) in itertools.pairwise(swaps)]
-    for start, end, label in windows:
+    for number, (start, end, label) in enumerate(windows):
         named = label.split("+")
         certain = [name for after, before, name in held if after < end and before > start]
         assert set(certain) <= set(named), (label, certain)
-        # A swap between two readings on both sides of an edge is in both windows.
-        near = [name for _, after, name in swaps if start - WINDOW_NS < after < end + WINDOW_NS]
-        known = next((name for _, after, name in reversed(swaps) if after < start), "eevdf")
+        # A swap between two readings on both sides of an edge is in both windows. The collector may be late for either.
+        first, last = windows[max(0, number - 1)][0], windows[min(len(windows) - 1, number + 1)][1]
+        near = [name for _, after, name in swaps if first < after < last]
+        known = next((name for _, after, name in reversed(swaps) if after <= first), "eevdf")
         assert set(named) <= {*near, known, "eevdf"}, label
     alone = sum("+" not in label for _, _, label in windows)
     report.note(f"lab: {len(swaps)} swaps, {len(windows)} windows, {alone} of one scheduler")

@@ -165,7 +165,7 @@ def test_a_row_stays_a_row_and_columns_stay_below_each_other(windows, by, text):
 def test_figures_stay_behind_a_name_that_is_written_from_right_to_left(windows, name):
     """The first letter of each cell is one from left to right: so no terminal takes a figure to be part of the name."""
     page = _page(foreign.named(windows[0], 1, name), "comm")
-    (row,) = [row for row in page if name[:4] in row]
+    _heading, row = [row for row in page if name[:4] in row]  # an event has the name, too
     assert row.startswith("\u200e")
     assert all(re.match("\u200e|$", cell) for cell in re.split(" {2,}", row)), row
 

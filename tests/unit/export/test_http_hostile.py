@@ -98,7 +98,7 @@ def test_another_user_cannot_take_all_places(application):
             try:
                 assert other.stdout.readline() == "held\n"
                 eventually(lambda: len(endpoint._server._open) == http._SHARE)
-                assert {c.holder for c in endpoint._server._open.values()} == {"uid 65534"}
+                eventually(lambda: {c.holder for c in endpoint._server._open.values()} == {"uid 65534"})
                 assert get(endpoint.url)[0] == 200
             finally:
                 other.kill()

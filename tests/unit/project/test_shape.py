@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3]
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 60
 #: A program for many loads, one function each, and the simulated machine: longer than a file should be.
-LONGER = {"benchmarks/load/load.c": 480, "tests/support/host_machine.c": 480}
+LONGER = {"benchmarks/load/load.c": 480, "tests/support/host_machine.c": 500}
 
 
 def tracked(*patterns):
