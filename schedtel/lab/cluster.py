@@ -18,9 +18,10 @@ from typing import Any
 
 from schedtel._version import __version__
 from schedtel.errors import CapabilityError, CollectorError, SchedtelError
-from schedtel.lab.guests import Done, Guests, Job, local_guests
+from schedtel.lab.guests import Done, Guests, Job
 from schedtel.lab.jobs import machine
-from schedtel.lab.machine import Machine
+from schedtel.lab.machine import Bootable, Machine
+from schedtel.lab.snapshot import snapshot
 
 #: Addresses of Ray's that are no host: a cluster that this machine belongs to, and one that is made for this process.
 _NO_HOST = ("auto", "local")
@@ -122,12 +123,12 @@ def done_here(
     :param described: kernel, number of CPUs and files of its guests.
     """
     try:
-        guest, guests = _guests(*described, timeout_s)
+        guest, start = _beginning(*described)
         other = {name: value for name, value in versions(guest).items() if same.get(name) != value}
         if other:
             name, value = next(iter(other.items()))
             return f"cannot make a run: {name} is {value} there, and {same.get(name)} here (install the same)"
-        for _, done in guests.done([Job("job", files)], lambda _: None):
+        for _, done in Guests(start, 1, timeout_s).done([Job("job", files)], lambda _: None):
             return done.status, done.said, done.results
     except SchedtelError as error:
         return str(error)
@@ -135,15 +136,13 @@ def done_here(
 
 
 @cache
-def _guests(
-    kernel: str, cpus: int, schedulers: tuple[tuple[str, bytes], ...], timeout_s: float
-) -> tuple[Machine, Guests]:
-    """Once in a process, which does many jobs."""
+def _beginning(kernel: str, cpus: int, schedulers: tuple[tuple[str, bytes], ...]) -> tuple[Machine, Bootable]:
+    """The guest, and what its jobs begin from. Once in a process, which does many jobs."""
     guest = machine(kernel, cpus)
-    guests = local_guests(guest, dict(schedulers), 1, timeout_s=timeout_s)
-    if guests is None:
+    start = snapshot(guest, dict(schedulers))
+    if start is None:
         raise CollectorError("cannot make a run: the guest was stopped (run it again)")
-    return guest, guests
+    return guest, start
 
 
 def _connected(address: str) -> Any:
