@@ -17,7 +17,8 @@ from schedtel.recordings.recorder import Recorder
 
 #: Names of figures and of provenance: what is in a store is shown, and may be a column elsewhere.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_MOST_ENTRIES, _MOST_SHOWN = 64, 80
+_CPU = re.compile(r"0|[1-9][0-9]{0,3}")
+_MOST_ENTRIES, _MOST_CPUS, _MOST_SHOWN = 64, 8192, 80
 _MOST_BYTES, _MOST_WINDOWS = 512 << 20, 200_000
 
 
@@ -34,7 +35,10 @@ def run_of(table: Mapping[str, Any], cell: Cell, classes: Collection[str]) -> Ru
         _refuse_unless(set(per_class) <= set(classes), "a class that the workload does not have")
         by_class = {name: _figures(each) for name, each in per_class.items()}
         provenance = {_name(name): _plain(value) for name, value in _table(table["provenance"]).items()}
-        return Run(cell, _figures(table["figures"]), provenance, by_class)
+        cpus = _table(table["cpus"], _MOST_CPUS)
+        _refuse_unless(all(map(_CPU.fullmatch, cpus)), "a CPU without a number")
+        by_cpu = {name: _figures(each) for name, each in cpus.items()}
+        return Run(cell, _figures(table["figures"]), provenance, by_class, by_cpu)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         why = one_line(str(error))[:_MOST_SHOWN]
         raise UntrustedError(f"what came is no run: {why} (is it schedtel that serves there?)") from error
@@ -60,8 +64,8 @@ def _refuse_unless(holds: bool, why: str) -> None:
         raise ValueError(why)
 
 
-def _table(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
+def _table(value: object, most: int = _MOST_ENTRIES) -> dict[str, Any]:
+    if not isinstance(value, dict) or len(value) > most:
         raise ValueError("what should be a table is none")
     return value
 

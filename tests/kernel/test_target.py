@@ -103,6 +103,9 @@ def test_a_run_on_a_target_has_the_form_of_a_local_one(spec, tmp_path):
     for far, near in zip(*(read_store(folder)[1] for folder in (there, here)), strict=True):
         assert far.cell == near.cell
         assert far.figures.keys() == near.figures.keys()
+        assert {cpu: figures.keys() for cpu, figures in far.cpus.items()} == {
+            cpu: figures.keys() for cpu, figures in near.cpus.items()
+        }
         assert far.classes.keys() == near.classes.keys()
         assert set(far.provenance) == {*near.provenance, "target"}
         assert far.provenance["plan_sha256"] == near.provenance["plan_sha256"]

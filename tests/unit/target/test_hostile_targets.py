@@ -33,6 +33,7 @@ RUN = {
     "cell": vars(CELL),
     "figures": {"tat_mean_ns": 1.5},
     "classes": {"request": {"tat_mean_ns": 1.5}},
+    "cpus": {"0": {"busy_share": 0.5}, "11": {"busy_share": 0.25}},
     "provenance": {"windows": 2, "kernel": "6.18", "governor": None, "late": "", "loops_per_us": 500.0},
 }
 HONEST = {
@@ -108,6 +109,7 @@ def test_an_honest_target_is_believed(windows, tmp_path):
         assert run() == 1
     (found,) = read_store(tmp_path / "runs")[1]
     assert found.figures == RUN["figures"]
+    assert found.cpus == RUN["cpus"]
     assert found.provenance == RUN["provenance"] | {"target": "target liar"}
 
 
@@ -124,6 +126,9 @@ LIES = {
     "more figures than any run": {**RUN, "figures": {f"f{n}": 1.0 for n in range(65)}},
     "figures that are no table": {**RUN, "figures": [1]},
     "a class that the workload has not": changed("classes", "other", to={}),
+    "a CPU that is a path": changed("cpus", "../0", to={}),
+    "a CPU without figures": changed("cpus", "0", to=None),
+    "no CPUs": {name: value for name, value in RUN.items() if name != "cpus"},
     "a table in the provenance": changed("provenance", "kernel", to={"a": 1}),
     "no provenance": {name: value for name, value in RUN.items() if name != "provenance"},
     "no JSON": b"\xff",
