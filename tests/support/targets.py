@@ -17,6 +17,14 @@ CONTROLLER, TARGET = "10.213.0.1", "10.213.0.2"
 SERVE = [sys.executable, "-m", "schedtel.cli", "target", "serve"]
 RUN = [sys.executable, "-m", "schedtel.cli", "experiment", "run"]
 _ENVIRONMENT = {**os.environ, "SCHEDTEL_TOKEN": TOKEN}
+#: Status 0 once the target's machine answers, if only by refusing a port that nobody has.
+_ASKING = [
+    *(sys.executable, "-S", "-c"),
+    "import socket, sys\n"
+    f"try: socket.create_connection(({TARGET!r}, 9), 1)\n"
+    "except ConnectionRefusedError: sys.exit(0)\n"
+    "except OSError: sys.exit(1)\n",
+]
 
 
 class Network:
@@ -51,6 +59,8 @@ class Network:
 
     def mend(self):
         self._ip(self._holders[1], "link set st-far up")
+        # The link comes up, and the target's address is found again, a second or two later.
+        eventually(lambda: subprocess.run([*self.controller, *_ASKING], check=False).returncode == 0)
 
     def close(self):
         for holder in self._holders:
