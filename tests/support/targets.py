@@ -18,13 +18,18 @@ SERVE = [sys.executable, "-m", "schedtel.cli", "target", "serve"]
 RUN = [sys.executable, "-m", "schedtel.cli", "experiment", "run"]
 _ENVIRONMENT = {**os.environ, "SCHEDTEL_TOKEN": TOKEN}
 #: Status 0 once the target's machine answers, if only by refusing a port that nobody has.
-_ASKING = [
+_ASKING = (
     *(sys.executable, "-S", "-c"),
-    "import socket, sys\n"
-    f"try: socket.create_connection(({TARGET!r}, 9), 1)\n"
-    "except ConnectionRefusedError: sys.exit(0)\n"
-    "except OSError: sys.exit(1)\n",
-]
+    f"""
+import socket, sys
+try:
+    socket.create_connection(({TARGET!r}, 9), 1)
+except ConnectionRefusedError:
+    sys.exit(0)
+except OSError:
+    sys.exit(1)
+""",
+)
 
 
 class Network:
