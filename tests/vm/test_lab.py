@@ -16,6 +16,7 @@ import pytest
 from kernels import UnavailableError
 
 from schedtel.experiments.spec import spec_of
+from schedtel.host.sched_ext import UNSEEN
 from schedtel.lab import jobs, packages, schedulers
 from schedtel.lab.cluster import ClusterGuests
 from schedtel.lab.experiment import LabExperiment
@@ -107,12 +108,13 @@ def test_every_window_names_the_schedulers_that_it_had(begun, report):
     for number, (start, end, label) in enumerate(windows):
         named = label.split("+")
         certain = [name for after, before, name in held if after < end and before > start]
-        assert set(certain) <= set(named), (label, certain)
+        # In a slow guest a scheduler may come and go between two readings: then the label says that there was one.
+        assert set(certain) <= set(named) or UNSEEN in named, (label, certain)
         # A swap between two readings on both sides of an edge is in both windows. The collector may be late for either.
         first, last = windows[max(0, number - 1)][0], windows[min(len(windows) - 1, number + 1)][1]
         near = [name for _, after, name in swaps if first < after < last]
         known = next((name for _, after, name in reversed(swaps) if after <= first), "eevdf")
-        assert set(named) <= {*near, known, "eevdf"}, label
+        assert set(named) <= {*near, known, "eevdf", *([UNSEEN] if len(near) > 1 else [])}, label
     alone = sum("+" not in label for _, _, label in windows)
     report.note(f"lab: {len(swaps)} swaps, {len(windows)} windows, {alone} of one scheduler")
     assert alone > 0
