@@ -71,8 +71,11 @@ class SchedulerLabels:
         """Read the state. To be called shortly before each edge."""
         now = read_state(self._sysfs) or State(DISABLED, None, 0)
         shown = [self._shown(now)]
-        # The kernel counts an attach when it is complete.
-        attached = now.enable_seq + (now.state == "enabling")
+        attached = now.enable_seq
+        if now.state != DISABLED:
+            # The kernel counts an attach a moment after it is complete, so the count may lack what is shown.
+            is_another = bool(self._seen) and (now.ops or UNSEEN) not in self._seen[-1][0]
+            attached = max(attached, self._attached + is_another)
         if self._seen and attached > self._attached:
             is_one_hidden = attached - self._attached > (now.state != DISABLED)
             # Each attach begins with the kernel's own scheduler.

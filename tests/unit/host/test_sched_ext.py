@@ -90,6 +90,20 @@ def test_a_scheduler_that_came_and_went_between_two_readings_leaves_its_number(k
     assert window(labels, *unseen) == "eevdf+sched_ext+eevdf+vtime"
 
 
+def test_an_attach_that_the_kernel_has_not_counted_yet_is_not_seen_twice(kernel, labels):
+    def attach():
+        kernel.show("enabled", "fifo")  # and enable_seq as before
+
+    def count():
+        kernel.attach("fifo")
+
+    assert window(labels, attach) == "eevdf+fifo"
+    assert window(labels, count) == "fifo"
+    assert window(labels, kernel.detach) == "fifo+eevdf"
+    assert window(labels, attach) == "eevdf+fifo"
+    assert window(labels, count, kernel.detach) == "fifo+eevdf"
+
+
 def test_a_swap_at_an_edge_is_in_both_windows(kernel, labels):
     assert window(labels, late=[lambda: kernel.attach("fifo")]) == "eevdf+fifo"
     assert window(labels) == "eevdf+fifo"
