@@ -54,7 +54,7 @@ class ExperimentSpec:
         """The table that describes it: :func:`spec_of` makes the same experiment of it."""
         times = {"duration": self.duration_ns, "settle": self.settle_ns}
         written = {name: f"{ns}ns" if ns else "0s" for name, ns in times.items() if ns is not None}
-        plain = {name: getattr(self, name) for name in ("title", "repeats", "seed")}
+        plain = {name: getattr(self, name) for name in ("title", "repeats", "seed", "same_seed")}
         lists = {name: list(getattr(self, name)) for name in ("workloads", "schedulers")}
         return {**plain, **lists, **written, "classes": {name: list(members) for name, members in self.classes.items()}}
 

@@ -11,7 +11,7 @@ from typing import Any
 from schedtel.errors import SchedtelError
 from schedtel.experiments.design import Cell
 from schedtel.experiments.running import Experiment
-from schedtel.experiments.spec import ExperimentSpec
+from schedtel.experiments.spec import ExperimentSpec, spec_of
 
 #: Loops of the generator's work in a microsecond of a guest, which executes 500 instructions in it. It is what the
 #: generator measures there on one CPU (docs/lab.md).
@@ -33,15 +33,12 @@ def loops_per_us(cpus: int) -> float:
 
 def described(spec: ExperimentSpec, cell: Cell, loops: float) -> bytes:
     """The file at ``PATH``: a cell, the experiment that it is of, and its loops of work in a microsecond."""
-    said = {"spec": asdict(spec), "cell": asdict(cell), "loops_per_us": loops}
+    said = {"spec": spec.table(), "cell": asdict(cell), "loops_per_us": loops}
     return json.dumps(said, sort_keys=True).encode()
 
 
 def _read(table: dict[str, Any]) -> tuple[ExperimentSpec, Cell, float]:
-    spec: dict[str, Any] = table["spec"]
-    spec |= {name: tuple(value) for name, value in spec.items() if isinstance(value, list)}
-    spec["classes"] = {name: tuple(members) for name, members in spec["classes"].items()}
-    return ExperimentSpec(**spec), Cell(**table["cell"]), table["loops_per_us"]
+    return spec_of(table["spec"], "the experiment"), Cell(**table["cell"]), table["loops_per_us"]
 
 
 def main() -> int:

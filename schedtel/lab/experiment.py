@@ -62,7 +62,6 @@ class LabExperiment:
         self.store = Store(root, spec, self._name)
         self._make_places = places
         self._places: Places | None = None
-        self._loops_per_us = 0.0
         self._stopped = False
 
     def remaining(self) -> list[Cell]:
@@ -87,19 +86,18 @@ class LabExperiment:
         self._places = self._make_places(lambda: self._stopped) if todo else None
         if self._places is None or self._stopped:
             return 0
-        self._loops_per_us = self._given_loops_per_us()
-        course = _Course(len(cells(self.spec)), len(todo))
-        work = [Job(key, self._job(cell)) for key, cell in todo.items()]
+        course, loops = _Course(len(cells(self.spec)), len(todo)), self._loops_per_us()
+        work = [Job(key, self._job(cell, loops)) for key, cell in todo.items()]
         for job, done in self._places.done(work, lambda job: tell(course.began(todo[job.name]))):
             self._keep(todo[job.name], done)
             course.made += 1
         return course.made
 
-    def _job(self, cell: Cell) -> dict[str, bytes]:
-        described = inside.described(self.spec, cell, self._loops_per_us)
+    def _job(self, cell: Cell, loops: float) -> dict[str, bytes]:
+        described = inside.described(self.spec, cell, loops)
         return self._files | module_file(inside.__name__) | {inside.PATH: described}
 
-    def _given_loops_per_us(self) -> float:
+    def _loops_per_us(self) -> float:
         """Loops of work in a microsecond. In real time they are this host's, or those of the runs that are there."""
         if self._machine.kvm:
             return self.store.loops_per_us() or generator.calibrate()

@@ -88,6 +88,7 @@ def test_runs_of_another_experiment_are_told_apart_and_more_repeats_are_the_same
         {"title": "a b", "seed": 2**63 - 1, "duration": "1.5s", "settle": "0s"},
         {"duration": "3ns", "settle": "2ns", "classes": {"short": ["job", "x y"], "hog": ["hog"]}},
         {"schedulers": ["policy:comm=a b:slice=0.1ms+nice=5", "placebo"], "workloads": ["./a.toml", "web"]},
+        {"same_seed": True, "repeats": 3},
     ],
 )
 def test_the_table_of_an_experiment_describes_the_same_one(changes):

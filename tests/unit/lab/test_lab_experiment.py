@@ -42,7 +42,7 @@ def test_a_guests_cpus_share_its_work_in_virtual_time_and_in_real_time_it_is_thi
     monkeypatch.setattr("schedtel.workloads.generator.calibrate", lambda: 900.0)
     guests = (machine(tmp_path), machine(tmp_path, 2), replace(machine(tmp_path), kvm=True))
     given = [
-        LabExperiment(spec, tmp_path / str(number), guest, {}, None)._given_loops_per_us()
+        LabExperiment(spec, tmp_path / str(number), guest, {}, None)._loops_per_us()
         for number, guest in enumerate(guests)
     ]
     assert given == [114, 57, 900]
