@@ -165,7 +165,9 @@ _LOG = (
 )
 
 
-def _all(options: tuple[Decorator, ...]) -> Decorator:
+def together(options: tuple[Decorator, ...]) -> Decorator:
+    """Several options as one decorator, in their order."""
+
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
             function = option(function)
@@ -174,18 +176,36 @@ def _all(options: tuple[Decorator, ...]) -> Decorator:
     return decorate
 
 
-window_options = _all(_WINDOWS)
-log_options = _all(_LOG)
-bound_options = _all(_BOUNDS)
-filter_options = _all((*_FILTERS, *_BACKEND))
-machine_options = _all(_MACHINE)
-counter_options = _all(_COUNTERS)
-view_options = _all(_VIEW)
-output_options = _all(_output(FORMATS))
+window_options = together(_WINDOWS)
+log_options = together(_LOG)
+bound_options = together(_BOUNDS)
+filter_options = together((*_FILTERS, *_BACKEND))
+machine_options = together(_MACHINE)
+counter_options = together(_COUNTERS)
+view_options = together(_VIEW)
+output_options = together(_output(FORMATS))
 #: Those of a command that also shows lives.
-output_options_with_lives = _all(_output(LIFE_FORMATS, ", `csv` and `parquet` are for --lifetimes"))
-client_options = _all(_CLIENT)
-rotation_options = _all(_ROTATION)
+output_options_with_lives = together(_output(LIFE_FORMATS, ", `csv` and `parquet` are for --lifetimes"))
+client_options = together(_CLIENT)
+rotation_options = together(_ROTATION)
+
+
+def server_options(clients: str) -> Decorator:
+    """What a server asks of those who call it, who are called ``clients`` in the help."""
+    return together(
+        (
+            click.option(
+                "--token-file", metavar="FILE", help=f"Token to be shown by {clients}, else from SCHEDTEL_TOKEN."
+            ),
+            click.option("--tls-cert", metavar="FILE", help="Certificate (PEM), for grpc+tls."),
+            click.option("--tls-key", metavar="FILE", help="Its key (PEM)."),
+            click.option(
+                "--client-ca",
+                metavar="FILE",
+                help=f"{clients.capitalize()} must show a certificate of this authority (PEM).",
+            ),
+        )
+    )
 
 
 def make_filter(options: dict[str, Any]) -> Filter:

@@ -1,12 +1,12 @@
 """``schedtel lab``: commands and experiments in; what they do in a guest whose time follows its instructions, out."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from schedtel.cli import lines
+from schedtel.cli.options import together
 from schedtel.cli.progress import tell_run
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
@@ -52,9 +52,9 @@ def doctor(fetching: bool) -> int:
     return _FAILED if failed else 0
 
 
-def _guest_options(function: Callable[..., int]) -> Callable[..., int]:
-    """The options that choose a guest, on a command."""
-    options = (
+#: The options that choose a guest.
+_guest_options = together(
+    (
         click.option(
             "--kernel", default=packages.DEFAULT_KERNEL, metavar="VERSION", show_default=True, help="6.18 or 7.2."
         ),
@@ -69,9 +69,7 @@ def _guest_options(function: Callable[..., int]) -> Callable[..., int]:
             "May be repeated.",
         ),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+)
 
 
 @command.command("run", short_help="Run a command in a guest.")

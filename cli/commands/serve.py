@@ -13,6 +13,7 @@ from schedtel.cli.options import (
     log_options,
     machine_options,
     refuse_for_another_source,
+    server_options,
     window_options,
 )
 from schedtel.cli.service import log_end, log_start, notify_systemd, say, set_up_log
@@ -34,10 +35,7 @@ from schedtel.windows.source import Source
 @filter_options
 @machine_options
 @counter_options
-@click.option("--token-file", metavar="FILE", help="Token to be shown by subscribers, else from SCHEDTEL_TOKEN.")
-@click.option("--tls-cert", metavar="FILE", help="Certificate (PEM), for grpc+tls.")
-@click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
-@click.option("--client-ca", metavar="FILE", help="Subscribers must show a certificate of this authority (PEM).")
+@server_options("subscribers")
 @click.option(
     "--slow",
     type=click.Choice(["thin", "drop"]),

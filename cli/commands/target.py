@@ -7,7 +7,7 @@ import click
 from schedtel.access.tls import read_tls
 from schedtel.access.tokens import read_token
 from schedtel.access.uri import parse_address
-from schedtel.cli.options import log_options
+from schedtel.cli.options import log_options, server_options
 from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
@@ -27,10 +27,7 @@ def command() -> None:
 
 @command.command("serve", short_help="Run the experiments of controllers.")
 @click.option("-l", "--listen", "uri", default=_DEFAULT_URI, show_default=True, metavar="URI", help="Where to listen.")
-@click.option("--token-file", metavar="FILE", help="Token to be shown by controllers, else from SCHEDTEL_TOKEN.")
-@click.option("--tls-cert", metavar="FILE", help="Certificate (PEM), for grpc+tls.")
-@click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
-@click.option("--client-ca", metavar="FILE", help="Controllers must show a certificate of this authority (PEM).")
+@server_options("controllers")
 @click.option(
     "--workload",
     "workloads",
