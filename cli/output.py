@@ -168,17 +168,14 @@ class _Unclosable:
 
 
 def _plain(choice: Choice) -> Callable[[Window], Iterator[bytes]]:
-    from schedtel.cli.display.cells import plain_console  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
+    from schedtel.cli.display.cells import plain_rows  # noqa: PLC0415  (rich: 2.5 MB that NDJSON does without)
     from schedtel.cli.display.view import View  # noqa: PLC0415  (see above)
 
     view = View(choice)
 
     def page(window: Window) -> Iterator[bytes]:
-        console = plain_console(width=140)
         view.add(window)
-        with console.capture() as capture:
-            console.print(view.render())
-        text = "\n".join(line.rstrip() for line in capture.get().splitlines())
-        yield f"{text}\n\n".encode()
+        rows = plain_rows(140, lambda console: console.print(view.render()))
+        yield ("\n".join(rows) + "\n\n").encode()
 
     return page

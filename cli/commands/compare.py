@@ -20,7 +20,7 @@ from schedtel.analysis.compare import (
     compare,
 )
 from schedtel.cli import lines
-from schedtel.cli.display.cells import Grid, Piece, Screen, below, line, plain_console, terminal_console
+from schedtel.cli.display.cells import Grid, Piece, Screen, below, line, plain_rows, terminal_console
 from schedtel.cli.inputs import read_summaries
 from schedtel.cli.options import bound_options, client_options
 from schedtel.cli.strict import StrictCommand
@@ -119,11 +119,8 @@ def _show(summaries: list[RunSummary], comparison: Comparison, only_differences:
     if console.is_terminal:
         _print(console, summaries, comparison, only_differences)
         return
-    plain = plain_console(_PLAIN_WIDTH)
-    with plain.capture() as captured:
-        _print(plain, summaries, comparison, only_differences)
-    for row in captured.get().split("\n")[:-1]:
-        lines.answer(row.rstrip())
+    for row in plain_rows(_PLAIN_WIDTH, lambda plain: _print(plain, summaries, comparison, only_differences)):
+        lines.answer(row)
 
 
 def _print(console: Screen, summaries: list[RunSummary], comparison: Comparison, only_differences: bool) -> None:

@@ -5,6 +5,7 @@ escape sequence reaches the terminal. So rich's ``Text`` and ``Table`` are banne
 is made here takes foreign names as they are and shows them as :class:`~schedtel.foreign_text.Printable`.
 """
 
+from collections.abc import Callable
 from unicodedata import bidirectional
 
 from rich.console import Console, RenderableType
@@ -99,3 +100,14 @@ def terminal_console(*, stderr: bool = False) -> Screen:
 def plain_console(width: int) -> Screen:
     """A console for a page that is not for a terminal: without colours and of a fixed width."""
     return Console(width=width, force_terminal=False, no_color=True, markup=False, emoji=False, highlight=False)
+
+
+def plain_rows(width: int, draw: Callable[[Screen], object]) -> list[str]:
+    """The rows of a page that is not for a terminal, without blanks at their ends.
+
+    :param draw: prints the page.
+    """
+    console = plain_console(width)
+    with console.capture() as captured:
+        draw(console)
+    return [row.rstrip() for row in captured.get().split("\n")[:-1]]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 
 from schedtel.analysis.lifetimes import AFTER, BEFORE, BOTH, WHOLE, Lifetimes
-from schedtel.cli.display.cells import Grid, below, line, plain_console, terminal_console
+from schedtel.cli.display.cells import Grid, below, line, plain_rows, terminal_console
 
 _PLAIN_WIDTH = 200
 #: Column of the page → column of the table, and nanoseconds in its unit.
@@ -20,10 +20,8 @@ def show(found: Lifetimes) -> None:
 
 def page(found: Lifetimes) -> str:
     """The table as plain lines without blanks at their ends."""
-    console = plain_console(_PLAIN_WIDTH)
-    with console.capture() as captured:
-        console.print(_rendered(found))
-    return "".join(f"{row.rstrip()}\n" for row in captured.get().splitlines())
+    rows = plain_rows(_PLAIN_WIDTH, lambda console: console.print(_rendered(found)))
+    return "".join(f"{row}\n" for row in rows)
 
 
 def _rendered(found: Lifetimes) -> RenderableType:

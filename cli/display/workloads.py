@@ -3,10 +3,10 @@
 import shlex
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from schedtel.cli import lines
-from schedtel.cli.display.cells import Grid, below, line, plain_console, terminal_console
+from schedtel.cli.display.cells import Grid, below, line, plain_rows, terminal_console
 from schedtel.durations import format_duration
 from schedtel.workloads.external import TOOLS
 from schedtel.workloads.outcome import Outcome
@@ -103,12 +103,7 @@ def show(*parts: Grid | RenderableType) -> None:
     """Print parts to stdout: to a terminal with styles, elsewhere as plain lines without blanks at their ends."""
     console = terminal_console()
     if console.is_terminal:
-        for part in parts:
-            console.print(part)
+        console.print(Group(*parts))
         return
-    plain = plain_console(_PLAIN_WIDTH)
-    with plain.capture() as captured:
-        for part in parts:
-            plain.print(part)
-    for row in captured.get().split("\n")[:-1]:
-        lines.answer(row.rstrip())
+    for row in plain_rows(_PLAIN_WIDTH, lambda plain: plain.print(Group(*parts))):
+        lines.answer(row)
