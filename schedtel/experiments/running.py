@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +29,7 @@ from schedtel.schedulers.switching import Schedulers, pause_after
 from schedtel.windows.window import Window
 from schedtel.workloads import generator
 from schedtel.workloads.outcome import Outcome
-from schedtel.workloads.plan import Plan, make_plan
+from schedtel.workloads.plan import Plan, make_plan, refuse_overload
 from schedtel.workloads.run import Runner
 from schedtel.workloads.spec import Workload, load_workload
 
@@ -52,6 +52,23 @@ class Progress:
     def of(cls, cell: Cell, made: int, todo: int, total: int, took_s: float) -> "Progress":
         """Before a cell, when ``made`` of the ``todo`` runs that were missing have been made in some seconds."""
         return cls(cell, total - todo + made + 1, total, took_s / made * (todo - made) if made else None)
+
+
+def plan_of(spec: ExperimentSpec, workload: Workload, cell: Cell) -> Plan:
+    """The plan of a cell's workload."""
+    return make_plan(workload.with_options(seed=cell.seed, duration_ns=spec.duration_ns))
+
+
+def refuse_overloads(
+    spec: ExperimentSpec, workloads: Mapping[str, Workload], todo: Iterable[Cell], cpus: Collection[int]
+) -> None:
+    """Refuse cells whose plans some CPUs cannot keep. A plan is drawn, so one repeat may be an overload by chance.
+
+    Raises :class:`UsageError` that names the first of them.
+    """
+    for cell in {(cell.workload, cell.seed): cell for cell in todo}.values():
+        plan = plan_of(spec, workloads[cell.workload], cell)
+        refuse_overload(plan, cpus, f"the plan of {cell.workload}, repeat {cell.repeat}")
 
 
 class Experiment:
@@ -97,8 +114,8 @@ class Experiment:
         with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys((*known, *self.spec.classes), ())) as arms:
             for scheduler in self.spec.schedulers:
                 arms.check(parse_arm(self._arm(scheduler)))
-        for name in self.spec.workloads:
-            Runner(self._plan(Cell(name, self.spec.baseline, 1, 1)), 1.0)
+        for name, workload in self._workloads.items():
+            Runner(plan_of(self.spec, workload, Cell(name, self.spec.baseline, 1, 1)), 1.0)
 
     def _arm(self, scheduler: str) -> str:
         return self.spec.baseline if scheduler == PLACEBO else scheduler
@@ -121,8 +138,11 @@ class Experiment:
 
         :param tell: called before each run.
         :param only: make this run and no other, unless it is there.
+
+        Raises :class:`UsageError` before the first run if the CPUs cannot keep the plan of one of them.
         """
         todo = [cell for cell in self.remaining() if only in (None, cell)]
+        refuse_overloads(self.spec, self._workloads, todo, os.sched_getaffinity(0))
         began, total = time.monotonic(), len(cells(self.spec))
         self._loops_per_us = self._loops_per_us or self.store.loops_per_us() or generator.calibrate()
         for made, cell in enumerate(todo):
@@ -135,12 +155,9 @@ class Experiment:
             self.store.finish(run)
         return len(todo)
 
-    def _plan(self, cell: Cell) -> Plan:
-        workload = self._workloads[cell.workload]
-        return make_plan(workload.with_options(seed=cell.seed, duration_ns=self.spec.duration_ns))
-
     def _one(self, cell: Cell) -> Run | None:
-        plan, name = self._plan(cell), self._arm(cell.scheduler)
+        plan = plan_of(self.spec, self._workloads[cell.workload], cell)
+        name = self._arm(cell.scheduler)
         classes = self._classes(plan.workload)
         under = replace(plan, workload=treated(plan.workload, parse_arm(name), classes))
         self._runner = Runner(under, self._loops_per_us)

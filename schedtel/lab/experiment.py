@@ -18,7 +18,7 @@ from types import MappingProxyType
 from schedtel.errors import CollectorError, UsageError, WorkloadError
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.provenance import Fact
-from schedtel.experiments.running import Progress
+from schedtel.experiments.running import Progress, refuse_overloads
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Store, read_store
 from schedtel.lab import cell as inside
@@ -57,6 +57,7 @@ class LabExperiment:
         facts: Mapping[str, Fact] = MappingProxyType({}),
     ) -> None:
         self.spec, self._facts, self._machine = spec, facts, machine
+        self._workloads = {name: load_workload(name) for name in spec.workloads}
         self._files = _workload_files(spec)
         self._name = machine.name + _digest(schedulers)
         self.store = Store(root, spec, self._name)
@@ -79,10 +80,12 @@ class LabExperiment:
 
         :param tell: called before each run.
 
-        Raises :class:`WorkloadError` with the guest's reason where a run fails in it, :class:`CollectorError` where a
+        Raises :class:`UsageError` before the first run if the guest's CPUs cannot keep the plan of one of them,
+        :class:`WorkloadError` with the guest's reason where a run fails in it, and :class:`CollectorError` where a
         guest fails. Runs that are made by then are kept.
         """
         todo = {cell.key: cell for cell in self.remaining()}
+        refuse_overloads(self.spec, self._workloads, todo.values(), range(self._machine.cpus))
         self._places = self._make_places(lambda: self._stopped) if todo else None
         if self._places is None or self._stopped:
             return 0
@@ -179,10 +182,9 @@ def _failed(said: bytes, status: int) -> WorkloadError:
 
 
 def _workload_files(spec: ExperimentSpec) -> dict[str, bytes]:
-    """The workloads' files by their paths in the guest. Raises :class:`UsageError` where one is no workload."""
+    """The workloads' files by their paths in the guest. Raises :class:`UsageError` for a path that leads elsewhere."""
     files = {}
     for name in spec.workloads:
-        load_workload(name)
         if name in preset_names():
             continue
         path = PurePosixPath(os.path.normpath(os.path.join(DIRECTORY, name)))

@@ -11,7 +11,7 @@ from schedtel.durations import NS_PER_S
 from schedtel.errors import SchedtelError, StreamError, WorkloadError
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.provenance import Fact
-from schedtel.experiments.running import WINDOW, Progress
+from schedtel.experiments.running import WINDOW, Progress, refuse_overloads
 from schedtel.experiments.spec import ExperimentSpec
 from schedtel.experiments.store import Run, Store
 from schedtel.flight.client import Subscription
@@ -54,7 +54,8 @@ class TargetExperiment:
         self.spec, self._target, self._facts = spec, target, facts
         self._workloads = {name: load_workload(name) for name in spec.workloads}
         self._files = {name: _text(name) for name in spec.workloads if name not in preset_names()}
-        self._machine = str(target.describe()["machine"])
+        described = target.describe()
+        self._machine, self._cpus = str(described["machine"]), described.get("cpus")
         target.call("check", spec=spec.table(), files=self._files)
         self.store = Store(root, spec, self._machine)
         self._windows: Subscription | None = None
@@ -80,12 +81,15 @@ class TargetExperiment:
 
         :param tell: called before each run.
 
-        Raises :class:`UsageError` with the target's reason where it does not allow the experiment,
+        Raises :class:`UsageError` with the target's reason where it does not allow the experiment, and before the first
+        run if the target's CPUs cannot keep the plan of one of them,
         :class:`WorkloadError` with its reason where a run fails, and :class:`StreamError` once it is lost.
         """
         todo, began, total = self.remaining(), time.monotonic(), len(cells(self.spec))
         if not todo:
             return 0
+        if isinstance(self._cpus, list):
+            refuse_overloads(self.spec, self._workloads, todo, range(len(self._cpus)))
         with Session(self._target, self.spec.table(), self._files, self._hang_up) as session:
             for made, cell in enumerate(todo):
                 if not self._stopped:

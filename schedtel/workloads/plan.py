@@ -6,7 +6,7 @@ as they are, and another class leaves both.
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -204,10 +204,11 @@ def _closed(
 # ---- what it says ----
 
 
-def refuse_overload(plan: Plan, cpus: set[int]) -> None:
+def refuse_overload(plan: Plan, cpus: Collection[int], what: str = "the plan") -> None:
     """Refuse a plan that this machine cannot keep: more work than its CPUs, or than those of a class, can do in time.
 
     :param cpus: the CPUs that may be used.
+    :param what: the plan, for the message.
 
     Raises :class:`UsageError` unless the workload says ``overload = true``.
     """
@@ -224,5 +225,6 @@ def refuse_overload(plan: Plan, cpus: set[int]) -> None:
         if load > len(inside):
             where = f"CPU {', '.join(map(str, sorted(place)))}" if place else f"{len(cpus)} CPUs"
             raise UsageError(
-                f"cannot keep the plan: {load:.2f} CPUs of work arrive, for {where} (lower a rate, or overload = true)"
+                f"cannot keep {what}: {load:.2f} CPUs of work arrive, for {where} "
+                "(lower a rate, draw another seed, or overload = true)"
             )

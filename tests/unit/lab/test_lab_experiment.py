@@ -18,6 +18,8 @@ from schedtel.lab.experiment import LabExperiment
 from schedtel.lab.guests import Done
 from schedtel.lab.machine import Machine
 from schedtel.lab.packages import Qemu
+from schedtel.workloads.plan import make_plan
+from schedtel.workloads.spec import load_workload
 
 TABLE = {
     "workloads": ["web"],
@@ -65,8 +67,9 @@ def test_runs_of_guests_and_of_this_machine_do_not_mix(tmp_path):
 def test_a_workload_from_above_the_directory_is_refused(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    (tmp_path / "mine.toml").write_text('[classes.job]\nworkers = 1\narrival = "closed"\nservice = "1ms"\n')
-    monkeypatch.setattr("schedtel.lab.experiment.load_workload", lambda _: None)
+    (tmp_path / "mine.toml").write_text(
+        'duration = "1s"\n[classes.job]\nworkers = 1\narrival = "closed"\nservice = "1ms"\n'
+    )
     spec = spec_of(TABLE | {"workloads": ["../mine.toml"]}, "the experiment")
     with pytest.raises(UsageError, match=r"has \.\. in it"):
         LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {}, None)
@@ -164,6 +167,28 @@ def test_the_reason_of_a_run_that_fails_is_told_and_earlier_runs_are_kept(tmp_pa
         made.run()
     first = next(number for number, cell in enumerate(cells(made.spec)) if cell.scheduler == "policy:short:idle")
     assert len(read_store(tmp_path / "runs")[1]) == first
+
+
+def test_a_repeat_whose_plan_a_guest_cannot_keep_is_refused_before_the_first_run(tmp_path, clock):
+    """Two thirds of a CPU arrive on average, and by chance more than one in some second."""
+    path = tmp_path / "rare.toml"
+    path.write_text(
+        'duration = "1s"\n[classes.job]\nworkers = 9\narrival = { kind = "poisson", rate = 3.3 }\nservice = "200ms"\n'
+    )
+    table = TABLE | {"workloads": [str(path)], "repeats": 20, "classes": {"short": ["job"]}}
+    spec = spec_of(table, "the experiment")
+    jobs = {}
+    for cell in cells(spec):
+        plan = make_plan(load_workload(str(path)).with_options(seed=cell.seed))
+        jobs[cell.repeat] = len(plan.jobs)
+    too_many = [repeat for repeat, count in jobs.items() if count * 0.2 > 1]
+    assert 1 not in too_many
+    places = Places(clock)
+    made = LabExperiment(spec, tmp_path / "runs", machine(tmp_path), {}, lambda _: places)
+    with pytest.raises(UsageError, match=rf"^cannot keep the plan of {path}, repeat {too_many[0]}: 1\.2.* 1 CPUs"):
+        made.run()
+    assert read_store(tmp_path / "runs")[1] == []
+    assert LabExperiment(spec, tmp_path / "wider", machine(tmp_path, 2), {}, lambda _: places).run() == 40
 
 
 def test_an_experiment_that_is_stopped_goes_on(tmp_path, clock):
