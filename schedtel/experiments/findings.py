@@ -249,8 +249,10 @@ def _about_the_placebo(comparisons: Sequence[Comparison]) -> list[str]:
         return []
     named = ", ".join(differs[:_MOST_NAMED]) + (", …" if len(differs) > _MOST_NAMED else "")
     where = f"{len(differs)} of {len(comparisons)} comparisons ({named})"
-    return [f"the placebo differs from the baseline in {where}: intervals may be too narrow here"]
+    why = "scatter alone raises a cost" if {c.figure for c in comparisons if c.difference.shown} == {COST} else _NARROW
+    return [f"the placebo differs from the baseline in {where}: {why}"]
 
 
+_NARROW = "intervals may be too narrow here"
 _DISTURBED = 0.05
 _MOST_NAMED = 3

@@ -94,6 +94,21 @@ def test_a_placebo_that_does_something_is_one_note():
     assert findings_of("x", runs, SPEC.schedulers).notes == [said]
 
 
+def test_a_placebo_of_which_nothing_but_the_cost_differs_is_told_that_scatter_does_so():
+    """In each repeat, one of the three figures is 3 times the baseline's and two are a third: (3 + 1/3 + 1/3) / 3."""
+    runs, parts = [], ("tat_mean_ns", "rt_mean_ns", "share_cv")
+    for repeat in range(1, 6):
+        runs += [run_of(arm, repeat, 1.0) for arm in SPEC.schedulers if arm != "placebo"]
+        same = run_of("placebo", repeat, 1.0)
+        factors = {name: 3 if parts.index(name) == repeat % 3 else 1 / 3 for name in parts}
+        runs.append(replace(same, figures=same.figures | {name: same.figures[name] * factors[name] for name in parts}))
+    found = findings_of("x", runs, SPEC.schedulers)
+    ratio = next(c.difference.ratio for c in found.comparisons if (c.scheduler, c.figure) == ("placebo", "cost"))
+    assert ratio == pytest.approx(11 / 9)
+    where = "1 of 5 comparisons (cost of w)"
+    assert found.notes == [f"the placebo differs from the baseline in {where}: scatter alone raises a cost"]
+
+
 def test_more_throughput_has_the_colour_of_what_is_better():
     """Half the turnaround time and twice the jobs are blue; the placebo is the other way round, and red."""
     runs = []
