@@ -30,7 +30,7 @@ _KEPT_S = 2 * 24 * 3600
 _IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statistics", "subprocess", "tarfile", "tty",
                   "zoneinfo")  # fmt: skip
 #: Imports all that a guest will import, and prints which shared objects that maps: there is no list to keep, and no
-#: unused object.
+#: unused object. What needs an extra that is not installed is nothing for a guest.
 _PROBE = """
 import importlib, json, pkgutil, sys
 import click, decimal, numpy.random, pyarrow.compute, pyarrow.flight, pyarrow.parquet, rich.live
@@ -39,7 +39,11 @@ from schedtel.kernel.libbpf import libbpf
 for package in (schedtel, schedtel.cli):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:
+                if error.name.partition(".")[0] == "schedtel":
+                    raise
 for name in sys.argv[1:]:
     importlib.import_module(name)
 libbpf()

@@ -1,0 +1,33 @@
+"""What goes into a guest's archive, as far as it can be seen without one."""
+
+import pytest
+
+from schedtel.errors import CapabilityError
+from schedtel.lab.initramfs import shared_objects
+
+ABSENT = "raise ModuleNotFoundError(\"No module named '{0}'\", name='{0}')\n"
+
+
+@pytest.fixture
+def without(tmp_path, monkeypatch):
+    """Hides packages from processes that this one starts."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def hide(*names):
+        for name in names:
+            (tmp_path / f"{name}.py").write_text(ABSENT.format(name))
+
+    return hide
+
+
+def test_a_guest_needs_no_extra(without):
+    without("opentelemetry", "safetensors", "ray")
+    names = {path.name for path in shared_objects(())}
+    assert any(name.startswith("libarrow.so") for name in names), names
+    assert not any("safetensors" in name for name in names), names
+
+
+def test_a_package_that_a_guest_needs_and_that_is_missing_is_named(without):
+    without("rich")
+    with pytest.raises(CapabilityError, match="cannot pack schedtel for the guest: .*No module named 'rich'"):
+        shared_objects(())
