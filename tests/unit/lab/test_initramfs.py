@@ -29,5 +29,5 @@ def test_a_guest_needs_no_extra(without):
 
 def test_a_package_that_a_guest_needs_and_that_is_missing_is_named(without):
     without("rich")
-    with pytest.raises(CapabilityError, match="cannot pack schedtel for the guest: .*No module named 'rich'"):
+    with pytest.raises(CapabilityError, match=r"cannot pack schedtel for the guest: .*No module named 'rich'"):
         shared_objects(())
