@@ -141,7 +141,7 @@ class Experiment:
 
         Raises :class:`UsageError` before the first run if the CPUs cannot keep the plan of one of them.
         """
-        todo = [cell for cell in self.remaining() if only in (None, cell)]
+        todo = self.remaining() if only is None else [only] * (not self.store.has(only))
         refuse_overloads(self.spec, self._workloads, todo, os.sched_getaffinity(0))
         began, total = time.monotonic(), len(cells(self.spec))
         self._loops_per_us = self._loops_per_us or self.store.loops_per_us() or generator.calibrate()

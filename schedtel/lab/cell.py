@@ -5,13 +5,13 @@ The guest's work is given, not measured: one plan is the same number of loops in
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from schedtel.errors import SchedtelError
 from schedtel.experiments.design import Cell
 from schedtel.experiments.running import Experiment
-from schedtel.experiments.spec import ExperimentSpec, spec_of
+from schedtel.experiments.spec import PLACEBO, ExperimentSpec, spec_of
 
 #: Loops of the generator's work in a microsecond of a guest, which executes 500 instructions in it. It is what the
 #: generator measures there on one CPU (docs/lab.md).
@@ -31,9 +31,20 @@ def loops_per_us(cpus: int) -> float:
     return _LOOPS_PER_US / cpus
 
 
+def told(spec: ExperimentSpec, cell: Cell) -> Cell:
+    """The cell that the guest makes for one. Every instruction of a guest takes its time there, those that read the
+    cell too. So what is the same for the scheduler is the same cell: a placebo is the baseline, and of repeats with one
+    seed, each is the first.
+    """
+    return replace(cell, scheduler=spec.baseline if cell.scheduler == PLACEBO else cell.scheduler, repeat=1)
+
+
 def described(spec: ExperimentSpec, cell: Cell, loops: float) -> bytes:
-    """The file at ``PATH``: a cell, the experiment that it is of, and its loops of work in a microsecond."""
-    said = {"spec": spec.table(), "cell": asdict(cell), "loops_per_us": loops}
+    """The file at ``PATH``: what is told of a cell, the experiment that it is of as far as it matters for a run, and
+    the loops of work in a microsecond.
+    """
+    plain = replace(spec, title="", repeats=1, seed=0, same_seed=False)
+    said = {"spec": plain.table(), "cell": asdict(told(spec, cell)), "loops_per_us": loops}
     return json.dumps(said, sort_keys=True).encode()
 
 

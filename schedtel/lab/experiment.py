@@ -113,12 +113,13 @@ class LabExperiment:
         with tempfile.TemporaryDirectory() as directory:
             made = Path(directory)
             unpack_results(done.results, made)
-            run = next((run for run in read_store(made)[1] if run.cell == cell), None)
+            told = inside.told(self.spec, cell)
+            run = next((run for run in read_store(made)[1] if run.cell == told), None)
             if run is None:
                 raise CollectorError("cannot read the guest's results: the run is not among them (run it again)")
             target = self.store.begin(cell)
-            shutil.copytree(made / "runs" / cell.key / target.name, target, dirs_exist_ok=True)
-        self.store.finish(replace(run, provenance={**run.provenance, **self._facts, "lab": self._name}))
+            shutil.copytree(made / "runs" / told.key / target.name, target, dirs_exist_ok=True)
+        self.store.finish(replace(run, cell=cell, provenance={**run.provenance, **self._facts, "lab": self._name}))
 
 
 def in_local_guests(

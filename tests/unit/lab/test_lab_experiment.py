@@ -33,10 +33,27 @@ def machine(root, cpus=1):
     return Machine(Qemu(root / "qemu-system-x86_10.0.2"), root / "vmlinuz-6.18", root / "archive", cpus)
 
 
-def test_the_guest_reads_the_cell_and_the_experiment_that_the_host_described():
+def test_the_guest_reads_what_the_host_described():
     spec = spec_of(dict(TABLE), "the experiment")
     for cell in cells(spec):
-        assert inside._read(json.loads(inside.described(spec, cell, 57.0))) == (spec, cell, 57.0)
+        read, told, loops = inside._read(json.loads(inside.described(spec, cell, 57.0)))
+        assert (told, loops) == (replace(cell, repeat=1), 57)
+        assert replace(read, title=spec.title, repeats=spec.repeats, seed=spec.seed) == spec
+
+
+def test_what_makes_no_difference_to_the_scheduler_is_the_same_to_the_byte():
+    """A placebo, another repeat with one seed, more repeats, another title."""
+    table = TABLE | {"schedulers": [*TABLE["schedulers"], "placebo"], "same_seed": True}
+    spec = spec_of(table | {"repeats": 2}, "the experiment")
+    longer = spec_of(table | {"repeats": 11, "title": "another"}, "the experiment")
+    told = {}
+    for each in (spec, longer):
+        for cell in cells(each):
+            told.setdefault(cell.scheduler, set()).add(inside.described(each, cell, 57.0))
+    assert told["placebo"] == told["eevdf"] != told["policy:short:idle"]
+    assert {len(descriptions) for descriptions in told.values()} == {1}
+    other = cells(spec_of(TABLE | {"repeats": 2}, "the experiment"))
+    assert len({inside.described(spec, cell, 57.0) for cell in other}) == 4
 
 
 def test_a_guests_cpus_share_its_work_in_virtual_time_and_in_real_time_it_is_this_hosts(tmp_path, monkeypatch):
@@ -124,7 +141,7 @@ class Places:
             store = Store(directory, spec)
             store.begin(cell)
             (Path(directory) / "runs" / cell.key / "windows").mkdir()
-            store.finish(Run(cell, {"seed": float(cell.repeat)}, {}))
+            store.finish(Run(cell, {"seed": float(cell.seed)}, {}))
             packed = io.BytesIO()
             with tarfile.open(fileobj=packed, mode="w") as archive:
                 archive.add(directory, ".")
@@ -157,7 +174,7 @@ def test_each_run_is_kept_and_the_time_left_is_that_of_two_at_a_time(tmp_path, c
     assert left == [None, None, pytest.approx(20), pytest.approx(14), pytest.approx(10), pytest.approx(20 / 4.5 * 1.5)]
     runs = read_store(tmp_path / "runs")[1]
     assert sorted(run.cell.key for run in runs) == sorted(cell.key for cell in cells(made.spec))
-    assert all(run.figures == {"seed": float(run.cell.repeat)} for run in runs)
+    assert all(run.figures == {"seed": float(run.cell.seed)} for run in runs)
     assert made.run(told.append) == 0
 
 
