@@ -156,7 +156,9 @@ def _connected(address: str) -> Any:
             ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
     except Exception as error:  # Ray has no class of its own for a node that does not start
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:_MOST_TOLD]
-        raise CapabilityError(f"cannot reach the cluster at {address}: {said} (is it running?)") from error
+        raise CapabilityError(
+            f"cannot reach the cluster at {address}: {said} (is it running? one with a token needs RAY_AUTH_MODE=token)"
+        ) from error
     return ray
 
 
