@@ -56,5 +56,12 @@ def test_figures_are_of_the_specification_beside_them(path):
     assert json.loads(pq.read_schema(path).metadata[b"schedtel.experiment"]) == asked
 
 
+def test_with_one_seed_the_labs_runs_have_the_same_figures():
+    """What `same_seed` promises, on two CPUs and beside other work."""
+    _, runs = unpack(FOLDER / "variability-lab-one-seed.parquet")
+    assert len(runs) == 20
+    assert len({json.dumps([run.figures, run.classes, run.cpus], sort_keys=True) for run in runs}) == 1
+
+
 def test_all_of_it_is_small():
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= 6 << 20
