@@ -1,12 +1,11 @@
-"""What schedtel holds and has left on this machine in; all of it put back, and told, out."""
+"""What schedtel holds and has left on this machine in; all of it put back, and what there is to say of it, out."""
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from schedtel.cli import lines
-from schedtel.cli.arms import complain
 from schedtel.host.sched_ext import DISABLING, ENABLED, read_state
 from schedtel.schedulers import holders
-from schedtel.schedulers.changes import Change
 from schedtel.schedulers.holders import Holder
 from schedtel.schedulers.in_kernel import wait
 from schedtel.schedulers.journal import undo_forgotten
@@ -15,40 +14,57 @@ from schedtel.schedulers.journal import undo_forgotten
 _GOING_S = 10.0
 
 
-def restore_all() -> bool:
-    """Have everything put back, and tell what was. Returns whether nothing had to be left."""
-    done = [_end(holder) for holder in holders.running()]
+@dataclass(frozen=True)
+class Restored:
+    """What was put back, or had to be left.
+
+    :param text: that, for a person.
+    :param is_complete: whether all of it was put back.
+    :param pid: of the program that was asked to end; None for what was left by one that had ended.
+    :param changes: how many things of each kind were put back, as far as a journal told.
+    """
+
+    text: str
+    is_complete: bool
+    pid: int | None = None
+    changes: dict[str, int] = field(default_factory=dict)
+
+
+def restore_all() -> Iterator[Restored]:
+    """Have everything put back. Yields what was, and last what runs though it is not the kernel's own."""
+    for holder in holders.running():
+        yield _ended(holder)
     for forgotten in undo_forgotten():
-        lines.answer(f"put back what an ended program had left: {holders.described(forgotten.changes) or 'nothing'}")
-        done.append(_is_complete(forgotten.failed))
+        left = holders.described(forgotten.failed)
+        what = f"put back what an ended program had left: {holders.described(forgotten.changes) or 'nothing'}"
+        yield Restored(
+            f"left: {left}: the kernel refuses (run as root)" if left else what,
+            not left,
+            changes=holders.counted(forgotten.changes),
+        )
     for path in holders.left_by_others():
-        complain(f"left alone: {path}: another user's program has ended (that user can run schedtel scheduler restore)")
-        done.append(False)
-    if not done:
-        lines.answer("nothing is held, and nothing was left")
-    return _is_kernels_own() and all(done)
+        why = "another user's program has ended (that user can run schedtel scheduler restore)"
+        yield Restored(f"left alone: {path}: {why}", is_complete=False)
+    ops = _attached_by_another()
+    if ops:
+        what = f"left alone: {ops} is attached by another program (stop it, or the service that runs it)"
+        yield Restored(what, is_complete=False)
 
 
-def _end(holder: Holder) -> bool:
+def _ended(holder: Holder) -> Restored:
     held, name = holder.changes(), holder.comm()
     if not holder.end():
-        complain(f"left: process {holder.pid} has not put everything back in time (kill -9 it: then its guard does)")
-        return False
-    lines.answer(f"ended process {holder.pid} ({name}): put back {holders.described(held) or 'what it held'}")
-    return _is_complete(holders.remaining(held))
-
-
-def _is_complete(left: list[Change]) -> bool:
+        what = f"left: process {holder.pid} has not put everything back in time (kill -9 it: then its guard does)"
+        return Restored(what, is_complete=False, pid=holder.pid)
+    left = holders.described(holders.remaining(held))
     if left:
-        complain(f"left: {holders.described(left)}: the kernel refuses (run as root)")
-    return not left
+        return Restored(f"left: {left} of process {holder.pid}: the kernel refuses (run as root)", False, holder.pid)
+    what = f"ended process {holder.pid} ({name}): put back {holders.described(held) or 'what it held'}"
+    return Restored(what, is_complete=True, pid=holder.pid, changes=holders.counted(held))
 
 
-def _is_kernels_own() -> bool:
-    """Whether the kernel's own scheduler runs; else says whose does. One that is about to go is waited for."""
+def _attached_by_another() -> str | None:
+    """The sched_ext scheduler that the kernel still runs. One that is about to go is waited for."""
     wait(lambda: (now := read_state()) is None or now.state != DISABLING, time.monotonic() + _GOING_S)
     now = read_state()
-    if now is None or now.state != ENABLED:
-        return True
-    complain(f"left alone: {now.ops} is attached by another program (stop it, or the service that runs it)")
-    return False
+    return (now.ops or "a scheduler") if now and now.state == ENABLED else None

@@ -138,13 +138,25 @@ def switch(arm: str, scope: str | None, classes: tuple[str, ...]) -> None:
 
 
 @command.command("restore", short_help="Have everything put back that schedtel has changed.")
-def restore() -> int:
+@_format_option
+def restore(kind: str) -> int:
     """Ask the programs of this user that hold an arm to end, and put back what dead ones have left.
 
     Root asks those of all users. A program is asked by SIGTERM, as `kill` does. The exit status is 1 where something
     had to be left: a sched_ext scheduler of another program, or a program that does not end.
     """
-    return 0 if restore_all() else _LEFT
+    told = []
+    for restored in restore_all():
+        told.append(restored)
+        if kind == "ndjson":
+            lines.answer(json.dumps(asdict(restored)))
+        elif restored.is_complete:
+            lines.answer(restored.text)
+        else:
+            complain(restored.text)
+    if not told and kind == "text":
+        lines.answer("nothing is held, and nothing was left")
+    return 0 if all(restored.is_complete for restored in told) else _LEFT
 
 
 @command.command("watch", short_help="Show each change of what the kernel runs.")

@@ -107,10 +107,14 @@ def remaining(changes: Iterable[Change]) -> list[Change]:
     return [change for change in changes if _shows(change)]
 
 
+def counted(changes: Iterable[Change]) -> dict[str, int]:
+    """How many things of each kind were changed."""
+    return dict(sorted(Counter(kind for kind, _ in {(change.kind, change.key) for change in changes}).items()))
+
+
 def described(changes: Iterable[Change]) -> str:
-    """What was changed, in words for a person."""
-    counts = Counter(kind for kind, *_ in {change.key for change in changes})
-    return ", ".join(_WORDS[str(kind)].format(n, "" if n == 1 else "s") for kind, n in sorted(counts.items()))
+    """The same in words for a person."""
+    return ", ".join(_WORDS[kind].format(n, "" if n == 1 else "s") for kind, n in counted(changes).items())
 
 
 def _shows(change: Change) -> bool:

@@ -1,5 +1,6 @@
 """`schedtel scheduler switch` and `restore` on the running kernel: who is ended, who is not, and what is put back."""
 
+import json
 import os
 import signal
 import subprocess
@@ -103,8 +104,8 @@ def held():
         process.communicate()
 
 
-def restore(**options):
-    return subprocess.run([*SCHEDTEL, "restore"], capture_output=True, text=True, check=False, timeout=120, **options)
+def restore(*words):
+    return subprocess.run([*SCHEDTEL, "restore", *words], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_an_arm_is_held_until_its_program_is_stopped(held, sleeper):
@@ -144,9 +145,11 @@ def test_restore_ends_the_holder_and_says_what_it_held(held, sleeper):
 def test_restore_puts_back_what_the_dead_have_left(sleeper):
     subprocess.run([sys.executable, "-c", LEAVES, str(sleeper)], check=False)
     assert policy_of(sleeper) == BATCH
-    done = restore()
+    done = restore("--format", "ndjson")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "put back what an ended program had left: attributes of 1 thread\n"
+    (said,) = map(json.loads, done.stdout.splitlines())
+    assert (said["is_complete"], said["pid"], said["changes"]) == (True, None, {"attributes": 1})
+    assert said["text"] == "put back what an ended program had left: attributes of 1 thread"
     assert policy_of(sleeper) == OTHER
 
 

@@ -28,7 +28,7 @@ ARGUMENTS = {
     "scheduler current": ["--for", "pid=4999999"],
     "scheduler run": ["policy:idle", "--for", "pid=4999999"],
     "scheduler switch": ["policy:idle", "--for", "pid=4999999"],
-    "scheduler restore": [],
+    "scheduler restore": ["--format", "x"],
     "scheduler watch": ["--format", "x"],
     "workload list": ["--format", "x"],
     "workload show": ["web"],
