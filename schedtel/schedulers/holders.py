@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schedtel.errors import SchedtelError
+from schedtel.foreign_text import text_of
 from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change, read
 from schedtel.schedulers.journal import default_directory, journals, owner_of, read_journal
@@ -50,7 +51,7 @@ class Holder(NamedTuple):
     def comm(self) -> str:
         """Its command name, as the kernel has it; empty if it has ended."""
         found = threads.read_thread(self.pid, self.pid)
-        return os.fsdecode(found.comm) if found and found.start == self.start else ""
+        return text_of(found.comm) if found and found.start == self.start else ""
 
     def changes(self) -> list[Change]:
         """What its journal tells now; nothing of another user's, and nothing once it is gone."""

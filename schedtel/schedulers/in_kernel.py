@@ -1,4 +1,4 @@
-"""The name of a sched_ext scheduler in; whether the kernel has it, why it no longer does, and for how long, out.
+"""The name of a sched_ext scheduler in; whether the kernel has it, and why it no longer does, out.
 
 All of it is read from the kernel: ``state``, ``root/ops`` and ``enable_seq`` of /sys/kernel/sched_ext, and the reason
 that the kernel logs when it disables a scheduler (kernel/sched/ext.c).

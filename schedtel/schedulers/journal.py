@@ -184,8 +184,13 @@ def journals(directory: Path) -> Iterator[Path]:
 
 def owner_of(path: Path) -> tuple[int, int] | None:
     """The pid that a journal's name tells, and when that process started; None for one of another boot."""
-    words = path.name.removeprefix(f"journal-{_boot()}-").split("-")
-    if len(words) != 3 or not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words[:2]):
+    beginning = f"journal-{_boot()}-"
+    words = path.name.removeprefix(beginning).split("-")
+    if (
+        not path.name.startswith(beginning)
+        or len(words) != 3
+        or not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words[:2])
+    ):
         return None
     return int(words[0]), int(words[1])
 

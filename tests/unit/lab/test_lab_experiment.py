@@ -14,7 +14,7 @@ from schedtel.experiments.design import cells
 from schedtel.experiments.spec import spec_of
 from schedtel.experiments.store import Run, Store, read_store
 from schedtel.lab import cell as inside
-from schedtel.lab.experiment import LabExperiment
+from schedtel.lab.experiment import LabExperiment, scheduler_names
 from schedtel.lab.guests import Done
 from schedtel.lab.machine import Machine
 from schedtel.lab.packages import Qemu
@@ -35,6 +35,14 @@ def test_the_guest_reads_the_cell_and_the_experiment_that_the_host_described():
     spec = spec_of(dict(TABLE), "the experiment")
     for cell in cells(spec):
         assert inside._read(json.loads(inside.described(spec, cell, 57.0))) == (spec, cell, 57.0)
+
+
+def test_an_arm_that_no_guest_can_have_is_refused():
+    spec = spec_of(TABLE | {"schedulers": ["eevdf", "scx:fifo"]}, "the experiment")
+    assert scheduler_names(spec) == ["fifo"]
+    spec = spec_of(TABLE | {"schedulers": ["eevdf", "loader:bpfland"]}, "the experiment")
+    with pytest.raises(UsageError, match=r"cannot use loader:bpfland in the lab: .*\(use scx:bpfland\)"):
+        scheduler_names(spec)
 
 
 def test_a_guests_cpus_share_its_work_in_virtual_time_and_in_real_time_it_is_this_hosts(tmp_path, monkeypatch):

@@ -195,7 +195,15 @@ def test_its_name_says_which_process_wrote_it(folder):
     journal.close()
 
 
-NAMELESS = ["journal-x", "journal-{}", "journal-{}-1-", "journal-{}-1-2-3-4", "journal-{}--1-2-x", "journal-1-1-2-x"]
+NAMELESS = [
+    "1-2-x",
+    "journal-x",
+    "journal-{}",
+    "journal-{}-1-",
+    "journal-{}-1-2-3-4",
+    "journal-{}--1-2-x",
+    "journal-1-1-2-x",
+]
 
 
 @pytest.mark.parametrize("name", [*NAMELESS, "journal-{}-\u0661-2-x", "journal-{}-" + "9" * 30 + "-2-x"])
