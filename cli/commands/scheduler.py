@@ -26,7 +26,7 @@ from schedtel.schedulers.orphans import adopt_orphans, bury_orphans
 from schedtel.schedulers.switching import Current, Schedulers
 from schedtel.schedulers.watching import Seen, Watch
 
-#: How often `watch` looks: three small files, some 0.3 % of a CPU.
+#: How often `watch` looks: three small files, 0.2 % of a CPU.
 _LOOK_S = 0.02
 #: The exit status where `restore` had to leave something.
 _LEFT = 1

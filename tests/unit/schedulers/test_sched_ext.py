@@ -173,12 +173,16 @@ def test_one_that_waits_has_loaded_before_and_attaches_when_it_is_told(waiting, 
 
 
 def test_one_that_waits_ends_when_it_is_no_longer_wanted(waiting, sysfs):
+    """One of the same name that runs meanwhile is not waited for."""
+    (sysfs / "root").mkdir()
+    (sysfs / "root" / "ops").write_text("fake\n")
+    (sysfs / "state").write_text("enabled\n")
     scheduler = waiting()
     (pid,) = scheduler.pids
     assert is_running(pid)
     scheduler.detach()
     assert not is_running(pid)
-    assert read_state(sysfs) == State("disabled", None, 7)
+    assert read_state(sysfs) == State("enabled", "fake", 7)
 
 
 def test_one_that_cannot_load_is_told_with_its_last_line(waiting):
