@@ -16,7 +16,7 @@ from pathlib import Path
 from schedtel.schedulers.switching import Schedulers
 
 SYSFS = Path("/sys/kernel/sched_ext")
-LOOK_S = 0.001
+LOOK_S = 0.002
 PATIENCE_S = 60
 SCHEDTEL = ["/usr/bin/schedtel", "scheduler"]
 #: Under the name that the staller leaves waiting: sleeps for 10 ms again and again, until that once takes far longer.

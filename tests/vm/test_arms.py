@@ -12,7 +12,7 @@ from schedtel.lab.frames import STDERR, STDOUT
 from schedtel.lab.machine import Boot
 from schedtel.lab.snapshot import snapshot
 
-PATIENCE_S = 300
+PATIENCE_S = 600
 STALL_TIMEOUT_MS = 2000
 #: What a look at the kernel's files may be late by.
 LOOK_NS = 5_000_000
