@@ -1,26 +1,35 @@
-"""``schedtel scheduler``: the name of an arm and a command in; the command, scheduled that way while it runs, out."""
+"""``schedtel scheduler``: the name of an arm in; a command, or what the kernel runs, scheduled that way, out."""
 
 import json
+import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from signal import SIGTERM
 
 import click
 
 from schedtel.cli import lines
-from schedtel.cli.options import refuse
+from schedtel.cli.arms import arm_options, class_of, complain, keep, refuse_what_does_nothing, scope_of, took
+from schedtel.cli.restoring import restore_all
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
 from schedtel.cli.traced_command import TracedCommand
-from schedtel.errors import SchedtelError, UsageError
+from schedtel.durations import NS_PER_S, parse_duration
+from schedtel.errors import CollectorError, UsageError
 from schedtel.latch import Latch
-from schedtel.schedulers.names import Arm, Selector, parse_arm, parse_selector
+from schedtel.schedulers.choices import Choice
+from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm
 from schedtel.schedulers.orphans import adopt_orphans, bury_orphans
-from schedtel.schedulers.switching import Choice, Current, Schedulers, pause_after
+from schedtel.schedulers.switching import Current, Schedulers
+from schedtel.schedulers.watching import Seen, Watch
 
-#: How often threads that were born since are looked for, where that takes little time.
-_RESCAN_S = 0.2
+#: How often `watch` looks: three small files, 0.2 % of a CPU.
+_LOOK_S = 0.02
+#: The exit status where `restore` had to leave something.
+_LEFT = 1
 _FORMATS = ("text", "ndjson")
 _format_option = click.option(
     "--format",
@@ -34,10 +43,10 @@ _format_option = click.option(
 
 @click.group("scheduler", cls=StrictGroup, short_help="Run a command under another scheduler or policy.")
 def command() -> None:
-    """List the arms that this machine can switch to, say what is in effect, and run a command under one of them.
+    """List the arms that this machine can switch to, say what is in effect, and bring one of them into effect.
 
-    An ARM is eevdf, the kernel's own scheduler; policy:RULE, scheduling attributes of threads or cgroups; or scx:NAME,
-    a sched_ext scheduler.
+    An ARM is eevdf, the kernel's own scheduler; policy:RULE, scheduling attributes of threads or cgroups; scx:NAME, a
+    sched_ext scheduler; or loader:NAME[:MODE], one that the service org.scx.Loader runs.
     """
 
 
@@ -57,7 +66,7 @@ def current(scope: str | None, kind: str) -> None:
 
     A SELECTION is pid=N with all descendants, comm=NAME, cgroup=PATH or unit=NAME.
     """
-    found = Schedulers(_scope(scope) if scope else None).current()
+    found = Schedulers(scope_of(scope) if scope else None).current()
     if kind == "ndjson":
         lines.answer(json.dumps(vars(found)))
         return
@@ -67,14 +76,7 @@ def current(scope: str | None, kind: str) -> None:
 
 @command.command("run", short_help="Run a command under an arm.")
 @click.argument("arm", metavar="ARM")
-@click.option("--for", "scope", metavar="SELECTION", help="Threads that the arm is for, instead of the command's.")
-@click.option(
-    "--class",
-    "classes",
-    multiple=True,
-    metavar="NAME=SELECTION",
-    help="A class that the arm's rules name. May be repeated.",
-)
+@arm_options(", instead of the command's")
 @click.argument("arguments", nargs=-1, metavar="-- COMMAND...", type=click.UNPROCESSED)
 def run(arm: str, scope: str | None, classes: tuple[str, ...], arguments: tuple[str, ...]) -> int:
     """Run a COMMAND, schedule it and its descendants as the ARM says, and put everything back when it has ended.
@@ -84,8 +86,8 @@ def run(arm: str, scope: str | None, classes: tuple[str, ...], arguments: tuple[
 
     Examples of an ARM: policy:slice=0.1ms, policy:comm=make:batch, policy:hogs:idle+short:rr=10 with --class.
     """
-    wanted, members, others = parse_arm(arm), dict(map(_class, classes)), _scope(scope) if scope else None
-    _refuse_what_does_nothing(wanted, members)
+    wanted, members, others = parse_arm(arm), dict(map(class_of, classes)), scope_of(scope) if scope else None
+    refuse_what_does_nothing(wanted, members)
     if others:
         Schedulers(others, classes=members).check(wanted)
     if not arguments:
@@ -99,15 +101,6 @@ def run(arm: str, scope: str | None, classes: tuple[str, ...], arguments: tuple[
         traced.close()
 
 
-def _refuse_what_does_nothing(arm: Arm, classes: Collection[str]) -> None:
-    if arm.family != "policy":
-        refuse(("scope", "classes"), str(arm), "it is for arms of the kind policy:")
-    named = {rule.selector.name for rule in arm.rules if rule.selector and rule.selector.kind == "class"}
-    for name in classes:
-        if name not in named:
-            raise UsageError(f"cannot use --class {name}: no rule of {arm} names it (drop it)")
-
-
 def _run(traced: TracedCommand, schedulers: Schedulers, arm: Arm, *, own_session: bool) -> int:
     ended = Latch()
 
@@ -116,33 +109,80 @@ def _run(traced: TracedCommand, schedulers: Schedulers, arm: Arm, *, own_session
             traced.signal(SIGTERM)
 
     with stop_on_signals(interrupt, traced):
-        schedulers.switch(arm)
+        switched = schedulers.switch(arm)
+        if arm.family in ("scx", "loader"):
+            complain(took(arm, switched))
         traced.start(ended.set)
-        _keep(schedulers, traced, ended)
+        keep(schedulers, ended, lambda: bury_orphans({traced.pid, *schedulers.helpers}), complain)
         schedulers.restore()
     return traced.join()
 
 
-def _keep(schedulers: Schedulers, traced: TracedCommand, ended: Latch) -> None:
-    """Bring the arm into effect for what is born, until the command has ended. Says once what is wrong with it."""
-    pause_s, told = _RESCAN_S, False
-    while not ended.wait(pause_s):
-        began = time.monotonic()
-        problem = _rescan(schedulers)
-        if problem and not told:
-            lines.remark(f"schedtel: {lines.in_one_line(problem)}")
-        told = told or bool(problem)
-        bury_orphans({traced.pid, *schedulers.helpers})
-        pause_s = pause_after(time.monotonic() - began, _RESCAN_S)
+@command.command("switch", short_help="Put an arm in effect, and hold it until stopped.")
+@click.argument("arm", metavar="ARM")
+@arm_options("")
+def switch(arm: str, scope: str | None, classes: tuple[str, ...]) -> None:
+    """Put an ARM in effect and hold it, until Ctrl-C, SIGTERM or `schedtel scheduler restore` ends this program.
+
+    Everything is put back then, however it ends, SIGKILL included. If the kernel ejects the scheduler, or another takes
+    its place, this program ends with the reason and status 2.
+    """
+    wanted, members = parse_arm(arm), dict(map(class_of, classes))
+    if wanted == EEVDF:
+        raise UsageError("cannot hold eevdf: it is what runs while nothing is held (use `schedtel scheduler restore`)")
+    refuse_what_does_nothing(wanted, members)
+    ended = Latch()
+    with stop_on_signals(ended.set), Schedulers(scope_of(scope) if scope else None, classes=members) as schedulers:
+        lines.answer(took(wanted, schedulers.switch(wanted)))
+        keep(schedulers, ended, lambda: None, _give_up(wanted))
 
 
-def _rescan(schedulers: Schedulers) -> str | None:
-    """Returns why the arm is no longer in effect, if it is not. The command goes on without it."""
-    try:
-        schedulers.rescan()
-    except SchedtelError as error:
-        return str(error)
-    return schedulers.problem()
+@command.command("restore", short_help="Have everything put back that schedtel has changed.")
+@_format_option
+def restore(kind: str) -> int:
+    """Ask the programs of this user that hold an arm to end, and put back what dead ones have left.
+
+    Root asks those of all users. A program is asked by SIGTERM, as `kill` does. The exit status is 1 where something
+    had to be left: a sched_ext scheduler of another program, or a program that does not end.
+    """
+    told = []
+    for restored in restore_all():
+        told.append(restored)
+        if kind == "ndjson":
+            lines.answer(json.dumps(asdict(restored)))
+        elif restored.is_complete:
+            lines.answer(restored.text)
+        else:
+            complain(restored.text)
+    if not told and kind == "text":
+        lines.answer("nothing is held, and nothing was left")
+    return 0 if all(restored.is_complete for restored in told) else _LEFT
+
+
+@command.command("watch", short_help="Show each change of what the kernel runs.")
+@click.option("-d", "--duration", metavar="DURATION", help="End after this time.")
+@_format_option
+def watch(duration: str | None, kind: str) -> None:
+    """Write a line for what the kernel runs now, and one for each change of it, until Ctrl-C.
+
+    A line has the time, the scheduler, the state of sched_ext and its count of attaches, how long no scheduler of
+    sched_ext ran before, and the kernel's reason where it has disabled one.
+    """
+    end = time.monotonic() + parse_duration(duration) / NS_PER_S if duration else math.inf
+    ended = Latch()
+    with stop_on_signals(ended.set), Watch() as seen:
+        while True:
+            for change in seen.look():
+                lines.answer(json.dumps(asdict(change)) if kind == "ndjson" else _seen(change))
+            if ended.wait(_LOOK_S) or time.monotonic() >= end:
+                break
+
+
+def _give_up(arm: Arm) -> Callable[[str], object]:
+    def raise_it(problem: str) -> None:
+        raise CollectorError(f"cannot hold {arm}: {problem}: all is put back (see `schedtel scheduler current`)")
+
+    return raise_it
 
 
 @contextmanager
@@ -158,22 +198,6 @@ def _tree(traced: TracedCommand) -> Selector:
     return Selector("pid", str(traced.pid))
 
 
-def _scope(text: str) -> Selector:
-    selector = parse_selector(text)
-    if selector.kind == "class":
-        raise UsageError(
-            f"cannot use --for {text!r}: a class chooses from a selection (write pid=, comm=, cgroup=, unit=)"
-        )
-    return selector
-
-
-def _class(text: str) -> tuple[str, str]:
-    name, equals, selection = text.partition("=")
-    if not equals or parse_selector(name).kind != "class":
-        raise UsageError(f"cannot use --class {text!r}: it is a name and a selection (write hogs=comm=stress)")
-    return name, str(_scope(selection))
-
-
 def _line(choice: Choice) -> str:
     mark = {True: "yes", False: "no ", None: "?  "}[choice.usable]
     return f"{mark}  {choice.arm}{': ' if choice.why else ''}{lines.in_one_line(choice.why)}"
@@ -184,3 +208,12 @@ def _described(found: Current) -> Iterator[str]:
     yield f"{found.scheduler} (sched_ext: {state})"
     for attributes, count in sorted(found.threads.items(), key=lambda item: -item[1]):
         yield f"{count} {'thread' if count == 1 else 'threads'}: {attributes}"
+
+
+def _seen(change: Seen) -> str:
+    wall = datetime.fromtimestamp(change.time_ns / NS_PER_S, UTC).isoformat(timespec="milliseconds")
+    parts = [f"{change.scheduler or '?'} (sched_ext: {change.state}, {change.enable_seq} attached since boot)"]
+    parts += [f"after {change.eevdf_ns / 1e6:.0f} ms of eevdf"] if change.eevdf_ns is not None else []
+    parts += [f"{change.unseen} more came and went"] if change.unseen else []
+    parts += [change.reason] if change.reason else []
+    return f"{wall} {change.monotonic_ns / NS_PER_S:.3f}  {'; '.join(parts)}"

@@ -10,7 +10,7 @@ from schedtel.access.descriptors import EXHAUSTED
 from schedtel.foreign_text import text_of
 
 SYSFS = Path("/sys/kernel/sched_ext")
-DISABLED, ENABLED = "disabled", "enabled"
+DISABLED, ENABLED, DISABLING = "disabled", "enabled", "disabling"
 #: Stands for a scheduler of sched_ext that came and went between two readings, so that nobody saw its name.
 UNSEEN = "sched_ext"
 
@@ -100,5 +100,5 @@ class SchedulerLabels:
 
     def _shown(self, now: State) -> tuple[str, ...]:
         name = now.ops or UNSEEN
-        shown = {ENABLED: (name,), "enabling": (self._own, name), "disabling": (name, self._own)}
+        shown = {ENABLED: (name,), "enabling": (self._own, name), DISABLING: (name, self._own)}
         return shown.get(now.state, (self._own,))

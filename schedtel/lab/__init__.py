@@ -8,7 +8,6 @@ The modules, in the order in which a run passes through them:
     cpio        trees and bytes                      → archives that are the same for the same input
     initramfs   Python, schedtel and its libraries   → the archive that every guest starts from
     schedulers  names and programs of sched_ext      → files that put them on a guest's path
-    scx_loader  (inside the guest) an object         → its scheduler, attached
     frames      output of several kinds              ⇄ one stream of bytes
     machine     a kernel, an archive, CPUs           → qemu, run to its end
     kvm         this host                            → whether its CPUs can execute guests

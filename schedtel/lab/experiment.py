@@ -164,8 +164,11 @@ class _Course:
 
 
 def scheduler_names(spec: ExperimentSpec) -> list[str]:
-    """Of the arms ``scx:NAME``, the names."""
-    arms = map(parse_arm, sorted(set(spec.schedulers) - {PLACEBO}))
+    """Of the arms ``scx:NAME``, the names. Raises :class:`UsageError` for an arm that no guest can have."""
+    arms = list(map(parse_arm, sorted(set(spec.schedulers) - {PLACEBO})))
+    for arm in arms:
+        if arm.family == "loader":
+            raise UsageError(f"cannot use {arm} in the lab: its guests run no service (use scx:{arm.scheduler})")
     return [arm.scheduler for arm in arms if arm.family == "scx"]
 
 

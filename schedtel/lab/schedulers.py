@@ -1,7 +1,8 @@
 """Names of sched_ext schedulers and paths of programs in; files that put them on a guest's path, out.
 
 The lab's own schedulers are in ``bpf/sched_ext``. They are compiled when they are first used, by Debian's clang 19 with
-the kernel types of Debian's linux-bpf-dev, and kept in the cache. ``scx_NAME`` on the guest's path attaches one.
+the kernel types of Debian's linux-bpf-dev, and kept in the cache. ``scx_NAME`` on the guest's path attaches one, and
+its arm finds the object.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from pathlib import Path
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.lab import packages
 from schedtel.lab.packages import Item
+from schedtel.schedulers.sched_ext import OBJECTS
 
 SOURCES = Path(__file__).parents[1] / "_bpf" / "sched_ext"
 _CLANG = Item("clang 19", "clang-19", ("bookworm",), whole=True)
@@ -20,22 +22,21 @@ _CLANG = Item("clang 19", "clang-19", ("bookworm",), whole=True)
 _KERNEL_TYPES = Item("kernel types", "linux-bpf-dev", ("sid",))
 _HEADERS = Item("libbpf's headers", "libbpf-dev", ("bookworm-backports",))
 _FLAGS = ("-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wno-missing-declarations", "-Werror", "-c")
+_SUFFIX = ".bpf.c"
 _COMPILED = "sched_ext-"
 _LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib/llvm-19/lib")
 _PATIENCE_S = 120
 _PROGRAM_NAME = re.compile(r"scx_([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
-_DIRECTORY = "/usr/lib/sched_ext"
-#: The loader's libbpf is the one that qemu depends on. The host's may be older, and not know .struct_ops.link.
 _LOADER = f"""#!/bin/sh
-export LD_LIBRARY_PATH={_DIRECTORY}
-exec python3 -P -m schedtel.lab.scx_loader {_DIRECTORY}/{{name}}.bpf.o
+exec python3 -P -m schedtel.schedulers.object_loader {OBJECTS}/{{name}}.bpf.o
 """
+#: The libbpf that qemu depends on. The host's may be older, and not know .struct_ops.link.
 _LIBBPF = ("libbpf.so.1", "libelf.so.1", "libz.so.1", "libzstd.so.1")
 
 
 def own_names() -> list[str]:
     """The lab's own schedulers."""
-    return sorted(path.name.removesuffix(".bpf.c") for path in SOURCES.glob("*.bpf.c"))
+    return sorted(path.name.removesuffix(_SUFFIX) for path in SOURCES.glob(f"*{_SUFFIX}"))
 
 
 def guest_files(
@@ -61,9 +62,15 @@ def guest_files(
                 f"cannot use scx:{name[:40]} in the lab: it has {', '.join(own_names())} (or give the path of scx_NAME)"
             )
         found |= _libbpf(packages.fetched(packages.QEMU, tell))
-        found[f"{_DIRECTORY}/{name}.bpf.o"] = compiled(name, tell).read_bytes()
+        found |= object_file(SOURCES / f"{name}{_SUFFIX}", tell)
         found[f"/usr/bin/scx_{name}"] = _LOADER.format(name=name).encode()
     return found
+
+
+def object_file(source: Path, tell: Callable[[str], object] = lambda _: None) -> dict[str, bytes]:
+    """The object of a scheduler's source, by its path in the guest, where the arm of its name finds it."""
+    name = source.name.removesuffix(_SUFFIX)
+    return {f"{OBJECTS}/{name}.bpf.o": compiled(source, tell).read_bytes()}
 
 
 def _libbpf(qemu: Path) -> dict[str, bytes]:
@@ -72,7 +79,7 @@ def _libbpf(qemu: Path) -> dict[str, bytes]:
     absent = [name for name, place in places.items() if place is None]
     if absent:
         raise CapabilityError(f"cannot attach schedulers in the guest: {qemu} has no {absent[0]} (remove it)")
-    return {f"{_DIRECTORY}/{name}": place.read_bytes() for name, place in places.items() if place}
+    return {f"{OBJECTS}/{name}": place.read_bytes() for name, place in places.items() if place}
 
 
 def _name_of(program: Path) -> str:
@@ -93,20 +100,21 @@ def _program_files(program: Path) -> dict[str, bytes]:
     return files | {f"/usr/bin/{program.name}": program.read_bytes()}
 
 
-def compiled(name: str, tell: Callable[[str], object] = lambda _: None) -> Path:
-    """The object of one of the lab's own schedulers, from the cache or compiled now."""
-    target = packages.opened_cache() / f"{_COMPILED}{_digest()}-{name}.bpf.o"
+def compiled(source: Path, tell: Callable[[str], object] = lambda _: None) -> Path:
+    """The object of a scheduler's source, from the cache or compiled now, with the headers of the lab's own."""
+    name = source.name.removesuffix(_SUFFIX)
+    target = packages.opened_cache() / f"{_COMPILED}{_digest(source)}-{name}.bpf.o"
     if not target.exists():
         places = [packages.fetched(item, tell) for item in (_CLANG, _KERNEL_TYPES, _HEADERS)]
         with packages.scratch() as scratch:
-            _compile(SOURCES / f"{name}.bpf.c", scratch / "object", *places)
+            _compile(source, scratch / "object", *places)
             (scratch / "object").rename(target)
     return target
 
 
-def _digest() -> str:
+def _digest(source: Path) -> str:
     digest = hashlib.sha256(" ".join(_FLAGS).encode())
-    for path in sorted(SOURCES.iterdir()):
+    for path in (source, *sorted(SOURCES.glob("*.h"))):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -119,7 +127,7 @@ def _compile(source: Path, target: Path, clang: Path, kernel_types: Path, header
     libraries = ":".join(_LIBRARIES)
     loader = [f"{_LIBRARIES[0]}/ld-linux-x86-64.so.2", "--library-path", libraries, "usr/lib/llvm-19/bin/clang"]
     places = ["-resource-dir", "usr/lib/llvm-19/lib/clang/19", f"-I{types.parent}", f"-I{headers / 'usr/include'}"]
-    places += ["-Iusr/include", "-Iusr/include/x86_64-linux-gnu"]
+    places += [f"-I{SOURCES}", "-Iusr/include", "-Iusr/include/x86_64-linux-gnu"]
     command = [*loader, *_FLAGS, *places, str(source), "-o", str(target)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=clang, timeout=_PATIENCE_S)
     if done.returncode:

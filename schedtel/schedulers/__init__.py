@@ -13,6 +13,14 @@ The modules, in the order in which an arm passes through them:
     journal      changes                                      ⇄ a private file, written before each change
     guard        the journal of a process that has died       → what it changed put back
     policy       an arm and threads                           → threads changed, and those born meanwhile
+    in_kernel    the name of a sched_ext scheduler            → whether the kernel has it, and why it no longer does
+    object_loader (a program) an object of sched_ext          → its scheduler attached, when it is told to
     sched_ext    a loader's command                           → its scheduler running, and ejections noticed
+    system_bus   a method of a service on D-Bus               → its answer
+    loader_service  what org.scx.Loader is to run             → asked for, and what it runs
+    serviced     an arm of that service                       → its scheduler running, and what ran before
+    choices      this kernel and this user                    → the arms that work here
     switching    arms                                         → one of them in effect: the interface to all of it
+    holders      journals                                     → the processes that hold changes, asked to end
+    watching     what the kernel says of sched_ext            → each change of it
 """

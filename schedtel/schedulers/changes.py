@@ -12,7 +12,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from schedtel.schedulers import attributes, knobs, threads
+from schedtel.errors import SchedtelError
+from schedtel.schedulers import attributes, knobs, loader_service, threads
 from schedtel.schedulers.attributes import Attributes
 
 #: Each pass finds the children that were born during the one before it.
@@ -28,10 +29,10 @@ _Value = tuple[int, ...] | str
 class Change:
     """One change of one thing.
 
-    :param kind: ``attributes`` and ``affinity`` of a thread, a session's ``autogroup``, a ``file`` of a cgroup, or a
-        ``loader``, which is ended.
+    :param kind: ``attributes`` and ``affinity`` of a thread, a session's ``autogroup``, a ``file`` of a cgroup, a
+        ``loader``, which is ended, or the scheduler of a ``service`` on the system's bus.
     :param target: of a thread or a loader its tgid, tid and start in ticks; of an autogroup its name; of a file its
-        path and its inode.
+        path and its inode; of a service its name.
     :param before: what it is put back to.
     :param after: what the kernel shows while it is changed.
     :param since: clock ticks since boot when it was changed.
@@ -52,7 +53,7 @@ class Change:
 def read(change: Change) -> _Value | None:
     """What the kernel shows now; None if the thread, the group or the file is gone.
 
-    Raises :class:`OSError` if the kernel refuses to say.
+    Raises :class:`OSError` if the kernel refuses to say, and :class:`SchedtelError` if a service does not answer.
     """
     if change.kind in _OF_THREADS:
         tgid, tid, start = map(int, change.target)
@@ -61,6 +62,8 @@ def read(change: Change) -> _Value | None:
     if change.kind == "autogroup":
         found = _member(str(change.target[0]))
         return (found[1],) if found else None
+    if change.kind == "service":
+        return loader_service.read_running()
     path, inode = change.target
     return _content(str(path)) if _inode(str(path)) == inode else None
 
@@ -68,7 +71,7 @@ def read(change: Change) -> _Value | None:
 def write(change: Change, value: _Value) -> None:
     """Set what is changed to a value. A thread that has ended meanwhile is none of ours any more.
 
-    Raises :class:`OSError` if the kernel refuses.
+    Raises :class:`OSError` if the kernel refuses, and :class:`SchedtelError` if a service does.
     """
     if change.kind == "attributes":
         attributes.put(int(change.target[1]), attributes_of(value))
@@ -78,6 +81,8 @@ def write(change: Change, value: _Value) -> None:
         os.kill(int(change.target[0]), SIGKILL)
     elif change.kind == "autogroup":
         _set_autogroup(str(change.target[0]), str(value[0]))
+    elif change.kind == "service":
+        loader_service.run(str(value))
     else:
         Path(str(change.target[0])).write_text(str(value), encoding="ascii")
 
@@ -104,7 +109,7 @@ def _put_back(change: Change) -> bool:
             write(change, change.before)
     except ProcessLookupError:
         pass
-    except OSError:
+    except (OSError, SchedtelError):
         return False
     return True
 

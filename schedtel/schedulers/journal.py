@@ -1,7 +1,8 @@
 """Changes in, before each is made; a private file that tells them to another process, out.
 
-A journal is locked by the process that changes things. One that can be locked has outlived it. If its guard is gone as
-well, the next start puts back what it tells; if not, both do, and what is put back already is left alone.
+A journal is locked by the process that changes things, and its name says which process that is. One that can be locked
+has outlived it. If its guard is gone as well, the next start puts back what it tells; if not, both do, and what is put
+back already is left alone.
 """
 
 import contextlib
@@ -12,8 +13,10 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from schedtel.errors import CapabilityError
+from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change, undo
 
 _PRIVATE, _PRIVATE_FILE = 0o700, 0o600
@@ -51,7 +54,9 @@ class Journal:
 
     def _create(self) -> bool:
         """Returns whether the file is still there once it is locked; else another start took it for forgotten."""
-        self.descriptor, path = tempfile.mkstemp(prefix=f"journal-{_boot()}-", dir=self.directory)
+        this = threads.read_thread(os.getpid(), os.getpid())
+        owner = f"{os.getpid()}-{this.start if this else 0}"
+        self.descriptor, path = tempfile.mkstemp(prefix=f"journal-{_boot()}-{owner}-", dir=self.directory)
         self.path = Path(path)
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
         if self.path.exists():
@@ -134,33 +139,60 @@ def read_journal(descriptor: int) -> list[Change]:
     return list({change.key: change for change in changes}.values())
 
 
+class Forgotten(NamedTuple):
+    """A journal whose process had ended: its changes, which are put back now, and those of them that failed."""
+
+    changes: list[Change]
+    failed: list[Change]
+
+
+def undo_forgotten(directory: Path | None = None) -> list[Forgotten]:
+    """Put back what journals of this user tell whose process has ended, and remove them."""
+    found = map(_put_back, journals(directory or default_directory()))
+    return [forgotten for forgotten in found if forgotten]
+
+
 def put_back_forgotten(directory: Path | None = None) -> int:
-    """Put back what journals of this user tell whose process has ended. Returns how many journals there were."""
-    return sum(_put_back(path) for path in _journals(directory or default_directory()))
+    """The same. Returns how many journals there were."""
+    return len(undo_forgotten(directory))
 
 
-def _put_back(path: Path) -> bool:
+def _put_back(path: Path) -> Forgotten | None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:  # removed meanwhile
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.name.startswith(f"journal-{_boot()}-"):  # else its threads have gone with the kernel that had them
-            undo(read_journal(descriptor))
+        # Else its threads have gone with the kernel that had them.
+        changes = read_journal(descriptor) if path.name.startswith(f"journal-{_boot()}-") else []
+        failed = undo(changes)
         remove(path)
     except BlockingIOError:
-        return False
+        return None
     finally:
         os.close(descriptor)
-    return True
+    return Forgotten(changes, failed)
 
 
-def _journals(directory: Path) -> Iterator[Path]:
+def journals(directory: Path) -> Iterator[Path]:
     """The journals in a directory, if only this user can have made them."""
     with contextlib.suppress(OSError, CapabilityError):
         _check_private(directory)
         yield from sorted(directory.glob("journal-*"))
+
+
+def owner_of(path: Path) -> tuple[int, int] | None:
+    """The pid that a journal's name tells, and when that process started; None for one of another boot."""
+    beginning = f"journal-{_boot()}-"
+    words = path.name.removeprefix(beginning).split("-")
+    if (
+        not path.name.startswith(beginning)
+        or len(words) != 3
+        or not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words[:2])
+    ):
+        return None
+    return int(words[0]), int(words[1])
 
 
 def _make_private(directory: Path) -> None:

@@ -7,8 +7,12 @@ from schedtel.errors import UsageError
 from schedtel.schedulers.settings import EXAMPLES, Setting, is_setting, parse_setting
 from schedtel.suggestions import did_you_mean
 
-#: The kinds of arms: the kernel's own scheduler, attributes of threads, and sched_ext schedulers.
-FAMILIES = ("eevdf", "policy", "scx")
+#: The kinds of arms: the kernel's own scheduler, attributes of threads, and sched_ext schedulers: by a program that
+#: attaches one, or by the service org.scx.Loader.
+FAMILIES = ("eevdf", "policy", "scx", "loader")
+_EXAMPLES = {"policy": "policy:slice=0.1ms", "scx": "scx:simple", "loader": "loader:bpfland"}
+#: The modes of that service (SchedMode of scx_loader), and their numbers on the bus.
+MODES = {"auto": 0, "gaming": 1, "powersave": 2, "lowlatency": 3, "server": 4}
 #: How a selection may be written: a word of these, or the name of a class.
 SELECTORS = ("comm", "cgroup", "unit", "pid")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -51,17 +55,20 @@ class Arm:
 
     :param family: one of ``FAMILIES``.
     :param rules: of a policy arm; for each kind of setting, the first rule that selects a thread holds for it.
-    :param scheduler: the name behind ``scx:``.
+    :param scheduler: the name behind ``scx:`` or ``loader:``.
+    :param mode: of an arm of the kind ``loader:``, one of ``MODES``.
     """
 
     family: str
     rules: tuple[Rule, ...] = ()
     scheduler: str = ""
+    mode: str = "auto"
 
     def __str__(self) -> str:
         if self.family == "policy":
             return "policy:" + "+".join(map(str, self.rules))
-        return f"scx:{self.scheduler}" if self.family == "scx" else self.family
+        mode = "" if self.mode == "auto" else f":{self.mode}"
+        return f"{self.family}:{self.scheduler}{mode}" if self.scheduler else self.family
 
 
 #: The kernel's own scheduler: the first arm of all, and the one to fall back to.
@@ -69,7 +76,7 @@ EEVDF = Arm("eevdf")
 
 
 def parse_arm(text: str) -> Arm:
-    """The arm that a text names: ``eevdf``, ``policy:RULE[+RULE…]`` or ``scx:NAME``.
+    """The arm that a text names: ``eevdf``, ``policy:RULE[+RULE…]``, ``scx:NAME`` or ``loader:NAME[:MODE]``.
 
     A rule is a setting, or a selection and a setting: ``slice=0.1ms``, ``hogs:idle``, ``comm=make:batch``.
 
@@ -85,9 +92,10 @@ def parse_arm(text: str) -> Arm:
             raise UsageError(f"cannot use {_short(text)}: eevdf has no settings (write eevdf, or policy:{rest[:20]})")
         return EEVDF
     if not rest:
-        example = "policy:slice=0.1ms" if family == "policy" else "scx:simple"
-        raise UsageError(f"cannot use {_short(text)}: it names nothing (write {example})")
-    return _policy(rest) if family == "policy" else _scx(text, rest)
+        raise UsageError(f"cannot use {_short(text)}: it names nothing (write {_EXAMPLES[family]})")
+    if family == "policy":
+        return _policy(rest)
+    return _scx(text, rest) if family == "scx" else _loader(text, rest)
 
 
 def parse_selector(text: str) -> Selector:
@@ -139,6 +147,15 @@ def _scx(text: str, name: str) -> Arm:
     if not _NAME.fullmatch(name):
         raise UsageError(f"cannot use {_short(text)}: a sched_ext scheduler has a plain name (such as scx:simple)")
     return Arm("scx", scheduler=name)
+
+
+def _loader(text: str, rest: str) -> Arm:
+    name, colon, mode = rest.partition(":")
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"cannot use {_short(text)}: a sched_ext scheduler has a plain name (such as loader:bpfland)")
+    if colon and mode not in MODES:
+        raise UsageError(f"cannot use {_short(text)}: {_short(mode)} is no mode: {did_you_mean(mode, MODES)}")
+    return Arm("loader", scheduler=name, mode=mode or "auto")
 
 
 def _short(text: str) -> str:

@@ -1,30 +1,39 @@
 """A loader's command in; its sched_ext scheduler running, and later gone again, out.
 
-Both are read from the kernel: ``state``, ``root/ops`` and ``enable_seq`` of /sys/kernel/sched_ext (kernel/sched/ext.c).
 One scheduler runs at a time. The kernel refuses a second one with EBUSY, so each change passes through EEVDF, and the
 end of a loader's process is the end of its scheduler.
 """
 
+import contextlib
 import os
+import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.host.parent import die_with
-from schedtel.host.sched_ext import DISABLED, ENABLED, SYSFS, State, read_state
+from schedtel.host.sched_ext import ENABLED, SYSFS, read_state
 from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change
+from schedtel.schedulers.in_kernel import InKernel, busy, not_built_in
+from schedtel.schedulers.object_loader import ATTACH, LOADED
 from schedtel.suggestions import did_you_mean
 
+#: Where objects are that schedtel attaches with a loader of its own: those of the lab, in its guests.
+OBJECTS = Path("/usr/lib/sched_ext")
+_SUFFIX = ".bpf.o"
+#: After this, a task that waits has its scheduler ejected. The kernel looks at each half of it (scx_watchdog_workfn(),
+#: kernel/sched/ext.c), so the stall lasts half of it longer at most. Its own limit is 30 s.
+STALL_TIMEOUT_MS = 5000
 #: include/uapi/linux/capability.h.
 _CAP_SYS_ADMIN, _CAP_BPF = 21, 39
-_POLL_S = 0.01
 #: A loader that does not end by SIGTERM within this is killed; the kernel then detaches its scheduler.
 _GENTLE_S = 2.0
 _MOST_TOLD, _MOST_READ = 200, 4096
@@ -35,21 +44,24 @@ class Loader:
     """The command that attaches a scheduler and stays, and the name under which the kernel then shows it.
 
     The kernel's name may go on behind an underscore, as in ``bpfland_1.1.2``.
+
+    :param waits: that it loads its object first, says so on standard output, and attaches it when it is told to on
+        standard input, as :mod:`schedtel.schedulers.object_loader` does. So another scheduler runs until then.
     """
 
     command: tuple[str, ...]
     ops: str
-
-    def is_shown_as(self, ops: str | None) -> bool:
-        return ops is not None and (ops == self.ops or ops.startswith(f"{self.ops}_"))
+    waits: bool = False
 
 
-def find_loader(name: str, loaders: Mapping[str, Loader]) -> Loader:
-    """The loader of a scheduler: the caller's own of this name, else the program ``scx_NAME`` on the path.
+def find_loader(name: str, loaders: Mapping[str, Loader], stall_timeout_ms: int = STALL_TIMEOUT_MS) -> Loader:
+    """The loader of a scheduler: the caller's own of this name, else schedtel's for ``NAME.bpf.o``, else ``scx_NAME``.
 
-    Raises :class:`UsageError` if there is neither.
+    :param stall_timeout_ms: ``ops.timeout_ms`` of an object that schedtel's own loader attaches.
+
+    Raises :class:`UsageError` if there is none.
     """
-    loader = loaders.get(name) or Loader((f"scx_{name}",), name)
+    loader = loaders.get(name) or _own_loader(name, stall_timeout_ms) or Loader((f"scx_{name}",), name)
     if shutil.which(loader.command[0]) is None:
         known = [*loaders, *installed()]
         hint = did_you_mean(name, known) if known else "none is installed"
@@ -57,11 +69,22 @@ def find_loader(name: str, loaders: Mapping[str, Loader]) -> Loader:
     return loader
 
 
+def _own_loader(name: str, stall_timeout_ms: int) -> Loader | None:
+    path = OBJECTS / f"{name}{_SUFFIX}"
+    if not path.is_file():
+        return None
+    module = ("-P", "-m", "schedtel.schedulers.object_loader")
+    return Loader(
+        (sys.executable, *module, "--wait", "--timeout-ms", str(stall_timeout_ms), str(path)), name, waits=True
+    )
+
+
 def installed() -> list[str]:
-    """Names of the schedulers whose loaders, ``scx_NAME``, are on the path."""
+    """Names of the schedulers that can be attached: by an object, or by their program ``scx_NAME`` on the path."""
     places = [Path(place) for place in os.environ.get("PATH", "").split(os.pathsep) if place]
-    found = {path.name.removeprefix("scx_") for place in places for path in place.glob("scx_*")}
-    return sorted(name for name in found if shutil.which(f"scx_{name}") and name != "loader")
+    programs = {path.name.removeprefix("scx_") for place in places for path in place.glob("scx_*")}
+    found = {name for name in programs if shutil.which(f"scx_{name}") and name != "loader"}
+    return sorted(found | {path.name.removesuffix(_SUFFIX) for path in OBJECTS.glob(f"*{_SUFFIX}")})
 
 
 def check(sysfs: Path = SYSFS) -> None:
@@ -70,7 +93,7 @@ def check(sysfs: Path = SYSFS) -> None:
     Raises :class:`CapabilityError`.
     """
     if read_state(sysfs) is None:
-        raise _not_built_in()
+        raise not_built_in()
     if not _may_load_bpf():
         raise CapabilityError("cannot attach a sched_ext scheduler: this user may not load BPF programs (run as root)")
 
@@ -82,14 +105,6 @@ def require_none(sysfs: Path = SYSFS) -> None:
         raise busy("cannot switch to eevdf", now)
 
 
-def busy(what: str, now: State) -> CapabilityError:
-    """The error for a scheduler of another program that is in the way."""
-    return CapabilityError(
-        f"{what}: {now.ops or 'another scheduler'} is attached, and the kernel runs one at a time: EBUSY "
-        "(stop it, or the service that runs it)"
-    )
-
-
 def _may_load_bpf() -> bool:
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
@@ -97,51 +112,60 @@ def _may_load_bpf() -> bool:
 
 
 class Attached:
-    """A scheduler that runs in a child process, from the constructor's return to :meth:`detach`.
+    """A scheduler of a child process: prepared by the constructor, running from :meth:`attach` to :meth:`detach`.
 
-    The child gets SIGKILL when the thread that made this object ends, and the kernel then goes back to EEVDF.
+    A loader that waits is started and has loaded its object when the constructor returns. The child gets SIGKILL when
+    the thread that started it ends, and the kernel then goes back to EEVDF.
 
-    :param timeout_s: for all of the attach: the end of a scheduler before it included.
+    :param timeout_s: for loading, and again for all of the attach: the end of a scheduler before it included.
 
-    Raises :class:`CapabilityError` if another scheduler is attached (EBUSY), and :class:`CollectorError` if the loader
-    fails, or is not done in time; then the child has ended.
+    Raises :class:`CollectorError` if the loader fails, or is not done in time; then the child has ended.
     """
 
     def __init__(self, loader: Loader, sysfs: Path = SYSFS, timeout_s: float = 20.0) -> None:
-        self._loader, self._sysfs = loader, sysfs
-        end = time.monotonic() + timeout_s
-        before = self._free_state(end)
+        self._loader, self._timeout_s = loader, timeout_s
+        self._kernel = InKernel(loader.ops, sysfs)
         self._told = tempfile.TemporaryFile()  # noqa: SIM115  (the loader writes to it until it is detached)
-        self._process = self._start()
-        try:
-            self._await_enabled(before.enable_seq, end)
-        except BaseException:
-            self.detach()
-            raise
+        self._process: subprocess.Popen[bytes] | None = None
+        if loader.waits:
+            with self._ended_by_an_error():
+                self._process = self._start()
+                self._await_loaded()
+
+    def attach(self, note: Callable[[Change], object] = lambda _: None) -> None:
+        """Attach the scheduler.
+
+        :param note: called with the child as a change, which is undone by ending it.
+
+        Raises :class:`CapabilityError` if another scheduler is attached (EBUSY), and :class:`CollectorError` if the
+        loader fails, or is not done in time; then the child has ended.
+        """
+        end = time.monotonic() + self._timeout_s
+        with self._ended_by_an_error():
+            self._kernel.await_free(end)
+            process = self._process = self._process or self._start()
+            note(_change(process.pid))
+            if process.stdin:
+                with contextlib.suppress(BrokenPipeError):  # it has ended, which is told below
+                    os.write(process.stdin.fileno(), ATTACH)
+            if not self._kernel.await_enabled(end, lambda: process.poll() is not None):
+                raise CollectorError(f"cannot attach {self._loader.ops}: {self._failure('was not enabled')}")
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def change(self) -> Change:
-        """The child as a change of a journal, which is undone by ending it."""
-        found = threads.read_thread(self.pid, self.pid)
-        start = found.start if found else 0
-        return Change("loader", (self.pid, self.pid, start), "ended", "running", start)
+    def pids(self) -> frozenset[int]:
+        """The child, if it was started."""
+        return frozenset({self._process.pid} if self._process else ())
 
     def problem(self) -> str | None:
         """Why the scheduler no longer schedules, if it does not: an ejection, the end of its loader, another's attach.
 
-        None while all is well. The kernel is asked, and the process.
+        None while all is well. The kernel is asked, and the process. What the kernel gives as the reason is said, or
+        else the loader's last line.
         """
-        now = read_state(self._sysfs)
-        if now is None or now.state != ENABLED:
-            return f"{self._loader.ops} was ejected: the kernel is back to EEVDF ({self._last_words()})"
-        if not self._loader.is_shown_as(now.ops) or now.enable_seq != self._enable_seq:
-            return f"{now.ops} was attached in the place of {self._loader.ops}"
-        if self._process.poll() is not None:
-            return f"the loader of {self._loader.ops} has ended ({self._last_words()})"
-        return None
+        found = self._kernel.problem()
+        if found is None and self._process and self._process.poll() is not None:
+            found = f"the loader of {self._loader.ops} has ended"
+        return f"{found} ({self._kernel.reason() or self._last_words()})" if found else None
 
     def detach(self, timeout_s: float = 20.0) -> None:
         """End the child and wait until the kernel is back to its own scheduler.
@@ -149,62 +173,49 @@ class Attached:
         Raises :class:`CollectorError` if that takes too long.
         """
         end = time.monotonic() + timeout_s
-        self._process.terminate()
-        try:
-            self._process.wait(min(_GENTLE_S, timeout_s))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process:
+            _end(self._process, min(_GENTLE_S, timeout_s))
         self._told.close()
-        if not _wait(lambda: not self._is_ours(), end):
-            raise CollectorError(
-                f"cannot detach {self._loader.ops}: the kernel still has it after {timeout_s:g} s (see `dmesg`)"
-            )
+        self._kernel.close()
+        self._kernel.await_gone(end)
 
-    def _is_ours(self) -> bool:
-        now = read_state(self._sysfs)
-        return now is not None and now.state != DISABLED and (now.ops is None or self._loader.is_shown_as(now.ops))
-
-    def _free_state(self, end: float) -> State:
-        """The state once no scheduler is attached: one that is about to go, which is ``disabling``, is waited for."""
-        _wait(lambda: (read_state(self._sysfs) or State(DISABLED, None, 0)).state in (DISABLED, ENABLED), end)
-        now = read_state(self._sysfs)
-        if now is None:
-            raise _not_built_in()
-        if now.state != DISABLED:
-            raise busy(f"cannot attach {self._loader.ops}", now)
-        return now
+    @contextlib.contextmanager
+    def _ended_by_an_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.detach()
+            raise
 
     def _start(self) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE if self._loader.waits else subprocess.DEVNULL
         try:
             return subprocess.Popen(
                 self._loader.command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdin=pipe,
+                stdout=pipe,
                 stderr=self._told,
                 start_new_session=True,  # Ctrl-C is for this process, which then detaches in order
                 preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (calls one function, loaded before)
             )
         except (OSError, subprocess.SubprocessError) as error:
-            self._told.close()
             raise CollectorError(f"cannot start {self._loader.command[0]}: {error} (check the program)") from error
 
-    def _await_enabled(self, before: int, end: float) -> None:
-        done = _wait(lambda: self._is_enabled(before) or self._process.poll() is not None, end)
-        now = read_state(self._sysfs)
-        if self._is_enabled(before) and now:
-            self._enable_seq = now.enable_seq
-            return
-        if now and now.state == ENABLED and not self._loader.is_shown_as(now.ops):
-            raise busy(f"cannot attach {self._loader.ops}", now)
-        cause = f"its loader ended with status {self._process.returncode}" if done else "it was not enabled in time"
-        raise CollectorError(f"cannot attach {self._loader.ops}: {cause} ({self._last_words()})")
+    def _await_loaded(self) -> None:
+        assert self._process
+        assert self._process.stdout
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        told = os.read(self._process.stdout.fileno(), 1) if poll.poll(self._timeout_s * 1000) else None
+        if told != LOADED:
+            if told == b"":  # it has closed its output, and ends
+                self._process.wait(self._timeout_s)
+            raise CollectorError(f"cannot load {self._loader.ops}: {self._failure('was not loaded')}")
 
-    def _is_enabled(self, before: int) -> bool:
-        now = read_state(self._sysfs)
-        return (
-            now is not None and now.state == ENABLED and self._loader.is_shown_as(now.ops) and now.enable_seq > before
-        )
+    def _failure(self, otherwise: str) -> str:
+        status = self._process.poll() if self._process else None
+        cause = f"it {otherwise} in time" if status is None else f"its loader ended with status {status}"
+        return f"{cause} ({self._last_words()})"
 
     def _last_words(self) -> str:
         """The last line that the loader wrote to stderr."""
@@ -216,16 +227,19 @@ class Attached:
         return lines[-1][:_MOST_TOLD] if lines else "see `dmesg`"
 
 
-def _not_built_in() -> CapabilityError:
-    return CapabilityError(
-        "cannot attach a sched_ext scheduler: this kernel is built without CONFIG_SCHED_CLASS_EXT "
-        "(use a policy: arm, or a kernel that has it)"
-    )
+def _change(pid: int) -> Change:
+    found = threads.read_thread(pid, pid)
+    start = found.start if found else 0
+    return Change("loader", (pid, pid, start), "ended", "running", start)
 
 
-def _wait(condition: Callable[[], bool], end: float) -> bool:
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(_POLL_S)
-    return True
+def _end(process: subprocess.Popen[bytes], gentle_s: float) -> None:
+    for pipe in (process.stdin, process.stdout):  # one that waits to be told ends by that
+        if pipe:
+            pipe.close()
+    process.terminate()
+    try:
+        process.wait(gentle_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -4,43 +4,29 @@ What is in effect is read from the kernel each time, and never from memory: anot
 that changes itself may have been quicker.
 """
 
-import contextlib
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from schedtel.errors import CollectorError, SchedtelError
+from schedtel.errors import CollectorError
 from schedtel.host.sched_ext import SYSFS, read_state
-from schedtel.schedulers import attributes, policy, sched_ext, trial
+from schedtel.schedulers import attributes, loader_service, policy, sched_ext
+from schedtel.schedulers.choices import Choice, choices
 from schedtel.schedulers.guard import Guard
+from schedtel.schedulers.in_kernel import not_built_in
 from schedtel.schedulers.journal import Journal, put_back_forgotten
 from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm, parse_selector
 from schedtel.schedulers.policy import Policy
-from schedtel.schedulers.sched_ext import Attached, Loader
+from schedtel.schedulers.sched_ext import STALL_TIMEOUT_MS, Attached, Loader
 from schedtel.schedulers.selection import Members, Selection
-from schedtel.schedulers.settings import EXAMPLES, parse_setting
-
-#: Settings that are made in a cgroup, which has to be named to say whether they work there.
-_IN_CGROUPS = ("weight", "max", "group-idle")
-
+from schedtel.schedulers.serviced import Serviced
 
 #: Looking for threads that were born takes at most so small a part of a CPU, unless the pause would be too long.
 _RESCAN_SHARE, _LONGEST_PAUSE_S = 0.01, 5.0
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An arm, or an example of a kind of arm, and whether it works here. ``why`` says what it lacks; empty if it works.
-
-    ``usable`` is None where that depends on a cgroup that is not named yet.
-    """
-
-    arm: str
-    usable: bool | None
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,28 @@ class Current:
     scheduler: str
     state: str | None
     threads: Mapping[str, int]
+
+
+class Switched(int):
+    """How many things a switch changed, and how long it took. All times are in nanoseconds.
+
+    :param detach_ns: to put back the last arm, until the kernel was back to its own scheduler and threads as they were.
+    :param attach_ns: to bring the next one into effect, as the kernel shows it. What can be done before is not in it:
+        an object of sched_ext that schedtel attaches itself is loaded while the last arm still holds.
+    """
+
+    detach_ns: int
+    attach_ns: int
+
+    def __new__(cls, changed: int, detach_ns: int = 0, attach_ns: int = 0) -> Self:
+        made = super().__new__(cls, changed)
+        made.detach_ns, made.attach_ns = detach_ns, attach_ns
+        return made
+
+    @property
+    def gap_ns(self) -> int:
+        """How long neither arm was fully in effect: the time under EEVDF is within."""
+        return self.detach_ns + self.attach_ns
 
 
 def pause_after(took_s: float, least_s: float) -> float:
@@ -77,6 +85,8 @@ class Schedulers:
     :param adopts: that this process is a subreaper, and orphans of the scope become its children.
     :param journals: directory for the journal; None: the user's own, below /run.
     :param sysfs: where the kernel tells about sched_ext.
+    :param stall_timeout_ms: after so long, the kernel ejects a scheduler that leaves a task waiting: ``ops.timeout_ms``
+        of objects that schedtel attaches itself. It takes half of it longer at most.
 
     Raises :class:`UsageError` for a scope that names nothing.
     """
@@ -90,21 +100,23 @@ class Schedulers:
         adopts: bool = False,
         journals: Path | None = None,
         sysfs: Path = SYSFS,
+        stall_timeout_ms: int = STALL_TIMEOUT_MS,
     ) -> None:
         named = parse_selector(scope) if isinstance(scope, str) else scope
         self._selection = Selection(named, classes, adopts=adopts)
         self._loaders, self._sysfs, self._journals = dict(loaders or {}), sysfs, journals
+        self._stall_timeout_ms = stall_timeout_ms
         self._journal: Journal | None = None
         self._guard: Guard | None = None
         self._policy: Policy | None = None
-        self._attached: Attached | None = None
+        self._attached: Attached | Serviced | None = None
 
     def arms(self) -> list[Choice]:
         """What can be switched to here: ``eevdf``, an example of each policy setting, and each sched_ext scheduler.
 
         Nothing but a thread of this process is changed to find out.
         """
-        return [Choice("eevdf", usable=True), *map(_policy_choice, EXAMPLES), *self._scx_choices()]
+        return choices(self._loaders, self._sysfs)
 
     def current(self) -> Current:
         """What the kernel says now."""
@@ -125,24 +137,36 @@ class Schedulers:
         if found.family == "scx":
             sched_ext.check(self._sysfs)
             sched_ext.find_loader(found.scheduler, self._loaders)
+        if found.family == "loader":
+            if read_state(self._sysfs) is None:
+                raise not_built_in()
+            loader_service.check(found)
         return found
 
-    def switch(self, arm: Arm | str) -> int:
-        """Put the last arm's changes back, and bring another one into effect. Returns how many things it changed.
+    def switch(self, arm: Arm | str) -> Switched:
+        """Put the last arm's changes back, and bring another one into effect.
+
+        Returns how many things it changed, and how long each half took.
 
         Raises :class:`UsageError` or :class:`CapabilityError` before anything is changed if the arm cannot be used
         here, and :class:`SchedtelError` after all has been put back if the kernel refuses it.
         """
         found = self.check(arm)
-        self.restore()
-        if found == EEVDF:
-            return 0
-        journal = self._guarded()
-        if found.family == "policy":
-            self._policy = Policy(journal, self._selection)
-            return self._policy.apply(found)
-        self._attach(found, journal)
-        return 1
+        journal = None if found == EEVDF else self._guarded()
+        prepared = self._prepared(found)
+        began_ns = time.monotonic_ns()
+        try:
+            self.restore()
+        except BaseException:
+            if prepared:
+                prepared.detach()
+            raise
+        back_ns = time.monotonic_ns()
+        if journal is None:
+            sched_ext.require_none(self._sysfs)  # the service org.scx.Loader may have had one before
+            return Switched(0, back_ns - began_ns)
+        changed = self._bring(found, prepared, journal)
+        return Switched(changed, back_ns - began_ns, time.monotonic_ns() - back_ns)
 
     def rescan(self) -> int:
         """Bring the arm into effect for threads that were born since; returns how many things were changed.
@@ -166,7 +190,7 @@ class Schedulers:
         attached, self._attached = self._attached, None
         changed, self._policy = self._policy, None
         if attached:
-            self._selection.own.discard(attached.pid)
+            self._selection.own.difference_update(attached.pids)
             attached.detach()
             if self._journal:
                 self._journal.clear()
@@ -194,9 +218,9 @@ class Schedulers:
         return frozenset(self._selection.own)
 
     def _guarded(self) -> Journal:
-        """The journal, with a guard that waits beside it."""
+        """The journal, with a guard that waits beside it. If that was ended, all is put back first."""
         if self._guard and not self._guard.is_alive():
-            self._end_guard()
+            self._forget_guard()
         if self._journal is None:
             put_back_forgotten(self._journals)
             self._journal = Journal(self._journals)
@@ -223,37 +247,22 @@ class Schedulers:
         if journal:
             journal.close()
 
-    def _attach(self, arm: Arm, journal: Journal) -> None:
-        loader = sched_ext.find_loader(arm.scheduler, self._loaders)
-        self._attached = Attached(loader, self._sysfs)
-        journal.append([self._attached.change()])
-        self._selection.own.add(self._attached.pid)
+    def _prepared(self, arm: Arm) -> Attached | Serviced | None:
+        """What attaches the arm's scheduler, with all done that can be done while the last arm holds."""
+        if arm.family == "scx":
+            return Attached(sched_ext.find_loader(arm.scheduler, self._loaders, self._stall_timeout_ms), self._sysfs)
+        return Serviced(arm, self._sysfs) if arm.family == "loader" else None
 
-    def _scx_choices(self) -> Iterator[Choice]:
+    def _bring(self, arm: Arm, prepared: Attached | Serviced | None, journal: Journal) -> int:
+        """Bring an arm into effect; returns how many things were changed."""
+        if prepared is None:
+            self._policy = Policy(journal, self._selection)
+            return self._policy.apply(arm)
+        self._attached = prepared
         try:
-            sched_ext.check(self._sysfs)
-        except SchedtelError as error:
-            yield Choice("scx:NAME", usable=False, why=str(error))
-            return
-        names = dict.fromkeys([*self._loaders, *sched_ext.installed()])
-        if not names:
-            yield Choice("scx:NAME", usable=False, why="no scx_NAME is on the path (install a sched_ext scheduler)")
-        for name in names:
-            yield self._scx_choice(name)
-
-    def _scx_choice(self, name: str) -> Choice:
-        with contextlib.suppress(SchedtelError):
-            sched_ext.find_loader(name, self._loaders)
-            return Choice(f"scx:{name}", usable=True)
-        return Choice(f"scx:{name}", usable=False, why="its program is not on the path")
-
-
-def _policy_choice(word: str) -> Choice:
-    example = "cpus=0" if word == "cpus" else EXAMPLES[word].partition(" or ")[0]
-    if word in _IN_CGROUPS:
-        return Choice(f"policy:cgroup=/x:{example}", usable=None, why="where the cgroup has the cpu controller")
-    try:
-        trial.require(parse_setting(example))
-    except SchedtelError as error:
-        return Choice(f"policy:{example}", usable=False, why=str(error))
-    return Choice(f"policy:{example}", usable=True)
+            prepared.attach(lambda change: journal.append([change]))
+        except BaseException:
+            self.restore()
+            raise
+        self._selection.own.update(prepared.pids)
+        return 1

@@ -107,8 +107,10 @@ def test_list_says_what_can_be_had_here():
     assert found[0] == {"arm": "eevdf", "usable": True, "why": ""}
     assert usable["policy:batch"] is usable["policy:rr=10"] is usable["policy:idle"] is True
     if not Path("/sys/kernel/sched_ext").exists():
-        assert found[-1]["arm"] == "scx:NAME"
-        assert "CONFIG_SCHED_CLASS_EXT" in found[-1]["why"]
+        for kind in ("scx:NAME", "loader:NAME"):
+            (choice,) = (choice for choice in found if choice["arm"] == kind)
+            assert choice["usable"] is False
+            assert "CONFIG_SCHED_CLASS_EXT" in choice["why"]
 
 
 def test_current_is_what_the_kernel_shows(sleeper):

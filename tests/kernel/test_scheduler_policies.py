@@ -16,6 +16,7 @@ from scheduled import (
     autogroup_of,
     children_of,
     cpu_ns_of,
+    cpu_of,
     nice_of,
     policy_of,
     priority_of,
@@ -168,6 +169,21 @@ def test_classes_are_kept_on_cpus_of_their_own(family, journals, last_cpu):
         schedulers.switch(f"policy:hogs:cpus=0+short:cpus={last_cpu}")
         assert (os.sched_getaffinity(main), os.sched_getaffinity(second)) == ({0}, {last_cpu})
     assert os.sched_getaffinity(main) == os.sched_getaffinity(second) == before
+
+
+def test_a_running_thread_moves_to_the_cpus_of_the_arm_and_may_leave_them_afterwards(start, last_cpu, journals):
+    """By /proc/TID/stat (proc(5), field 39): the CPU on which a hog, which never sleeps, ran last."""
+    if last_cpu == 0:
+        pytest.skip("needs two CPUs")
+    hog = start("spin", 60)
+    before = os.sched_getaffinity(hog.pid)
+    assert len(before) > 1
+    with Schedulers(f"pid={hog.pid}", journals=journals) as schedulers:
+        for cpu in (0, last_cpu, 0):
+            assert schedulers.switch(f"policy:cpus={cpu}") == 1
+            assert os.sched_getaffinity(hog.pid) == {cpu}
+            eventually(lambda cpu=cpu: cpu_of(hog.pid) == cpu)
+    assert os.sched_getaffinity(hog.pid) == before
 
 
 def test_real_time_threads_are_left_alone(sleeper, journals):

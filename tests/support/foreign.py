@@ -83,7 +83,7 @@ PLACES |= {
 #: Commands that show no names of a recording, a stream or a trace: they trace this machine, make a load on it,
 #: or have names of workloads and arms only, which tests/unit/experiments and tests/unit/agent try.
 ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
-ON_THIS_MACHINE |= {("scheduler", "list"), ("scheduler", "current"), ("scheduler", "run")}
+ON_THIS_MACHINE |= {("scheduler", name) for name in ("list", "current", "run", "switch", "restore", "watch")}
 ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "pack")}
 ON_THIS_MACHINE |= {("lab", name) for name in ("doctor", "run", "shell", "validate")}
 ON_THIS_MACHINE |= {("target", "serve"), ("agent", "evaluate")}

@@ -33,6 +33,11 @@ def cpu_ns_of(tid: int) -> int:
     return int(Path(f"/proc/{tid}/schedstat").read_text().split()[0])
 
 
+def cpu_of(tid: int) -> int:
+    """The CPU on which it ran last, in /proc/TID/stat (proc(5), field 39)."""
+    return int(Path(f"/proc/{tid}/stat").read_text().rpartition(")")[2].split()[36])
+
+
 def autogroup_of(pid: int) -> str:
     return Path(f"/proc/{pid}/autogroup").read_text().strip()
 

@@ -195,7 +195,7 @@ def test_what_is_for_a_server_is_refused_where_there_is_none(run, recording, arg
 
 COMMANDS = ["live", "record", "show", "report", "compare", "serve", "subscribe", "collect", "doctor", "schema"]
 COMMANDS += ["export", "export prometheus", "export otlp"]
-COMMANDS += ["scheduler", "scheduler list", "scheduler current", "scheduler run"]
+COMMANDS += ["scheduler", *(f"scheduler {name}" for name in ("list", "current", "run", "switch", "restore", "watch"))]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

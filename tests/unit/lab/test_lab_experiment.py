@@ -14,7 +14,7 @@ from schedtel.experiments.design import cells
 from schedtel.experiments.spec import spec_of
 from schedtel.experiments.store import Run, Store, read_store
 from schedtel.lab import cell as inside
-from schedtel.lab.experiment import LabExperiment
+from schedtel.lab.experiment import LabExperiment, scheduler_names
 from schedtel.lab.guests import Done
 from schedtel.lab.machine import Machine
 from schedtel.lab.packages import Qemu
@@ -54,6 +54,14 @@ def test_what_makes_no_difference_to_the_scheduler_is_the_same_to_the_byte():
     assert {len(descriptions) for descriptions in told.values()} == {1}
     other = cells(spec_of(TABLE | {"repeats": 2}, "the experiment"))
     assert len({inside.described(spec, cell, 57.0) for cell in other}) == 4
+
+
+def test_an_arm_that_no_guest_can_have_is_refused():
+    spec = spec_of(TABLE | {"schedulers": ["eevdf", "scx:fifo"]}, "the experiment")
+    assert scheduler_names(spec) == ["fifo"]
+    spec = spec_of(TABLE | {"schedulers": ["eevdf", "loader:bpfland"]}, "the experiment")
+    with pytest.raises(UsageError, match=r"cannot use loader:bpfland in the lab: .*\(use scx:bpfland\)"):
+        scheduler_names(spec)
 
 
 def test_a_guests_cpus_share_its_work_in_virtual_time_and_in_real_time_it_is_this_hosts(tmp_path, monkeypatch):

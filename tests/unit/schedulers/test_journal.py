@@ -3,13 +3,14 @@
 import os
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from schedtel.errors import CapabilityError
 from schedtel.schedulers import journal as journals
 from schedtel.schedulers.changes import Change, inherited, undo
-from schedtel.schedulers.journal import Journal, put_back_forgotten, read_journal
+from schedtel.schedulers.journal import Journal, owner_of, put_back_forgotten, read_journal, undo_forgotten
 from schedtel.schedulers.threads import read_thread
 
 FIRST = Change("attributes", (1, 2, 3), (0, 0, 0, 0, 0), (3, 0, 0, 0, 0), 4)
@@ -184,3 +185,42 @@ def test_what_a_dying_process_has_left_half_written_goes_with_its_journal(folder
     os.close(journal.descriptor)
     assert put_back_forgotten(folder) == 1
     assert not folder.exists()
+
+
+def test_its_name_says_which_process_wrote_it(folder):
+    """By field 22 of proc(5), the start in clock ticks."""
+    journal = Journal(folder)
+    start = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    assert owner_of(journal.path) == (os.getpid(), start)
+    journal.close()
+
+
+NAMELESS = [
+    "1-2-x",
+    "journal-x",
+    "journal-{}",
+    "journal-{}-1-",
+    "journal-{}-1-2-3-4",
+    "journal-{}--1-2-x",
+    "journal-1-1-2-x",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMELESS, "journal-{}-\u0661-2-x", "journal-{}-" + "9" * 30 + "-2-x"])
+def test_a_name_that_tells_nothing_names_no_process(folder, name):
+    assert owner_of(folder / name.format(journals._boot())) is None
+
+
+def test_what_was_put_back_and_what_failed_is_said(folder, sleeper):
+    """The second one asks for a CPU that no machine has, which the kernel refuses."""
+    pid, change = sleeper
+    with subprocess.Popen(["sleep", "60"]) as other:
+        start = read_thread(other.pid, other.pid).start
+        refused = Change("affinity", (other.pid, other.pid, start), (8191,), change.after, start)
+        journal = Journal(folder)
+        journal.append([change, refused])
+        os.close(journal.descriptor)
+        (forgotten,) = undo_forgotten(folder)
+        other.kill()
+    assert (forgotten.changes, forgotten.failed) == ([change, refused], [refused])
+    assert tuple(os.sched_getaffinity(pid)) == change.before

@@ -41,6 +41,9 @@ def test_the_other_families():
     assert parse_arm("eevdf") == EEVDF
     assert parse_arm("scx:bpfland") == Arm("scx", scheduler="bpfland")
     assert str(parse_arm("scx:bpfland")) == "scx:bpfland"
+    assert parse_arm("loader:bpfland") == parse_arm("loader:bpfland:auto") == Arm("loader", scheduler="bpfland")
+    assert str(parse_arm("loader:bpfland:auto")) == "loader:bpfland"
+    assert str(parse_arm("loader:bpfland:gaming")) == "loader:bpfland:gaming"
 
 
 @pytest.mark.parametrize("word", EXAMPLES)
@@ -51,7 +54,7 @@ def test_every_example_of_a_setting_is_one(word):
 
 #: Name → what the error says.
 REFUSED = {
-    "": "known are eevdf, policy, scx",
+    "": "known are eevdf, policy, scx, loader",
     "eefdv": "did you mean 'eevdf'?",
     "polcy:idle": "did you mean 'policy'?",
     "eevdf:x": "eevdf has no settings",
@@ -60,6 +63,11 @@ REFUSED = {
     "scx:": "it names nothing",
     "scx:../bin/sh": "a plain name",
     "scx:-f": "a plain name",
+    "loader:": "it names nothing (write loader:bpfland)",
+    "loader:../x": "a plain name",
+    "loader:bpfland:gamin": "did you mean 'gaming'?",
+    "loader:bpfland:": "known are auto, gaming, powersave, lowlatency, server",
+    "loader:bpfland:1": "is no mode",
     "policy:idel": "did you mean 'idle'?",
     "policy:hogs": "policy:hogs",
     "policy:hogs:idel": "did you mean 'idle'?",
@@ -110,7 +118,10 @@ def test_a_wrong_name_is_refused_with_advice(text):
     assert len(message) < 400
 
 
-@given(st.text(max_size=40), st.sampled_from(["", "policy:", "scx:", "policy:comm=", "policy:cpus=", "policy:max="]))
+@given(
+    st.text(max_size=40),
+    st.sampled_from(["", "policy:", "scx:", "loader:", "loader:x:", "policy:comm=", "policy:cpus=", "policy:max="]),
+)
 def test_any_text_is_an_arm_that_is_read_again_the_same_or_refused(text, beginning):
     try:
         arm = parse_arm(beginning + text)

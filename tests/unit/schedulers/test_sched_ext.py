@@ -39,14 +39,15 @@ def attached(sysfs):
     made = []
 
     def attach(script=ATTACHES, ops="fake", timeout_s=30.0):
-        loader = Loader(("sh", "-c", script.format(sysfs=sysfs)), ops)
-        made.append(Attached(loader, sysfs, timeout_s))
+        made.append(Attached(Loader(("sh", "-c", script.format(sysfs=sysfs)), ops), sysfs, timeout_s))
+        made[-1].attach()
         return made[-1]
 
     yield attach
     for one in made:
-        one._process.kill()
-        one._process.wait()
+        if one._process:
+            one._process.kill()
+            one._process.wait()
 
 
 def children():
@@ -61,7 +62,7 @@ def test_a_scheduler_is_attached_and_detached(attached, sysfs):
     assert scheduler.problem() is None
     scheduler.detach()
     assert read_state(sysfs) == State("disabled", None, 8)
-    assert str(scheduler.pid) not in children()
+    assert not {str(pid) for pid in scheduler.pids} & set(children())
 
 
 def test_a_kernel_without_sched_ext_is_refused(attached, sysfs):
@@ -123,17 +124,83 @@ def test_an_ejection_is_noticed(attached, sysfs):
 def test_the_end_of_a_loader_and_anothers_attach_are_noticed(attached, sysfs):
     scheduler = attached()
     (sysfs / "enable_seq").write_text("9")
-    assert scheduler.problem() == "fake_1.2 was attached in the place of fake"
+    assert scheduler.problem() == "fake_1.2 was attached in the place of fake (fake: scheduling)"
     (sysfs / "enable_seq").write_text("8")
-    os.kill(scheduler.pid, 9)
+    (pid,) = scheduler.pids
+    os.kill(pid, 9)
     eventually(lambda: scheduler.problem() is not None)
     assert scheduler.problem().startswith("the loader of fake has ended")
 
 
-def test_its_journal_ends_it(attached):
-    scheduler = attached()
-    assert undo([scheduler.change()]) == []
+def test_its_journal_ends_it(sysfs):
+    noted = []
+    scheduler = Attached(Loader(("sh", "-c", ATTACHES.format(sysfs=sysfs)), "fake"), sysfs)
+    scheduler.attach(noted.append)
+    assert undo(noted) == []
     assert scheduler._process.wait(30) == -9
+
+
+#: One that waits: it says that it has loaded, and attaches when a byte comes; its end of input says never.
+WAITS = 'echo loading > {sysfs}/loading; printf l; got=$(head -c 1); [ "$got" = a ] || exit 4' + ATTACHES
+
+
+@pytest.fixture
+def waiting(sysfs):
+    """Prepare a loader that waits."""
+    made = []
+
+    def prepare(script=WAITS, timeout_s=30.0):
+        loader = Loader(("sh", "-c", script.format(sysfs=sysfs)), "fake", waits=True)
+        made.append(Attached(loader, sysfs, timeout_s))
+        return made[-1]
+
+    yield prepare
+    for one in made:
+        (sysfs / "state").write_text("disabled\n")
+        one.detach()
+
+
+def test_one_that_waits_has_loaded_before_and_attaches_when_it_is_told(waiting, sysfs):
+    (sysfs / "root").mkdir()
+    (sysfs / "root" / "ops").write_text("other\n")
+    (sysfs / "state").write_text("enabled\n")
+    scheduler = waiting()
+    assert (sysfs / "loading").exists()
+    assert read_state(sysfs) == State("enabled", "other", 7), "the other one runs until then"
+    (sysfs / "state").write_text("disabled\n")
+    scheduler.attach()
+    assert read_state(sysfs) == State("enabled", "fake_1.2", 8)
+
+
+def test_one_that_waits_ends_when_it_is_no_longer_wanted(waiting, sysfs):
+    """One of the same name that runs meanwhile is not waited for."""
+    (sysfs / "root").mkdir()
+    (sysfs / "root" / "ops").write_text("fake\n")
+    (sysfs / "state").write_text("enabled\n")
+    scheduler = waiting()
+    (pid,) = scheduler.pids
+    assert is_running(pid)
+    scheduler.detach()
+    assert not is_running(pid)
+    assert read_state(sysfs) == State("enabled", "fake", 7)
+
+
+def test_one_that_cannot_load_is_told_with_its_last_line(waiting):
+    before = children()
+    with pytest.raises(CollectorError, match=r"cannot load fake: its loader ended with status 5 \(no such kfunc\)"):
+        waiting("echo no such kfunc >&2; exit 5")
+    with pytest.raises(CollectorError, match="cannot load fake: it was not loaded in time"):
+        waiting("exec sleep 60", timeout_s=0.3)
+    assert children() == before
+
+
+def test_an_object_is_attached_by_a_loader_that_waits(tmp_path, monkeypatch):
+    monkeypatch.setattr(sched_ext, "OBJECTS", tmp_path)
+    (tmp_path / "ours.bpf.o").write_bytes(b"")
+    monkeypatch.setenv("PATH", "/no/such/place")
+    loader = find_loader("ours", {}, 1234)
+    assert (loader.ops, loader.waits, sched_ext.installed()) == ("ours", True, ["ours"])
+    assert loader.command[-4:] == ("--wait", "--timeout-ms", "1234", str(tmp_path / "ours.bpf.o"))
 
 
 def test_a_loader_dies_with_its_parent(sysfs):
@@ -141,7 +208,7 @@ def test_a_loader_dies_with_its_parent(sysfs):
     script = (
         "import sys, time; from pathlib import Path; from schedtel.schedulers.sched_ext import Attached, Loader\n"
         "scheduler = Attached(Loader(('sh', '-c', sys.argv[2]), 'fake'), Path(sys.argv[1]))\n"
-        "print(scheduler.pid, flush=True); time.sleep(60)"
+        "scheduler.attach(); print(*scheduler.pids, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", script, str(sysfs), ATTACHES.format(sysfs=sysfs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:

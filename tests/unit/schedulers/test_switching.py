@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 
 import pytest
 from scheduled import BATCH, OTHER, is_running, policy_of
@@ -9,8 +10,9 @@ from waiting import eventually
 
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.schedulers import sched_ext
+from schedtel.schedulers.choices import Choice
 from schedtel.schedulers.sched_ext import Loader
-from schedtel.schedulers.switching import Choice, Schedulers
+from schedtel.schedulers.switching import Schedulers
 
 ATTACHES = """
 mkdir -p root; echo {ops} > root/ops; echo $(($(cat enable_seq) + 1)) > enable_seq; echo enabled > state
@@ -67,6 +69,23 @@ def test_each_switch_ends_what_was_before(schedulers, sleeper):
     schedulers.switch("eevdf")
     assert policy_of(sleeper) == OTHER
     assert schedulers.problem() is None
+
+
+def test_a_switch_says_how_long_each_half_took(schedulers, sysfs):
+    """The loader of `second` takes 200 ms, and that of `first` as long to end."""
+    assert (schedulers.switch("eevdf"), schedulers.switch("eevdf").gap_ns < 100_000_000) == (0, True)
+    schedulers._loaders["slow"] = Loader(
+        ("sh", "-c", f"cd {sysfs}; sleep 0.2; " + ATTACHES.format(ops="slow").replace("exit 0", "sleep 0.3; exit 0")),
+        "slow",
+    )
+    began = time.monotonic_ns()
+    first = schedulers.switch("scx:slow")
+    second = schedulers.switch("scx:first")
+    took_ns = time.monotonic_ns() - began
+    assert (first, second) == (1, 1)
+    assert first.attach_ns >= 200_000_000
+    assert second.detach_ns >= 300_000_000
+    assert first.gap_ns + second.gap_ns <= took_ns
 
 
 def test_a_wrong_arm_leaves_the_one_in_effect(schedulers, sleeper):

@@ -1,0 +1,89 @@
+"""Arms of sched_ext in a guest of the lab: how long a swap takes, a stall, an arm that is held, watched and ended."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from kernels import UnavailableError
+
+from schedtel.lab import jobs, packages, schedulers
+from schedtel.lab.frames import STDERR, STDOUT
+from schedtel.lab.machine import Boot
+from schedtel.lab.snapshot import snapshot
+
+PATIENCE_S = 600
+STALL_TIMEOUT_MS = 2000
+#: What a look at the kernel's files may be late by.
+LOOK_NS = 5_000_000
+
+
+@pytest.fixture(scope="module")
+def arms():
+    """What a guest says of arms that were brought into effect, ejected and put back; one boot for all that is asked."""
+    try:
+        start = snapshot(jobs.machine(packages.DEFAULT_KERNEL, 2), schedulers.guest_files(schedulers.own_names()))
+        staller = schedulers.object_file(Path(__file__).with_name("staller.bpf.c"))
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    said = {STDOUT: b"", STDERR: b""}
+    script = Path(__file__).with_name("guest_arms.py").read_bytes()
+    with packages.scratch() as directory:
+        answer = Boot(start, directory).run(
+            jobs.job_file(["python3", "-P", "/arms.py", str(STALL_TIMEOUT_MS)]) | staller | {"/arms.py": script},
+            lambda kind, text: said.update({kind: said[kind] + text}),
+            PATIENCE_S,
+        )
+    assert answer.status == 0, said[STDERR].decode()[-3000:]
+    return json.loads(said[STDOUT])
+
+
+def test_a_swap_says_how_long_neither_scheduler_ran(arms, report):
+    """By the moments at which the kernel's files have changed, which another thread noted."""
+    for swap, (name, next_name) in zip(
+        arms["swaps"], itertools.pairwise(["eevdf", "fifo", "vtime", "eevdf"]), strict=True
+    ):
+        assert swap["scheduler"] == next_name
+        inside = [(what, ns) for what, ns in arms["seen"] if swap["began"] <= ns <= swap["ended"]]
+        if "eevdf" in (name, next_name):
+            continue
+        (_, lost_ns), (found, found_ns) = inside
+        assert (inside[0][0], found) == ("eevdf", next_name)
+        gap_ns = swap["detach"] + swap["attach"]
+        assert found_ns - lost_ns <= gap_ns + LOOK_NS
+        assert gap_ns <= found_ns - lost_ns + 50_000_000, "what is loaded before is not in it"
+        report.note(
+            f"lab: {name} to {next_name} in {(swap['ended'] - swap['began']) / 1e6:.0f} ms, detach "
+            f"{swap['detach'] / 1e6:.0f}, attach {swap['attach'] / 1e6:.0f}, {(found_ns - lost_ns) / 1e6:.0f} of eevdf"
+        )
+
+
+def test_a_scheduler_that_stalls_is_ejected_in_time_and_the_kernel_says_why(arms, report):
+    """By the clock of the task that it left waiting."""
+    stalled = arms["stalled"]
+    began, ended = stalled["slept"]
+    assert stalled["swap"]["scheduler"] == "staller"
+    assert STALL_TIMEOUT_MS <= (ended - began) / 1e6 <= 1.6 * STALL_TIMEOUT_MS
+    assert "staller was ejected" in stalled["problem"]
+    assert f"runnable task stall: stalled[{stalled['pid']}] failed to run for" in stalled["problem"]
+    report.note(f"lab: a stall, ejected after {(ended - began) / 1e9:.2f} s of {STALL_TIMEOUT_MS / 1e3:g}")
+
+
+def test_a_held_arm_ends_when_it_is_asked_to_and_when_it_is_killed(arms):
+    held = arms["held"]
+    assert held["said"].startswith("scx:fifo: in effect after ")
+    assert (held["held"], held["after"], held["killed"]) == ("fifo", "eevdf", "vtime")
+    says = f"ended process {held['pid']} (schedtel): put back 1 sched_ext scheduler\n"
+    assert (held["restored"], held["holder"]) == ([0, says, ""], 0)
+
+
+def test_watch_shows_what_the_kernel_ran_and_why_it_went(arms):
+    changes = arms["watched"]
+    assert (arms["watch"], changes[0]["scheduler"], changes[0]["unseen"]) == (0, "eevdf", 0)
+    ran = [change for change in changes if change["state"] == "enabled"]
+    assert [change["scheduler"] for change in ran] == ["fifo", "vtime", "staller", "fifo", "vtime"]
+    assert [change["enable_seq"] for change in ran] == [1, 2, 3, 4, 5]
+    (ejected,) = [change for change in changes if change["reason"] and "runnable task stall" in change["reason"]]
+    assert ejected["state"] == "disabled"
+    seen = dict(arms["seen"][:4])
+    assert abs(ran[0]["monotonic_ns"] - seen["fifo"]) < 100_000_000
