@@ -160,7 +160,8 @@ class Classes:
         bound = self.caps.class_share * (_ADMITTED_AGAIN if self.refused else 1)
         self.refused = ""
         if share > bound:
-            self.refused = f"short threads take {100 * share:.0f} % of the CPUs, and {100 * self.caps.class_share:.0f} % is the most"
+            most = 100 * self.caps.class_share
+            self.refused = f"short threads take {100 * share:.0f} % of the CPUs, and {most:.0f} % is the most"
 
 
 def _judge(seen: _Seen, look: str, too_much: bool) -> None:
