@@ -1,0 +1,169 @@
+"""The agent on the running kernel: it acts on real threads, and however it ends, they are as they were."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from scheduled import IDLE, OTHER, RR, all_of, children_of, is_running, policy_of, priority_of
+from waiting import PATIENCE_S, eventually
+
+import schedtel
+from schedtel.agent.log import read_log
+from schedtel.agent.survival import preferred
+
+COMMAND = [sys.executable, "-m", "schedtel.cli", "agent", "run"]
+#: Kills at random moments; more of them are asked for by this variable, as `make agent-kills` does.
+KILLS = int(os.environ.get("SCHEDTEL_KILLS", "10"))
+LONGEST_S = 0.1
+#: An agent whose windows come from a recording, over and over, every 20 ms: it decides with each of them.
+RECORDED = textwrap.dedent("""
+    import itertools, sys, time
+    import schedtel
+    from schedtel.agent.book import Book
+    from schedtel.agent.classes import Classes
+    from schedtel.agent.guard import Guard
+    from schedtel.agent.loop import Agent
+    from schedtel.agent.quarantine import Quarantine
+    from schedtel.agent.reward import RewardSettings
+    from schedtel.agent.settings import AgentSettings, policy_for
+    from schedtel.agent.survival import preferred
+    from schedtel.schedulers.switching import Schedulers
+
+    def source(windows):
+        for window in itertools.cycle(windows):
+            yield window
+            time.sleep(0.02)
+
+    arms = ("eevdf", "policy:rr=5+cpus=0", "policy:batch", "policy:nice=3")
+    reward = RewardSettings(settle=0, dwell=1)
+    settings = AgentSettings(arms=arms, policy="random", reward=reward, is_trusted=True, probe_every=1000)
+    windows, classes = list(schedtel.read(sys.argv[2])), Classes()
+    guard = Guard(arms, (), Quarantine(None, time.monotonic_ns), classes, time.monotonic_ns)
+    with Schedulers(f"pid={sys.argv[1]}") as schedulers, preferred(settings.real_time_priority):
+        agent = Agent(settings, policy_for(settings), schedulers, guard, classes, Book())
+        agent.run(source(windows))
+""")
+
+
+@pytest.fixture
+def load(workload):
+    """Two hogs for each CPU and two short threads, below one shell; yields the shell's pid and both lists of pids."""
+    hogs, short = 2 * os.cpu_count(), 2
+    script = " ".join([f"{workload} hog 600 &"] * hogs + [f"{workload} napper 600 &"] * short)
+    with subprocess.Popen(["sh", "-c", f"{script} wait"], start_new_session=True) as shell:
+        eventually(lambda: len(children_of(shell.pid)) == hogs + short)
+        pids = children_of(shell.pid)
+        yield shell.pid, pids[:hogs], pids[hogs:]
+        os.killpg(shell.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def agent():
+    """Start an agent; whatever still runs at the end of the test is killed, by its pid."""
+    processes = []
+
+    def start(*words, command=COMMAND):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen([*command, *map(str, words)], **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_it_acts_by_classes_that_it_infers_and_puts_everything_back(load, agent, tmp_path):
+    shell, hogs, short = load
+    before = {pid: all_of(pid) for pid in (shell, *hogs, *short)}
+    arms = "eevdf,policy:hogs:idle,policy:short:rr=10,policy:comm=nobody:batch"
+    words = ("--arms", arms, "--for", f"pid={shell}", "-w", "200ms", "--no-trial", "--probe-every", 3)
+    process = agent(*words, "--log", tmp_path / "log", "--objective", "p99 wakeup wait")
+    seen = set()
+
+    def both_seen():
+        assert process.poll() is None, process.stderr.read()
+        seen.update(("idle", pid) for pid in hogs if policy_of(pid) == IDLE)
+        seen.update(("rr", pid) for pid in short if policy_of(pid) == RR)
+        assert not any(policy_of(pid) == RR for pid in hogs)
+        assert not any(policy_of(pid) == IDLE for pid in short)
+        return len(seen) == len(hogs) + len(short)
+
+    eventually(both_seen)
+    assert (policy_of(process.pid), priority_of(process.pid)) == (os.SCHED_FIFO, 11)
+    guard = next(pid for pid in children_of(process.pid) if priority_of(pid) == 99)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, errors) == (0, "")
+    assert {pid: all_of(pid) for pid in before} == before
+    assert not is_running(guard)
+    lines = output.splitlines()
+    entries = read_log(tmp_path / "log")
+    assert len(entries) == len(lines)
+    assert any("switches to policy:hogs:idle: " in line for line in lines)
+    assert {"eevdf", "policy:hogs:idle", "policy:short:rr=10"} <= {entry.arm for entry in entries}
+    assert any(entry.reward is not None and entry.arm != "eevdf" for entry in entries)
+
+
+def test_a_second_agent_is_refused_and_one_that_only_decides_is_not(load, agent, tmp_path):
+    shell, hogs, _ = load
+    words = ("--arms", "eevdf,policy:idle", "--for", f"pid={shell}", "-w", "100ms", "--no-trial")
+    process = agent(*words)
+    eventually(lambda: any(policy_of(pid) == IDLE for pid in hogs) or process.poll() is not None)
+    second = agent(*words, "-d", "1s")
+    _, errors = second.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 2
+    assert errors.count("\n") == 1
+    assert "another agent runs on this machine" in errors
+    third = agent(*words, "--dry-run", "-d", "500ms")
+    output, errors = third.communicate(timeout=PATIENCE_S)
+    assert (third.returncode, errors) == (0, "")
+    assert "would run " in output
+    process.terminate()
+    process.communicate(timeout=PATIENCE_S)
+    assert {policy_of(pid) for pid in hogs} == {OTHER}
+
+
+def test_killed_at_random_moments_everything_is_back_within_100_ms(load, agent, tmp_path):
+    shell, hogs, short = load
+    tree = (shell, *hogs, *short)
+    before = {pid: all_of(pid) for pid in tree}
+    with (
+        schedtel.Recorder(tmp_path / "recording", window="50ms") as recorder,
+        schedtel.live("50ms", pid=shell) as source,
+    ):
+        for window in source:
+            recorder.write(window)
+            if window.window_id == 3:
+                break
+    delays, seed = [], random.Random(int.from_bytes(os.urandom(4), "little"))
+    for _ in range(KILLS):
+        process = agent(shell, tmp_path / "recording", command=[sys.executable, "-c", RECORDED])
+        eventually(lambda: any(all_of(pid) != before[pid] for pid in tree) or process.poll() is not None, every_s=0.001)
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(seed.uniform(0, 0.1))  # the random moment itself
+        process.kill()
+        killed = time.monotonic()
+        eventually(lambda: all(all_of(pid) == before[pid] for pid in tree), every_s=0.001)
+        delays.append(time.monotonic() - killed)
+        process.communicate()
+    print(f"put back after {[round(1000 * delay) for delay in sorted(delays)]} ms")
+    assert max(delays) < LONGEST_S
+
+
+def test_the_thread_of_the_loop_is_preferred_and_what_it_starts_is_not():
+    before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    with preferred(10) as refused:
+        assert refused == ""
+        assert (policy_of(os.getpid()), priority_of(os.getpid())) == (os.SCHED_FIFO, 11)
+        with subprocess.Popen(["sleep", "60"]) as child:
+            assert policy_of(child.pid) == OTHER
+            child.kill()
+        locked = next(line for line in open("/proc/self/status") if line.startswith("VmLck:"))
+        assert int(locked.split()[1]) > 0
+    assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == before
