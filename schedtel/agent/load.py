@@ -1,12 +1,12 @@
 """Windows in; whether the load has changed, out: another load needs another measurement of EEVDF.
 
-A load is told by what arms change little: how many bursts, wakeups and forks a second, and how many tasks want a CPU.
-It is another one where one of these is twice as large, or half, as when EEVDF was measured.
+A load is told by how many bursts, wakeups and forks there are a second, and how many tasks want a CPU. Arms change
+these as well: a task that sleeps for a millisecond after each burst has more bursts where it waits less. So an arm is
+compared with itself, as it was when it last ran under this load.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 _RATES, _AVERAGES = ("burst_tat_count", "wakeups", "forks"), ("runnable_avg",)
 #: Added to both sides of a comparison, so that small numbers do not differ by chance: events a second, and tasks.
 _SOFT = np.array([10.0] * len(_RATES) + [1.0] * len(_AVERAGES))
-_FACTOR = math.log(2)
+#: Factor by which one of these has to be larger or smaller.
+_FACTOR = np.array([3.0] * len(_RATES) + [2.0] * len(_AVERAGES))
 _NS_PER_S = 1e9
 
 
 class Load:
-    """The load at the last measurement of EEVDF."""
+    """The load as it was under each arm."""
 
     def __init__(self) -> None:
-        self._known: np.ndarray | None = None
+        self._under: dict[str, np.ndarray] = {}
 
-    def differs(self, windows: Sequence[Window]) -> bool:
-        """Whether the load of these windows is another one; a load that is not known differs from none."""
-        if self._known is None or not windows:
-            return False
-        away = np.log((signature(windows) + _SOFT) / (self._known + _SOFT))
-        return bool((np.abs(away) > _FACTOR).any())
-
-    def take(self, windows: Sequence[Window]) -> None:
-        """Take the load of these windows as that of the measurement."""
-        if windows:
-            self._known = signature(windows)
+    def add(self, arm: str, windows: Sequence[Window]) -> bool:
+        """Take the load of windows under an arm; returns whether it is another one, and nothing before counts."""
+        now, before = signature(windows), self._under.get(arm)
+        is_other = before is not None and bool(
+            (np.abs(np.log((now + _SOFT) / (before + _SOFT))) > np.log(_FACTOR)).any()
+        )
+        if is_other:
+            self._under.clear()
+        self._under[arm] = now
+        return is_other
 
 
 def signature(windows: Sequence[Window]) -> np.ndarray:

@@ -16,7 +16,7 @@ one column of the log.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from schedtel.agent.load import Load
 from schedtel.agent.log import Entry
 from schedtel.agent.pairs import Pairs
 from schedtel.agent.policies.policy import Policy
-from schedtel.agent.record import Record
+from schedtel.agent.record import Record, believed_worse
 from schedtel.agent.reward import Costs, Reference, costs_of
 from schedtel.agent.settings import AgentSettings
 from schedtel.agent.status import Status
@@ -127,7 +127,7 @@ class Agent:
         if not counted:
             self._book.settle(None, turn.gap_ns)
             return
-        if self._load.differs(counted):
+        if self._load.add(turn.arm, counted):
             self._forget_load("the load has changed")
         costs = costs_of(counted, self._settings.reward.tasks)
         reward = self._reference.reward(costs, swapped=turn.swapped)
@@ -136,7 +136,7 @@ class Agent:
             if reward is not None:
                 self._learn(turn, turn.context, reward)
         if turn.arm == _EEVDF:
-            self._measured_eevdf(counted, costs)
+            self._measured_eevdf(costs)
         self._reward = reward if reward is not None else self._reward
         self._book.settle(reward, turn.gap_ns)
 
@@ -145,10 +145,9 @@ class Agent:
         subjects = [turn.arm, *([_POLICY] if turn.choice.decision else [])]
         self._pairs.add(subjects, costs, swapped=turn.swapped)
 
-    def _measured_eevdf(self, counted: Sequence[Window], costs: Costs) -> None:
+    def _measured_eevdf(self, costs: Costs) -> None:
         """Take what a turn cost as EEVDF's, and judge by the pairs that it closes."""
         self._reference.add(costs, self._clocks.monotonic())
-        self._load.take(counted)
         self._since_reference, self._has_new_load = 0, False
         self._pairs.close(costs)
         if self._trust.judge(self._pairs.of(_POLICY), self._default_pairs()):
@@ -203,11 +202,11 @@ class Agent:
         return ""
 
     def _by_policy(self, context: Context, barred: Mapping[str, str]) -> Choice:
-        worse = self._record.believed_worse(self._policy.beliefs(context))
-        budget = self._policy.settings.budget
+        worse = believed_worse(self._policy.beliefs(context)) - {_EEVDF}
+        budget = self._policy.settings.budget if self._policy.learns else None
         if budget is not None and self._record.exploration_share > budget:
             spent = f"{100 * self._record.exploration_share:.0f} % of the time went to arms believed worse"
-            barred = {**{arm: spent for arm in worse if arm != _EEVDF}, **barred}
+            barred = {**dict.fromkeys(worse, spent), **barred}
         decision = self._policy.decide(context, [arm for arm in self._settings.arms if arm not in barred])
         self._record.explores = decision.arm in worse
         why = by_policy(decision.propensity, self._record.view(decision.arm))

@@ -48,12 +48,6 @@ class Record:
         """The load has changed: what came before counts less."""
         self._tally.soften(_KEPT)
 
-    @staticmethod
-    def believed_worse(beliefs: Mapping[str, Belief]) -> set[str]:
-        """The arms whose interval lies below the best mean."""
-        best = max(belief.mean for belief in beliefs.values())
-        return {arm for arm, belief in beliefs.items() if belief.mean + belief.width < best}
-
     def view(self, arm: str) -> ArmView:
         """What is thought of an arm."""
         place = self._places[arm]
@@ -69,3 +63,9 @@ class Record:
         """What is thought of each arm, with the chances that they had, and why some could not be taken."""
         every = ((arm, self.view(arm)) for arm in self._places)
         return tuple(replace(view, propensity=chances.get(arm), barred=barred.get(arm, "")) for arm, view in every)
+
+
+def believed_worse(beliefs: Mapping[str, Belief]) -> set[str]:
+    """The arms whose interval lies below the best mean."""
+    best = max(belief.mean for belief in beliefs.values())
+    return {arm for arm, belief in beliefs.items() if belief.mean + belief.width < best}

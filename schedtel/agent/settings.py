@@ -63,9 +63,8 @@ class AgentSettings:
                 "(such as --arms eevdf,policy:short:rr=10)"
             )
         if self.default not in self.arms:
-            raise UsageError(
-                f"cannot default to {self.default[:_MOST_SHOWN]!r}: {did_you_mean(self.default, self.arms)}"
-            )
+            near = did_you_mean(self.default, self.arms)
+            raise UsageError(f"cannot default to {self.default[:_MOST_SHOWN]!r}, which is none of the arms: {near}")
         if not 1 <= self.probe_every <= 1000:
             raise UsageError(f"cannot compare with EEVDF every {self.probe_every} decisions: it must be 1 to 1000")
 

@@ -149,7 +149,7 @@ def test_an_objective_that_eevdf_breaks_as_well_puts_no_arm_into_quarantine(worl
 def test_an_arm_that_cannot_be_attached_gives_way_to_eevdf_and_waits_longer_each_time(world):
     world.failing = {SMALL: "its loader ended with status 1"}
     acting = Acting(world, is_trusted=True, exploring=Settings(seed=4))
-    acting.live(200)
+    acting.live(140)
     assert SMALL not in world.ran
     tries = [n for n, status in enumerate(acting.seen) if "has failed" in status.guard]
     assert 1 <= len(tries) <= 4
@@ -173,11 +173,11 @@ def test_an_ejected_arm_is_noticed_with_the_next_window(world):
 def test_after_too_many_failures_it_only_observes(world):
     world.failing = dict.fromkeys(ARMS[1:], "not today")
     acting = Acting(world, is_trusted=True, exploring=Settings(seed=4))
-    acting.live(400)
+    acting.live(150)
     assert acting.seen[-1].mode == "observe"
     assert "arms have failed 5 times within an hour" in acting.seen[-1].words
     calls = [call for call in world.calls if call != "restore"]
-    acting.live(400)
+    acting.live(150)
     assert [call for call in world.calls if call != "restore"] == calls
 
 

@@ -78,17 +78,28 @@ def test_one_that_is_always_trusted_is_never_on_trial():
     assert not trust.is_on_trial
 
 
-def test_a_load_differs_by_a_factor_of_two_and_small_numbers_do_not(windows):
+def test_a_load_is_another_one_by_a_factor_and_small_numbers_are_not(windows):
     usual = {"window_ns": 10**9, "burst_tat_count": 400, "wakeups": 500, "running_avg": 1.5, "runqueue_length_avg": 2.5}
     window = changed(windows[0], **usual)
-    load = Load()
-    assert not load.differs([window]), "nothing is known yet"
-    load.take([window])
-    assert not load.differs([changed(window, burst_tat_count=600, wakeups=300)])
-    assert load.differs([changed(window, burst_tat_count=900)])
-    assert load.differs([changed(window, wakeups=200)])
-    assert load.differs([changed(window, runqueue_length_avg=9.0)])
-    assert not load.differs([changed(window, window_ns=2 * 10**9, burst_tat_count=800, wakeups=1000)])
+
+    def differs(one, other):
+        load = Load()
+        assert not load.add("a", [one]), "nothing is known yet"
+        return load.add("a", [other])
+
+    assert not differs(window, changed(window, burst_tat_count=1000, wakeups=200))
+    assert differs(window, changed(window, burst_tat_count=1300))
+    assert differs(window, changed(window, wakeups=130))
+    assert differs(window, changed(window, runqueue_length_avg=9.0))
+    assert not differs(window, changed(window, window_ns=2 * 10**9, burst_tat_count=800, wakeups=1000))
     few = changed(window, burst_tat_count=1, wakeups=2, running_avg=0.0, runqueue_length_avg=0.0)
-    load.take([few])
-    assert not load.differs([changed(few, burst_tat_count=5, wakeups=8, running_avg=0.4)])
+    assert not differs(few, changed(few, burst_tat_count=5, wakeups=8, running_avg=0.4))
+
+
+def test_an_arm_is_compared_with_itself_and_with_nothing_of_another_load(windows):
+    load, busy = Load(), changed(windows[0], wakeups=10_000)
+    assert not load.add("a", [windows[0]])
+    assert not load.add("b", [busy]), "an arm may change how many wakeups there are"
+    assert not load.add("b", [busy])
+    assert load.add("a", [busy])
+    assert not load.add("b", [windows[0]]), "what it was like before is of another load"
