@@ -25,7 +25,7 @@ from schedtel.agent.policies.policy import Policy
 from schedtel.agent.quarantine import Quarantine
 from schedtel.agent.settings import AgentSettings, policy_for
 from schedtel.agent.status import Status
-from schedtel.agent.survival import preferred
+from schedtel.agent.survival import Preferred
 from schedtel.errors import CapabilityError
 from schedtel.host.cgroups import cgroup_in, cgroup_root
 from schedtel.kernel.filters import Filter
@@ -53,14 +53,14 @@ class Ready:
     _tell: Tell
 
     def run(self) -> None:
-        """Decide until the source ends. The calling thread is in real time meanwhile, where that is permitted."""
+        """Decide until the source ends. This process is in real time meanwhile, where that is permitted."""
         if self._above is None:
             self._agent.run(self.source)
             return
-        with preferred(self._above) as refused:
-            if refused:
+        with Preferred(self._above) as preferred:
+            if refused := preferred.refused:
                 self._tell(f"this user may not keep the agent from being starved: {refused} (grant CAP_SYS_NICE)")
-            self._agent.run(self.source)
+            self._agent.run(preferred.renewing(self.source))
 
 
 @contextmanager

@@ -6,24 +6,26 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from scheduled import IDLE, OTHER, RR, all_of, children_of, is_running, policy_of, priority_of
+from scheduled import IDLE, OTHER, RR, all_of, children_of, is_running, policy_of, priority_of, threads_of
 from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.agent.log import read_log
-from schedtel.agent.survival import preferred
+from schedtel.agent.survival import Preferred
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "agent", "run"]
 #: Kills at random moments; more of them are asked for by this variable, as `make agent-kills` does.
 KILLS = int(os.environ.get("SCHEDTEL_KILLS", "10"))
 LONGEST_S = 0.1
-#: An agent whose windows come from a recording, over and over, every 20 ms: it decides with each of them.
+#: For each line on its input, an agent by fork, whose pid it says: imports take longer than all else. The windows come
+#: from a recording, over and over, every 20 ms, and the agent decides with each of them.
 RECORDED = textwrap.dedent("""
-    import itertools, sys, time
+    import itertools, os, sys, time
     import schedtel
     from schedtel.agent.book import Book
     from schedtel.agent.classes import Classes
@@ -32,7 +34,7 @@ RECORDED = textwrap.dedent("""
     from schedtel.agent.quarantine import Quarantine
     from schedtel.agent.reward import RewardSettings
     from schedtel.agent.settings import AgentSettings, policy_for
-    from schedtel.agent.survival import preferred
+    from schedtel.agent.survival import Preferred
     from schedtel.schedulers.switching import Schedulers
 
     def source(windows):
@@ -40,14 +42,22 @@ RECORDED = textwrap.dedent("""
             yield window
             time.sleep(0.02)
 
-    arms = ("eevdf", "policy:rr=5+cpus=0", "policy:batch", "policy:nice=3")
-    reward = RewardSettings(settle=0, dwell=1)
-    settings = AgentSettings(arms=arms, policy="random", reward=reward, is_trusted=True, probe_every=1000)
-    windows, classes = list(schedtel.read(sys.argv[2])), Classes()
-    guard = Guard(arms, (), Quarantine(None, time.monotonic_ns), classes, time.monotonic_ns)
-    with Schedulers(f"pid={sys.argv[1]}") as schedulers, preferred(settings.real_time_priority):
-        agent = Agent(settings, policy_for(settings), schedulers, guard, classes, Book())
-        agent.run(source(windows))
+    def act():
+        arms = ("eevdf", "policy:rr=5+cpus=0", "policy:batch", "policy:nice=3")
+        reward = RewardSettings(settle=0, dwell=1)
+        settings = AgentSettings(arms=arms, policy="random", reward=reward, is_trusted=True, probe_every=1000)
+        windows, classes = list(schedtel.read(sys.argv[2])), Classes()
+        guard = Guard(arms, (), Quarantine(None, time.monotonic_ns), classes, time.monotonic_ns)
+        with Schedulers(f"pid={sys.argv[1]}") as schedulers, Preferred(settings.real_time_priority) as preferred:
+            agent = Agent(settings, policy_for(settings), schedulers, guard, classes, Book())
+            agent.run(preferred.renewing(source(windows)))
+
+    for _ in sys.stdin:
+        if (pid := os.fork()) == 0:
+            act()
+            os._exit(1)
+        print(pid, flush=True)
+        os.waitpid(pid, 0)
 """)
 
 
@@ -69,7 +79,7 @@ def agent():
     processes = []
 
     def start(*words, command=COMMAND):
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         # The hogs of the test would make a start take four times as long.
         processes.append(subprocess.Popen(["nice", "-n", "-15", *command, *map(str, words)], **pipes))
         return processes[-1]
@@ -84,7 +94,7 @@ def test_it_acts_by_classes_that_it_infers_and_puts_everything_back(load, agent,
     shell, hogs, short = load
     before = {pid: all_of(pid) for pid in (shell, *hogs, *short)}
     arms = "eevdf,policy:hogs:idle,policy:short:rr=10,policy:comm=nobody:batch"
-    words = ("--arms", arms, "--for", f"pid={shell}", "-w", "200ms", "--no-trial", "--probe-every", 3)
+    words = ("--arms", arms, "--for", f"pid={shell}", "-w", "200ms", "--no-trial", "--policy", "round-robin")
     process = agent(*words, "--log", tmp_path / "log", "--objective", "p99 wakeup wait")
     seen = set()
 
@@ -114,7 +124,7 @@ def test_it_acts_by_classes_that_it_infers_and_puts_everything_back(load, agent,
 
 def test_a_second_agent_is_refused_and_one_that_only_decides_is_not(load, agent, tmp_path):
     shell, hogs, _ = load
-    words = ("--arms", "eevdf,policy:idle", "--for", f"pid={shell}", "-w", "100ms", "--no-trial")
+    words = ("--arms", "eevdf,policy:idle", "--for", f"pid={shell}", "-w", "50ms", "--no-trial")
     process = agent(*words)
     eventually(lambda: any(policy_of(pid) == IDLE for pid in hogs) or process.poll() is not None)
     second = agent(*words, "-d", "1s")
@@ -122,7 +132,7 @@ def test_a_second_agent_is_refused_and_one_that_only_decides_is_not(load, agent,
     assert second.returncode == 2
     assert errors.count("\n") == 1
     assert "another agent runs on this machine" in errors
-    third = agent(*words, "--dry-run", "-d", "500ms")
+    third = agent(*words, "--dry-run", "-d", "200ms")
     output, errors = third.communicate(timeout=PATIENCE_S)
     assert (third.returncode, errors) == (0, "")
     assert "would run " in output
@@ -131,17 +141,15 @@ def test_a_second_agent_is_refused_and_one_that_only_decides_is_not(load, agent,
     assert {policy_of(pid) for pid in hogs} == {OTHER}
 
 
-def killed(process, before, after_s):
+def killed(pid, before, after_s):
     """Kill an agent so long after its first change; returns for how long anything stays changed from then on."""
-    eventually(
-        lambda: process.poll() is not None or any(all_of(pid) != was for pid, was in before.items()), every_s=0.001
-    )
-    assert process.poll() is None, process.stderr.read()
-    with preferred(above=50):  # else this would measure how long the hogs keep the test from a CPU
+    eventually(lambda: not is_running(pid) or any(all_of(tid) != was for tid, was in before.items()), every_s=0.001)
+    assert is_running(pid)
+    with Preferred(above=50):  # else this would measure how long the hogs keep the test from a CPU
         time.sleep(after_s)  # the random moment itself
-        process.kill()
+        os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
-        eventually(lambda: all(all_of(pid) == was for pid, was in before.items()), every_s=0.001)
+        eventually(lambda: all(all_of(tid) == was for tid, was in before.items()), every_s=0.001)
         return time.monotonic() - began
 
 
@@ -157,22 +165,32 @@ def test_killed_at_random_moments_everything_is_back_within_100_ms(load, agent, 
             recorder.write(window)
             if window.window_id == 3:
                 break
+    parent = agent(shell, tmp_path / "recording", command=[sys.executable, "-c", RECORDED])
     chance, delays = random.Random(int.from_bytes(os.urandom(4), "little")), []
     for _ in range(KILLS):
-        process = agent(shell, tmp_path / "recording", command=[sys.executable, "-c", RECORDED])
-        delays.append(killed(process, before, chance.uniform(0, 0.1)))
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        delays.append(killed(int(parent.stdout.readline()), before, chance.uniform(0, 0.1)))
     print(f"put back after {[round(1000 * delay) for delay in sorted(delays)]} ms")
     assert max(delays) < LONGEST_S
 
 
-def test_the_thread_of_the_loop_is_preferred_and_what_it_starts_is_not():
-    before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
-    with preferred(10) as refused:
-        assert refused == ""
-        assert (policy_of(os.getpid()), priority_of(os.getpid())) == (os.SCHED_FIFO, 11)
+def test_threads_of_the_agent_are_preferred_and_what_they_start_is_not():
+    ended = threading.Event()
+    before = [all_of(tid) for tid in threads_of(os.getpid())]
+    with Preferred(10) as preferred:
+        assert preferred.refused == ""
+        thread = threading.Thread(target=ended.wait)
+        thread.start()
+        assert policy_of(thread.native_id) == OTHER
+        preferred.renew()
+        for tid in threads_of(os.getpid()):
+            assert (policy_of(tid), priority_of(tid)) == (os.SCHED_FIFO, 11)
         with subprocess.Popen(["sleep", "60"]) as child:
             assert policy_of(child.pid) == OTHER
             child.kill()
         lines = Path("/proc/self/status").read_text().splitlines()
         assert int(next(line for line in lines if line.startswith("VmLck:")).split()[1]) > 0
-    assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == before
+        ended.set()
+        thread.join()
+    assert [all_of(tid) for tid in threads_of(os.getpid())] == before

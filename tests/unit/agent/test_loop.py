@@ -251,9 +251,9 @@ def test_a_step_of_the_wall_clock_changes_nothing(windows, tmp_path):
     for step in (0, -3600 * 10**9):
         world = World(windows[0], seed=5)
         acting = Acting(world, log=DecisionLog(tmp_path / f"log{step}", Acting(world).policy.names))
-        acting.live(20)
+        acting.live(10)
         world.wall_ns += step
-        acting.live(40)
+        acting.live(15)
         runs.append([(status.chosen, status.words, status.time_ns) for status in acting.seen])
         assert len(read_log(tmp_path / f"log{step}")) == len(acting.seen)
     assert runs[0] == runs[1]
