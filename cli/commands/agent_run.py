@@ -14,6 +14,7 @@ from schedtel.agent.words import line_of
 from schedtel.cli import lines
 from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import Decorator, together
+from schedtel.cli.service import notify_systemd
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictCommand
 
@@ -63,7 +64,9 @@ def run(config: str | None, **given: Any) -> None:
     asked = asked_of({name: given[name.replace("-", "_")] for name in KEYS}, config)
     give_back_what_is_freed()
     with prepared(asked, _show, _tell) as ready, stop_on_signals(ready.source.stop):
+        notify_systemd("READY=1")
         ready.run()
+        notify_systemd("STOPPING=1")
 
 
 def _show(status: Status) -> None:

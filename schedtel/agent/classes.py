@@ -98,8 +98,10 @@ def looks_in(window: Window, caps: Caps) -> Looks:
     share = cpu_ns / max(1, window.end_ns - window.start_ns)
     demand = wanted_ns / np.maximum(column("alive_ns"), 1)
     return Looks(
-        *(column(name) for name in ("tid", "tgid", "start_boottime_ns")),
-        share,
+        tid=column("tid"),
+        tgid=column("tgid"),
+        start_ns=column("start_boottime_ns"),
+        share=share,
         is_short=(bursts > 0) & (burst_ns <= caps.burst_ns / 2) & (share <= caps.share / 2),
         # No burst ends of one that goes on for the whole window, however little of a CPU it gets.
         is_hog=((bursts == 0) | (burst_ns >= caps.hog_burst_ns)) & (demand >= caps.hog_demand),

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sandbox
 from scheduled import IDLE, OTHER, RR, all_of, children_of, is_running, policy_of, priority_of, threads_of
 from waiting import PATIENCE_S, eventually
 
@@ -19,6 +21,7 @@ from schedtel.agent.log import read_log
 from schedtel.agent.survival import Preferred
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "agent", "run"]
+UNIT = Path(__file__).parents[2] / "deploy" / "schedtel-agent.service"
 #: Kills at random moments; more of them are asked for by this variable, as `make agent-kills` does.
 KILLS = int(os.environ.get("SCHEDTEL_KILLS", "10"))
 LONGEST_S = 0.1
@@ -90,12 +93,21 @@ def agent():
         process.communicate()
 
 
+def as_the_unit_may():
+    """The command, with the capabilities of the unit and no others."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv to take capabilities away")
+    (names,) = sandbox.settings(UNIT)["CapabilityBoundingSet"]
+    kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in names.split())
+    return ["setpriv", "--bounding-set", f"-all,{kept}", *COMMAND]
+
+
 def test_it_acts_by_classes_that_it_infers_and_puts_everything_back(load, agent, tmp_path):
     shell, hogs, short = load
     before = {pid: all_of(pid) for pid in (shell, *hogs, *short)}
     arms = "eevdf,policy:hogs:idle,policy:short:rr=10,policy:comm=nobody:batch"
     words = ("--arms", arms, "--for", f"pid={shell}", "-w", "200ms", "--no-trial", "--policy", "round-robin")
-    process = agent(*words, "--log", tmp_path / "log", "--objective", "p99 wakeup wait")
+    process = agent(*words, "--log", tmp_path / "log", "--objective", "p99 wakeup wait", command=as_the_unit_may())
     seen = set()
 
     def both_seen():
