@@ -9,7 +9,6 @@ from schedtel.agent.policies.protocol import USUAL
 from schedtel.agent.policies.registry import POLICIES
 from schedtel.agent.reward import OBJECTIVES
 from schedtel.agent.run import prepared
-from schedtel.agent.status import Status
 from schedtel.agent.words import line_of
 from schedtel.cli import lines
 from schedtel.cli.heap import give_back_what_is_freed
@@ -17,6 +16,7 @@ from schedtel.cli.options import Decorator, together
 from schedtel.cli.service import notify_systemd
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictCommand
+from schedtel.cli.teller import Teller
 
 _WHAT = (
     click.option("--arms", metavar="ARM,ARM...", help="What it chooses among; eevdf is always one of them."),
@@ -63,14 +63,14 @@ def run(config: str | None, **given: Any) -> None:
     """
     asked = asked_of({name: given[name.replace("-", "_")] for name in KEYS}, config)
     give_back_what_is_freed()
-    with prepared(asked, _show, _tell) as ready, stop_on_signals(ready.source.stop):
+    with (
+        Teller() as teller,
+        prepared(asked, lambda status: teller.tell(line_of(status)), _tell) as ready,
+        stop_on_signals(ready.source.stop),
+    ):
         notify_systemd("READY=1")
         ready.run()
         notify_systemd("STOPPING=1")
-
-
-def _show(status: Status) -> None:
-    lines.answer(line_of(status))
 
 
 def _tell(text: str) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from schedtel.agent.classes import CLASSES, Classes
+from schedtel.agent.classes import CLASSES, SHORT, Classes
 from schedtel.agent.pairs import Pairs
 from schedtel.agent.quarantine import Quarantine
 from schedtel.agent.settings import classes_of
@@ -121,7 +121,8 @@ class Guard:
             return f"shown to be worse than EEVDF under this load: {shown}"
         named = self._named[arm]
         if named and self._only_classes[arm] and not any(map(self._classes.count, named)):
-            return self._classes.refused or f"no thread looks like {' or '.join(named)}"
+            refused = self._classes.refused if SHORT in named else ""
+            return refused or f"no thread looks like {' or '.join(named)}"
         return ""
 
 

@@ -43,16 +43,23 @@ class Quarantine:
 
     :param directory: where the file is kept, which is made if it is missing; None: nothing is kept.
     :param clock: CLOCK_MONOTONIC in nanoseconds.
+    :param tell: is given one line when the file can no longer be written.
+    :param boot: of this boot of the machine; None: the kernel's own.
 
     Raises :class:`UsageError` if the file is none of ours, or another user could replace it, and
     :class:`RecordingError` if it cannot be read.
     """
 
-    def __init__(self, directory: Path | None, clock: Callable[[], int], boot: str | None = None) -> None:
-        self._directory, self._clock, self._boot = directory, clock, boot or _boot_id()
+    def __init__(
+        self,
+        directory: Path | None,
+        clock: Callable[[], int],
+        tell: Callable[[str], object] = lambda _: None,
+        boot: str | None = None,
+    ) -> None:
+        self._directory, self._clock, self._tell, self._boot = directory, clock, tell, boot or _boot_id()
         self._bans: dict[str, Ban] = {}
-        #: Why the file could not be written the last time; empty if it was.
-        self.unwritten = ""
+        self._fails = False
         if directory:
             self._bans = self._read(directory)
 
@@ -83,9 +90,11 @@ class Quarantine:
         content = json.dumps({"version": _VERSION, "boot": self._boot, "written_ns": now, "arms": bans}).encode()
         try:
             _replace(self._directory, content)
-            self.unwritten = ""
+            self._fails = False
         except (OSError, UsageError) as error:
-            self.unwritten = getattr(error, "strerror", None) or str(error)
+            if not self._fails:
+                self._tell(f"the list of arms in quarantine is not kept: {error}")
+            self._fails = True
 
     def _read(self, directory: Path) -> dict[str, Ban]:
         path = directory / NAME

@@ -1,7 +1,7 @@
 """What an agent is asked to do in; the agent at work on this machine, and everything as it was in the end, out.
 
-Whatever is wrong is found before anything is changed: the policy, the quarantine, the scope, each arm, the lock and the
-log, in this order, and only then tracing begins.
+Whatever is wrong is found before anything is changed: the policy, the quarantine, the scope, each arm, the lock,
+tracing and the log, in this order.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def prepared(asked: Asked, observer: Callable[[Status], object], tell: Tell) -> 
     acts = settings.mode == "act"
     with ExitStack() as stack:
         policy = policy_for(settings)
-        quarantine = Quarantine(state_directory(asked.log), time.monotonic_ns)
+        quarantine = Quarantine(state_directory(asked.log), time.monotonic_ns, tell)
         classes = Classes()
         inferred = {SHORT: Changing(classes.short), HOGS: Changing(classes.hogs)}
         schedulers = stack.enter_context(Schedulers(settings.scope, classes=inferred))
@@ -84,8 +84,8 @@ def prepared(asked: Asked, observer: Callable[[Status], object], tell: Tell) -> 
             schedulers.check(arm)
         if acts:
             stack.enter_context(only_agent())
-        log = DecisionLog(asked.log, policy.names) if asked.log else None
         source = stack.enter_context(_source(settings, asked.duration))
+        log = DecisionLog(asked.log, policy.names) if asked.log else None
         guard = Guard(settings.arms, settings.slos, quarantine, classes, time.monotonic_ns)
         agent = Agent(settings, policy, schedulers, guard, classes, Book(log, tell), observer)
         yield Ready(source, policy, agent, settings.real_time_priority if acts else None, tell)

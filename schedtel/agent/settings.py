@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from schedtel.agent.classes import SHORT
 from schedtel.agent.policies.files import load_policy
 from schedtel.agent.policies.policy import MOST_ARMS, Policy
 from schedtel.agent.policies.protocol import Settings
@@ -62,6 +63,8 @@ class AgentSettings:
                 f"cannot choose among {len(self.arms)} arms: name 2 to {MOST_ARMS} different ones, eevdf included "
                 "(such as --arms eevdf,policy:short:rr=10)"
             )
+        for arm in self.arms:
+            _require_capped(parse_arm(arm))
         if self.default not in self.arms:
             near = did_you_mean(self.default, self.arms)
             raise UsageError(f"cannot default to {self.default[:_MOST_SHOWN]!r}, which is none of the arms: {near}")
@@ -77,6 +80,16 @@ class AgentSettings:
 def priority_of(arm: str) -> int:
     """The highest real-time priority that an arm sets; 0 if it sets none."""
     return max((rule.setting.values[0] for rule in parse_arm(arm).rules if rule.setting.word == "rr"), default=0)
+
+
+def _require_capped(arm: Arm) -> None:
+    """Raise :class:`UsageError` for an arm that makes threads real-time of which nothing bounds the bursts."""
+    for rule in arm.rules:
+        if rule.setting.word == "rr" and rule.selector != Selector("class", SHORT):
+            raise UsageError(
+                f"cannot let an agent choose {str(arm)[:_MOST_SHOWN]}: it makes threads real-time, and only those of "
+                f"class {SHORT} have capped bursts (write policy:{SHORT}:{rule.setting})"
+            )
 
 
 def classes_of(arm: Arm) -> set[str]:

@@ -46,7 +46,7 @@ RECORDED = textwrap.dedent("""
             time.sleep(0.02)
 
     def act():
-        arms = ("eevdf", "policy:rr=5+cpus=0", "policy:batch", "policy:nice=3")
+        arms = ("eevdf", "policy:nice=-5+cpus=0", "policy:batch", "policy:nice=3")
         reward = RewardSettings(settle=0, dwell=1)
         settings = AgentSettings(arms=arms, policy="random", reward=reward, is_trusted=True, probe_every=1000)
         windows, classes = list(schedtel.read(sys.argv[2])), Classes()

@@ -69,10 +69,13 @@ def test_only_its_owner_reads_the_file(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written_is_told_and_ends_nothing(tmp_path):
-    quarantine = Quarantine(tmp_path / "state", Clock())
+    told = []
+    quarantine = Quarantine(tmp_path / "state", Clock(), told.append)
     (tmp_path / "state").write_text("a file")
     quarantine.add("a", "x")
-    assert quarantine.unwritten
+    quarantine.add("a", "x")
+    assert len(told) == 1
+    assert "Not a directory" in told[0]
     assert quarantine.why("a")
 
 

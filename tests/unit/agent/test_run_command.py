@@ -34,6 +34,8 @@ BAD = [
     (("--arms", "eevdf,policy:rr"), "rr needs a value"),
     (("--arms", "eevdf,eevdf,policy:batch"), "eevdf is named twice"),
     (("--arms", "policy:comm=x:batch,policy:comm=x:batch"), "different ones"),
+    (("--arms", "eevdf,policy:rr=10"), "only those of class short have capped bursts"),
+    (("--arms", "eevdf,policy:hogs:rr=10"), "only those of class short have capped bursts"),
     (("--arms", "eevdf,policy:shrt:idle"), "did you mean 'short'"),
     (("--arms", "eevdf,policy:batch"), "cannot use a rule without a selection"),
     (("--arms", "eevdf,policy:comm=x:batch", "--default", "policy:comm=x:idle"), "none of the arms"),
@@ -88,7 +90,7 @@ def test_without_the_privilege_an_arm_is_refused_before_anything_begins(monkeypa
 
     monkeypatch.setattr("schedtel.schedulers.trial.require", refuse)
     monkeypatch.setattr(run, "_source", pytest.fail)
-    assert "Operation not permitted" in refused("--arms", "eevdf,policy:rr=10", "--for", f"pid={os.getpid()}")
+    assert "Operation not permitted" in refused("--arms", "eevdf,policy:batch", "--for", f"pid={os.getpid()}")
 
 
 def test_a_damaged_quarantine_is_refused(tmp_path):
