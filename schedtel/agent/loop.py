@@ -84,7 +84,6 @@ class Agent:
         self._record = Record(settings.arms)
         self._turn = Turn(Choice(_EEVDF, "it ran before", guard="it ran before"), _EEVDF)
         self._since_reference = 0
-        self._has_new_load = False
         self._reward: float | None = None
         #: What the next view tells besides its decision.
         self._news: list[str] = []
@@ -148,7 +147,7 @@ class Agent:
     def _measured_eevdf(self, costs: Costs) -> None:
         """Take what a turn cost as EEVDF's, and judge by the pairs that it closes."""
         self._reference.add(costs, self._clocks.monotonic())
-        self._since_reference, self._has_new_load = 0, False
+        self._since_reference = 0
         self._pairs.close(costs)
         if self._trust.judge(self._pairs.of(_POLICY), self._default_pairs()):
             told = "is no longer" if self._trust.is_on_trial else "has been"
@@ -174,7 +173,6 @@ class Agent:
         self._news.append(why)
         self._reference.restart()
         self._pairs.restart(but=(_POLICY, self._settings.default))
-        self._has_new_load = True
 
     # ---- the turn that begins ----
 
@@ -194,9 +192,7 @@ class Agent:
 
     def _why_reference(self) -> str:
         if not self._reference.age.decisions:
-            return (
-                "the load has changed, and EEVDF is measured anew" if self._has_new_load else "EEVDF is measured first"
-            )
+            return "nothing is known of EEVDF under this load"
         if self._since_reference >= self._settings.probe_every:
             return f"EEVDF is measured again after {self._since_reference} decisions"
         return ""

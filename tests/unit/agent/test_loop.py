@@ -74,7 +74,7 @@ def test_eevdf_is_measured_anew_when_the_load_changes_and_rewards_of_the_change_
     world.load = "busy"
     seen = acting.live(6)
     assert any("the load has changed" in status.words for status in seen)
-    anew = next(status for status in seen if "EEVDF is measured anew" in status.guard)
+    anew = next(status for status in seen if "nothing is known of EEVDF under this load" in status.guard)
     assert anew.chosen == EEVDF
 
 
