@@ -1,4 +1,4 @@
-"""What a decision of each policy costs, what learning does, with 9 arms and the usual features, and what the loop costs.
+"""What a decision of each policy costs and what learning does, with 9 arms and the usual features; what the loop costs.
 
 Runs only on request: ``python -m benchmarks agent``. CPU time of this process, by the kernel, over 2,000 decisions that
 follow 200 rewards; contexts differ from decision to decision. A file of a policy has what it learned. The loop is that

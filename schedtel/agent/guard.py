@@ -83,7 +83,7 @@ class Guard:
         if problem := machine.problem():
             self.failed(arm, problem)
             return Alarm(f"{arm} has failed: {problem}", is_measured=False)
-        if not arm.startswith("scx:") and (foreign := self._foreign(machine)):
+        if arm.startswith("policy:") and (foreign := self._foreign(machine)):
             return foreign
         if breach and not self._broken_by_eevdf:
             self._quarantine.add(arm, breach)

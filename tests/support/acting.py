@@ -109,9 +109,9 @@ def asked(**changes):
 
 
 class Acting:
-    """An agent in a world, and what it has shown."""
+    """An agent in a world, and what it has shown. ``machine`` is what it acts on, if not the world itself."""
 
-    def __init__(self, world, *, state=None, log=None, classes=None, **changes):
+    def __init__(self, world, *, machine=None, state=None, log=None, classes=None, **changes):
         self.world, self.seen, self.told = world, [], []
         self.settings = asked(**changes)
         self.policy = policy_for(self.settings)
@@ -120,7 +120,7 @@ class Acting:
         self.guard = Guard(self.settings.arms, self.settings.slos, self.quarantine, classes, lambda: world.now_ns)
         book = Book(log, self.told.append)
         parts = (self.guard, classes, book, self.seen.append, world.clocks())
-        self.agent = Agent(self.settings, self.policy, world, *parts)
+        self.agent = Agent(self.settings, self.policy, machine or world, *parts)
 
     def live(self, windows):
         """Let so many windows pass; returns the views of the decisions among them."""
