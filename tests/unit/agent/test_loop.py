@@ -204,6 +204,8 @@ def test_where_the_kernel_does_not_take_things_back_it_only_observes(world):
     acting.live(30)
     assert acting.seen[-1].mode == "observe"
     assert "cannot be put back" in acting.seen[-1].words
+    after = acting.seen[[status.mode for status in acting.seen].index("observe") :]
+    assert {status.chosen for status in after} == {EEVDF}
 
 
 def test_an_arm_that_is_worse_is_barred_under_this_load_by_pairs_and_free_under_another(world):
