@@ -4,11 +4,12 @@ from typing import Any
 
 import click
 
-from schedtel.agent.config import DWELL, KEYS, PROBE_EVERY, SETTLE, SWAP_COST, asked_of
+from schedtel.agent.config import DWELL, KEYS, SETTLE, asked_of
 from schedtel.agent.policies.protocol import USUAL
 from schedtel.agent.policies.registry import POLICIES
 from schedtel.agent.reward import OBJECTIVES
 from schedtel.agent.run import prepared
+from schedtel.agent.settings import PROBE_EVERY, SWAP_COST
 from schedtel.agent.words import line_of
 from schedtel.cli import lines
 from schedtel.cli.heap import give_back_what_is_freed

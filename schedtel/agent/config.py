@@ -12,6 +12,8 @@ from schedtel.access.files import read_file
 from schedtel.agent.policies.protocol import USUAL, Settings
 from schedtel.agent.reward import RewardSettings
 from schedtel.agent.settings import (
+    PROBE_EVERY,
+    SWAP_COST,
     AgentSettings,
     arms_of,
     objective_of,
@@ -25,8 +27,7 @@ from schedtel.errors import UsageError
 from schedtel.schedulers.names import EEVDF
 from schedtel.workloads.fields import Fields
 
-#: What a swap costs, in units of reward, where nothing else is said: an arm that saves less than 2 % is not worth it.
-SWAP_COST, DWELL, SETTLE, PROBE_EVERY = 0.02, 2, 1, 8
+DWELL, SETTLE = RewardSettings.dwell, RewardSettings.settle
 _MOST = 1_000_000
 
 

@@ -1,7 +1,7 @@
 """What an agent is asked to do in; the agent at work on this machine, and everything as it was in the end, out.
 
-Whatever is wrong is found before anything is changed: the policy, the quarantine, the scope, each arm, the lock,
-tracing and the log, in this order.
+Whatever is wrong is found before anything is changed: the policy, the quarantine, the lock, the scope, each arm,
+tracing and the log, in this order. The lock is given back when everything is put back.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def prepared(asked: Asked, observer: Callable[[Status], object], tell: Tell) -> 
         policy = policy_for(settings)
         quarantine = Quarantine(state_directory(asked.log), time.monotonic_ns, tell)
         classes = Classes()
+        if acts:
+            stack.enter_context(only_agent())
         inferred = {SHORT: Changing(classes.short), HOGS: Changing(classes.hogs)}
         schedulers = stack.enter_context(Schedulers(settings.scope, classes=inferred))
         for arm in settings.arms:
             schedulers.check(arm)
-        if acts:
-            stack.enter_context(only_agent())
         source = stack.enter_context(_source(settings, asked.duration))
         log = DecisionLog(asked.log, policy.names) if asked.log else None
         guard = Guard(settings.arms, settings.slos, quarantine, classes, time.monotonic_ns)

@@ -19,8 +19,10 @@ from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm, parse_sel
 from schedtel.suggestions import did_you_mean
 from schedtel.windows.grid import window_length
 
-#: ``act``; ``dry-run`` decides and says so; ``shadow`` also logs.
-MODES = ("act", "dry-run", "shadow")
+#: What a swap costs, in units of reward: an arm that saves less than 2 % is not worth one.
+SWAP_COST = 0.02
+#: At the latest after so many decisions, EEVDF runs for comparison.
+PROBE_EVERY = 8
 #: An arm begins with a letter, and what follows a comma inside of one does not: ``cpus=0,2-3``.
 _BETWEEN_ARMS = re.compile(r"\s*,\s*(?=[a-z])")
 _WEIGHT = re.compile(r"\s*([^=,]+?)\s*=\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", re.ASCII)
@@ -39,7 +41,7 @@ class AgentSettings:
     :param window: length of a window, such as ``1s``.
     :param scope: the threads that arms are for, and that are measured; None: all of the machine.
     :param slos: bounds that each window is to keep.
-    :param mode: one of ``MODES``.
+    :param mode: ``act``; or ``dry-run``, which decides and says so; or ``shadow``, which also logs.
     :param is_trusted: the policy decides from the first window on, and not only once it was shown to be better.
     :param probe_every: at the latest after so many decisions, EEVDF runs for comparison.
     """
@@ -47,14 +49,14 @@ class AgentSettings:
     arms: tuple[str, ...]
     default: str = str(EEVDF)
     policy: str = "thompson"
-    reward: RewardSettings = field(default_factory=lambda: RewardSettings(swap_cost=0.02))
+    reward: RewardSettings = field(default_factory=lambda: RewardSettings(swap_cost=SWAP_COST))
     exploring: Settings = field(default_factory=Settings)
     window: str = "1s"
     scope: Selector | None = None
     slos: tuple[Slo, ...] = ()
     mode: str = "act"
     is_trusted: bool = False
-    probe_every: int = 8
+    probe_every: int = PROBE_EVERY
 
     def __post_init__(self) -> None:
         window_length(self.window)
