@@ -34,7 +34,7 @@ def _number(name: str, value: float) -> str:
 
 def _thought(view: ArmView) -> str:
     if view.barred:
-        return f"{view.arm} barred"
+        return f"{view.arm} barred ({view.barred})"
     if view.mean is None:
         return f"{view.arm} unknown"
     interval = "" if view.low is None or view.high is None else f" [{view.low:+.2f}, {view.high:+.2f}]"
@@ -51,10 +51,10 @@ def sentence(before: str, chosen: str, why: str, mode: str) -> str:
     return f"{done}: {why}"
 
 
-def by_policy(chance: float, view: ArmView | None) -> str:
+def by_policy(chance: float, view: ArmView) -> str:
     """Why a policy's arm was chosen."""
     said = f"the policy gives it {100 * chance:.0f} %"
-    if view is None or view.mean is None:
+    if view.mean is None:
         return f"{said}, and nothing is known of it yet"
     side = "below" if view.mean >= 0 else "above"
     return f"{said}; so far its cost is {100 * _saved(view.mean):.0f} % {side} that of EEVDF"
