@@ -164,6 +164,5 @@ def policy_for(settings: AgentSettings) -> Policy:
             "(a file is written with its path: ./FILE)"
         )
     policy = load_policy(settings.policy, settings.arms)
-    explores = {"floor": settings.exploring.floor, "budget": settings.exploring.budget}
-    policy.settings = replace(policy.settings, **explores)
+    policy.settings = replace(policy.settings, floor=settings.exploring.floor, budget=settings.exploring.budget)
     return policy

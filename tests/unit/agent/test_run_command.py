@@ -10,7 +10,7 @@ from schedtel.agent import alone, run
 from schedtel.agent.alone import only_agent
 from schedtel.agent.config import KEYS, asked_of
 from schedtel.agent.policies.files import save_policy
-from schedtel.agent.settings import arms_of
+from schedtel.agent.settings import arms_of, policy_for
 from schedtel.cli import group
 from schedtel.cli.commands.agent_run import run as command
 from schedtel.errors import CapabilityError, SchedtelError, UsageError
@@ -75,6 +75,14 @@ def test_a_policy_with_other_arms_or_of_another_version_is_refused(tmp_path):
     content = (tmp_path / "policy").read_bytes()
     (tmp_path / "old").write_bytes(content.replace(b'\\"format\\": 1', b'\\"format\\": 9'))
     assert "it has format 9, this schedtel 1" in refused("--arms", ARMS, "--policy", tmp_path / "old")
+
+
+def test_a_policy_of_a_file_explores_as_the_options_say(tmp_path):
+    arms = ("eevdf", "policy:batch")
+    save_policy(made("linucb", arms=arms, floor=0.01), tmp_path / "policy")
+    given = {"arms": ",".join(arms), "policy": str(tmp_path / "policy"), "floor": 0.1, "budget": 0.2}
+    policy = policy_for(asked_of(given).settings)
+    assert (policy.settings.floor, policy.settings.budget) == (0.1, 0.2)
 
 
 def test_a_kernel_without_sched_ext_is_told(monkeypatch):
