@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
-.PHONY: live test test-vm fuzz env build lint docs bench datasets-live datasets-lab clean
+.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -49,6 +49,10 @@ bench: .venv/.bench
 	$(SUDO) .venv/bin/python -m benchmarks $(ARGS)
 	$(SUDO) .venv/bin/python -m benchmarks.plots
 	$(SUDO) .venv/bin/python -m benchmarks.model
+
+# SIGKILL to an agent at random moments: 30 times, and not 10 as in the tests.
+agent-kills: .venv/.test
+	$(SUDO) env SCHEDTEL_KILLS=30 .venv/bin/python -m pytest tests/kernel/test_agent.py -k killed -s $(ARGS)
 
 # The experiments that are committed with their pages: hours. datasets/README.md says what they need.
 datasets-live: .venv/.env

@@ -1,9 +1,13 @@
-"""What a decision of each policy costs, and what learning from its reward does, with 9 arms and the usual features.
+"""What a decision of each policy costs and what learning does, with 9 arms and the usual features; what the loop costs.
 
 Runs only on request: ``python -m benchmarks agent``. CPU time of this process, by the kernel, over 2,000 decisions that
-follow 200 rewards; contexts differ from decision to decision. A file of a policy has what it learned.
+follow 200 rewards; contexts differ from decision to decision. A file of a policy has what it learned. The loop is that
+of ``schedtel agent run --dry-run``, in a process of its own, with windows of 1 s of this machine's tasks.
 """
 
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,13 +28,37 @@ PART = "agent"
 _ROUNDS, _DECISIONS, _REWARDS = 5, 2000, 200
 _ARMS = ("eevdf", *(f"policy:class{number}:idle" for number in range(8)))
 _DECIDE = Target(100)
+_LOOP_ROUNDS, _CPU, _MEMORY = 3, Target(1), Target(120)
+#: An agent that acts on nothing; the first decisions, which import, are left out.
+_LOOP = """
+import json, os
+from benchmarks.process import resident_mb
+from schedtel.agent.config import asked_of
+from schedtel.agent.run import prepared
+arms = "policy:hogs:idle,policy:short:nice=-5"
+views = []
+with prepared(asked_of({"arms": arms, "dry-run": True, "duration": "20s"}), views.append, print) as ready:
+    ready.run()
+late = [view.cpu_share for view in views[3:]]
+print(json.dumps({"cpu": 100 * sum(late) / len(late), "memory": resident_mb(os.getpid())}))
+"""
 
 
 def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     """The rows of this part, and notes on what could not be measured."""
     subjects = {name: partial(policy_of, name, _ARMS) for name in POLICIES}
     samples, notes = interleaved(subjects, plan.rounds(_ROUNDS), _sample)
-    return [line for name, taken in samples.items() for line in _rows(name, taken)], notes
+    return [line for name, taken in samples.items() for line in _rows(name, taken)] + _loop(plan), notes
+
+
+def _loop(plan: Plan) -> list[Row]:
+    words = [sys.executable, "-c", _LOOP]
+    done = [subprocess.run(words, check=True, capture_output=True) for _ in range(plan.rounds(_LOOP_ROUNDS))]
+    taken = [json.loads(one.stdout) for one in done]
+    return [
+        row("CPU of the agent's loop, a window a second", "dry-run", "%", [one["cpu"] for one in taken], _CPU),
+        row("resident memory of the agent", "dry-run", "MB", [one["memory"] for one in taken], _MEMORY),
+    ]
 
 
 def _sample(make: Callable[[], Policy]) -> dict[str, float]:

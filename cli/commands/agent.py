@@ -12,12 +12,16 @@ from schedtel.agent.policies.files import load_policy
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.policies.registry import POLICIES, policy_of
 from schedtel.cli import lines
+from schedtel.cli.commands.agent_run import run
 from schedtel.cli.strict import StrictGroup
 
 
-@click.group("agent", cls=StrictGroup, short_help="Judge policies that choose schedulers.")
+@click.group("agent", cls=StrictGroup, short_help="Choose the scheduler by live metrics.")
 def command() -> None:
-    """Judge policies that choose a scheduler by what they see of windows."""
+    """Choose schedulers by what is seen of windows, and judge policies that do so."""
+
+
+command.add_command(run)
 
 
 @command.command("evaluate", short_help="Say what another policy would have earned.")

@@ -1,4 +1,4 @@
-"""Windows and arms in; which arm to run next, what came of it, and whether another way would have been better, out.
+"""Windows and arms in; the arm that suits them in effect, what came of it, and whether another would be better, out.
 
 The modules, in the order in which data flows through them:
 
@@ -10,5 +10,13 @@ The modules, in the order in which data flows through them:
     evaluation  a log                                  → these beside the best fixed arm, random, and scx_loader's rule
     replay      windows measured under every arm       → how a policy would have learned, beside an oracle
 
-Nothing here acts on a machine.
+What acts on a machine stands on these:
+
+    config      options and a file                     → what an agent is asked to do, in ``settings``
+    classes     windows                                → which threads are short, and which are hogs
+    load        windows                                → whether the load has changed
+    pairs       arms between two runs of EEVDF         → what is shown of an arm; ``trust``: of the policy
+    guard       windows, ``slo``, ``quarantine``       → when the policy has no say, and which arms are barred
+    loop        all of these, a turn after the other   → an arm in effect, a row in the ``book``, a ``status``
+    run         what is asked                          → the loop at work, ``alone`` and in real time (``survival``)
 """

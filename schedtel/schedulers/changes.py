@@ -7,7 +7,7 @@ only where the kernel still shows what was set: what another program has changed
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -87,17 +87,19 @@ def write(change: Change, value: _Value) -> None:
         Path(str(change.target[0])).write_text(str(value), encoding="ascii")
 
 
-def undo(changes: Iterable[Change]) -> list[Change]:
+def undo(changes: Iterable[Change], kept: Container[tuple[object, ...]] = ()) -> list[Change]:
     """Put back changes, the last one first, and what children have inherited of them. Returns those that failed.
 
     A thread that has ended, and one that shows something else than what was set, is left alone, and has not failed.
+
+    :param kept: keys of changes that stay, so that a child which was changed itself is not put back with its parent.
     """
     ahead, failed = list(changes), list[Change]()
     known: dict[tuple[object, ...], Change] = {}
     for _ in range(_MOST_PASSES):
         known |= {change.key: change for change in ahead}
         failed += [change for change in reversed(ahead) if not _put_back(change)]
-        ahead = inherited(known.values())
+        ahead = [change for change in inherited(known.values()) if change.key not in kept]
         if not ahead:
             break
     return failed

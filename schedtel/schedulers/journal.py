@@ -43,7 +43,7 @@ class Journal:
         self.lines = 0
         for _ in range(_TRIES):
             try:
-                _make_private(self.directory)
+                make_private(self.directory)
                 if self._create():
                     return
             except FileNotFoundError:  # the last other journal was removed, and the directory with it
@@ -195,7 +195,11 @@ def owner_of(path: Path) -> tuple[int, int] | None:
     return int(words[0]), int(words[1])
 
 
-def _make_private(directory: Path) -> None:
+def make_private(directory: Path) -> None:
+    """Make a directory that only this user can use, if it is missing.
+
+    Raises :class:`CapabilityError` if others can use what is there, and :class:`OSError` if it cannot be made.
+    """
     directory.mkdir(mode=_PRIVATE, exist_ok=True)
     _check_private(directory)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from schedtel.errors import CapabilityError, UsageError
@@ -17,6 +17,8 @@ from schedtel.schedulers.threads import Thread
 
 #: The journal is written anew when it has more lines than this, and than this for each thread that has not ended.
 _FEW_LINES, _MOST_LINES_A_CHANGE = 1000, 4
+#: What is set of a thread by itself, so that one which leaves a class can be put back.
+_OF_THREADS = frozenset({"attributes", "affinity"})
 
 
 class _Step(NamedTuple):
@@ -34,6 +36,8 @@ class Policy:
         self._journal, self._selection = journal, selection
         self._rules: tuple[Rule, ...] = ()
         self._made: dict[tuple[object, ...], Change] = {}
+        #: What was set of each, by the same keys; what a thread has inherited is not in it.
+        self._set: dict[tuple[object, ...], Setting] = {}
         self._default_slice_ns = 0
         #: Threads that the kernel did not let this user change, of those that were born since.
         self.refused = 0
@@ -54,10 +58,12 @@ class Policy:
     def rescan(self) -> int:
         """Change the threads that were born, named or classed since. Returns how many things were changed.
 
-        What a thread has inherited is only noted, so that it is put back.
+        What a thread has inherited is only noted, so that it is put back. A thread that has left a class is put back
+        now, and so is what it has inherited from one that is in it.
         """
         self._forget_ended()
         self._note(self._inherited())
+        self._withdraw()
         return self._change(self._steps(with_groups=False), tolerant=True)
 
     def restore(self) -> None:
@@ -66,7 +72,7 @@ class Policy:
         Raises :class:`CapabilityError` if the kernel refuses; the journal keeps what could not be put back.
         """
         failed = changes.undo([*self._made.values(), *self._inherited()])
-        self._rules, self._made, self.refused = (), {}, 0
+        self._rules, self._made, self._set, self.refused = (), {}, {}, 0
         self._journal.clear()
         if failed:
             self._journal.append(failed)
@@ -83,8 +89,38 @@ class Policy:
         first = {change.kind: change.key for change in reversed(self._made.values())}
         kept = {key for key, change in self._made.items() if key in first.values() or not changes.is_over(change)}
         self._made = {key: change for key, change in self._made.items() if key in kept}
+        self._set = {key: setting for key, setting in self._set.items() if key in kept}
         if self._journal.lines > max(_FEW_LINES, _MOST_LINES_A_CHANGE * len(self._made)):
             self._journal.rewrite(list(self._made.values()))
+
+    def _withdraw(self) -> None:
+        """Put back threads for which no rule, or another one, holds by now; where the kernel refuses, the next time."""
+        leaving = (rule.setting.kind for rule in self._rules if self._selection.may_leave(rule.selector))
+        kinds = _OF_THREADS.intersection(leaving)
+        if not kinds:
+            return
+        holding = self._holding(kinds)
+        left = {
+            key: change
+            for key, change in self._made.items()
+            if change.kind in kinds and (key not in holding or holding[key] != self._set.get(key))
+        }
+        if not left:
+            return
+        failed = {change.key for change in changes.undo(left.values(), kept=self._made.keys() - left.keys())}
+        for key in left.keys() - failed:
+            del self._made[key]
+            self._set.pop(key, None)
+        self._journal.rewrite(list(self._made.values()))
+
+    def _holding(self, kinds: Container[str]) -> dict[tuple[object, ...], Setting]:
+        """The setting that holds for each thread: that of the first rule of its kind that selects it."""
+        found: dict[tuple[object, ...], Setting] = {}
+        for rule in self._rules:
+            if rule.setting.kind in kinds:
+                for thread in self._selection.threads(rule.selector):
+                    found.setdefault((rule.setting.kind, thread.tgid, thread.tid, thread.start), rule.setting)
+        return found
 
     def _note(self, made: list[Change]) -> None:
         self._journal.append(made)
@@ -92,6 +128,7 @@ class Policy:
 
     def _change(self, steps: list[_Step], *, tolerant: bool) -> int:
         self._note([step.change for step in steps])
+        self._set |= {step.change.key: step.setting for step in steps}
         return sum(self._make(step, tolerant) for step in steps)
 
     def _make(self, step: _Step, tolerant: bool) -> bool:

@@ -5,6 +5,7 @@ Threads of the kernel, of this process and of its helpers are never selected.
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from schedtel.errors import UsageError
@@ -15,8 +16,21 @@ from schedtel.schedulers.names import Selector, parse_selector
 from schedtel.schedulers.threads import Thread
 from schedtel.suggestions import did_you_mean
 
-#: The threads of a class: their tids, a function that returns them, or a selection that is no class itself.
-Members = Iterable[int] | Callable[[], Iterable[int]] | str
+
+@dataclass(frozen=True)
+class Changing:
+    """A class that threads also leave, by a function that returns its tids.
+
+    A thread that is no longer of it is put back at the next look. So is one that has only inherited what was set: it is
+    not of the class before it was seen to be.
+    """
+
+    members: Callable[[], Iterable[int]]
+
+
+#: The threads of a class: their tids, a function that returns them, a selection that is no class itself, or a class
+#: that threads leave.
+Members = Iterable[int] | Callable[[], Iterable[int]] | str | Changing
 
 
 class Tree:
@@ -111,6 +125,12 @@ class Selection:
         inside = {(thread.tid, thread.start) for thread in self._named(self.scope)}
         return [thread for thread in found if (thread.tid, thread.start) in inside]
 
+    def may_leave(self, selector: Selector | None) -> bool:
+        """Whether a selection is a class that threads leave."""
+        return (
+            selector is not None and selector.kind == "class" and isinstance(self._classes.get(selector.name), Changing)
+        )
+
     def cgroups(self, selector: Selector | None) -> list[Path]:
         """The directories of the cgroups that a rule's selection, or else the scope, names.
 
@@ -153,6 +173,8 @@ class Selection:
     def _members(self, members: Members) -> Iterator[Thread]:
         if isinstance(members, str):
             return self._found(parse_selector(members))
+        if isinstance(members, Changing):
+            return _by_tid(members.members())
         return _by_tid(members() if callable(members) else members)
 
     def _tree(self, selector: Selector) -> Tree:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from schedtel.errors import CollectorError
-from schedtel.host.sched_ext import SYSFS, read_state
+from schedtel.host.sched_ext import ENABLED, SYSFS, read_state
 from schedtel.schedulers import attributes, loader_service, policy, sched_ext
 from schedtel.schedulers.choices import Choice, choices
 from schedtel.schedulers.guard import Guard
@@ -121,9 +121,14 @@ class Schedulers:
     def current(self) -> Current:
         """What the kernel says now."""
         now = read_state(self._sysfs)
-        ops = now.ops if now and now.state == "enabled" else None
         found = (attributes.get(thread.tid) for thread in self._selection.threads(None))
-        return Current(ops or "eevdf", now.state if now else None, Counter(str(one) for one in found if one))
+        threads = Counter(str(one) for one in found if one)
+        return Current(self.in_effect(), now.state if now else None, threads)
+
+    def in_effect(self) -> str:
+        """The scheduler that the kernel runs now: ``eevdf``, or the name of a sched_ext scheduler."""
+        now = read_state(self._sysfs)
+        return (now.ops if now and now.state == ENABLED else None) or "eevdf"
 
     def check(self, arm: Arm | str) -> Arm:
         """The arm, if it can be switched to here. Nothing but a thread of this process is changed to find out.

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 _PF_KTHREAD = 0x00200000
 _OVER = b"ZXx"
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+#: Ticks of the clock in which /proc tells starts.
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Thread(NamedTuple):
@@ -85,4 +86,4 @@ def boot_ticks() -> int:
     """Clock ticks since boot, as a thread that starts now has them: by the clock of this time namespace."""
     with open("/proc/uptime", encoding="ascii") as file:
         seconds, _, hundredths = file.read().split()[0].partition(".")
-    return int(seconds) * _TICKS_PER_S + int(hundredths) * _TICKS_PER_S // 100
+    return int(seconds) * TICKS_PER_S + int(hundredths) * TICKS_PER_S // 100

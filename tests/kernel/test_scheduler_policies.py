@@ -29,6 +29,7 @@ from waiting import eventually
 from schedtel.errors import CapabilityError, UsageError
 from schedtel.host.cgroups import cpu_hierarchy
 from schedtel.schedulers import attributes, knobs, policy, trial
+from schedtel.schedulers.selection import Changing
 from schedtel.schedulers.switching import Schedulers
 
 #: Two threads that wait until standard input is closed, then a child of the second one.
@@ -157,6 +158,48 @@ def test_the_first_rule_that_selects_a_thread_holds(family, journals):
     with Schedulers(f"pid={family.pid}", classes={"short": [second]}, journals=journals) as schedulers:
         schedulers.switch("policy:short:rr=3+idle")
         assert (policy_of(main), policy_of(second), priority_of(second)) == (IDLE, RR, 3)
+
+
+def test_a_thread_that_leaves_its_class_is_put_back_at_the_next_look(family, journals):
+    main, second = sorted(threads_of(family.pid))
+    before, members = all_of(main), {"short": [main, second], "hogs": []}
+    classes = {name: Changing(lambda name=name: members[name]) for name in members}
+    with Schedulers(f"pid={family.pid}", classes=classes, journals=journals) as schedulers:
+        schedulers.switch("policy:short:rr=3+hogs:idle")
+        assert [policy_of(tid) for tid in (main, second)] == [RR, RR]
+        members |= {"short": [second], "hogs": [main]}
+        schedulers.rescan()
+        assert [policy_of(tid) for tid in (main, second)] == [IDLE, RR]
+        members |= {"short": [], "hogs": []}
+        schedulers.rescan()
+        assert [all_of(tid) for tid in (main, second)] == [before] * 2
+        (path,) = journals.iterdir()
+        assert path.read_text() == "", "nothing is left to be put back"
+        members["short"] = [second]
+        assert schedulers.rescan() == 1
+        assert [policy_of(tid) for tid in (main, second)] == [OTHER, RR]
+    assert [all_of(tid) for tid in (main, second)] == [before] * 2
+
+
+def test_what_is_inherited_from_a_class_is_put_back_until_it_is_of_the_class(family, journals):
+    _, second = sorted(threads_of(family.pid))
+    before, members = all_of(second), [second]
+    with Schedulers(f"pid={family.pid}", classes={"short": Changing(lambda: members)}, journals=journals) as schedulers:
+        schedulers.switch("policy:short:rr=3")
+        family.stdin.write("\n")
+        family.stdin.flush()
+        eventually(lambda: grandchildren(family.pid))
+        (child,) = grandchildren(family.pid)
+        assert policy_of(child) == RR, "it was born so"
+        schedulers.rescan()
+        assert (policy_of(child), policy_of(second)) == (OTHER, RR)
+        members.append(child)
+        schedulers.rescan()
+        assert (policy_of(child), policy_of(second)) == (RR, RR)
+        members.remove(second)
+        schedulers.rescan()
+        assert (policy_of(child), policy_of(second)) == (RR, OTHER), "a child of the class stays when its parent leaves"
+    assert all_of(second) == all_of(child) == before
 
 
 def test_classes_are_kept_on_cpus_of_their_own(family, journals, last_cpu):

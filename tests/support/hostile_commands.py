@@ -23,6 +23,7 @@ ARGUMENTS = {
     "experiment report": ["RECORDING"],
     "experiment pack": ["RECORDING", "-o", "NEW"],
     "agent evaluate": ["RECORDING", "--policy", "thompson"],
+    "agent run": ["--arms", "eevdf,policy:idle", "--for", "pid=4999999"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
     "scheduler list": ["--format", "x"],
     "scheduler current": ["--for", "pid=4999999"],
@@ -58,6 +59,8 @@ INSTEAD = {
         ("experiment run", f"--{option}"): ["TRACE", "-o", "NEW", "--target", "grpc://127.0.0.1:1"]
         for option in ("token-file", "ca", "tls-cert", "tls-key")
     },
+    ("agent run", "--arms"): ["--for", "pid=4999999"],
+    ("agent run", "--for"): ["--arms", "eevdf,policy:idle", "--probe-every", "0"],
     ("scheduler run", "arm"): ["--for", "pid=4999999"],
     ("scheduler run", "--for"): ["policy:idle"],
     ("scheduler switch", "arm"): ["--for", "pid=4999999"],
