@@ -1,4 +1,4 @@
-"""``schedtel agent``: logs of decisions in; what other policies would have earned out."""
+"""``schedtel agent``: its commands; ``evaluate``: a log of decisions in; what other policies would have earned out."""
 
 import json
 from dataclasses import asdict
@@ -12,12 +12,24 @@ from schedtel.agent.policies.files import load_policy
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.policies.registry import POLICIES, policy_of
 from schedtel.cli import lines
+from schedtel.cli.commands.agent_advise import advise
+from schedtel.cli.commands.agent_explain import explain
+from schedtel.cli.commands.agent_init import init
+from schedtel.cli.commands.agent_report import report
+from schedtel.cli.commands.agent_train import train
 from schedtel.cli.strict import StrictGroup
 
 
-@click.group("agent", cls=StrictGroup, short_help="Judge policies that choose schedulers.")
+@click.group("agent", cls=StrictGroup, short_help="Choose schedulers by live metrics, and judge how.")
 def command() -> None:
-    """Judge policies that choose a scheduler by what they see of windows."""
+    """Choose a scheduler by what windows show, and judge policies that do."""
+
+
+command.add_command(init)
+command.add_command(advise)
+command.add_command(explain)
+command.add_command(report)
+command.add_command(train)
 
 
 @command.command("evaluate", short_help="Say what another policy would have earned.")
