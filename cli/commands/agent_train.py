@@ -12,7 +12,7 @@ from schedtel.cli.strict import StrictCommand
 from schedtel.errors import UsageError
 from schedtel.training.card import card_of
 from schedtel.training.examples import Examples, read_examples
-from schedtel.training.fitting import CHOSEN_RATES, TRAINABLE, fitted
+from schedtel.training.fitting import PORTABLE, TRAINABLE, fitted
 from schedtel.training.held_out import judge, text_of
 from schedtel.training.packed import pack, unpack
 
@@ -35,8 +35,8 @@ def train(runs: tuple[str, ...], output: str, policy: str, examples: str | None)
         raise UsageError(f"cannot write {output}: it is a directory (name a file)")
     found = [each for where_from in runs for each in _read(where_from)]
     tables = [each.table for each in found]
-    held_out = judge(TRAINABLE, tables, CHOSEN_RATES)
-    trained = fitted(policy, tables, CHOSEN_RATES)
+    held_out = judge(TRAINABLE, tables, PORTABLE)
+    trained = fitted(policy, tables, PORTABLE)
     save_policy(trained, where)
     with opened(f"{output}.json") as stream:
         stream.write((json.dumps(card_of(trained, found, held_out), indent=1) + "\n").encode())
@@ -49,4 +49,4 @@ def train(runs: tuple[str, ...], output: str, policy: str, examples: str | None)
 
 def _read(where: str) -> list[Examples]:
     """The examples of a directory of runs, or of a file."""
-    return unpack(where) if Path(where).is_file() else [read_examples(where, CHOSEN_RATES)]
+    return unpack(where) if Path(where).is_file() else [read_examples(where, PORTABLE)]

@@ -64,11 +64,12 @@ class Advice:
     """What a policy advises.
 
     :param arms: the one with the largest chance first: that is the advice.
+    :param rewards: that what the policy knows is worth.
     :param ran: the arms that ran, as far as a recording tells → windows.
     """
 
     policy: str
-    rewards: int
+    rewards: float
     windows: int
     ran: dict[str, int]
     arms: Sequence[ArmAdvice]
@@ -108,7 +109,7 @@ def advise(windows: Iterable[Window], policy: Policy) -> Advice:
         ran[context.running] = ran.get(context.running, 0) + 1
     return Advice(
         policy.name,
-        int(policy.counters[2]),
+        float(policy.tally.count.sum()),
         len(contexts),
         ran,
         arms,
@@ -161,7 +162,7 @@ def text_of(advice: Advice) -> list[str]:
     """The advice as lines; the texts of arms are as they are."""
     ran = ", ".join(f"{arm or 'another scheduler'} in {count}" for arm, count in advice.ran.items())
     windows = "1 window" if advice.windows == 1 else f"{advice.windows} windows"
-    lines = [f"{windows} ({ran}); policy {advice.policy}, which has learned {advice.rewards} rewards", ""]
+    lines = [f"{windows} ({ran}); policy {advice.policy}, which knows what {advice.rewards:.0f} rewards teach", ""]
     rows = [["arm", "would be tried", "first in", "believed cost against the default"]]
     for one in advice.arms:
         cost = cost_text(one.mean, one.low, one.high) if one.known else "not known: the policy has not seen it"

@@ -17,8 +17,9 @@ import numpy as np
 
 from schedtel.agent.context import Context
 from schedtel.agent.policies.policy import Policy
+from schedtel.durations import format_duration
 from schedtel.errors import UsageError
-from schedtel.windows.features import FeatureVector
+from schedtel.windows.features import FEATURES, FeatureVector
 
 #: How an explanation was made.
 EXACT, LEFT_OUT = "exact", "left out"
@@ -147,6 +148,7 @@ def _without(policy: Policy, context: Context, place: int) -> Context:
 
 # ---- for a person ----
 
+_UNITS = {feature.name: feature.unit for feature in FEATURES}
 #: Causes that are told one by one; the rest is summed.
 _MOST_TOLD = 6
 
@@ -183,7 +185,8 @@ def _told(cause: Cause) -> str:
     if cause.value is None:
         return f"{cause.name} is not known"
     side = "above" if cause.away >= 0 else "below"
-    return f"{cause.name} = {cause.value:.4g}, {abs(cause.away):.1f} scales {side} what is usual"
+    value = format_duration(cause.value) if _UNITS.get(cause.name) == "ns" else f"{cause.value:.4g}"
+    return f"{cause.name} = {value}, {abs(cause.away):.1f} scales {side} what is usual"
 
 
 def document_of(explanation: Explanation) -> dict[str, object]:

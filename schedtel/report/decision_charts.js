@@ -31,9 +31,15 @@ function drawArms(chart) {
       context.globalAlpha = 1;
     }
     const n = LOG.ran[k].reduce((a, b) => a + b, 0);
-    chart.svg.append(s("text", { x: left + 2, y: y + 12, text: arm.length > 70 ? `${arm.slice(0, 69)}…` : arm }),
+    chart.svg.append(s("text", { x: left + 2, y: y + 12, text: shortened(arm, (right - left) / 8) }),
       s("text", { x: left - 7, y: y + 24, "text-anchor": "end", text: count(n) }));
   });
+}
+
+// A name in so many characters; escapes of what is not printable are of up to ten.
+function shortened(name, most) {
+  const shown = printable(name);
+  return shown.length > most ? `${shown.slice(0, Math.max(1, most - 1))}…` : shown;
 }
 
 function readArm(t, k) {

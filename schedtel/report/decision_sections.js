@@ -71,7 +71,7 @@ function judgedTable() {
 
 function guardTables() {
   const reasons = PAGE.guard.reasons.map(([reason, n]) => h("tr", {}, cell(reason, { class: "wrap" }), cell(count(n))));
-  const last = PAGE.guard.last.map(([when, window, arm, reason]) => h("tr", {}, cell(when), cell(String(window)), cell(arm, { class: "left name" }), cell(reason, { class: "left wrap" })));
+  const last = PAGE.guard.last.map(([when, window, arm, reason]) => h("tr", {}, cell(when), cell(String(window)), cell(arm, { class: "left name" }), cell(reason, { class: "left" })));
   return [scrolling(h("table", {}, head("why", "times"), h("tbody", {}, ...reasons))),
     h("h3", { text: PAGE.guard.all > last.length ? `The last ${last.length}` : "One by one" }),
     scrolling(h("table", {}, head("when", "window", toTheLeft("arm that then ran"), toTheLeft("why")), h("tbody", {}, ...last)))];
