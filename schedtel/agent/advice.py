@@ -132,10 +132,12 @@ def _arms(policy: Policy, contexts: Sequence[Context], chances: np.ndarray, firs
     found = []
     for place, (arm, slot) in enumerate(policy.slots().items()):
         mean, width = (float(np.mean([getattr(one[arm], name) for one in beliefs])) for name in ("mean", "width"))
-        is_known = math.isfinite(width)
-        figures = (mean, mean - width, mean + width) if is_known else (None, None, None)
-        chance, times = float(chances[:, place].mean()), int((first == place).sum())
-        found.append(ArmAdvice(arm, chance, times, *figures, known=bool(policy.tally.count[slot] > 0)))
+        chance, times, known = (
+            float(chances[:, place].mean()),
+            int((first == place).sum()),
+            policy.tally.count[slot] > 0,
+        )
+        found.append(ArmAdvice(arm, chance, times, *interval_of(mean, width), bool(known)))
     return found
 
 
@@ -148,6 +150,11 @@ def _stretches(ids: Sequence[int], arms: Sequence[str]) -> list[Stretch]:
 
 
 # ---- for a person and for JSON ----
+
+
+def interval_of(mean: float, width: float) -> tuple[float | None, float | None, float | None]:
+    """A mean and the ends of its interval; three times None where the width is not known."""
+    return (mean, mean - width, mean + width) if math.isfinite(width) else (None, None, None)
 
 
 def cost_text(mean: float | None, low: float | None, high: float | None) -> str:

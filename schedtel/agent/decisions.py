@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from schedtel.agent.advice import cost_text
+from schedtel.agent.advice import cost_text, interval_of
 from schedtel.agent.cold_start import policy_for
 from schedtel.agent.explanation import Explanation, document_of, explain
 from schedtel.agent.explanation import text_of as text_of_explanation
@@ -141,10 +141,10 @@ def _outcome(entry: Entry) -> list[str]:
 def _beliefs(found: Decided) -> list[str]:
     rows = [["", "chance", "believed cost against the default"]]
     for arm, belief in sorted((found.beliefs or {}).items(), key=lambda item: -item[1].mean):
-        is_known = belief.width < float("inf")
-        ends = (belief.mean, belief.mean - belief.width, belief.mean + belief.width) if is_known else (None, None, None)
         chance = found.entry.propensities.get(arm)
-        rows.append([arm, "barred" if chance is None else _percent(chance), cost_text(*ends)])
+        rows.append(
+            [arm, "barred" if chance is None else _percent(chance), cost_text(*interval_of(belief.mean, belief.width))]
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

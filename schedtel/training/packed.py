@@ -73,9 +73,9 @@ def unpack(path: str | os.PathLike[str]) -> list[Examples]:
         return [_examples(table, names, number, facts) for number, facts in enumerate(said["experiments"])]
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or 'it is damaged'} (check the path)") from error
+    except UsageError:  # which is a ValueError
+        raise
     except _NONE as error:
-        if isinstance(error, UsageError):
-            raise
         raise RecordingError(f"cannot read {path}: it holds no examples (make them by `agent train`)") from error
 
 
