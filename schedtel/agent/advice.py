@@ -132,12 +132,8 @@ def _arms(policy: Policy, contexts: Sequence[Context], chances: np.ndarray, firs
     found = []
     for place, (arm, slot) in enumerate(policy.slots().items()):
         mean, width = (float(np.mean([getattr(one[arm], name) for one in beliefs])) for name in ("mean", "width"))
-        chance, times, known = (
-            float(chances[:, place].mean()),
-            int((first == place).sum()),
-            policy.tally.count[slot] > 0,
-        )
-        found.append(ArmAdvice(arm, chance, times, *interval_of(mean, width), bool(known)))
+        chance, times = float(chances[:, place].mean()), int((first == place).sum())
+        found.append(ArmAdvice(arm, chance, times, *interval_of(mean, width), bool(policy.tally.count[slot] > 0)))
     return found
 
 

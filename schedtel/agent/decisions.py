@@ -142,9 +142,8 @@ def _beliefs(found: Decided) -> list[str]:
     rows = [["", "chance", "believed cost against the default"]]
     for arm, belief in sorted((found.beliefs or {}).items(), key=lambda item: -item[1].mean):
         chance = found.entry.propensities.get(arm)
-        rows.append(
-            [arm, "barred" if chance is None else _percent(chance), cost_text(*interval_of(belief.mean, belief.width))]
-        )
+        cost = cost_text(*interval_of(belief.mean, belief.width))
+        rows.append([arm, "barred" if chance is None else _percent(chance), cost])
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
