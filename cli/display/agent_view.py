@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from schedtel.agent.status import ArmView, Status
-from schedtel.cli.display.cells import Grid, Piece, Screen, below, line, terminal_console
+from schedtel.cli.display.cells import Grid, Screen, below, line, terminal_console
 from schedtel.durations import format_duration
 from schedtel.windows.features import FEATURES
 
@@ -17,15 +17,18 @@ _UNITS = {feature.name: feature.unit for feature in FEATURES}
 _MODES = {"act": "bold green", "dry-run": "bold yellow", "shadow": "bold yellow", "observe": "bold yellow"}
 #: Characters of an interval's picture, and the reward at its ends: an eighth of the cost, and eight times.
 _PICTURE, _END = 31, math.log(8)
-#: Features are told in so many columns, and names of arms in so many characters.
-_FEATURE_COLUMNS, _LONGEST_ARM = 3, 40
+#: On a terminal narrower than this the pictures are left out, and features are told in two columns.
+_WIDE = 112
+#: What the columns beside the names of arms take up, without and with the pictures; and bounds for the names.
+_FIGURES, _PICTURES = 50, 33
+_SHORTEST_ARM, _LONGEST_ARM = 8, 40
 
 
-def rendered(status: Status) -> RenderableType:
-    """The page of one status."""
-    return Group(
-        _headline(status), below(_did(status)), below(_arms(status)), below(_seen(status)), below(_costs(status))
-    )
+def rendered(status: Status, width: int = 140) -> RenderableType:
+    """The page of one status, for a terminal of this width."""
+    is_wide = width >= _WIDE
+    arms, seen = _arms(status, width, is_wide=is_wide), _seen(status, 3 if is_wide else 2)
+    return Group(_headline(status), below(_did(status)), below(arms), below(seen), below(_costs(status)))
 
 
 def _headline(status: Status) -> RenderableType:
@@ -46,23 +49,23 @@ def _did(status: Status) -> RenderableType:
     return Group(*pieces)
 
 
-def _arms(status: Status) -> RenderableType:
+def _arms(status: Status, width: int, *, is_wide: bool) -> RenderableType:
+    room = width - _FIGURES - (_PICTURES if is_wide else 0)
     table = Grid()
-    for header, right in (("", False), ("arm", False), ("cost", True), ("interval", True), (_scale(), False)):
-        table.column(header, right=right, most=_LONGEST_ARM if header == "arm" else None)
-    for header in ("chance", "times"):
-        table.column(header, right=True)
     table.column("")
+    table.column("arm", most=max(_SHORTEST_ARM, min(_LONGEST_ARM, room)))
+    for header in ("cost", "interval", "chance", "times"):
+        table.column(header, right=True)
+    if is_wide:
+        table.column(_scale())
     for arm in status.arms:
         mark = "▶" if arm.arm == status.chosen else "·" if arm.arm == status.running else ""
         style = "dim" if arm.barred else "bold" if arm.arm == status.chosen else ""
         chance = "-" if arm.propensity is None else f"{100 * arm.propensity:.1f} %"
-        barred: Piece = (arm.barred, "yellow")
-        table.row(
-            *(mark, arm.arm, _cost(arm.mean), _between(arm), _picture(arm), chance, str(arm.decisions), barred),
-            style=style,
-        )
-    return table
+        figures = (_cost(arm.mean), _between(arm), chance, str(arm.decisions))
+        table.row(mark, arm.arm, *figures, *([_picture(arm)] if is_wide else []), style=style)
+    barred = [line((f"{arm.arm} may not run: ", "yellow"), arm.barred) for arm in status.arms if arm.barred]
+    return Group(table, *barred)
 
 
 def _cost(reward: float | None) -> str:
@@ -99,13 +102,13 @@ def _place(reward: float) -> int:
     return round(share * (_PICTURE - 1))
 
 
-def _seen(status: Status) -> RenderableType:
+def _seen(status: Status, columns: int) -> RenderableType:
     table = Grid(header=False)
-    for _ in range(_FEATURE_COLUMNS):
+    for _ in range(columns):
         table.column(style="dim")
         table.column(right=True)
     cells = [cell for name, value in status.features.items() for cell in (name, _value(name, value))]
-    width = 2 * _FEATURE_COLUMNS
+    width = 2 * columns
     for first in range(0, len(cells), width):
         row = cells[first : first + width]
         table.row(*row, *[""] * (width - len(row)))
@@ -150,6 +153,6 @@ class AgentView:
     def update(self, status: Status) -> None:
         """Draw this status."""
         if self._live:
-            self._live.update(rendered(status), refresh=True)
+            self._live.update(rendered(status, self._console.width), refresh=True)
         else:
-            self._console.print(rendered(status))
+            self._console.print(rendered(status, self._console.width))
