@@ -37,7 +37,7 @@ class ArmAdvice:
     :param chance: that it would be tried.
     :param first_in: windows in which it has the largest chance.
     :param mean, low, high: the believed reward and its interval; None where it is not known.
-    :param known: whether the policy has had any reward of it.
+    :param known: whether the policy has had any reward of it; true for a policy that counts none.
     """
 
     arm: str
@@ -128,12 +128,13 @@ def _contexts(windows: Iterable[Window], policy: Policy) -> tuple[list[Context],
 
 
 def _arms(policy: Policy, contexts: Sequence[Context], chances: np.ndarray, first: np.ndarray) -> list[ArmAdvice]:
-    beliefs = [policy.beliefs(context) for context in contexts]
+    beliefs, counts = [policy.beliefs(context) for context in contexts], policy.tally.count
     found = []
     for place, (arm, slot) in enumerate(policy.slots().items()):
         mean, width = (float(np.mean([getattr(one[arm], name) for one in beliefs])) for name in ("mean", "width"))
         chance, times = float(chances[:, place].mean()), int((first == place).sum())
-        found.append(ArmAdvice(arm, chance, times, *interval_of(mean, width), bool(policy.tally.count[slot] > 0)))
+        known = bool(counts[slot] > 0 or not counts.any())
+        found.append(ArmAdvice(arm, chance, times, *interval_of(mean, width), known))
     return found
 
 

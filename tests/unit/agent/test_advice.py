@@ -12,6 +12,7 @@ from texts import TEXTS
 import schedtel
 from schedtel.agent.advice import advise, cost_text, running_arm, table_of, text_of
 from schedtel.agent.cold_start import pretrained
+from schedtel.agent.context import context_of
 from schedtel.agent.policies.files import load_policy, save_policy
 from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.policies.registry import policy_of
@@ -63,6 +64,18 @@ def test_an_arm_that_is_believed_better_is_advised_with_its_cost(windows):
     lines = text_of(found)
     assert "advice: try policy:batch: it is believed to be better than the default" in lines
     assert any(line.startswith("scx:new") and "not known" in line for line in lines)
+
+
+def test_a_classifier_counts_no_rewards_and_still_advises_what_it_has_learned(windows):
+    queues = queues_of(windows)
+    contexts = [context_of(window, "eevdf", ONE) for window in windows]
+    best = np.array(queues) == max(queues)
+    policy = policy_of("classifier", ARMS, ONE, Settings(floor=0.0))
+    policy.fit(contexts * 20, np.tile(np.column_stack([~best, best, best * 0]).astype(float), (20, 1)))
+    found = advise(windows, policy)
+    assert [one.arm for one in found.stretches for _ in range(one.windows)] == [ARMS[int(one)] for one in best]
+    assert all(one.known and one.mean is None for one in found.arms)
+    assert "has not seen it" not in "\n".join(text_of(found))
 
 
 def test_it_changes_nothing_of_the_policy(windows):
