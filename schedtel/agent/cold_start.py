@@ -63,8 +63,9 @@ def fit_to(policy: Policy, arms: Sequence[str], whose: str = "the policy") -> No
     if not set(arms) & set(policy.arms):
         known = ", ".join(policy.arms)[:200]
         raise UsageError(f"cannot use policy {whose[:60]}: it knows none of these arms (name one of {known})")
-    for arm in set(policy.arms) - set(arms):
-        policy.remove_arm(arm)
+    for arm in policy.arms:
+        if arm not in arms:
+            policy.remove_arm(arm)
     for arm in arms:
         if arm not in policy.arms:
             policy.add_arm(arm)
