@@ -18,8 +18,7 @@ from schedtel.cli.strict import StrictCommand
 @click.option(
     "--policy",
     metavar="NAME|FILE",
-    help="What the policy was before the first decision: pretrained, a name, or a file.  [default: the log's, which "
-    "knew nothing]",
+    help="What the policy was before the first decision: pretrained, a name, or a file.  [default: found by trying]",
 )
 @click.option(
     "--format", "kind", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Lines, or JSON."

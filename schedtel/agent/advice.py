@@ -187,9 +187,10 @@ def _verdict(advice: Advice) -> str:
     best, default = advice.arms[0], next((one for one in advice.arms if one.arm == _DEFAULT), None)
     if best is default:
         return f"stay with {best.arm}"
+    needs = " (it needs a kernel with sched_ext)" if best.arm.startswith("scx:") else ""
     if best.low is not None and best.known and best.low > 0:
-        return f"try {best.arm}: it is believed to be better than the default"
-    return f"try {best.arm}, to learn: that it is better than the default is not known"
+        return f"try {best.arm}{needs}: it is believed to be better than the default"
+    return f"try {best.arm}{needs}, to learn: that it is better than the default is not known"
 
 
 def _span(one: Stretch) -> str:

@@ -34,19 +34,21 @@ def card() -> dict[str, Any]:
     return table
 
 
-def policy_for(which: str, arms: Sequence[str] | None = None, settings: Settings = USUAL) -> Policy:
+def policy_for(
+    which: str, arms: Sequence[str] | None = None, names: Sequence[str] = CHOSEN, settings: Settings = USUAL
+) -> Policy:
     """A policy for the arms of this machine.
 
     :param which: ``pretrained``; a name of :data:`POLICIES`, which knows nothing yet; or a file of a policy.
     :param arms: what it may choose from; None: what it knows.
-    :param settings: of a policy that knows nothing yet.
+    :param names, settings: features and settings of a policy that knows nothing yet; others have their own.
 
     Raises :class:`UsageError` where that cannot be, as for a policy that knows none of the arms.
     """
     if which in POLICIES:
         if not arms:
             raise UsageError(f"cannot use policy {which}: it knows no arms by itself (name them by --arm)")
-        return policy_of(which, arms, CHOSEN, settings)
+        return policy_of(which, arms, names, settings)
     policy = pretrained() if which == PRETRAINED else load_policy(which)
     if arms is not None:
         fit_to(policy, arms, which)

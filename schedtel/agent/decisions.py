@@ -2,17 +2,19 @@
 
 A log has what a policy saw and was told, and not what it had learned. So a policy is made to learn the rewards of all
 decisions before that one again. It is the one that decided if it began with the same knowledge and settings; the chance
-that it gives the arm, beside the one in the log, tells whether it is.
+that it gives the arm, beside the one in the log, tells whether it is. Unless it is said what it began with, that was
+nothing, or what the policy that ships knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from schedtel.agent.advice import cost_text, interval_of
-from schedtel.agent.cold_start import policy_for
+from schedtel.agent.cold_start import PRETRAINED, policy_for
 from schedtel.agent.explanation import Explanation, document_of, explain
 from schedtel.agent.explanation import text_of as text_of_explanation
 from schedtel.agent.log import Entry
@@ -31,6 +33,7 @@ class Decided:
     """A decision and why it was made.
 
     :param number: of the decision in its log, from 1; ``count`` is how many there are.
+    :param began: what the policy was before: a name, or a file.
     :param learned: rewards of the log that the policy had learned before.
     :param chance: that the policy gives the arm when it is made anew; None where a guard decided, as are the others.
     """
@@ -39,6 +42,7 @@ class Decided:
     number: int
     count: int
     policy: str
+    began: str
     learned: int
     chance: float | None = None
     beliefs: dict[str, Belief] | None = None
@@ -66,19 +70,30 @@ def decided(entries: Sequence[Entry], number: int, which: str | None = None) -> 
 
     :param number: of the decision, from 1.
     :param which: the policy before the log's first decision: ``pretrained``, a name, or a file; None: the log's, which
-        knew nothing.
+        knew nothing, or else the one that ships, if it gives the chance that was logged.
 
     Raises :class:`UsageError` where the policy cannot be had, or sees other features than the log has.
     """
     entry = entries[number - 1]
     name = which or entry.policy
     if not entry.propensities:
-        return Decided(entry, number, len(entries), entry.policy, 0)
+        return Decided(entry, number, len(entries), entry.policy, "", 0)
     if which is None and name not in POLICIES:
         raise UsageError(
             f"cannot explain a decision of policy {name[:60]!r}: there is none of this name (use --policy)"
         )
-    policy = policy_for(name, entry.arms)
+    found = _again(entries, number, name)
+    if which is None and not found.is_same:
+        with suppress(UsageError):
+            other = _again(entries, number, PRETRAINED)
+            return other if other.is_same else found
+    return found
+
+
+def _again(entries: Sequence[Entry], number: int, which: str) -> Decided:
+    """The decision by a policy that has learned again what was known before it."""
+    entry = entries[number - 1]
+    policy = policy_for(which, entry.arms, entry.context.features.names)
     learned = _learn(policy, entries[: number - 1])
     allowed = list(entry.propensities)
     return Decided(
@@ -86,6 +101,7 @@ def decided(entries: Sequence[Entry], number: int, which: str | None = None) -> 
         number,
         len(entries),
         policy.name,
+        which,
         learned,
         policy.chances(entry.context, allowed)[entry.arm],
         policy.beliefs(entry.context),
@@ -125,8 +141,9 @@ _SCORES = dict.fromkeys(POLICIES, "reward") | {"classifier": "logit"}
 
 def _chances(found: Decided) -> list[str]:
     logged, chance = found.entry.propensity or 0.0, found.chance or 0.0
-    again = f"{found.policy} that has learned {found.learned} rewards of the log again gives it {_percent(chance)}"
-    lines = [f"  its chance was {_percent(logged)}; {again}"]
+    knew = "nothing" if found.began in POLICIES else found.began
+    again = f"{found.policy} that knew {knew}, and has learned {found.learned} rewards of the log again"
+    lines = [f"  its chance was {_percent(logged)}; {again}, gives it {_percent(chance)}"]
     if not found.is_same:
         lines.append("  so it is not the policy that decided: name what that one began with by --policy")
     return lines
@@ -170,6 +187,7 @@ def table_of(found: Decided) -> dict[str, Any]:
         "reward": entry.reward,
         "guard": entry.reason,
         "policy": found.policy,
+        "began_with": found.began,
         "learned_again": found.learned,
         "propensity_again": found.chance,
         "is_the_same_policy": found.is_same,

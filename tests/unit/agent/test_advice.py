@@ -66,6 +66,14 @@ def test_an_arm_that_is_believed_better_is_advised_with_its_cost(windows):
     assert any(line.startswith("scx:new") and "not known" in line for line in lines)
 
 
+def test_that_an_arm_needs_sched_ext_is_told(windows):
+    policy = policy_of("fixed", ARMS, ONE, Settings(floor=0.0), {"arm": "scx:new"})
+    assert any(
+        line.startswith("advice: try scx:new (it needs a kernel with sched_ext)")
+        for line in text_of(advise(windows, policy))
+    )
+
+
 def test_a_classifier_counts_no_rewards_and_still_advises_what_it_has_learned(windows):
     queues = queues_of(windows)
     contexts = [context_of(window, "eevdf", ONE) for window in windows]

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from agents import ARMS, TELLING, lived, made
+from agents import ARMS, TELLING, lived, made, vector
 from click.testing import CliRunner
 from foreign import ACTING
 from texts import TEXTS
 
-from schedtel.agent.context import CHOSEN
+from schedtel.agent.cold_start import pretrained
+from schedtel.agent.context import CHOSEN, Context
 from schedtel.agent.decisions import decided, number_of, text_of
-from schedtel.agent.log import DecisionLog
+from schedtel.agent.log import DecisionLog, Entry
 from schedtel.agent.policies.files import save_policy
 from schedtel.cli import group
 from schedtel.errors import SchedtelError, UsageError
@@ -51,6 +52,19 @@ def test_what_a_policy_began_with_is_what_it_is_made_anew_of(tmp_path):
     entries = of_policy(lived(began, 40, seed=6), "thompson")
     assert decided(entries, 40, str(tmp_path / "began")).is_same
     assert not decided(entries, 40).is_same
+
+
+def test_that_a_policy_began_with_the_one_that_ships_is_found_by_trying():
+    policy, random, entries = pretrained(), np.random.default_rng(8), []
+    for number in range(12):
+        seen, earned = Context(vector(number % 2, random, policy.names), "eevdf"), float(random.normal())
+        decision = policy.decide(seen)
+        policy.learn(seen, decision.arm, decision.propensity, earned)
+        entries.append(Entry(number, 0, number, seen, policy.arms, decision.arm, decision.propensities, earned))
+    for number in (1, 12):
+        found = decided(of_policy(entries, "thompson"), number)
+        assert (found.began, found.is_same, found.learned) == ("pretrained", True, number - 1)
+    assert "thompson that knew pretrained, and" in "\n".join(text_of(found))
 
 
 def test_the_features_that_tell_the_load_moved_the_choice(entries):

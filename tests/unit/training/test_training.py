@@ -28,7 +28,7 @@ from schedtel.training.fitting import PORTABLE, TRAINABLE, WORTH, fitted, withou
 from schedtel.training.held_out import HINDSIGHT, ORACLE, RANDOM, STATIC, judge, percent_of
 from schedtel.training.packed import pack, unpack
 
-EXAMPLES = Path(__file__).parents[3] / "datasets/examples/heatmap-live.parquet"
+EXAMPLES = Path(__file__).parents[3] / "datasets/examples/heatmaps.parquet"
 
 WORKLOADS = ("one", "two", "three", "four")
 SCHEDULERS = ("eevdf", "policy:batch", "placebo")
