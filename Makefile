@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
-.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab clean
+.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab pretrained clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -60,6 +60,12 @@ datasets-live: .venv/.env
 
 datasets-lab: .venv/.env
 	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab -- --lab --cpus 2 $(ARGS)
+
+# The policy that ships, from the runs of the two heat maps above.
+pretrained: .venv/.test
+	$(SUDO) .venv/bin/schedtel agent train build/datasets/heatmap-live build/datasets/heatmap-lab \
+		-o schedtel/agent/pretrained/policy.safetensors --examples datasets/examples/heatmaps.parquet
+	$(SUDO) chmod 644 schedtel/agent/pretrained/* datasets/examples/*
 
 clean:
 	rm -rf .venv build dist *.egg-info schedtel/_bpf schedtel/_native

@@ -1,4 +1,4 @@
-"""``schedtel agent``: logs of decisions in; what other policies would have earned out."""
+"""``schedtel agent``: its commands; ``evaluate``: a log of decisions in; what other policies would have earned out."""
 
 import json
 from dataclasses import asdict
@@ -12,7 +12,12 @@ from schedtel.agent.policies.files import load_policy
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.policies.registry import POLICIES, policy_of
 from schedtel.cli import lines
+from schedtel.cli.commands.agent_advise import advise
+from schedtel.cli.commands.agent_explain import explain
+from schedtel.cli.commands.agent_init import init
+from schedtel.cli.commands.agent_report import report
 from schedtel.cli.commands.agent_run import run
+from schedtel.cli.commands.agent_train import train
 from schedtel.cli.strict import StrictGroup
 
 
@@ -21,7 +26,12 @@ def command() -> None:
     """Choose schedulers by what is seen of windows, and judge policies that do so."""
 
 
+command.add_command(init)
 command.add_command(run)
+command.add_command(advise)
+command.add_command(explain)
+command.add_command(report)
+command.add_command(train)
 
 
 @command.command("evaluate", short_help="Say what another policy would have earned.")

@@ -9,6 +9,13 @@ The modules, in the order in which data flows through them:
     estimates   a log and the chances of another policy → its value with an interval: IPS, SNIPS, doubly robust
     evaluation  a log                                  → these beside the best fixed arm, random, and scx_loader's rule
     replay      windows measured under every arm       → how a policy would have learned, beside an oracle
+    cold_start  the name of a policy, and arms         → a policy for them: the one that ships, another, or a new one
+    explanation a policy, contexts and an arm          → which features speak for that arm
+    advice      a recording and a policy               → which arm would be tried, and why
+    decisions   a log and one of its decisions         → the policy as it was then, and why it chose so
+    page        a log                                  → one HTML page
+    machine     this machine                           → the arms it has, and a configuration to begin with
+    status      what an agent sees, thinks and does    → for a view of it
 
 What acts on a machine stands on these:
 

@@ -72,20 +72,29 @@ def estimates(
     """
     row = np.arange(len(arm))
     weight = target[row, arm] / logged[row, arm]
-    doubly = (target * predicted).sum(axis=1) + weight * (reward - predicted[row, arm])
+    doubly = doubly_robust(target, logged, arm, reward, predicted)
     mean_weight = float(weight.mean())
     snips = float((weight * reward).mean()) / mean_weight if mean_weight > 0 else 0.0
     linear = weight * (reward - snips) / mean_weight if mean_weight > 0 else np.zeros(len(arm))
     return Estimates(
-        ips=_estimate(weight * reward, confidence),
-        snips=_estimate(snips + linear, confidence),
-        dr=_estimate(doubly, confidence),
+        ips=estimate_of(weight * reward, confidence),
+        snips=estimate_of(snips + linear, confidence),
+        dr=estimate_of(doubly, confidence),
         ess=float(weight.sum() ** 2 / (weight**2).sum()) if weight.any() else 0.0,
         without_support=float((target * (logged <= 0)).sum(axis=1).mean()),
     )
 
 
-def _estimate(values: np.ndarray, confidence: float) -> Estimate:
+def doubly_robust(
+    target: np.ndarray, logged: np.ndarray, arm: np.ndarray, reward: np.ndarray, predicted: np.ndarray
+) -> np.ndarray:
+    """What the policy would have earned in each row, with the parameters of :func:`estimates`: shape (rows,)."""
+    row = np.arange(len(arm))
+    weight = target[row, arm] / logged[row, arm]
+    return np.asarray((target * predicted).sum(axis=1) + weight * (reward - predicted[row, arm]))
+
+
+def estimate_of(values: np.ndarray, confidence: float = CONFIDENCE) -> Estimate:
     """The mean of values, shape (rows,), and its interval by batch means."""
     mean, rows = float(values.mean()), len(values)
     ends = np.arange(1, BATCHES + 1) * rows // BATCHES

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from schedtel.agent.context import Scaler
-from schedtel.agent.estimates import BATCHES, CONFIDENCE, Estimates, estimates, predicted_rewards
+from schedtel.agent.estimates import (
+    BATCHES,
+    CONFIDENCE,
+    Estimate,
+    Estimates,
+    doubly_robust,
+    estimate_of,
+    estimates,
+    predicted_rewards,
+)
 from schedtel.agent.log import Entry
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.policies.protocol import Settings
@@ -54,6 +63,19 @@ class Evaluation:
     guarded: int
     unrewarded: int
     judged: Sequence[Judged]
+
+
+@dataclass(frozen=True, eq=False)
+class Regret:
+    """What the best static arm would have earned more than what was logged.
+
+    :param rows: for each decision that counts, by the doubly robust estimate.
+    :param mean: a decision, with an interval as wide as the best of all arms needs.
+    """
+
+    arm: str
+    rows: np.ndarray
+    mean: Estimate
 
 
 class Evaluator:
@@ -136,7 +158,7 @@ class Evaluator:
         Raises :class:`UsageError` for an arm that is not in the log.
         """
         names = self.entries[0].context.features.names
-        confidence = 1 - (1 - CONFIDENCE) / len(self.arms)
+        confidence = self._confidence_of_the_best
         fixed = {arm: policy_of("fixed", self.arms, names, _PURE, {"arm": arm}) for arm in self.arms}
         wide = {arm: self.judge(arm, policy, confidence=confidence) for arm, policy in fixed.items()}
         best = max(wide, key=lambda arm: wide[arm].estimates.dr.value)
@@ -147,6 +169,22 @@ class Evaluator:
         if any(entry.context.busiest_cpu is not None for entry in self.entries):
             found.append(self._rule(busy_arm or self.arms[-1]))
         return found
+
+    @property
+    def _confidence_of_the_best(self) -> float:
+        """Of an interval that is to hold for the best of all arms (Bonferroni)."""
+        return 1 - (1 - CONFIDENCE) / len(self.arms)
+
+    def regret(self) -> Regret:
+        """What the best static arm in hindsight would have earned more, decision by decision."""
+        earned = {}
+        for place, arm in enumerate(self.arms):
+            target = np.zeros_like(self._logged)
+            target[:, place] = 1
+            earned[arm] = doubly_robust(target, self._logged, self._arm, self._reward, self._predicted)
+        best = max(earned, key=lambda arm: float(earned[arm].mean()))
+        rows = earned[best] - self._reward
+        return Regret(best, rows, estimate_of(rows, self._confidence_of_the_best))
 
     def _rule(self, busy_arm: str) -> Judged:
         if busy_arm not in self.arms:

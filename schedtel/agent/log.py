@@ -82,6 +82,11 @@ class Entry:
         """The chance that the arm had; None where a guard decided."""
         return self.propensities.get(self.arm)
 
+    @property
+    def moment(self) -> datetime:
+        """When it was decided, on the wall clock."""
+        return _EPOCH + timedelta(microseconds=self.wall_time_ns // 1000)
+
 
 class DecisionLog:
     """Writes decisions to a directory, which is made if it is missing, or to a URI.

@@ -129,9 +129,13 @@ class CostTable:
         """The part of the table with these workloads, such as all but the one that is to be new to a policy."""
         return CostTable((one for (w, _), cell in self._cells.items() if w in workloads for one in cell), self.arms[0])
 
+    def windows(self) -> list[Measured]:
+        """All windows, by workload and arm."""
+        return [one for cell in self._cells.values() for one in cell]
+
     def experiments(self) -> tuple[list[Context], np.ndarray]:
         """Every window as a context, and the mean rewards of all arms for its workload: what a policy is fitted on."""
-        every = [one for cell in self._cells.values() for one in cell]
+        every = self.windows()
         rows = {workload: -row for workload, row in zip(self.workloads, self.means, strict=True)}
         return [_context(one) for one in every], np.array([rows[one.workload] for one in every])
 

@@ -112,7 +112,7 @@ class Findings:
 
 
 #: workload → scheduler → repeat → figures
-_Figures = dict[str, dict[str, dict[int, dict[str, float]]]]
+Figures = dict[str, dict[str, dict[int, dict[str, float]]]]
 
 
 def findings_of(title: str, runs: Sequence[Run], arms: Sequence[str]) -> Findings:
@@ -124,7 +124,7 @@ def findings_of(title: str, runs: Sequence[Run], arms: Sequence[str]) -> Finding
     present = {run.cell.scheduler for run in runs}
     schedulers = tuple([name for name in arms if name in present] + sorted(present - set(arms)))
     baseline = schedulers[0] if schedulers else ""
-    figures = _with_cost(_by_cell(runs), baseline)
+    figures = figures_of(runs, baseline)
     comparisons = [c for workload in workloads for c in _compared(workload, figures[workload], schedulers)]
     return Findings(
         title,
@@ -140,14 +140,19 @@ def findings_of(title: str, runs: Sequence[Run], arms: Sequence[str]) -> Finding
     )
 
 
-def _by_cell(runs: Sequence[Run]) -> _Figures:
-    table: _Figures = defaultdict(lambda: defaultdict(dict))
+def figures_of(runs: Sequence[Run], baseline: str) -> Figures:
+    """The figures of each run, with its cost where it and the baseline's run have all parts of it."""
+    return _with_cost(_by_cell(runs), baseline)
+
+
+def _by_cell(runs: Sequence[Run]) -> Figures:
+    table: Figures = defaultdict(lambda: defaultdict(dict))
     for run in runs:
         table[run.cell.workload][run.cell.scheduler][run.cell.repeat] = dict(run.figures)
     return table
 
 
-def _with_cost(table: _Figures, baseline: str) -> _Figures:
+def _with_cost(table: Figures, baseline: str) -> Figures:
     for arms in table.values():
         base = {repeat: dict(figures) for repeat, figures in arms.get(baseline, {}).items()}
         for repeats in arms.values():
@@ -164,7 +169,7 @@ def _cost(figures: Mapping[str, float], base: Mapping[str, float]) -> float | No
     return sum(ratios) if len(ratios) == len(COST_PARTS) else None
 
 
-def _variability(table: _Figures) -> dict[tuple[str, str, str], Variability]:
+def _variability(table: Figures) -> dict[tuple[str, str, str], Variability]:
     found = {}
     for workload, arms in table.items():
         for scheduler, repeats in arms.items():

@@ -1,16 +1,9 @@
 // The figures that document.py put on the page in; sums over any range of time out. Bins are merged as Python merges
 // windows: numerators, denominators and histograms are added, and percentiles are read from the sum.
 
-const PAGE = JSON.parse(document.getElementById("figures").textContent);
-const COMPARED = PAGE.recordings.length > 1;
-
-class Recording {
+class Recording extends Bins {
   constructor(source, index) {
-    Object.assign(this, source);
-    this.index = index;
-    this.letter = COMPARED ? "AB"[index] : "";
-    this.length = source.start.length;
-    this.duration = source.end.at(-1);
+    super(source, index);
     this.filtered = source.facts.filter !== "all tasks";
     this.unpacked = {};
   }
@@ -27,25 +20,6 @@ class Recording {
       return pairs;
     });
     return this.unpacked[name];
-  }
-
-  // Bins that overlap a range of time: the first one, and one after the last.
-  within([from, to]) {
-    let first = 0, last = this.length;
-    while (first < last && this.end[first] <= from) first++;
-    while (last > first && this.start[last - 1] >= to) last--;
-    return [first, last];
-  }
-
-  // The bin at a point in time, or -1.
-  at(t) {
-    let low = 0, high = this.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.start[middle] <= t) low = middle;
-      else high = middle - 1;
-    }
-    return t >= this.start[low] && t <= this.end[low] ? low : -1;
   }
 
   merged(name, range) {
@@ -85,10 +59,6 @@ class Recording {
     if (!this.figures[figure]) return null;
     const { n, d, low, high } = this.figures[figure], below = this.denominators[d];
     return { values: n.map((a, i) => (below[i] > 0 ? a / below[i] : null)), low, high };
-  }
-
-  lossesAt(i) {
-    return Object.entries(this.lost).filter(([, counts]) => counts[i]).map(([name, counts]) => [name, counts[i]]);
   }
 
   losses(range) {
@@ -137,19 +107,3 @@ function percentileOf(pairs, buckets, q, largest) {
 }
 
 const RECORDINGS = PAGE.recordings.map((source, i) => new Recording(source, i));
-const WHOLE = [0, Math.max(...RECORDINGS.map((r) => r.duration))];
-
-// The range of time on display. Functions that draw it are in `listeners`.
-const view = {
-  range: WHOLE,
-  listeners: [],
-  show(from, to) {
-    // At least two bins: there is no finer resolution than a bin.
-    const least = 2 * Math.min(...RECORDINGS.map((r) => r.duration / r.length));
-    const middle = (from + to) / 2, span = Math.min(WHOLE[1], Math.max(least, to - from));
-    const start = Math.min(Math.max(0, middle - span / 2), WHOLE[1] - span);
-    this.range = [start, start + span];
-    this.listeners.forEach((listen) => listen());
-  },
-  get zoomed() { return this.range[1] - this.range[0] < WHOLE[1] * 0.9999; },
-};

@@ -1,17 +1,4 @@
-// The page: headline, toolbar, sections; theme and print.
-
-function headline() {
-  const top = document.getElementById("head");
-  const names = RECORDINGS.map((r) => r.name).join(" and ");
-  top.append(h("h1", {}, h("small", { text: COMPARED ? "schedtel compare" : "schedtel report" }), names));
-  for (const r of RECORDINGS) {
-    const lost = r.losses(WHOLE).reduce((total, [, n]) => total + n, 0);
-    const facts = { host: r.facts.host, Linux: r.facts.kernel, scheduler: r.facts.scheduler, filter: r.facts.filter, window: r.facts.window, length: moment(r.duration), begins: r.wall_us === null ? "" : wallClock(r.wall_us).slice(0, 19) + " UTC", "imported from": r.facts.origin };
-    const chips = Object.entries(facts).filter(([, value]) => value).map(([name, value]) => h("li", {}, h("b", { text: name }), value));
-    const state = h("li", { class: lost ? "bad" : "good", text: lost ? `${count(lost)} events lost` : "nothing lost, exact" });
-    top.append(h("div", { class: "who" }, keyOf(r), COMPARED ? h("b", { text: `${r.letter} ${r.name}` }) : null, h("ul", { class: "chips" }, ...chips, state)));
-  }
-}
+// The page: toolbar, sections; theme and print. Its headline is made by headline().
 
 function toolbar(sections) {
   const range = h("span", { class: "range", id: "range" });
@@ -61,4 +48,4 @@ preferred.addEventListener("change", (e) => setTheme(e.matches ? "dark" : "light
 let before = null;
 addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; setTheme("light"); });
 addEventListener("afterprint", () => { if (before) setTheme(before); });
-document.getElementById("foot").append(`Made by schedtel ${PAGE.version}, ${PAGE.made}. This file names the commands of other users: mind whom you give it to.`);
+document.getElementById("foot").append(`Made by schedtel ${PAGE.version}, ${PAGE.made}. This file may name the commands of other users: mind whom you give it to.`);

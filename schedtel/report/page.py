@@ -19,8 +19,17 @@ from schedtel.access.files import open_to_write
 from schedtel.errors import UsageError
 from schedtel.foreign_text import Printable
 
-#: Concatenated in this order they are one script.
-_SCRIPTS = ("format.js", "model.js", "frame.js", "charts.js", "tables.js", "preemptions.js", "sections.js", "page.js")
+#: Scripts by what a page is about. Concatenated in their order they are one.
+_SCRIPTS = {
+    "recordings": (
+        *("format.js", "bins.js", "model.js", "view.js", "frame.js", "charts.js", "tables.js", "preemptions.js"),
+        *("sections.js", "headline.js", "page.js"),
+    ),
+    "decisions": (
+        *("format.js", "bins.js", "decisions.js", "view.js", "frame.js", "charts.js", "tables.js"),
+        *("decision_charts.js", "decision_sections.js", "page.js"),
+    ),
+}
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -29,11 +38,20 @@ def render(document: dict[str, Any]) -> str:
 
     :param document: the figures, from :func:`~schedtel.report.document_of`.
     """
-    style, script = _text("page.css"), "".join(map(_text, _SCRIPTS))
-    script = f'(() => {{\n"use strict";\n{script}}})();\n'
     names = " and ".join(recording["name"] for recording in document["recordings"])
+    return page_of(document, f"schedtel: {names}", "recordings")
+
+
+def page_of(document: dict[str, Any], title: str, about: str) -> str:
+    """The HTML of a page of another kind.
+
+    :param document: the figures that its scripts read.
+    :param about: a key of ``_SCRIPTS``.
+    """
+    style, script = _text("page.css"), "".join(map(_text, _SCRIPTS[about]))
+    script = f'(() => {{\n"use strict";\n{script}}})();\n'
     return string.Template(_text("page.html")).substitute(
-        title=_as_markup(f"schedtel: {names}"),
+        title=_as_markup(title),
         policy=_policy(style, script),
         style=style,
         script=script,

@@ -86,7 +86,8 @@ ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
 ON_THIS_MACHINE |= {("scheduler", name) for name in ("list", "current", "run", "switch", "restore", "watch")}
 ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "pack")}
 ON_THIS_MACHINE |= {("lab", name) for name in ("doctor", "run", "shell", "validate")}
-ON_THIS_MACHINE |= {("target", "serve"), ("agent", "evaluate"), ("agent", "run")}
+ON_THIS_MACHINE |= {("target", "serve")}
+ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "report", "train", "evaluate")}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 
 

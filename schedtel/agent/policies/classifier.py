@@ -31,6 +31,9 @@ class Classifier(Policy):
     def _chances(self, view: View) -> np.ndarray:
         return view.all_to(int((view.x @ self._weights)[view.slots].argmax()))
 
+    def contributions(self, context: Context) -> np.ndarray:
+        return self._weights[:, list(self._slots.values())].T * self._encoded(context)
+
     def fit(self, contexts: Sequence[Context], rewards: np.ndarray) -> None:
         """As :meth:`Policy.fit`."""
         self._check_table(contexts, rewards)

@@ -8,11 +8,14 @@ C. Vernade, O. Cappe, "Weighted Linear Bandits for Non-Stationary Environments",
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
+from schedtel.agent.context import Context
 from schedtel.agent.policies.policy import MOST_ARMS, NORMAL_95, Policy
 from schedtel.agent.policies.protocol import View
+from schedtel.agent.policies.tally import Memory
 
 #: Weight of the prior, which says that every arm has reward 0.
 _RIDGE = 0.3
@@ -37,8 +40,30 @@ class _Linear(Policy):
         self._inputs = np.zeros((window, size))
         self.refresh()
 
-    def _encoded(self, context: object) -> np.ndarray:
-        return super()._encoded(context) * self._weight  # type: ignore[arg-type]
+    def _encoded(self, context: Context) -> np.ndarray:
+        return super()._encoded(context) * self._weight
+
+    def contributions(self, context: Context) -> np.ndarray:
+        return self._theta[list(self._slots.values())] * self._encoded(context)
+
+    def fit(self, contexts: Sequence[Context], rewards: np.ndarray) -> None:
+        """As :meth:`Policy.fit`. Scales are learned from the whole table first, and sums are made of it at once.
+
+        What forgets learns from one reward after the other.
+        """
+        if self.settings.memory != Memory():
+            super().fit(contexts, rewards)
+            return
+        self._check_table(contexts, rewards)
+        x = self._inputs_of(contexts)
+        for slot, column in zip(self._slots.values(), rewards.T, strict=True):
+            known = np.isfinite(column)
+            self._gram[slot] += x[known].T @ x[known]
+            self._moment[slot] += column[known] @ x[known]
+            for reward in column[known].tolist():
+                self.tally.add(slot, reward)
+        self.counters[2:] += int(np.isfinite(rewards).sum())
+        self._solve(slice(None))
 
     def refresh(self) -> None:
         self._covariance = np.zeros_like(self._gram)

@@ -161,7 +161,12 @@ class Policy(ABC):
         """
         if not (0 < propensity <= 1 and np.isfinite(reward)):
             raise UsageError(f"cannot learn from a reward of {reward} with propensity {propensity}: it is no number")
-        slot = self._slot(arm)
+        error = self._take(context, self._slot(arm), propensity, reward)
+        if self.settings.drift and self.learns and self.drift.add(error):
+            self.explore_again()
+
+    def _take(self, context: Context, slot: int, propensity: float, reward: float) -> float:
+        """Learn from a reward; returns how far it was from what was believed."""
         if context.features.names != self.names:
             self._refuse_features()
         self.scaler.add(context.features)
@@ -170,11 +175,12 @@ class Policy(ABC):
         self.counters[2:] += 1
         self.tally.add(slot, reward)
         self._learn(x, slot, propensity, reward)
-        if self.settings.drift and self.learns and self.drift.add(reward - expected):
-            self.explore_again()
+        return reward - expected
 
     def fit(self, contexts: Sequence[Context], rewards: np.ndarray) -> None:
         """Learn from experiments, in which the rewards of several arms in a context are known.
+
+        A change of the load is not looked for: it is no change when another experiment begins.
 
         :param rewards: of shape (contexts, arms), in the order of :attr:`arms`; NaN where one is not known.
 
@@ -182,9 +188,9 @@ class Policy(ABC):
         """
         self._check_table(contexts, rewards)
         for context, row in zip(contexts, rewards, strict=True):
-            for arm, reward in zip(self.arms, row.tolist(), strict=True):
+            for slot, reward in zip(self._slots.values(), row.tolist(), strict=True):
                 if np.isfinite(reward):
-                    self.learn(context, arm, 1.0, reward)
+                    self._take(context, slot, 1.0, reward)
 
     def _check_table(self, contexts: Sequence[Context], rewards: np.ndarray) -> None:
         if rewards.shape != (len(contexts), len(self._slots)) or not len(contexts):
@@ -201,11 +207,22 @@ class Policy(ABC):
             self.scaler.add(context.features)
         return np.array([self._encoded(context).copy() for context in contexts])
 
-    def explore_again(self) -> None:
-        """Trust what was learned so far less, as when the load has changed."""
+    def explore_again(self, kept: float = _KEPT) -> None:
+        """Trust what was learned so far less, as when the load has changed.
+
+        :param kept: what each reward so far is worth from now on, of what it was worth: 0 to 1.
+        """
         self.counters[3] = 0
-        self.tally.soften(_KEPT)
-        self._soften(_KEPT)
+        self.tally.soften(kept)
+        self._soften(kept)
+
+    def contributions(self, _context: Context) -> np.ndarray | None:
+        """What each input adds to the score of each arm, where a score is such a sum; else None.
+
+        Of shape (arms, inputs), in the order of :attr:`arms`. The inputs are 1, the scaled features, their marks, and
+        a 1 for the arm that runs. An arm's score is its believed reward, or a logit.
+        """
+        return None
 
     # ---- what a policy is ----
 

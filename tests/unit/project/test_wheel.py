@@ -63,6 +63,15 @@ def test_what_is_compiled_ships_compiled_and_what_bcc_compiles_as_source(wheel):
     assert not any(name.startswith(("schedtel/_bpf/core/", "schedtel/_bpf/replay/")) for name in names)
 
 
+def test_the_policy_that_ships_is_in_it_with_its_card_and_small(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist() if "/pretrained/" in info.filename}
+    folder = ROOT / "schedtel/agent/pretrained"
+    assert sizes == {f"schedtel/agent/pretrained/{path.name}": path.stat().st_size for path in folder.iterdir()}
+    assert len(sizes) == 2
+    assert sum(sizes.values()) <= 1 << 20
+
+
 def test_where_there_is_no_compiler_it_imports_shows_and_reports(installed, tmp_path):
     """live and record, which need root, do as much in tests/kernel: the objects are the same."""
     environment = {"PATH": str(tmp_path), "PYTHONPATH": str(installed), "HOME": str(tmp_path)}

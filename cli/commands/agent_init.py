@@ -1,0 +1,67 @@
+"""``schedtel agent init``: this machine in; what an agent can do here, and a configuration to begin with, out."""
+
+import os
+from pathlib import Path
+
+import click
+
+from schedtel.agent.machine import Survey, configuration, survey
+from schedtel.cli import lines
+from schedtel.cli.strict import StrictCommand
+from schedtel.errors import UsageError
+
+
+@click.command("init", cls=StrictCommand, short_help="Look at this machine, and write a configuration.")
+@click.option(
+    "-o", "--output", default="agent.toml", show_default=True, metavar="FILE", help="The configuration to write."
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def init(output: str, force: bool) -> None:
+    """Say what an agent can switch between on this machine, and write a configuration of `schedtel agent run`.
+
+    Nothing is switched: what this user may set is tried on a thread of this program.
+    """
+    path = Path(output)
+    if path.is_dir():
+        raise UsageError(f"cannot write {output}: it is a directory (name a file)")
+    if not force and os.path.lexists(path):
+        raise _exists(output)
+    found = survey()
+    _write(path, configuration(found), force=force)
+    for line in _told(found):
+        lines.answer(line)
+    lines.remark(f"wrote {output}: {len(found.arms)} arms")
+
+
+def _told(found: Survey) -> list[str]:
+    width = max(map(len, found.facts))
+    told = [f"{name:{width}}  {text}" for name, text in found.facts.items()]
+    told += ["", "arms to choose from:", *(f"  {arm}" for arm in found.arms)]
+    if found.refused:
+        told += ["", "arms that the shipped policy knows, and this machine cannot have:"]
+        told += [f"  {arm}: {' '.join(why.split())}" for arm, why in found.refused.items()]
+    return told
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    """Write a file that only its owner reads, whole; in place of another only with ``force``."""
+    unfinished = path.with_name(f".{path.name}.unfinished-{os.getpid()}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            if force:
+                os.rename(unfinished, path)
+            else:
+                os.link(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise _exists(str(path)) from error
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror} (choose another file)") from error
+
+
+def _exists(path: str) -> UsageError:
+    return UsageError(f"cannot write {path}: it is there already (choose another file, or add --force)")
