@@ -17,12 +17,18 @@ SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedte
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
 
+# Unit tests run two at a time. The others ask the kernel about the whole machine, and run one by one.
 test: .venv/.test
+ifeq ($(ARGS),)
+	$(SUDO) .venv/bin/python -m pytest -n 2 tests/unit
+	$(SUDO) .venv/bin/python -m pytest --ignore tests/unit
+else
 	$(SUDO) .venv/bin/python -m pytest $(ARGS)
+endif
 
 test-vm: .venv/.test
 	scripts/vm-packages
-	.venv/bin/python -m pytest tests/vm $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile tests/vm $(ARGS)
 
 fuzz: .venv/.test
 	$(SUDO) env FUZZ_MINUTES=$(MINUTES) .venv/bin/python -m pytest tests/fuzz --timeout 0 $(ARGS)

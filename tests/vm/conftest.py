@@ -51,6 +51,17 @@ def report(request):
     return request.config.stash[_REPORT]
 
 
+def pytest_sessionfinish(session):
+    """Where guests run side by side, each process hands over its rows."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["kernels"] = session.config.stash[_REPORT].packed()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    node.config.stash[_REPORT].add_packed(getattr(node, "workeroutput", {}).get("kernels", ([], [])))  # none if it died
+
+
 def pytest_terminal_summary(terminalreporter, config):
     lines = config.stash[_REPORT].lines()
     if lines:

@@ -23,6 +23,15 @@ class Report:
         notes = self._notes(kernel, backend, results) if outcome.finished else f"guest {outcome.ending}"
         self.rows.append((outcome.release, backend, *cells, used["found"] if used.get("holds") else "-", notes))
 
+    def packed(self):
+        """All of it, as plain lists for another process."""
+        return [list(map(list, self.rows)), self.below]
+
+    def add_packed(self, packed):
+        rows, below = packed
+        self.rows += map(tuple, rows)
+        self.below += below
+
     @staticmethod
     def _cell(result):
         return "-" if result is None else "yes" if result["holds"] else "NO"

@@ -11,7 +11,9 @@ ME = os.getpid()
 
 
 @pytest.mark.parametrize(
-    ("condition", "value"), [("pid", ME), ("tid", ME), ("uid", 0), ("comm", "sh"), ("cgroup", "/")]
+    ("condition", "value"),
+    [("pid", ME), ("tid", ME), ("uid", 0), ("comm", "sh"), ("cgroup", "/")],
+    ids=["pid", "tid", "uid", "comm", "cgroup"],
 )
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_one_value_in_a_list_is_that_value(condition, value, kind):
