@@ -1,50 +1,55 @@
-"""Lines in; the same lines on stdout out, by a thread of its own: what gives them never waits for the terminal.
+"""What is to be shown in; the same written by a thread of its own: what gives it never waits for the terminal.
 
 A terminal that was stopped by Ctrl-S, or a pipe whose reader sleeps, takes no more lines. A command that guards a
-machine must not stop with it. So lines that find no room are dropped, and the next one that is written says how many.
+machine must not stop with it. So what finds no room is dropped, and the next that is written is told how many were.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from schedtel.cli import lines
 
+Item = TypeVar("Item")
 _MOST_WAITING = 100
 #: How long the last lines may take when the command ends.
 _PATIENCE_S = 1.0
 
 
-class Teller:
-    """Writes lines until the context ends. Where one could not be written, the next call raises the error."""
+class Teller(Generic[Item]):
+    """Shows items until the context ends. Where one could not be shown, the next call raises the error.
 
-    def __init__(self) -> None:
-        self._waiting: queue.Queue[str | None] = queue.Queue(_MOST_WAITING)
+    :param show: shows one; also gets how many were dropped before it.
+    """
+
+    def __init__(self, show: Callable[[Item, int], object]) -> None:
+        self._show = show
+        self._waiting: queue.Queue[tuple[Item, int] | None] = queue.Queue(_MOST_WAITING)
         self._dropped = 0
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._write, name="schedtel-lines", daemon=True)
 
-    def tell(self, line: str) -> None:
-        """Have a line written, or dropped if there is no room; returns at once.
+    def tell(self, item: Item) -> None:
+        """Have an item shown, or dropped if there is no room; returns at once.
 
-        Raises :class:`OSError` if an earlier one could not be written.
+        Raises :class:`OSError` if an earlier one could not be shown.
         """
         if self._error:
             raise self._error
-        text = f"({self._dropped} lines were dropped) {line}" if self._dropped else line
         try:
-            self._waiting.put_nowait(text)
+            self._waiting.put_nowait((item, self._dropped))
             self._dropped = 0
         except queue.Full:
             self._dropped += 1
 
     def _write(self) -> None:
         try:
-            while (line := self._waiting.get()) is not None:
-                lines.answer(line)
+            while (waiting := self._waiting.get()) is not None:
+                self._show(*waiting)
         except OSError as error:
             self._error = error
 
@@ -62,3 +67,8 @@ class Teller:
             return
         if self._error and error is None:
             raise self._error
+
+
+def show_line(text: str, dropped: int) -> None:
+    """Write a line to stdout, and in it how many were dropped before."""
+    lines.answer(f"({dropped} lines were dropped) {text}" if dropped else text)

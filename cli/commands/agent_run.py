@@ -1,5 +1,8 @@
 """``schedtel agent run``: arms in; the one that suits the load in effect, and a line for each decision, out."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -10,14 +13,16 @@ from schedtel.agent.policies.registry import POLICIES
 from schedtel.agent.reward import OBJECTIVES
 from schedtel.agent.run import prepared
 from schedtel.agent.settings import PROBE_EVERY, SWAP_COST
+from schedtel.agent.status import Status
 from schedtel.agent.words import line_of
 from schedtel.cli import lines
+from schedtel.cli.display.agent_view import AgentView
 from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import Decorator, together
 from schedtel.cli.service import notify_systemd
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictCommand
-from schedtel.cli.teller import Teller
+from schedtel.cli.teller import Teller, show_line
 
 _WHAT = (
     click.option("--arms", metavar="ARM,ARM...", help="What it chooses among; eevdf is always one of them."),
@@ -55,23 +60,47 @@ _options: Decorator = together((*_WHAT, *_HOW))
 
 @click.command("run", cls=StrictCommand, short_help="Switch between arms by what windows show.")
 @_options
-def run(config: str | None, **given: Any) -> None:
+@click.option("--lines", "plain", is_flag=True, help="On a terminal too, a line for each decision, and no page.")
+def run(config: str | None, plain: bool, **given: Any) -> None:
     """Watch the scheduler, choose an arm for the next windows, switch to it, and learn from what comes of it.
 
     Arms may name the classes short and hogs, which are told by the threads' bursts. A guard goes back to EEVDF within
     one window where a bound is broken or an arm fails, and everything is put back at the end, however that comes. A
-    line for each decision says what was seen, what is thought of each arm, what was done and why.
+    page on the terminal, or else a line for each decision, says what was seen, what is thought of each arm, what was
+    done and why.
     """
     asked = asked_of({name: given[name.replace("-", "_")] for name in KEYS}, config)
     give_back_what_is_freed()
     with (
-        Teller() as teller,
-        prepared(asked, lambda status: teller.tell(line_of(status)), _tell) as ready,
+        _on_lines() if plain or not sys.stdout.isatty() else _on_page() as (show, tell),
+        prepared(asked, show, tell) as ready,
         stop_on_signals(ready.source.stop),
     ):
         notify_systemd("READY=1")
         ready.run()
         notify_systemd("STOPPING=1")
+
+
+_Shown = tuple[Callable[[Status], object], Callable[[str], object]]
+
+
+@contextmanager
+def _on_lines() -> Iterator[_Shown]:
+    """Ways to show a decision, and to tell one line of something else."""
+    with Teller(show_line) as teller:
+        yield lambda status: teller.tell(line_of(status)), _tell
+
+
+@contextmanager
+def _on_page() -> Iterator[_Shown]:
+    """The same on a page. It would hide lines, so these come when it has gone."""
+    told: list[str] = []
+    try:
+        with AgentView() as view, Teller[Status](lambda status, _: view.update(status)) as teller:
+            yield teller.tell, told.append
+    finally:
+        for text in told:
+            _tell(text)
 
 
 def _tell(text: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from schedtel.agent.classes import CLASSES
 from schedtel.agent.cold_start import PRETRAINED, card
 from schedtel.errors import SchedtelError
 from schedtel.foreign_text import Printable
@@ -20,8 +21,6 @@ from schedtel.schedulers.choices import Choice
 from schedtel.schedulers.names import EEVDF
 from schedtel.schedulers.switching import Schedulers
 
-#: Classes of tasks that an agent infers, and that arms may name.
-CLASSES = ("short", "hogs")
 #: Where the system's D-Bus listens, which scx_loader is asked on.
 _BUS = Path("/run/dbus/system_bus_socket")
 

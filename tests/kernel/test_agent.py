@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import foreign
 import pytest
 import sandbox
 from scheduled import IDLE, OTHER, RR, all_of, children_of, is_running, policy_of, priority_of, threads_of
@@ -206,3 +207,12 @@ def test_threads_of_the_agent_are_preferred_and_what_they_start_is_not():
         ended.set()
         thread.join()
     assert [all_of(tid) for tid in threads_of(os.getpid())] == before
+
+
+@pytest.mark.parametrize(("options", "shown"), [((), "the kernel runs"), (("--lines",), "window 2: saw ")])
+def test_a_terminal_gets_a_page_or_lines_if_it_asks(options, shown):
+    words = ["agent", "run", "--arms", "policy:hogs:batch", "--dry-run", "-w", "200ms", "-d", "1500ms", *options]
+    status, written = foreign.on_terminal(words)
+    assert status == 0
+    assert shown in written
+    assert ("\x1b[?1049h" in written) == (not options), "the page has the terminal's other screen"

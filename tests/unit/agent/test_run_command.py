@@ -200,7 +200,7 @@ def test_an_option_goes_before_the_file(tmp_path):
 
 def test_the_keys_of_a_file_are_the_options_of_the_command():
     options = {option.removeprefix("--") for parameter in command.params for option in parameter.opts}
-    assert {option for option in options if not option.startswith("-")} == {*KEYS, "config"}
+    assert {option for option in options if not option.startswith("-")} == {*KEYS, "config", "lines"}
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 from waiting import eventually
 
 from schedtel.cli import lines
-from schedtel.cli.teller import Teller
+from schedtel.cli.teller import Teller, show_line
 
 
 def test_lines_are_written_in_order(capsys):
-    with Teller() as teller:
+    with Teller(show_line) as teller:
         for number in range(50):
             teller.tell(f"line {number}")
     assert capsys.readouterr().out.splitlines() == [f"line {number}" for number in range(50)]
@@ -25,7 +25,7 @@ def test_a_terminal_that_takes_nothing_is_not_waited_for_and_what_was_dropped_is
         written.append(line)
 
     monkeypatch.setattr(lines, "answer", answer)
-    with Teller() as teller:
+    with Teller(show_line) as teller:
         for number in range(300):
             teller.tell(f"line {number}")
         goes_on.set()
@@ -43,19 +43,19 @@ def test_an_error_is_told_at_once_and_raised_at_the_end(monkeypatch):
     monkeypatch.setattr(lines, "answer", answer)
 
     def tell_for_long():
-        with Teller() as teller:
+        with Teller(show_line) as teller:
             eventually(lambda: teller.tell("x"))
 
     with pytest.raises(BrokenPipeError):
         tell_for_long()
-    with pytest.raises(BrokenPipeError), Teller() as teller:
+    with pytest.raises(BrokenPipeError), Teller(show_line) as teller:
         teller.tell("x")
 
 
 def test_the_end_does_not_wait_for_a_terminal_that_takes_nothing(monkeypatch):
     never = threading.Event()
     monkeypatch.setattr(lines, "answer", lambda _line: never.wait())
-    with Teller() as teller:
+    with Teller(show_line) as teller:
         for _ in range(300):
             teller.tell(os.devnull)
     never.set()
