@@ -37,6 +37,8 @@ def _told(found: Survey) -> list[str]:
     width = max(map(len, found.facts))
     told = [f"{name:{width}}  {text}" for name, text in found.facts.items()]
     told += ["", "arms to choose from:", *(f"  {arm}" for arm in found.arms)]
+    if found.scoped:
+        told += ["", "arms for chosen threads, by --for:", *(f"  {arm}" for arm in found.scoped)]
     if found.refused:
         told += ["", "arms that the shipped policy knows, and this machine cannot have:"]
         told += [f"  {arm}: {' '.join(why.split())}" for arm, why in found.refused.items()]

@@ -117,8 +117,10 @@ def asked_of(given: Mapping[str, Any], config: str | None = None) -> Asked:
     said = named | {name: value for name, value in given.items() if _was_given(value)}
     if said.get("dry-run") and said.get("shadow"):
         raise UsageError("cannot use --dry-run with --shadow: only a shadow logs (drop one of the two)")
-    if said.get("dry-run") and said.get("log"):
-        raise UsageError("cannot use --log with --dry-run: it logs nothing (use --shadow, or drop one of the two)")
+    if said.get("dry-run"):
+        if given.get("log"):
+            raise UsageError("cannot use --log with --dry-run: it logs nothing (use --shadow, or drop one of the two)")
+        said.pop("log", None)
     if said.get("duration"):
         parse_duration(said["duration"])
     return Asked(_settings(said), said.get("log"), said.get("duration"))

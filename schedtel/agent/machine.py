@@ -31,11 +31,13 @@ class Survey:
 
     :param facts: what was found, in words, by what was looked for.
     :param arms: those that can be switched to, the kernel's own first.
+    :param scoped: those that can be switched to for chosen threads, and not for all of the machine.
     :param refused: those that the shipped policy knows and this machine cannot have → why.
     """
 
     facts: Mapping[str, str]
     arms: Sequence[str]
+    scoped: Sequence[str]
     refused: Mapping[str, str]
 
 
@@ -44,15 +46,16 @@ def survey() -> Survey:
     found = Schedulers().arms()
     installed = [choice.arm for choice in found if choice.usable and choice.arm.startswith("scx:")]
     wanted = dict.fromkeys([str(EEVDF), *card()["arms"], *installed])
-    refused = {arm: why for arm in wanted if (why := _why_not(arm))}
-    usable = tuple(arm for arm in wanted if arm not in refused)
-    return Survey(dict(_facts(found)), usable, refused)
+    refused = {arm: why for arm in wanted if (why := _why_not(arm, f"pid={os.getpid()}"))}
+    usable = [arm for arm in wanted if arm not in refused]
+    scoped = [arm for arm in usable if _why_not(arm, None)]
+    return Survey(dict(_facts(found)), [arm for arm in usable if arm not in scoped], scoped, refused)
 
 
-def _why_not(arm: str) -> str:
+def _why_not(arm: str, scope: str | None) -> str:
     """What an arm lacks here; empty where it can be switched to."""
     try:
-        with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys(CLASSES, ())) as schedulers:
+        with Schedulers(scope, classes=dict.fromkeys(CLASSES, ())) as schedulers:
             schedulers.check(arm)
     except SchedtelError as error:
         return str(error)
@@ -95,6 +98,7 @@ def configuration(survey: Survey) -> str:
     """A configuration of `schedtel agent run` to begin with, as TOML: its keys are names of options."""
     facts = [f"# {name}: {_in_ascii(text)}" for name, text in survey.facts.items()]
     arms = [f"    {_quoted(arm)}," for arm in survey.arms]
+    scoped = [f"    # {_quoted(arm)}," for arm in survey.scoped]
     return "\n".join(
         [
             "# What `schedtel agent init` found on this machine:",
@@ -103,6 +107,12 @@ def configuration(survey: Survey) -> str:
             "# What the agent may choose from; the first one is the kernel's own.",
             "arms = [",
             *arms,
+            *(
+                ['    # These set all threads, so they need a scope: the key `for`, such as for = "unit=nginx".']
+                if scoped
+                else []
+            ),
+            *scoped,
             "]",
             "# The policy that ships with schedtel, and learns on.",
             f'policy = "{PRETRAINED}"',

@@ -23,7 +23,7 @@ from schedtel.agent.log import DecisionLog
 from schedtel.agent.loop import Agent
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.quarantine import Quarantine
-from schedtel.agent.settings import AgentSettings, policy_for
+from schedtel.agent.settings import AgentSettings, chosen_policy
 from schedtel.agent.status import Status
 from schedtel.agent.survival import Preferred
 from schedtel.errors import CapabilityError
@@ -75,7 +75,7 @@ def prepared(asked: Asked, observer: Callable[[Status], object], tell: Tell) -> 
     settings = asked.settings
     acts = settings.mode == "act"
     with ExitStack() as stack:
-        policy = policy_for(settings)
+        policy = chosen_policy(settings)
         quarantine = Quarantine(state_directory(asked.log), time.monotonic_ns, tell)
         classes = Classes()
         if acts:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from schedtel.agent import cold_start
 from schedtel.agent.classes import SHORT
-from schedtel.agent.policies.files import load_policy
 from schedtel.agent.policies.policy import MOST_ARMS, Policy
 from schedtel.agent.policies.protocol import Settings
-from schedtel.agent.policies.registry import POLICIES, policy_of
+from schedtel.agent.policies.registry import POLICIES
 from schedtel.agent.reward import OBJECTIVES, RewardSettings
 from schedtel.agent.slo import Slo, parse_slo
 from schedtel.errors import UsageError
@@ -151,18 +151,18 @@ def slos_of(texts: Sequence[str]) -> tuple[Slo, ...]:
     return tuple(map(parse_slo, texts))
 
 
-def policy_for(settings: AgentSettings) -> Policy:
-    """The policy: a new one where it is named, else that of a file, whose arms must be those of the settings.
+def chosen_policy(settings: AgentSettings) -> Policy:
+    """The policy for these arms: a new one where it is named, the one that ships, or that of a file. Of the two, arms
+    that it does not know are new to it, and it forgets those that are not asked for.
 
-    Raises :class:`UsageError` and :class:`CapabilityError` as :func:`load_policy` does.
+    Raises :class:`UsageError` and :class:`CapabilityError` as :func:`cold_start.policy_for` does.
     """
-    if settings.policy in POLICIES:
-        return policy_of(settings.policy, settings.arms, settings=settings.exploring)
-    if "/" not in settings.policy and "." not in settings.policy:
+    which, named = settings.policy, (*POLICIES, cold_start.PRETRAINED)
+    if which not in named and "/" not in which and "." not in which:
         raise UsageError(
-            f"cannot use policy {settings.policy[:_MOST_SHOWN]!r}: {did_you_mean(settings.policy, POLICIES)} "
+            f"cannot use policy {which[:_MOST_SHOWN]!r}: {did_you_mean(which, named)} "
             "(a file is written with its path: ./FILE)"
         )
-    policy = load_policy(settings.policy, settings.arms)
+    policy = cold_start.policy_for(which, settings.arms, settings=settings.exploring)
     policy.settings = replace(policy.settings, floor=settings.exploring.floor, budget=settings.exploring.budget)
     return policy

@@ -37,7 +37,7 @@ RECORDED = textwrap.dedent("""
     from schedtel.agent.loop import Agent
     from schedtel.agent.quarantine import Quarantine
     from schedtel.agent.reward import RewardSettings
-    from schedtel.agent.settings import AgentSettings, policy_for
+    from schedtel.agent.settings import AgentSettings, chosen_policy
     from schedtel.agent.survival import Preferred
     from schedtel.schedulers.switching import Schedulers
 
@@ -53,7 +53,7 @@ RECORDED = textwrap.dedent("""
         windows, classes = list(schedtel.read(sys.argv[2])), Classes()
         guard = Guard(arms, (), Quarantine(None, time.monotonic_ns), classes, time.monotonic_ns)
         with Schedulers(f"pid={sys.argv[1]}") as schedulers, Preferred(settings.real_time_priority) as preferred:
-            agent = Agent(settings, policy_for(settings), schedulers, guard, classes, Book())
+            agent = Agent(settings, chosen_policy(settings), schedulers, guard, classes, Book())
             agent.run(preferred.renewing(source(windows)))
 
     for _ in sys.stdin:

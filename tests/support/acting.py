@@ -12,7 +12,7 @@ from schedtel.agent.guard import Guard
 from schedtel.agent.loop import Agent, Clocks
 from schedtel.agent.quarantine import Quarantine
 from schedtel.agent.reward import RewardSettings
-from schedtel.agent.settings import AgentSettings, policy_for
+from schedtel.agent.settings import AgentSettings, chosen_policy
 from schedtel.errors import CollectorError
 
 S = 1_000_000_000
@@ -114,7 +114,7 @@ class Acting:
     def __init__(self, world, *, machine=None, state=None, log=None, classes=None, **changes):
         self.world, self.seen, self.told = world, [], []
         self.settings = asked(**changes)
-        self.policy = policy_for(self.settings)
+        self.policy = chosen_policy(self.settings)
         self.quarantine = Quarantine(state, lambda: world.now_ns)
         classes = classes or Classes()
         self.guard = Guard(self.settings.arms, self.settings.slos, self.quarantine, classes, lambda: world.now_ns)

@@ -10,9 +10,12 @@ from click.testing import CliRunner
 from foreign import ACTING
 from texts import TEXTS
 
+from schedtel.agent.classes import CLASSES
 from schedtel.agent.cold_start import PRETRAINED, card, fit_to, policy_for, pretrained
+from schedtel.agent.config import asked_of
 from schedtel.agent.context import context_of
-from schedtel.agent.machine import CLASSES, Survey, configuration, survey
+from schedtel.agent.machine import Survey, configuration, survey
+from schedtel.agent.settings import chosen_policy
 from schedtel.cli import group
 from schedtel.errors import SchedtelError, UsageError
 from schedtel.schedulers.names import parse_arm
@@ -37,14 +40,27 @@ def test_it_writes_what_it_found_for_its_owner_only(tmp_path):
 
 
 def test_every_arm_that_it_names_can_be_switched_to_here():
-    with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys(CLASSES, ())) as schedulers:
-        found = survey()
+    found, classes = survey(), dict.fromkeys(CLASSES, ())
+    with Schedulers(classes=classes) as schedulers:
         for arm in found.arms:
+            schedulers.check(arm)
+        for arm in found.scoped:
+            with pytest.raises(UsageError, match="without a selection"):
+                schedulers.check(arm)
+    with Schedulers(f"pid={os.getpid()}", classes=classes) as schedulers:
+        for arm in found.scoped:
             schedulers.check(arm)
         for arm in found.refused:
             with pytest.raises(SchedtelError):
                 schedulers.check(arm)
-    assert set(card()["arms"]) <= {*found.arms, *found.refused}
+    assert set(card()["arms"]) <= {*found.arms, *found.scoped, *found.refused}
+
+
+def test_an_agent_can_be_run_by_what_it_has_written(tmp_path):
+    run("-o", tmp_path / "agent.toml")
+    asked = asked_of({}, str(tmp_path / "agent.toml"))
+    assert set(chosen_policy(asked.settings).arms) == set(asked.settings.arms) == set(survey().arms)
+    assert asked_of({"dry-run": True}, str(tmp_path / "agent.toml")).log is None
 
 
 def test_it_replaces_a_file_only_when_it_is_told_to(tmp_path):
@@ -74,7 +90,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path, name, monkeypatch):
 def test_whatever_a_machine_is_called_the_configuration_can_be_read():
     for text in TEXTS.values():
         named = text.decode(errors="replace")
-        written = configuration(Survey({"kernel": named}, ("eevdf", "scx:moon"), {}))
+        written = configuration(Survey({"kernel": named}, ("eevdf", "scx:moon"), ("policy:batch",), {}))
         assert tomllib.loads(written)["arms"] == ["eevdf", "scx:moon"]
         assert not ACTING.search(written)
 
