@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from schedtel.access.files import open_to_write
+from schedtel.cli import lines
 from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import log_options, task_options
+from schedtel.cli.output import opened
 from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import filter_and_command, stop_on_signals
 from schedtel.cli.strict import StrictGroup
 from schedtel.durations import format_duration, parse_duration
+from schedtel.errors import UsageError
 from schedtel.latch import Latch
 
 if TYPE_CHECKING:
+    from schedtel.eventlog.lookup import Tasks
     from schedtel.eventlog.recorder import EventRecorder
+    from schedtel.eventlog.recording import EventRecording
 
 
 @click.group("events", cls=StrictGroup, short_help="Record single events, and tell what happened.")
@@ -74,6 +81,84 @@ def record(
         status = traced.join() if traced else 0
     say.info("recorded %s", _totals(recorder, lasted_ns))
     return status
+
+
+@command.command("timehist", short_help="Show each stretch of a thread on a CPU.")
+@click.argument("directory", metavar="DIR|URI")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+def timehist(directory: str, output: str | None) -> None:
+    """Print a line for each switch, as `perf sched timehist` does: when, where, and of the thread that leaves how long
+    it had been away, had waited for a CPU, and has run. Times are in milliseconds.
+    """
+    from schedtel.eventlog import timehist as text  # noqa: PLC0415  (other commands do without pyarrow)
+
+    with opened_recording(directory) as (recording, tasks):
+        events, gaps = recording.events(), recording.gaps()
+        with opened(output) as stream:
+            for part in text.lines(text.stretches(events, tasks), tasks, gaps):
+                stream.write(part)
+
+
+@command.command("latency", short_help="Sum up waits for a CPU by command name.")
+@click.argument("directory", metavar="DIR|URI")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+def latency(directory: str, output: str | None) -> None:
+    """Print how long threads ran and waited for a CPU, by command name, as `perf sched latency` does."""
+    from schedtel.eventlog import latency as text  # noqa: PLC0415  (other commands do without pyarrow)
+    from schedtel.eventlog.timehist import stretches  # noqa: PLC0415  (see above)
+
+    with opened_recording(directory) as (recording, tasks):
+        events = recording.events()
+        with opened(output) as stream:
+            for line in text.lines(text.waits(events, tasks), stretches(events, tasks), tasks):
+                stream.write(f"{line}\n".encode())
+
+
+@command.command("export", short_help="Write a recording of events for another tool.")
+@click.argument("directory", metavar="DIR|URI")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The file to write.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["perf.data"]),
+    default="perf.data",
+    show_default=True,
+    help="perf.data: for `perf script -i FILE`, `perf sched timehist -i FILE` and the like.",
+)
+def export(directory: str, output: str, kind: str) -> None:  # noqa: ARG001  (there is one)
+    """Write the events, the names of threads and the losses to a file that another tool reads."""
+    from schedtel.eventlog.perf_data import write_perf_data  # noqa: PLC0415  (other commands do without pyarrow)
+
+    with opened_recording(directory) as (recording, tasks), opened_to_seek(output) as file:
+        number = write_perf_data(recording, tasks, file)
+    lines.remark(f"exported {number} events to {output}")
+
+
+@contextmanager
+def opened_recording(where: str) -> Iterator[tuple[EventRecording, Tasks]]:
+    """A recording, and who its threads are. What could not be read is said at the end."""
+    from schedtel.eventlog.lookup import Tasks  # noqa: PLC0415  (other commands do without pyarrow)
+    from schedtel.eventlog.recording import EventRecording  # noqa: PLC0415  (see above)
+
+    recording = EventRecording(where)
+    yield recording, Tasks(recording.tasks())
+    for flaw in recording.damaged:
+        lines.remark(f"schedtel: cannot read {lines.in_one_line(flaw)}: its events are missing")
+
+
+@contextmanager
+def opened_to_seek(path: str) -> Iterator[BinaryIO]:
+    """A file to write, in which what comes first may be written last.
+
+    Raises :class:`UsageError` where it cannot be opened or written, or is no file.
+    """
+    try:
+        with open(path, "wb", opener=open_to_write) as file:
+            if not file.seekable():
+                raise UsageError(f"cannot write {path}: it is no regular file (name one)")
+            yield file
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error} (check the disk and the path)") from error
 
 
 def _totals(recorder: EventRecorder, lasted_ns: int) -> str:

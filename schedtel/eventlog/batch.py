@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel.eventlog.files import column
-from schedtel.eventlog.schema import ARROW, empty
+from schedtel.eventlog.schema import no_rows
 from schedtel.windows.arrow import from_numpy
 
 #: Events of one CPU may be copied a little later than those of another one, and a virtual CPU may stand still between
@@ -36,7 +36,7 @@ def sorted_by_time(events: pa.Table) -> pa.Table:
 
 def in_order(batches: Iterable[EventBatch], slack_ns: int = SLACK_NS) -> Iterator[EventBatch]:
     """The same rows, with the events in the order of time across batches as well, as far as the slack allows."""
-    held = pa.Table.from_batches([empty("events")])
+    held = no_rows("events")
     for batch in batches:
         events = sorted_by_time(pa.concat_tables([held, batch.events]))
         times = column(events, "time_ns")
@@ -44,5 +44,4 @@ def in_order(batches: Iterable[EventBatch], slack_ns: int = SLACK_NS) -> Iterato
         held = events.slice(ready)
         yield EventBatch(events.slice(0, ready), batch.tasks, batch.gaps)
     if held.num_rows:
-        none = [pa.Table.from_batches([empty(table)], ARROW[table]) for table in ("tasks", "gaps")]
-        yield EventBatch(held, *none)
+        yield EventBatch(held, no_rows("tasks"), no_rows("gaps"))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel.errors import RecordingError
-from schedtel.eventlog.schema import ARROW, EVENTS_VERSION, KINDS, NULLABLE
+from schedtel.eventlog.schema import ARROW, EVENTS_VERSION, KINDS, NULLABLE, no_rows
 from schedtel.recordings.storage import Place
 from schedtel.windows.arrow import from_numpy, to_numpy, valid
 
@@ -42,7 +42,7 @@ def read_table(place: Place, table: str, name: str) -> pa.Table:
     except FileNotFoundError as error:
         if table == "events":
             raise DamagedPart(f"{place.path(f'{table}/{name}')}: no such file") from error
-        return ARROW[table].empty_table()
+        return no_rows(table)
     _facts(place, stored.schema)
     return _checked(place.path(f"{table}/{name}"), table, stored.replace_schema_metadata(ARROW[table].metadata))
 

@@ -12,7 +12,7 @@ from schedtel.durations import parse_duration
 from schedtel.eventlog.batch import EventBatch, in_order
 from schedtel.eventlog.decode import gap_batch
 from schedtel.eventlog.lives import task_batch
-from schedtel.eventlog.schema import ARROW, empty
+from schedtel.eventlog.schema import empty
 from schedtel.eventlog.tracing import Tracing
 from schedtel.kernel.filters import Filter
 from schedtel.latch import Latch
@@ -83,4 +83,4 @@ class LiveEvents:
 
 
 def _table(table: str, batches: list[pa.RecordBatch]) -> pa.Table:
-    return pa.Table.from_batches(batches or [empty(table)], ARROW[table])
+    return pa.Table.from_batches(batches or [empty(table)])

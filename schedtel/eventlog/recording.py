@@ -10,7 +10,7 @@ import pyarrow as pa
 from schedtel.errors import RecordingError
 from schedtel.eventlog.batch import EventBatch, in_order
 from schedtel.eventlog.files import DamagedPart, read_facts, read_table
-from schedtel.eventlog.schema import ARROW
+from schedtel.eventlog.schema import no_rows
 from schedtel.recordings.storage import place_of
 
 
@@ -75,4 +75,4 @@ class EventRecording:
 
 
 def _together(table: str, pieces: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables([ARROW[table].empty_table(), *pieces]).unify_dictionaries()
+    return pa.concat_tables([no_rows(table), *pieces]).unify_dictionaries()

@@ -74,8 +74,13 @@ def names(places: np.ndarray, words: Sequence[str], known: np.ndarray | None = N
     return pa.DictionaryArray.from_arrays(from_numpy(places.astype(np.int32), known), from_list(words, pa.string()))
 
 
+def no_rows(table: str) -> pa.Table:
+    """A table without rows. pyarrow's own way to make one looks for pandas, whose import takes a second."""
+    return pa.Table.from_batches([empty(table)])
+
+
 def empty(table: str) -> pa.RecordBatch:
-    """No rows of a table."""
+    """A batch without rows."""
     none = np.zeros(0, np.int32)
     arrays = [names(none, ()) if field.type == _NAME else from_list((), field.type) for field in ARROW[table]]
     return pa.RecordBatch.from_arrays(arrays, schema=ARROW[table])
