@@ -70,7 +70,7 @@ struct life_event {
 	__s32 prio;
 	__u8 kind;
 	__u8 kernel_thread;
-	__u8 reserved[2];
+	__u16 cpu;			/* where it happened; of ALIVE, where the collector was */
 	char comm[COMM_LENGTH];
 };
 

@@ -28,7 +28,7 @@ static outlined int describe(struct life_event *life, struct task_struct *task, 
 	life->prio = prio_field(task);
 	life->kind = kind;
 	life->kernel_thread = (task->flags & PF_KTHREAD) != 0;
-	__builtin_memset(life->reserved, 0, sizeof(life->reserved));
+	life->cpu = bpf_get_smp_processor_id();
 	__builtin_memcpy(life->comm, task->comm, COMM_LENGTH);
 	return 0;
 }

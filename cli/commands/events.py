@@ -11,7 +11,7 @@ import click
 from schedtel.access.files import open_to_write
 from schedtel.cli import lines
 from schedtel.cli.heap import give_back_what_is_freed
-from schedtel.cli.options import log_options, task_options
+from schedtel.cli.options import log_options, rotation_options, task_options
 from schedtel.cli.output import opened
 from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import filter_and_command, stop_on_signals
@@ -132,6 +132,34 @@ def export(directory: str, output: str, kind: str) -> None:  # noqa: ARG001  (th
     with opened_recording(directory) as (recording, tasks), opened_to_seek(output) as file:
         number = write_perf_data(recording, tasks, file)
     lines.remark(f"exported {number} events to {output}")
+
+
+@command.command("windows", short_help="Make windows of events.")
+@click.argument("directory", metavar="DIR|URI")
+@click.option("-o", "--output", required=True, metavar="DIR|URI", help="A directory, new or empty; or a URI.")
+@click.option("-w", "--window", default="5s", show_default=True, metavar="DURATION", help="Length of a window.")
+@rotation_options
+def windows(directory: str, output: str, window: str, rotate_size: int, rotate_every: str) -> None:
+    """Make a recording of windows, by the state machine that live windows come from; `schedtel show` shows it.
+
+    What no event tells is null there, as in a recording of `schedtel import`.
+    """
+    from schedtel.cli.commands.record import RunTotals  # noqa: PLC0415  (other commands do without pyarrow)
+    from schedtel.eventlog.windows import EventWindows  # noqa: PLC0415  (see above)
+    from schedtel.recordings.dataset import recorder_of  # noqa: PLC0415  (see above)
+
+    totals = RunTotals()
+    with (
+        opened_recording(directory) as (recording, tasks),
+        recorder_of(output, window, rotate_size << 20, rotate_every) as recorder,
+    ):
+        source = EventWindows(recording, tasks, window)
+        recorder.filter_text, recorder.facts = source.metadata["filter"], source.metadata
+        for made in source:
+            recorder.add(made)
+            totals.add(made)
+        recorder.flush()
+    lines.remark(f"made {totals.describe(recorder)}")
 
 
 @contextmanager

@@ -7,6 +7,11 @@ recorder    raw events, lives, gaps                → Parquet files
 files       a Parquet file                         → its rows, checked
 recording   a directory or a URI                   → Arrow tables
 live        this machine                           → Arrow tables, as it happens
+lookup      tasks                                  → who a tid is at a moment
+timehist    a recording                            → the lines of `perf sched timehist`
+latency     a recording                            → the table of `perf sched latency`
+perf_data   a recording                            → a perf.data file (its head: perf_head)
+windows     a recording                            → windows, by the state machine of traces
 schema      what every column means
 """
 
@@ -45,7 +50,8 @@ def events(
     - ``events``: ``time_ns``, ``cpu``, ``event`` (switch, wakeup, wakeup_new or migrate), ``tid``, ``prio``; of a
       switch ``prev_tid`` and ``prev_state``; ``target_cpu``; ``source_cpu``.
     - ``tasks``: ``time_ns``, ``event`` (alive, newtask, exec, rename or exit), ``tid``, ``tgid``,
-      ``start_boottime_ns``, ``comm``, ``parent_tid``, ``previous_tid``, ``exit_code``, ``prio``, ``kernel_thread``.
+      ``start_boottime_ns``, ``comm``, ``cpu``, ``parent_tid``, ``previous_tid``, ``exit_code``, ``prio``,
+      ``kernel_thread``.
       A tid and a time name a life: the last of its rows at or before that time.
     - ``gaps``: ``cpu``, ``from_ns``, ``to_ns``, ``events`` (how many are missing), ``cause``.
 

@@ -25,6 +25,7 @@ def task_batch(lives: np.ndarray) -> pa.RecordBatch:
             from_numpy(lives["tgid"].astype(np.int32)),
             from_numpy(lives["start_boottime_ns"].astype(np.int64)),
             names(places.reshape(-1), texts),
+            from_numpy(lives["cpu"].astype(np.uint16), kinds != raw.ALIVE),
             from_numpy(other, kinds == raw.NEWTASK),
             from_numpy(other, moved),
             from_numpy(lives["exit_code"].astype(np.int32), kinds == raw.EXIT),

@@ -37,6 +37,7 @@ TASKS = (
     Column("tgid", pa.int32(), "", "its process"),
     nanoseconds("start_boottime_ns", "when it was forked, on CLOCK_BOOTTIME; with tid it names a life, as in windows"),
     Column("comm", _NAME, "", "its command name from this moment on; of exec and rename the new one"),
+    Column("cpu", pa.uint16(), "", "the CPU on which it happened; null of alive"),
     Column("parent_tid", pa.int32(), "", "of newtask: the thread that forked it"),
     Column("previous_tid", pa.int32(), "", "of exec: its tid before, where it took over its leader's"),
     Column("exit_code", pa.int32(), "", "of exit: the status as wait(2) reports it"),
@@ -54,7 +55,7 @@ COLUMNS = {"events": EVENTS, "tasks": TASKS, "gaps": GAPS}
 #: Columns that may be null. A file in which another one is null is refused.
 NULLABLE = {
     "events": {"prev_tid", "prev_state", "target_cpu", "source_cpu"},
-    "tasks": {"parent_tid", "previous_tid", "exit_code"},
+    "tasks": {"cpu", "parent_tid", "previous_tid", "exit_code"},
     "gaps": {"cpu"},
 }
 

@@ -32,7 +32,7 @@ LIFE_EVENT = np.dtype(
         ("prio", "<i4"),
         ("kind", "u1"),
         ("kernel_thread", "u1"),
-        ("reserved", "u1", (2,)),
+        ("cpu", "<u2"),
         ("comm", "S16"),
     ]
 )

@@ -5,12 +5,13 @@ And beside our programs perf traces the same run itself: then the events must be
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
-from waiting import PATIENCE_S, eventually
+from waiting import PATIENCE_S, catches, eventually
 
 from schedtel.eventlog.recording import EventRecording
 
@@ -146,7 +147,7 @@ def test_events_are_those_that_perf_has_traced_itself_in_the_same_run(tmp_path, 
     eventually(lambda: data.exists() and data.stat().st_size > 0)
     words = [*COMMAND, "record", "-o", tmp_path / "rec", "-q", "-p", str(process.pid)]
     recorder = subprocess.Popen(words)
-    eventually(lambda: _follows(recorder) and _children(peer.pid))
+    eventually(lambda: catches(recorder.pid, signal.SIGTERM) and _children(peer.pid))
     process.stdin.close()
     assert process.wait(PATIENCE_S) == 0
     recorder.terminate()
@@ -165,13 +166,6 @@ def test_events_are_those_that_perf_has_traced_itself_in_the_same_run(tmp_path, 
     missing = Counter(theirs) - Counter(mine)
     assert sum((Counter(mine) - Counter(theirs)).values()) == 0
     assert sum(missing.values()) <= 2 * gaps + 4, missing
-
-
-def _follows(recorder):
-    """Whether the recorder has got so far that it catches signals."""
-    with open(f"/proc/{recorder.pid}/status", encoding="utf-8", errors="replace") as file:
-        mask = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
-    return mask >> 14 & 1
 
 
 def _children(pid):

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from kernel_programs import program_ids
-from waiting import PATIENCE_S, eventually
+from waiting import PATIENCE_S, catches, eventually
 
 from schedtel.eventlog.recording import EventRecording
 
@@ -66,20 +66,12 @@ def test_a_duration_ends_it_and_a_signal_does(tmp_path):
     assert time.monotonic() - began >= 0.2
     assert EventRecording(tmp_path / "one").events().num_rows
     process = subprocess.Popen([*COMMAND, "record", "-o", tmp_path / "two"], stderr=subprocess.PIPE, text=True)
-    before = program_ids("on_migrate")
-    eventually(lambda: program_ids("on_migrate") > before or process.poll() is not None)
-    eventually(lambda: _caught(process.pid, signal.SIGTERM))
+    eventually(lambda: catches(process.pid, signal.SIGTERM))
     process.terminate()
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert said.startswith("recorded ")
     assert EventRecording(tmp_path / "two").events().num_rows
-
-
-def _caught(pid, number):
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-        mask = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
-    return mask >> (number - 1) & 1
 
 
 def test_without_the_privileges_it_is_a_line_and_no_directory(tmp_path):

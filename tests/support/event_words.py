@@ -36,7 +36,7 @@ def life(ns, kind, tid, comm=b"task", *, tgid=None, other=0, exit_code=0, kernel
     record = np.zeros((), LIFE_EVENT)
     record["time_ns"], record["kind"], record["tid"], record["tgid"] = ns, kind, tid, tgid or tid
     record["comm"], record["other"], record["exit_code"], record["prio"] = comm, other, exit_code, 120
-    record["start_boottime_ns"], record["kernel_thread"] = 77, kernel_thread
+    record["start_boottime_ns"], record["kernel_thread"], record["cpu"] = 77, kernel_thread, 6
     return record
 
 

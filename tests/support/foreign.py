@@ -88,7 +88,7 @@ ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "
 ON_THIS_MACHINE |= {("lab", name) for name in ("doctor", "run", "shell", "validate")}
 ON_THIS_MACHINE |= {("target", "serve"), ("agent", "evaluate")}
 #: Names in recordings of events: tests/kernel/test_events_as_text.py.
-ON_THIS_MACHINE |= {("events", name) for name in ("record", "timehist", "latency", "export")}
+ON_THIS_MACHINE |= {("events", name) for name in ("record", "timehist", "latency", "export", "windows")}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 
 

@@ -27,6 +27,7 @@ ARGUMENTS = {
     "events timehist": ["RECORDING"],
     "events latency": ["RECORDING"],
     "events export": ["RECORDING", "-o", "NEW"],
+    "events windows": ["RECORDING", "-o", "NEW"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
     "scheduler list": ["--format", "x"],
     "scheduler current": ["--for", "pid=4999999"],

@@ -109,6 +109,7 @@ def test_lives_keep_names_of_any_bytes_and_what_each_kind_tells(tmp_path):
     assert [row["parent_tid"] for row in rows] == [4, None, None, None]
     assert [row["previous_tid"] for row in rows] == [None, 9, None, None]
     assert [row["exit_code"] for row in rows] == [None, None, None, 9]
+    assert {row["cpu"] for row in rows} == {6}
     assert [row["kernel_thread"] for row in rows] == [False, False, False, True]
     assert {row["start_boottime_ns"] for row in rows} == {77}
 
