@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 #: A file of ours has some megabytes; one that claims to have more rows than this is not read.
 _MOST_ROWS = 1 << 28
 _PREFIX = b"schedtel."
+#: What the kernel can tell: times of 36 years of uptime, tids (PID_MAX_LIMIT), CPUs (NR_CPUS), numbers of events.
+_TIMES, _TIDS, _CPUS, _NUMBERS = 1 << 60, 1 << 22, 8192, 1 << 62
+_LIMITS = dict.fromkeys(("time_ns", "from_ns", "to_ns", "start_boottime_ns"), _TIMES)
+_LIMITS |= dict.fromkeys(("tid", "tgid", "prev_tid", "parent_tid", "previous_tid"), _TIDS)
+_LIMITS |= dict.fromkeys(("cpu", "target_cpu", "source_cpu"), _CPUS) | {"events": _NUMBERS}
 
 
 class DamagedPart(Exception):  # noqa: N818  (it says of a part what it is; no caller outside of this package sees it)
@@ -82,9 +87,13 @@ def _facts(place: Place, schema: pa.Schema) -> dict[str, str]:
 
 
 def _checked(path: str, table: str, stored: pa.Table) -> pa.Table:
-    for column in stored.schema.names:
-        if stored[column].null_count and column not in NULLABLE[table]:
-            raise DamagedPart(f"{path}: {column} is null")
+    for name in stored.schema.names:
+        if stored[name].null_count and name not in NULLABLE[table]:
+            raise DamagedPart(f"{path}: {name} is null")
+        if name in _LIMITS:
+            values = column(stored, name)
+            if values.min(initial=0) < 0 or values.max(initial=0) >= _LIMITS[name]:
+                raise DamagedPart(f"{path}: {name} is out of range")
     return with_previous(path, stored) if table == "events" else stored
 
 

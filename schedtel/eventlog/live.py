@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from schedtel.durations import parse_duration
 from schedtel.eventlog.batch import EventBatch, in_order
-from schedtel.eventlog.decode import gap_batch
+from schedtel.eventlog.decode import Gap, gap_batch
 from schedtel.eventlog.lives import task_batch
 from schedtel.eventlog.schema import empty
-from schedtel.eventlog.tracing import Tracing
+from schedtel.eventlog.tracing import Pieces, Tracing
 from schedtel.kernel.filters import Filter
 from schedtel.latch import Latch
 
@@ -49,18 +49,20 @@ class LiveEvents:
         self.close()
 
     def _batches(self) -> Iterator[EventBatch]:
-        while not self._tracing.ended:
+        is_over = False
+        while not is_over:
             now = time.monotonic_ns()
             due_ns = now + self._every_ns if self._end_ns is None else min(now + self._every_ns, self._end_ns)
-            is_over = self._stopped.wait((due_ns - now) / 1e9)
-            if is_over or (self._end_ns is not None and time.monotonic_ns() >= self._end_ns):
+            stopped = self._stopped.wait((due_ns - now) / 1e9)
+            if stopped or (self._end_ns is not None and time.monotonic_ns() >= self._end_ns):
                 self._tracing.end()
-            yield self._taken()
+            pieces = self._tracing.take()
+            is_over = self._tracing.ended and not pieces.events
+            yield self._decoded(pieces, [] if self._tracing.ended and not is_over else self._tracing.gaps())
 
-    def _taken(self) -> EventBatch:
-        pieces, decoder = self._tracing.take(), self._tracing.decoder
-        decoded = [decoder.decode(cpu, events) for cpu, events in pieces.events.items()]
-        gaps = [gap for _, own in decoded for gap in own] + self._tracing.gaps()
+    def _decoded(self, pieces: Pieces, gaps: list[Gap]) -> EventBatch:
+        decoded = [self._tracing.decoder.decode(cpu, events) for cpu, events in pieces.events.items()]
+        gaps = [gap for _, own in decoded for gap in own] + gaps
         return EventBatch(
             _table("events", [events.batch(stored=False) for events, _ in decoded]),
             _table("tasks", [task_batch(pieces.lives)] if len(pieces.lives) else []),

@@ -79,8 +79,8 @@ def write_perf_data(recording: EventRecording, tasks: Tasks, file: BinaryIO) -> 
         data_bytes += file.write(_records(batch, tasks, own, cpus))
         data_bytes += file.write(np.array([(_FINISHED_ROUND, 0, 8)], np.dtype(_HEADER)).tobytes())
     facts = recording.metadata
-    online = len([cpu for cpu in facts.get("cpus", "").split(",") if cpu]) or 1
-    file.write(perf_head.features(head_bytes + data_bytes, facts.get("host", ""), facts.get("kernel", ""), online))
+    at, names = head_bytes + data_bytes, (facts.get("host", ""), facts.get("kernel", ""))
+    file.write(perf_head.features(at, *names, len(recording.cpus)))
     file.seek(0)
     file.write(perf_head.head(data_bytes))
     return events

@@ -117,14 +117,16 @@ def record(tracing: Tracing, recorder: EventRecorder, stop: Latch, duration_ns: 
     """
     recorder.begin(tracing.facts())
     end_ns = None if duration_ns is None else time.monotonic_ns() + duration_ns
-    while not tracing.ended:
-        now = time.monotonic_ns()
-        rest_ns = _POLL_NS if end_ns is None else min(_POLL_NS, end_ns - now)
+    is_over = False
+    while not is_over:
+        rest_ns = _POLL_NS if end_ns is None else min(_POLL_NS, end_ns - time.monotonic_ns())
         if stop.wait(rest_ns / 1e9) or (end_ns is not None and time.monotonic_ns() >= end_ns):
             tracing.end()
-        recorder.add(tracing.take(), tracing.decoder)
-        if recorder.is_due or tracing.ended:
-            recorder.write(tracing.decoder, tracing.gaps())
+        pieces = tracing.take()
+        is_over = tracing.ended and not pieces.events
+        recorder.add(pieces, tracing.decoder)
+        if recorder.is_due or is_over:
+            recorder.write(tracing.decoder, tracing.gaps() if not tracing.ended or is_over else [])
 
 
 class _Part:

@@ -32,6 +32,9 @@ class EventRecording:
             raise RecordingError(f"cannot read {self._place}: no events in it ({self._advice()})")
         self.damaged: list[str] = []
         self.metadata = self._first_facts()
+        #: The CPUs that were traced, and what added to a time makes it one of the wall clock, in nanoseconds.
+        self.cpus = tuple(_number(cpu, 8191) for cpu in self.metadata.get("cpus", "").split(",")[:8192])
+        self.wall_offset_ns = _number(self.metadata.get("wall_offset_ns", ""), 1 << 62)
 
     def _advice(self) -> str:
         if self._place.parts("summary"):
@@ -72,6 +75,12 @@ class EventRecording:
     def gaps(self) -> pa.Table:
         """Where events are missing, and how many: all losses that are known of."""
         return _together("gaps", [batch.gaps for batch in self])
+
+
+def _number(text: str, most: int) -> int:
+    """A number of the metadata; 0 for what is none, or too large."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    return number if number <= most else 0
 
 
 def _together(table: str, pieces: list[pa.Table]) -> pa.Table:

@@ -64,7 +64,11 @@ class Tracing:
         require_machine_clocks()
         self.filter, self.start_ns = task_filter, time.monotonic_ns()
         self._tracer, self._copies, self.ended = EventTracer(task_filter, ring_bytes), Copies(), False
-        self._drain = Drain(self._tracer, self._copies)
+        try:
+            self._drain = Drain(self._tracer, self._copies)
+        except BaseException:
+            self._tracer.close()
+            raise
         self._shut = weakref.finalize(self, _shut, self._tracer, self._drain)
         self.decoder = Decoder(self.start_ns)
         self._lives: list[np.ndarray] = [self._tracer.alive]
@@ -81,8 +85,13 @@ class Tracing:
         return self._drain.is_first
 
     def take(self) -> Pieces:
-        """What has been copied since the last call. Raises what has ended the copying, if anything has."""
+        """What has been copied since the last call. Raises what has ended the copying, if anything has.
+
+        After :meth:`end`, each call takes what is left, as far as there is room for copies, until there are no events.
+        """
         self._drain.check()
+        if self.ended:
+            self._tracer.drain(self._copies)
         taken = self._copies.take()
         lives, self._lives = np.concatenate([*self._lives, taken.lives]), []
         return Pieces(taken.events, lives)
@@ -118,7 +127,7 @@ class Tracing:
         }
 
     def end(self) -> None:
-        """Detach the programs, and have what they have written copied: the next :meth:`take` is the last one."""
+        """Detach the programs. What they have written can still be taken."""
         if not self.ended:
             self.ended, self._end_ns = True, time.monotonic_ns()
             self._tracer.detach()

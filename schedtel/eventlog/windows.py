@@ -74,13 +74,13 @@ class EventWindows(Source):
 
     def _begin(self, start_ns: int, first_edge_ns: int) -> Replay:
         replay = Replay(start_ns, first_edge_ns)
-        replay.know_cpus(max((int(cpu) for cpu in self._recording.metadata.get("cpus", "0").split(",")), default=0) + 1)
+        replay.know_cpus(max(self._recording.cpus) + 1)
         return replay
 
     def _build(self, raw: RawWindow) -> Window:
         self._window_id += 1
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
-        wall_ns = raw.start_ns + int(self._recording.metadata.get("wall_offset_ns", "0"))
+        wall_ns = raw.start_ns + self._recording.wall_offset_ns
         unknown = ("scheduler", "steal_ns", "throttled_ns", "collector_cpu_ns", "collector_rss_bytes")
         host = {name: self.metadata[name] for name in ("host", "kernel")} | dict.fromkeys(unknown)
         return build(raw, self._window_id, spanned, wall_ns, host, NoCgroups)

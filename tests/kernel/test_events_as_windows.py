@@ -13,7 +13,7 @@ from schedtel.eventlog.windows import EventWindows
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "events"]
 COUNTS = ("voluntary_switches", "involuntary_switches", "wakeups", "migrations", "bursts")
-TIMES = ("running_ns", "wakeup_wait_ns", "preempt_wait_ns", "blocked_ns")
+TIMES = ("cpu_ns", "wakeup_wait_ns", "preempt_wait_ns", "blocked_ns")
 TRIES = 5
 
 

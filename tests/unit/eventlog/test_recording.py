@@ -239,6 +239,9 @@ def _with(table, name, values):
         (lambda table: table.drop_columns(["prio"]), "its columns are not those of events"),
         (lambda table: _with(table, "time_ns", list(range(table.num_rows, 0, -1))), "times of a CPU go back"),
         (lambda table: _with(table, "prev_tid", [None] * table.num_rows), "does not tell which thread leaves"),
+        (lambda table: _with(table, "tid", [1 << 22] * table.num_rows), "tid is out of range"),
+        (lambda table: _with(table, "tid", [-1] * table.num_rows), "tid is out of range"),
+        (lambda table: _with(table, "cpu", [8192] * table.num_rows), "cpu is out of range"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_left_out_with_the_reason(recording, change, words):
@@ -272,3 +275,11 @@ def test_every_column_says_what_it_means():
     for table, columns in COLUMNS.items():
         assert [column.name for column in columns] == ARROW[table].names
         assert all(column.meaning for column in columns)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "9" * 30, "1,2", "٣"])
+def test_numbers_of_the_metadata_that_are_none_are_nothing(tmp_path, text):
+    where = recorded(tmp_path / "rec", pieces({0: busy(1)}), facts=FACTS | {"wall_offset_ns": text, "cpus": text})
+    source = EventRecording(where)
+    assert source.wall_offset_ns == 0
+    assert set(source.cpus) <= {0, 1, 2}
