@@ -43,7 +43,7 @@ class EventWindows(Source):
     :param tasks: of the same recording.
     :param window: length of a window, such as ``500ms``.
 
-    Raises :class:`RecordingError` where the recording has no event.
+    Raises :class:`RecordingError` where the recording has no event, or was made with a filter.
     """
 
     is_repeatable = True
@@ -52,6 +52,11 @@ class EventWindows(Source):
         self.window_ns = window_length(window)
         self._recording, self._tasks = recording, tasks
         facts = recording.metadata
+        if facts.get("filter"):
+            raise RecordingError(
+                f"cannot make windows of events with a filter ({facts['filter'][:80]}): what else the CPUs did is not "
+                "known (record all tasks)"
+            )
         self.metadata: Mapping[str, str] = {
             name: facts.get(name, "") for name in ("clock", "host", "kernel", "filter")
         } | {"window": window, "imported_from": "events", "imported_file": "", "imported_wall_clock": "the tracer"}

@@ -13,10 +13,12 @@ from event_words import life, lost, pieces, switch, wakeup
 
 import schedtel
 from schedtel.eventlog.decode import Gap
+from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.recorder import EventRecorder
 from schedtel.eventlog.recording import EventRecording
 from schedtel.eventlog.schema import ARROW, COLUMNS
 from schedtel.eventlog.tracing import Decoder
+from schedtel.eventlog.windows import EventWindows
 from schedtel.foreign_text import bytes_of
 
 FACTS = {"events_version": "1", "host": "web1", "kernel": "6.18", "filter": ""}
@@ -283,3 +285,20 @@ def test_numbers_of_the_metadata_that_are_none_are_nothing(tmp_path, text):
     source = EventRecording(where)
     assert source.wall_offset_ns == 0
     assert set(source.cpus) <= {0, 1, 2}
+
+
+def test_windows_of_events_with_a_filter_are_refused(tmp_path):
+    source = EventRecording(recorded(tmp_path / "rec", pieces({0: busy(1)}), facts=FACTS | {"filter": "pid=7"}))
+    with pytest.raises(schedtel.RecordingError, match=r"events with a filter \(pid=7\).*record all tasks"):
+        EventWindows(source, Tasks(source.tasks()))
+
+
+def test_windows_add_up_to_the_times_on_paper(tmp_path):
+    """A task that runs a millisecond and sleeps one, 50 times, is woken 1 µs before it comes."""
+    source = EventRecording(recorded(tmp_path / "rec", pieces({0: busy(1)}, life(5, 1, 7, b"seven"))))
+    rows = [row for made in EventWindows(source, Tasks(source.tasks()), "30ms") for row in made.tasks.to_pylist()]
+    mine = [row for row in rows if row["tid"] == 7]
+    assert {row["comm"] for row in mine} == {"seven"}
+    assert sum(row["cpu_ns"] for row in mine) == 50 * MS
+    assert sum(row["voluntary_switches"] for row in mine) == 50
+    assert sum(row["wakeup_wait_ns"] for row in mine) == 50 * 1000
