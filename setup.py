@@ -1,4 +1,4 @@
-"""The build steps that setuptools does not know: clang compiles bpf/core/, two small libraries and a program.
+"""The build steps that setuptools does not know: clang compiles BPF objects, two small libraries and a program.
 
 All of that ships. The sources of the bcc backend ship as well: bcc compiles them on the machine where they run.
 """
@@ -15,8 +15,9 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "bpf"
-#: The folders whose programs ship compiled.
-COMPILED_NOW = ("core", "replay")
+#: The folders whose programs ship compiled, and those of them whose programs are for the kernel.
+COMPILED_NOW = ("core", "events", "replay")
+OBJECTS = ("core", "events")
 #: v3 has atomics with results (kernel 5.12); -g makes clang emit BTF.
 BPF_FLAGS = ["-g", "-O2", "-mcpu=v3", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 #: Without libc and its headers, so that the compiler of the BPF programs is enough.
@@ -69,7 +70,7 @@ class build_with_clang(build_py):  # noqa: N801  (distutils names commands so)
         package = ROOT / "schedtel" if self.editable_mode else Path(self.build_lib) / "schedtel"
         shutil.rmtree(package / "_bpf", ignore_errors=True)  # of an earlier build, whose files may have other names
         shutil.copytree(SOURCES, package / "_bpf", ignore=shutil.ignore_patterns(*COMPILED_NOW))
-        for source in (SOURCES / "core").glob("*.bpf.c"):
+        for source in (path for folder in OBJECTS for path in (SOURCES / folder).glob("*.bpf.c")):
             compile_bpf(source, package / "_bpf" / source.name.replace(".bpf.c", ".bpf.o"))
         for source, flags in LIBRARIES.items():
             run_clang([*LIBRARY_FLAGS, *flags], [source], package / "_native" / f"{source.stem}.so")

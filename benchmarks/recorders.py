@@ -31,7 +31,7 @@ def perf(path: str) -> Iterator[int]:
         command = [path, "sched", "record", "-o", str(file)]
         recording = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            _wait_for_events(recording)
+            wait_for_events(recording)
             before = process.context_switches()
             yield recording.pid
             _end(recording)
@@ -40,7 +40,7 @@ def perf(path: str) -> Iterator[int]:
             _end(recording)
 
 
-def _wait_for_events(recording: subprocess.Popen) -> None:
+def wait_for_events(recording: subprocess.Popen) -> None:
     """Wait until the number of perf's events stays the same: it then has one for each tracepoint and CPU."""
     deadline, seen = time.monotonic() + _PATIENCE_S, -1
     while seen <= 0 or kernel.perf_events(recording.pid) != seen:

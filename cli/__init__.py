@@ -31,6 +31,7 @@ _COMMANDS = (
     "collect",
     "export",
     "import",
+    "events",
     "features",
     "workload",
     "scheduler",

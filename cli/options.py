@@ -25,7 +25,7 @@ _BOUNDS = (
     click.option("-n", "--count", type=click.IntRange(min=1), help="End after this many windows."),
     click.option("--host", metavar="NAME", help="Only windows of this host, if the source has several hosts."),
 )
-_FILTERS = (
+_TASKS = (
     click.option(
         "-c",
         "--cgroup",
@@ -58,6 +58,8 @@ _FILTERS = (
         show_default=True,
         help="Threads of the kernel.",
     ),
+)
+_ROWS = (
     click.option(
         "--min-activity", metavar="DURATION", help="Only tasks that ran and waited at least this long in a window."
     ),
@@ -179,7 +181,8 @@ def together(options: tuple[Decorator, ...]) -> Decorator:
 window_options = together(_WINDOWS)
 log_options = together(_LOG)
 bound_options = together(_BOUNDS)
-filter_options = together((*_FILTERS, *_BACKEND))
+task_options = together(_TASKS)
+filter_options = together((*_TASKS, *_ROWS, *_BACKEND))
 machine_options = together(_MACHINE)
 counter_options = together(_COUNTERS)
 view_options = together(_VIEW)
@@ -209,9 +212,10 @@ def server_options(clients: str) -> Decorator:
 
 
 def make_filter(options: dict[str, Any]) -> Filter:
-    """The filter that the filter options describe. Removes them from ``options``."""
+    """The filter that the options of ``task_options`` or ``filter_options`` describe. Removes them from ``options``."""
     chosen: dict[str, Any] = {name: options.pop(name) or None for name in ("cgroup", "pid", "tid", "uid", "comm")}
-    return Filter(**chosen, **{name: options.pop(name) for name in ("kernel_threads", "min_activity", "all_tasks")})
+    others = {"kernel_threads", "min_activity", "all_tasks"} & options.keys()
+    return Filter(**chosen, **{name: options.pop(name) for name in others})
 
 
 def refuse_for_another_source(source: str, *, bounded: bool = False) -> None:
@@ -222,7 +226,9 @@ def refuse_for_another_source(source: str, *, bounded: bool = False) -> None:
     Raises :class:`UsageError` if the user gave one of them.
     """
     windows = _WINDOWS[:1] if bounded else _WINDOWS
-    refuse(_names(*windows, *_FILTERS, *_BACKEND, *_MACHINE, *_COUNTERS), source, "it is for watching this machine")
+    refuse(
+        _names(*windows, *_TASKS, *_ROWS, *_BACKEND, *_MACHINE, *_COUNTERS), source, "it is for watching this machine"
+    )
 
 
 def refuse_without_stream(where: str, prefix: str = "") -> None:

@@ -53,15 +53,24 @@ def prepare_session(options: dict[str, Any], arguments: tuple[str, ...]) -> Iter
 
     Raises :class:`UsageError` when the options exclude each other or the command does not exist.
     """
+    with filter_and_command(options, arguments) as (task_filter, command), _start(options, task_filter) as source:
+        yield Session(source, command)
+
+
+@contextlib.contextmanager
+def filter_and_command(
+    options: dict[str, Any], arguments: tuple[str, ...]
+) -> Iterator[tuple[Filter, TracedCommand | None]]:
+    """The filter that the options describe; with a command, its process is the filter's, and it waits to be started.
+
+    Raises :class:`UsageError` when the options exclude each other or the command does not exist.
+    """
     task_filter = make_filter(options)
     if arguments and (task_filter.pid is not None or task_filter.tid is not None):
         raise UsageError("cannot trace a command and a process or thread at once (drop --pid/--tid, or the command)")
     command = TracedCommand(arguments) if arguments else None
     try:
-        if command:
-            task_filter = dataclasses.replace(task_filter, pid=command.pid)
-        with _start(options, task_filter) as source:
-            yield Session(source, command)
+        yield dataclasses.replace(task_filter, pid=command.pid) if command else task_filter, command
     finally:
         if command:
             command.close()

@@ -17,6 +17,7 @@ The packages, in the order in which data flows through them:
     analysis    windows of a whole run                                → timelines, comparisons, log lines
     experiments workloads under schedulers, several times             → runs, and which differences are shown
     agent       windows under arms                                    → which arm to run next, and judgements of that
+    eventlog    a filter, or a recording of events                    → single events, as Arrow tables
     report      timelines                                             → one HTML page
     export      windows                                               → metrics for Prometheus and OpenTelemetry
     doctor      this machine and this user                            → what can be done here; do the laws hold?
@@ -47,6 +48,7 @@ from schedtel.live import LiveSource, live
 from schedtel.windows.source import Source
 
 if TYPE_CHECKING:
+    from schedtel.eventlog import EventBatch, EventRecording, LiveEvents, events
     from schedtel.flight import Subscription, serve, subscribe
     from schedtel.recordings.recorder import Recorder
     from schedtel.recordings.recording import Recording, read
@@ -62,14 +64,18 @@ logging.getLogger("schedtel").addHandler(logging.NullHandler())
 #: A program that gives up the right to read the package's files must use such a name before it does.
 _LATER = {
     "Distribution": "windows.metrics",
+    "EventBatch": "eventlog",
+    "EventRecording": "eventlog",
     "Fairness": "windows.metrics",
     "FeatureVector": "windows.features",
     "ImportedTrace": "traces",
+    "LiveEvents": "eventlog",
     "Metrics": "windows.metrics",
     "Recorder": "recordings.recorder",
     "Recording": "recordings.recording",
     "Subscription": "flight",
     "Window": "windows.window",
+    "events": "eventlog",
     "import_trace": "traces",
     "read": "recordings.recording",
     "serve": "flight",
@@ -92,10 +98,13 @@ __all__ = [
     "CapabilityError",
     "CollectorError",
     "Distribution",
+    "EventBatch",
+    "EventRecording",
     "Fairness",
     "FeatureVector",
     "Filter",
     "ImportedTrace",
+    "LiveEvents",
     "LiveSource",
     "Metrics",
     "Recorder",
@@ -109,6 +118,7 @@ __all__ = [
     "Window",
     "WorkloadError",
     "__version__",
+    "events",
     "import_trace",
     "live",
     "read",

@@ -17,8 +17,9 @@
  *   hooks.h          what the state machine asks for
  *   losses.h         losses, by the window in which they happened
  *   task_cache.h     where the state of a task is
- *   task_fields.h    fields of a task that moved between versions
- *   filters.h        the filter, of a task_struct
+ *   moved_fields.h   fields of a task that moved between versions
+ *   task_fields.h    fields of a task that need more than one access
+ *   filter_fields.h  the filter, of a task_struct
  *   rows.h           rows, and what a completed task reports
  *   preemptors.h     who preempted whom
  *   switch.h, queued.h, wakeup.h   the hot events
@@ -37,6 +38,7 @@
 #include "../machine/machine.h"
 #include "losses.h"
 #include "task_cache.h"
+#include "moved_fields.h"
 #include "task_fields.h"
 #include "filter_fields.h"
 #include "rows.h"

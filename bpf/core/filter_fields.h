@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The filter of core's programs (filter.h): a task_struct and its state in; whether the task is selected out.
+ * The filter (filter.h) of programs that have a task_struct: fields of the task in; whether it is selected out.
  *
  * The task that is asked about is the event's, and not always the current one.
  */
@@ -11,7 +11,7 @@
 
 typedef struct {
 	struct task_struct *task;
-	struct task_state *state;
+	bool in_process;	/* it is of one of the filter's processes, or descends from one */
 } filtered;
 
 static inlined bool is_kernel_thread(filtered it)
@@ -21,7 +21,7 @@ static inlined bool is_kernel_thread(filtered it)
 
 static inlined bool is_in_process(filtered it)
 {
-	return it.state && it.state->in_process;
+	return it.in_process;
 }
 
 /*
@@ -71,13 +71,6 @@ static inlined void copy_comm(__u64 to[2], filtered it)
 }
 
 #include "../filter.h"
-
-static outlined int selects(struct task_struct *trusted, struct task_state *state)
-{
-	filtered task = { .task = readable(trusted), .state = state };
-
-	return passes_filter(task);
-}
 
 /* Whether a task that is alive at attach is of one of the filter's processes, or descends from one. */
 static inlined bool descends(struct task_struct *task)

@@ -36,6 +36,14 @@ static inlined void preemption_on(void) {}
 
 #endif
 
+/* Asked once in a life, at its exec and, for what others may change, at each flush. */
+static outlined int selects(struct task_struct *trusted, struct task_state *state)
+{
+	filtered task = { .task = readable(trusted), .in_process = state && state->in_process };
+
+	return passes_filter(task);
+}
+
 /* A fork, with new state of the child; the current task is the parent. Returns that state, NULL too. */
 static inlined struct task_state *begin_life(struct task_struct *child, struct task_state *state)
 {

@@ -319,11 +319,15 @@ class BpfObject:
         )
         return info
 
-    def close(self) -> None:
+    def detach(self) -> None:
+        """Detach all programs. The maps stay, with what the programs have written."""
         for link in reversed(self._links):
             self._lib.bpf_link__destroy(link)
         self._links.clear()
         self._iterators.clear()
+
+    def close(self) -> None:
+        self.detach()
         if self._object:
             self._lib.bpf_object__close(self._object)
             self._object = None

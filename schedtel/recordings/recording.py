@@ -49,7 +49,8 @@ class Recording(Source):
             raise RecordingError(f"cannot read {self._place}: no such directory (name one that `schedtel record` made)")
         self._parts = self._place.parts("summary")
         if not self._parts:
-            raise RecordingError(f"cannot read {self._place}: no window in it (is it a recording?)")
+            kind = "it has events: use `schedtel events`" if self._place.parts("events") else "is it a recording?"
+            raise RecordingError(f"cannot read {self._place}: no window in it ({kind})")
         self._sparse = {table: set(self._place.parts(table)) for table in SPARSE}
         self._missing = self._missing_parts()
         #: What the last iteration has left out, and why: one :class:`Damage` for each part that is not whole.

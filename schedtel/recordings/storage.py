@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -28,6 +28,8 @@ from schedtel.errors import RecordingError, UsageError
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
+#: What a file is made of: one batch, or the bytes of a Parquet file that has been written by other rules.
+Content: TypeAlias = pa.RecordBatch | pa.Buffer
 _COMPRESSION = "zstd"
 #: Object stores, in which there are no directories to make.
 _WITHOUT_DIRECTORIES = ("s3", "gcs", "abfs")
@@ -105,11 +107,12 @@ class Directory:
     def is_empty(self) -> bool:
         return not os.listdir(self._opened())
 
-    def write(self, name: str, batch: pa.RecordBatch, is_new: bool = True) -> int:
+    def write(self, name: str, content: Content, is_new: bool = True) -> int:
         """Write a file, replacing any of that name; returns its size in bytes.
 
         The file is on the disk before it has its name, and has its name on the disk when this returns.
 
+        :param content: a batch, or the bytes of a whole Parquet file.
         :param is_new: its folder may have to be made; otherwise a missing folder is an error.
 
         Raises :class:`RecordingError` if it cannot be written, or what was written before is gone.
@@ -119,7 +122,7 @@ class Directory:
         unfinished = _UNFINISHED.format(table=path.parts[0], name=path.name)
         try:
             with self._folder(root, path.parent, is_new) as folder:
-                size = self._write_unfinished(root, unfinished, batch)
+                size = self._write_unfinished(root, unfinished, content)
                 os.rename(unfinished, path.name, src_dir_fd=root, dst_dir_fd=folder)
                 self._sync(folder)
         except OSError as error:
@@ -157,12 +160,12 @@ class Directory:
         self._sync(parent)
         return os.open(name, _FOLDER, dir_fd=parent)
 
-    def _write_unfinished(self, root: int, name: str, batch: pa.RecordBatch) -> int:
+    def _write_unfinished(self, root: int, name: str, content: Content) -> int:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=root)  # left by a writer that was killed, or planted
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=root)
         with open(descriptor, "wb") as file:
-            _write_parquet(file, batch)
+            _write(file, content)
             size = file.tell()
             file.flush()
             self._sync(descriptor)
@@ -245,10 +248,10 @@ class Store:
     def is_empty(self) -> bool:
         return not any(self._below(""))
 
-    def write(self, name: str, batch: pa.RecordBatch, _is_new: bool = True) -> int:
+    def write(self, name: str, content: Content, _is_new: bool = True) -> int:
         """As :meth:`Directory.write`. A store has no folders that could be missing."""
         sink = pa.BufferOutputStream()
-        _write_parquet(sink, batch)
+        _write(sink, content)
         whole = sink.getvalue()
         self._put(name, whole)
         return whole.size
@@ -331,6 +334,13 @@ def hide_secrets(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _write(sink: Any, content: Content) -> None:
+    if isinstance(content, pa.Buffer):
+        sink.write(content)
+    else:
+        _write_parquet(sink, content)
 
 
 def _write_parquet(sink: Any, batch: pa.RecordBatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -16,6 +15,7 @@ from schedtel.records.raw_window import RawWindow
 from schedtel.traces import text as trace_text
 from schedtel.traces.file import TraceFile
 from schedtel.traces.order import InOrder
+from schedtel.traces.play import NoCgroups, play
 from schedtel.traces.replay import Replay
 from schedtel.traces.text import FORMATS, ReadProgress
 from schedtel.windows.build import build
@@ -27,10 +27,6 @@ from schedtel.windows.window import Window
 _YEARS = range(1970, 2200)
 #: A text of which so many lines have no event of the scheduler is not read further: it may have no end.
 _MOST_LINES_WITHOUT = 500_000
-#: A longer time without events, in windows, becomes one window with a windows_spanned above 1.
-_MOST_EMPTY_WINDOWS = 1000
-#: A first window shorter than a window's length divided by this runs to the next edge, as a live one does.
-_LEAST_FIRST_PART = 10
 
 
 class ImportedTrace(Source):
@@ -59,7 +55,7 @@ class ImportedTrace(Source):
         self.name = self._text.name
         self.reading = ReadProgress(self._text.form)
         self._wall_start, self._host = wall_start, host and text_of_path(host)
-        self._start_ns = self._newest_ns = self._window_id = 0
+        self._start_ns = self._window_id = 0
         self._ordered = InOrder(self._chunks())
 
     # ---- text ----
@@ -84,55 +80,31 @@ class ImportedTrace(Source):
     # ---- windows ----
 
     def __iter__(self) -> Iterator[Window]:
-        replay = None
-        for events in self._ordered:
-            replay = replay or self._begin(int(events["time_ns"][0]))
-            self._newest_ns = max(self._newest_ns, int(events["time_ns"].max()))
-            yield from self._play(replay, events)
-        if replay is None:
+        played = False
+        for window in play(self._ordered, self.window_ns, self._begin, self._build):
+            played = True
+            yield window
+        if not played:
             raise RecordingError(
                 f"cannot import {self.name}: no event of the scheduler in its {self.reading.lines} lines "
                 "(trace sched:sched_switch and the others)"
             )
-        last = self._newest_ns + 1
-        if replay.edge_ns < last:  # the last event is on the edge, so it belongs to the next window
-            yield self._build(replay.collect(lambda _: last))
-        replay.end_at(last)
-        yield self._build(replay.collect(lambda start: start + self.window_ns))
 
-    def _begin(self, start_ns: int) -> Replay:
+    def _begin(self, start_ns: int, first_edge_ns: int) -> Replay:
         self._start_ns = start_ns
         replay = Replay(
             start_ns,
-            self._edge_after(start_ns + self.window_ns // _LEAST_FIRST_PART, start_ns),
+            first_edge_ns,
             wakeups_traced=bool(self._ordered.wakeups),
             overwritten=self.reading.overwritten,
         )
         replay.know_cpus(int(self.reading.facts.get("cpus", 0)))
         return replay
 
-    def _play(self, replay: Replay, events: np.ndarray) -> Iterator[Window]:
-        while len(events):
-            events = events[replay.happen(events) :]
-            if len(events):
-                edge_after = partial(self._edge_after, upcoming_ns=int(events["time_ns"][0]))
-                yield self._build(replay.collect(edge_after))
-
-    def _edge_after(self, moment_ns: int, upcoming_ns: int) -> int:
-        """The first edge of the grid after a moment.
-
-        :param upcoming_ns: time of the next event. If that is more than :data:`_MOST_EMPTY_WINDOWS` windows later, the
-            last edge not after it is returned, so that the time without events is one window.
-        """
-        edge = (moment_ns // self.window_ns + 1) * self.window_ns
-        if upcoming_ns - edge > _MOST_EMPTY_WINDOWS * self.window_ns:
-            return upcoming_ns // self.window_ns * self.window_ns
-        return edge
-
     def _build(self, raw: RawWindow) -> Window:
         self._window_id += 1
         spanned = max(1, round((raw.end_ns - raw.start_ns) / self.window_ns))
-        return build(raw, self._window_id, spanned, self._wall_ns(raw.start_ns), self._of_host(), _NoCgroups)
+        return build(raw, self._window_id, spanned, self._wall_ns(raw.start_ns), self._of_host(), NoCgroups)
 
     def _wall_ns(self, moment_ns: int) -> int | None:
         """Wall clock at a moment of the trace's clock, by the user's or the tracer's information; None without any."""
@@ -191,14 +163,6 @@ class ImportedTrace(Source):
 
 #: perf's name of a clock → the kernel's.
 _CLOCKS = {"monotonic": "CLOCK_MONOTONIC", "monotonic_raw": "CLOCK_MONOTONIC_RAW", "boottime": "CLOCK_BOOTTIME"}
-
-
-class _NoCgroups:
-    """Stands for the table of cgroups: no scheduler event names a cgroup."""
-
-    @staticmethod
-    def path_of(_identity: int) -> str | None:
-        return None
 
 
 def import_trace(

@@ -29,6 +29,11 @@ ARGUMENTS = {
     "agent train": ["RECORDING", "-o", "NEW"],
     "agent evaluate": ["RECORDING", "--policy", "thompson"],
     "agent run": ["--arms", "eevdf,policy:idle", "--for", "pid=4999999"],
+    "events record": ["-o", "NEW", "-c", "/no/such/cgroup"],
+    "events timehist": ["RECORDING"],
+    "events latency": ["RECORDING"],
+    "events export": ["RECORDING", "-o", "NEW"],
+    "events windows": ["RECORDING", "-o", "NEW"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
     "scheduler list": ["--format", "x"],
     "scheduler current": ["--for", "pid=4999999"],
@@ -60,6 +65,8 @@ INSTEAD = {
     **{("features", option): ["RECORDING", "-n", "1"] for option in ("--count", "--duration", "--view", "--output")},
     **{("features", f"--{option}"): ["SERVED", "-n", "1"] for option in ("token-file", "ca", "tls-cert", "tls-key")},
     ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
+    ("events record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
+    ("events record", "arguments"): ["-o", "NEW", "-p", "4999999"],
     **{
         ("experiment run", f"--{option}"): ["TRACE", "-o", "NEW", "--target", "grpc://127.0.0.1:1"]
         for option in ("token-file", "ca", "tls-cert", "tls-key")

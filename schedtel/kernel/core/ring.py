@@ -8,12 +8,20 @@ offers the data twice in a row to avoid that split, but the second mapping would
 """
 
 import mmap
+from typing import Protocol
 
 import numpy as np
 
-from schedtel.records.buffer import RecordBuffer, opaque
+from schedtel.records.buffer import opaque
 
 _BUSY = np.uint32(1 << 31)
+
+
+class Sink(Protocol):
+    """What records are moved to."""
+
+    def append(self, records: np.ndarray) -> int:
+        """Copy records of shape (n,); returns n."""
 
 
 class Ring:
@@ -28,7 +36,7 @@ class Ring:
         self._producer = np.frombuffer(self._producer_map, "<u8", count=1)
         self._memory = memoryview(self._producer_map)[page:]
 
-    def drain(self, into: RecordBuffer) -> int:
+    def drain(self, into: Sink) -> int:
         """Move every finished record out of the ring; returns how many there were."""
         position, end, moved = int(self._consumer[0]), int(self._producer[0]), 0
         while position < end:

@@ -55,12 +55,15 @@ def test_what_is_compiled_ships_compiled_and_what_bcc_compiles_as_source(wheel):
         "schedtel/_bpf/core.bpf.o",
         "schedtel/_bpf/core_walk.bpf.o",
         "schedtel/_bpf/counters.bpf.o",
+        "schedtel/_bpf/events.bpf.o",
         "schedtel/_native/ndjson.so",
         "schedtel/_native/replay.so",
         "schedtel/_native/workload",
     }
     assert "schedtel/_bpf/bcc/bcc.c" in names
-    assert not any(name.startswith(("schedtel/_bpf/core/", "schedtel/_bpf/replay/")) for name in names)
+    assert not any(
+        name.startswith(("schedtel/_bpf/core/", "schedtel/_bpf/events/", "schedtel/_bpf/replay/")) for name in names
+    )
 
 
 def test_the_policy_that_ships_is_in_it_with_its_card_and_small(wheel):

@@ -1,0 +1,135 @@
+"""Single events, recorded by schedtel and by `perf sched record`: what it adds to a round trip of two pinned tasks, the
+size of what is written, and how long it takes from the end of the run until there is a table, or text, of all events.
+
+Runs only on request: ``python -m benchmarks events``. The two take turns. A round trip under each is compared with
+round trips alone right before and after, as in the part pipe. What perf has written is text only after `perf script`.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from benchmarks import kernel, process, recorders, workloads
+from benchmarks.failures import PeerError
+from benchmarks.measures import Plan, Row, Target, ratio, row
+from benchmarks.peers import tool
+from benchmarks.pipe import like_with_like
+from benchmarks.rounds import interleaved
+
+PART = "events"
+_ROUNDS, _TRIPS, _PATIENCE_S = 6, 100_000, 30
+_OURS, _PERF = "schedtel events record", "perf sched record"
+_SLOWER, _SMALLER, _SOONER, _BYTES, _CPU = Target(0.17), Target(0.03), Target(0.01), Target(2.0), Target(6.0)
+
+
+@dataclass(frozen=True)
+class _Recorder:
+    """How to record to a path; whether the process records by now; and what it has written, counted."""
+
+    command: Callable[[Path], list[str]]
+    has_begun: Callable[[subprocess.Popen], None]
+    count: Callable[[Path], int]
+
+
+def measure(plan: Plan) -> tuple[list[Row], list[str]]:
+    """The rows of this part, and notes on what could not be measured."""
+    perf = tool("perf")
+    if perf is None:
+        raise PeerError("perf is not installed")
+    subjects = {
+        _OURS: _Recorder(_our_command, _wait_for_programs, _rows_of_parquet),
+        _PERF: _Recorder(
+            lambda path: [perf, "sched", "record", "-o", str(path)],
+            recorders.wait_for_events,
+            lambda path: _lines_of_script(perf, path),
+        ),
+    }
+    samples, notes = interleaved(subjects, plan.rounds(_ROUNDS), _sample)
+    return _rows(samples), notes
+
+
+def _our_command(path: Path) -> list[str]:
+    return [str(Path(sys.executable).with_name("schedtel")), "events", "record", "-q", "-o", str(path)]
+
+
+def _wait_for_programs(recording: subprocess.Popen) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not kernel.is_attached(recording.pid):
+        if recording.poll() is not None or time.monotonic() > deadline:
+            raise PeerError("schedtel events record has not begun")
+        time.sleep(0.05)
+    time.sleep(0.5)  # until the start-up is over
+
+
+def _rows_of_parquet(path: Path) -> int:
+    return sum(pq.ParquetFile(part).metadata.num_rows for part in (path / "events").iterdir())
+
+
+def _lines_of_script(perf: str, path: Path) -> int:
+    """All events as text, which is what perf makes of its file."""
+    script = subprocess.run([perf, "script", "-i", str(path)], capture_output=True, check=True)
+    return script.stdout.count(b"\n")
+
+
+def _sample(recorder: _Recorder) -> dict[str, float]:
+    before = workloads.pipe(_TRIPS)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recorded"
+        recording = subprocess.Popen(recorder.command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            recorder.has_begun(recording)
+            cpu_ns, began_ns = process.cpu_ns(recording.pid), time.monotonic_ns()
+            watched = workloads.pipe(_TRIPS)
+            lasted_ns = time.monotonic_ns() - began_ns
+            cpu_ns, resident_mb = process.cpu_ns(recording.pid) - cpu_ns, process.resident_mb(recording.pid)
+            ended_ns = time.monotonic_ns()
+            recording.send_signal(signal.SIGINT)
+            recording.wait(_PATIENCE_S)
+        finally:
+            recording.kill()
+            recording.wait()
+        closed_ns = time.monotonic_ns() - ended_ns
+        events = recorder.count(path)
+        counted_ns = time.monotonic_ns() - ended_ns
+        size = sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
+    trip = like_with_like(watched, before + workloads.pipe(_TRIPS))
+    return {
+        "added": trip.added,
+        "bytes": size / events,
+        "closed": closed_ns / 1e6,
+        "table": counted_ns / 1e6,
+        "cpu": cpu_ns / lasted_ns * 100,
+        "resident": resident_mb,
+        "rate": events / lasted_ns * 1e6,
+    }
+
+
+def _rows(samples: dict[str, list[dict[str, float]]]) -> list[Row]:
+    units = {
+        "added": ("added", "ns/round trip", None),
+        "bytes": ("size of an event", "bytes", _BYTES),
+        "closed": ("end of the run → closed file", "ms", None),
+        "table": ("end of the run → all events counted in the table, or printed", "ms", None),
+        "cpu": ("CPU time of the recorder", "% of a CPU", _CPU),
+        "resident": ("memory of the recorder", "MB", None),
+        "rate": ("events", "thousand/s", None),
+    }
+    rows = []
+    for name, taken in samples.items():
+        for key, (title, unit, target) in units.items():
+            rows.append(row(title, name, unit, [one[key] for one in taken], target if name == _OURS else None))
+    if {_OURS, _PERF} <= samples.keys():
+        compared = {"added": _SLOWER, "bytes": _SMALLER, "table": _SOONER}
+        for key, target in compared.items():
+            mine, theirs = ([one[key] for one in samples[name]] for name in (_OURS, _PERF))
+            rows.append(ratio(units[key][0], mine, theirs, f"{_OURS} / {_PERF}", target))
+    return rows

@@ -1,0 +1,47 @@
+"""Events of all CPUs, brought into the order of time: rows of three tables that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from schedtel.eventlog.files import column
+from schedtel.eventlog.schema import no_rows
+from schedtel.windows.arrow import from_numpy
+
+#: Events of one CPU may be copied a little later than those of another one, and a virtual CPU may stand still between
+#: the reading of the clock and the writing of the event. So the newest events are held back for so long.
+SLACK_NS = 100_000_000
+
+
+@dataclass(frozen=True)
+class EventBatch:
+    """What happened in a stretch of time: tables ``events``, in the order of time, ``tasks`` and ``gaps``."""
+
+    events: pa.Table
+    tasks: pa.Table
+    gaps: pa.Table
+
+
+def sorted_by_time(events: pa.Table) -> pa.Table:
+    """The rows in the order of time; those of the same time as they came."""
+    times = column(events, "time_ns")
+    if (np.diff(times) >= 0).all():
+        return events
+    return events.take(from_numpy(np.argsort(times, kind="stable")))
+
+
+def in_order(batches: Iterable[EventBatch], slack_ns: int = SLACK_NS) -> Iterator[EventBatch]:
+    """The same rows, with the events in the order of time across batches as well, as far as the slack allows."""
+    held = no_rows("events")
+    for batch in batches:
+        events = sorted_by_time(pa.concat_tables([held, batch.events]))
+        times = column(events, "time_ns")
+        ready = int(np.searchsorted(times, times[-1] - slack_ns)) if len(times) else 0
+        held = events.slice(ready)
+        yield EventBatch(events.slice(0, ready), batch.tasks, batch.gaps)
+    if held.num_rows:
+        yield EventBatch(held, no_rows("tasks"), no_rows("gaps"))

@@ -1,0 +1,147 @@
+"""A filter in; this machine's events, as they are written, out: the tracer, its drain, and all losses told as gaps."""
+
+from __future__ import annotations
+
+import platform
+import time
+import weakref
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from schedtel.errors import UsageError
+from schedtel.eventlog.decode import CpuState, Decoded, Gap, decode
+from schedtel.eventlog.schema import EVENTS_VERSION
+from schedtel.foreign_text import text_of_path
+from schedtel.host.namespaces import require_machine_clocks
+from schedtel.kernel.events.copies import Copies
+from schedtel.kernel.events.drain import Drain
+from schedtel.kernel.events.tracer import EventTracer
+from schedtel.kernel.filters import Filter
+
+
+@dataclass
+class Pieces:
+    """What has happened since the last call: raw events by CPU, life events, and gaps that no event tells of."""
+
+    events: dict[int, np.ndarray]
+    lives: np.ndarray
+    gaps: list[Gap] = field(default_factory=list)
+
+
+class Decoder:
+    """Decodes the events of each CPU, which come in pieces."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._start_ns = start_ns
+        self._states: dict[int, CpuState] = {}
+
+    def decode(self, cpu: int, events: np.ndarray) -> tuple[Decoded, list[Gap]]:
+        """The next events of a CPU."""
+        return decode(events, cpu, self._state(cpu))
+
+    def last_ns(self, cpu: int) -> int:
+        """When the CPU's last event was, or tracing began."""
+        return self._state(cpu).last_ns
+
+    def _state(self, cpu: int) -> CpuState:
+        return self._states.setdefault(cpu, CpuState(self._start_ns))
+
+
+class Tracing:
+    """Events of this machine from now on until :meth:`end`.
+
+    ``decoder`` knows what the events taken so far leave behind. Tracing ends with :meth:`close`, when the object is
+    collected, or with the process.
+
+    Raises :class:`UsageError` for a wrong value, and :class:`CapabilityError` where the kernel, the machine or the
+    user's privileges lack something.
+    """
+
+    def __init__(self, task_filter: Filter, ring_bytes: int | None = None) -> None:
+        if task_filter.min_activity is not None or task_filter.all_tasks:
+            raise UsageError("cannot use min_activity or all_tasks with events: they are for windows (drop them)")
+        require_machine_clocks()
+        self.filter, self.start_ns = task_filter, time.monotonic_ns()
+        self._tracer, self._copies, self.ended = EventTracer(task_filter, ring_bytes), Copies(), False
+        try:
+            self._drain = Drain(self._tracer, self._copies)
+        except BaseException:
+            self._tracer.close()
+            raise
+        self._shut = weakref.finalize(self, _shut, self._tracer, self._drain)
+        self.decoder = Decoder(self.start_ns)
+        self._lives: list[np.ndarray] = [self._tracer.alive]
+        self._checked_ns, self._lives_lost, self._skipped, self._end_ns = self.start_ns, 0, 0, 0
+
+    @property
+    def lasted_ns(self) -> int:
+        """How long events were recorded, in nanoseconds; so far, before the end."""
+        return (self._end_ns or time.monotonic_ns()) - self.start_ns
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the thread that copies may go before all others."""
+        return self._drain.is_first
+
+    def take(self) -> Pieces:
+        """What has been copied since the last call. Raises what has ended the copying, if anything has.
+
+        After :meth:`end`, each call takes what is left, as far as there is room for copies, until there are no events.
+        """
+        self._drain.check()
+        if self.ended:
+            self._tracer.drain(self._copies)
+        taken = self._copies.take()
+        lives, self._lives = np.concatenate([*self._lives, taken.lives]), []
+        return Pieces(taken.events, lives)
+
+    def gaps(self) -> list[Gap]:
+        """Losses of no certain CPU since the last call; after :meth:`end`, also what each CPU lost last."""
+        now, before = time.monotonic_ns(), self._checked_ns
+        lives_lost, skipped = self._tracer.lives_lost, self._tracer.skipped
+        found = [
+            Gap(None, before, now, lives_lost - self._lives_lost, "lives_full"),
+            Gap(None, before, now, skipped - self._skipped, "not_run"),
+        ]
+        self._checked_ns, self._lives_lost, self._skipped = now, lives_lost, skipped
+        if self.ended:
+            found += [self._last_gap(cpu, lost, now) for cpu, lost in self._tracer.lost_at_end.items()]
+        return [gap for gap in found if gap.events]
+
+    def _last_gap(self, cpu: int, lost: int, now: int) -> Gap:
+        cause = "ring_full" if cpu in self._tracer.cpus else "no_ring"
+        return Gap(cpu, self.decoder.last_ns(cpu), now, lost, cause)
+
+    def facts(self) -> dict[str, str]:
+        """What a reader must know to understand the events."""
+        return {
+            "events_version": str(EVENTS_VERSION),
+            "clock": "CLOCK_MONOTONIC",
+            "wall_offset_ns": str(time.time_ns() - time.monotonic_ns()),
+            "host": text_of_path(platform.node()),
+            "kernel": platform.release(),
+            "filter": self.filter.describe(),
+            "cpus": ",".join(map(str, self._tracer.cpus)),
+            "start_ns": str(self.start_ns),
+        }
+
+    def end(self) -> None:
+        """Detach the programs. What they have written can still be taken."""
+        if not self.ended:
+            self.ended, self._end_ns = True, time.monotonic_ns()
+            self._tracer.detach()
+            self._drain.stop()
+
+    def close(self) -> None:
+        """End tracing, and give the memory back. Events that have not been taken are dropped."""
+        self.ended = True
+        self._shut()
+
+
+def _shut(tracer: EventTracer, drain: Drain) -> None:
+    try:
+        tracer.detach()
+        drain.stop()
+    finally:
+        tracer.close()

@@ -1,0 +1,155 @@
+"""A filter in; the programs of ``bpf/events`` attached, and what they write in mapped memory, out.
+
+Each CPU that is online has a ring. Events of a CPU that comes online later are lost, and counted.
+"""
+
+import mmap
+import os
+
+import numpy as np
+
+from schedtel.errors import CollectorError, UsageError
+from schedtel.host.cpus import online_cpus, possible_cpus
+from schedtel.kernel.btf import ObjectTypes, check_contract
+from schedtel.kernel.core.programs import object_image, packed
+from schedtel.kernel.core.ring import Ring
+from schedtel.kernel.events.copies import Copies
+from schedtel.kernel.filters import Filter
+from schedtel.kernel.libbpf import BpfObject
+from schedtel.kernel.privileges import require_capabilities
+from schedtel.records.buffer import opaque
+from schedtel.records.event_layout import EVENT, EVENT_CONTRACT, EVENT_RING, EVENT_TOTALS, LIFE_EVENT
+
+#: Those of lives come first, so that no event is of a task that nothing tells of.
+_LIVES = ("on_exit", "on_rename", "on_exec", "on_newtask")
+_EVENTS = ("on_migrate", "on_arrival", "on_wakeup", "on_switch")
+_VISIT = "tell_alive"
+_LIVES_BYTES = 1 << 20
+#: A CPU's ring, unless the user says otherwise: half a million events, more than 2 s of the busiest pipe. On a machine
+#: with many CPUs all rings together have at most so much memory, and each at least the last figure.
+_RING_BYTES, _ALL_RINGS_BYTES, _LEAST_RING_BYTES = 8 << 20, 512 << 20, 1 << 20
+_READ_BYTES = 1 << 16
+
+
+def default_ring_bytes(cpus: int) -> int:
+    """The size of a CPU's ring on a machine with so many CPUs; a power of two."""
+    share = max(_LEAST_RING_BYTES, min(_RING_BYTES, _ALL_RINGS_BYTES // cpus))
+    return 1 << (share.bit_length() - 1)
+
+
+class EventTracer:
+    """The programs, attached, and the rings. ``alive`` tells of the tasks at attach, shape (n,) of LIFE_EVENT.
+
+    :param ring_bytes: the size of each CPU's ring, a power of two of at least a page; None: by the number of CPUs.
+
+    Raises :class:`UsageError` for a wrong value, and :class:`CapabilityError` where the kernel, the machine or the
+    user's privileges lack something.
+    """
+
+    def __init__(self, task_filter: Filter, ring_bytes: int | None = None) -> None:
+        settings = task_filter.settings()
+        self.cpus = sorted(online_cpus())
+        size = default_ring_bytes(len(self.cpus)) if ring_bytes is None else ring_bytes
+        if size < mmap.PAGESIZE or size & (size - 1):
+            raise UsageError(f"cannot use a ring of {size} bytes: it must be a power of two, at least {mmap.PAGESIZE}")
+        self.ring_events = size // EVENT.itemsize
+        require_capabilities()
+        self._object = BpfObject(object_image("events"))
+        try:
+            self._load(settings)
+            self._map()
+            self.alive = self._attach(visits=2 if settings.get("by_process") else 1)
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- set up ----
+
+    def _load(self, settings: dict[str, object]) -> None:
+        structs = ObjectTypes(self._object.raw_btf()).structs()
+        check_contract(structs, EVENT_CONTRACT)
+        self._object.set_initial_value("schedtel.rodata", packed(structs["settings"], settings))
+        self._object.set_max_entries("rings", possible_cpus())
+        self._object.set_max_entries("events", len(self.cpus) * self.ring_events)
+        self._object.set_max_entries("lives", _LIVES_BYTES)
+        self._object.load()
+
+    def _map(self) -> None:
+        ring_map = mmap.mmap(self._object.map_fd("rings"), possible_cpus() * EVENT_RING.itemsize, mmap.MAP_SHARED)
+        event_bytes = len(self.cpus) * self.ring_events * EVENT.itemsize
+        event_map = mmap.mmap(self._object.map_fd("events"), event_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+        totals_map = mmap.mmap(self._object.map_fd("schedtel.bss"), EVENT_TOTALS.itemsize, mmap.MAP_SHARED)
+        self._rings = np.frombuffer(ring_map, EVENT_RING)
+        self._events = np.frombuffer(event_map, opaque(EVENT)).reshape(len(self.cpus), self.ring_events)
+        self._totals = np.frombuffer(totals_map, EVENT_TOTALS, count=1)[0]
+        self._lives = Ring(self._object.map_fd("lives"), _LIVES_BYTES, LIFE_EVENT)
+        for place, cpu in enumerate(self.cpus):
+            self._rings["first"][cpu], self._rings["size"][cpu] = place * self.ring_events, self.ring_events
+
+    def _attach(self, visits: int) -> np.ndarray:
+        """Attach all programs, and have all tasks visited.
+
+        :param visits: two, where the filter marks tasks: a task may be born of one that the first visit has not marked.
+        """
+        self._object.attach_iterator(_VISIT)
+        for name in _LIVES:
+            self._object.attach(name)
+        for _ in range(visits):
+            alive = self._visit()
+        for name in _EVENTS:
+            self._object.attach(name)
+        return alive
+
+    def _visit(self) -> np.ndarray:
+        fd = self._object.open_iterator(_VISIT)
+        try:
+            parts = list(iter(lambda: os.read(fd, _READ_BYTES), b""))
+        except OSError as error:
+            raise CollectorError(f"cannot visit the tasks: {error.strerror} (restart schedtel)") from error
+        finally:
+            os.close(fd)
+        return np.frombuffer(b"".join(parts), LIFE_EVENT)
+
+    # ---- read ----
+
+    def drain(self, into: Copies) -> None:
+        """Move all that the programs have written into ``into``, as far as that has room. One thread calls it."""
+        heads, tails = self._rings["head"], self._rings["tail"]
+        for place, cpu in enumerate(self.cpus):
+            tail = int(tails[cpu])
+            head = min(int(heads[cpu]), tail + into.room)
+            if head == tail:
+                continue
+            begin, end = tail % self.ring_events, head % self.ring_events
+            if begin < end:
+                into.add(cpu, self._events[place, begin:end].copy())
+            else:
+                into.add(cpu, np.concatenate([self._events[place, begin:], self._events[place, :end]]))
+            tails[cpu] = head
+        self._lives.drain(into)
+
+    @property
+    def lost_at_end(self) -> dict[int, int]:
+        """CPU → how many events were lost after the last one that its ring has, where there are any."""
+        lost = self._rings["lost"]
+        return {int(cpu): int(lost[cpu]) for cpu in np.flatnonzero(lost)}
+
+    @property
+    def lives_lost(self) -> int:
+        """How many life events were lost so far."""
+        return int(self._totals["lives_lost"])
+
+    @property
+    def skipped(self) -> int:
+        """How often the kernel has not run one of the programs, because it was running on that CPU already."""
+        return sum(int(self._object.program_info(name).recursion_misses) for name in (*_LIVES, *_EVENTS))
+
+    # ---- end ----
+
+    def detach(self) -> None:
+        """End tracing. What has been written can still be drained."""
+        self._object.detach()
+
+    def close(self) -> None:
+        """Detach and unload the programs."""
+        self._object.close()

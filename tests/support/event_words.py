@@ -1,0 +1,49 @@
+"""Raw events as the kernel side writes them, packed by hand from the comments of bpf/events/event_records.h."""
+
+import numpy as np
+
+from schedtel.eventlog.tracing import Pieces
+from schedtel.records.event_layout import EVENT, LIFE_EVENT
+
+
+def _body(*fields):
+    """Values and the bits at which they begin."""
+    return sum(value << at for value, at in fields)
+
+
+def switch(ns, tid, prev, *, prio=120, state=0, followed=True, unseen=False):
+    return ns << 4 | 1, _body((tid, 0), (prio % 256, 22), (prev, 30), (state, 52), (followed, 61), (unseen, 62))
+
+
+def wakeup(ns, tid, cpu, *, prio=120, new=False):
+    return ns << 4 | (3 if new else 2), _body((tid, 0), (prio % 256, 22), (cpu, 30))
+
+
+def migrate(ns, tid, source, target, *, prio=120):
+    return ns << 4 | 4, _body((tid, 0), (prio % 256, 22), (source, 30), (target, 46))
+
+
+def lost(ns, number):
+    return ns << 4 | 5, number
+
+
+def raw(*words):
+    return np.array(list(words), EVENT)
+
+
+def life(ns, kind, tid, comm=b"task", *, tgid=None, other=0, exit_code=0, kernel_thread=False):
+    """kind: 1 alive, 2 newtask, 3 exec, 4 rename, 5 exit."""
+    record = np.zeros((), LIFE_EVENT)
+    record["time_ns"], record["kind"], record["tid"], record["tgid"] = ns, kind, tid, tgid or tid
+    record["comm"], record["other"], record["exit_code"], record["prio"] = comm, other, exit_code, 120
+    record["start_boottime_ns"], record["kernel_thread"], record["cpu"] = 77, kernel_thread, 6
+    return record
+
+
+def lives(*records):
+    return np.array(list(records), LIFE_EVENT)
+
+
+def pieces(events, *records):
+    """By CPU the words of events; and life events."""
+    return Pieces({cpu: raw(*words) for cpu, words in events.items()}, lives(*records))
