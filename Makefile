@@ -65,7 +65,7 @@ datasets-live: .venv/.env
 	SUDO="$(SUDO)" scripts/datasets variability-live heatmap-live
 
 datasets-lab: .venv/.env
-	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab -- --lab --cpus 2 $(ARGS)
+	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab editor-build-lab -- --lab --cpus 2 $(ARGS)
 
 # The policy that ships, from the runs of the two heat maps above.
 pretrained: .venv/.test

@@ -34,6 +34,7 @@ _WHAT = (
     click.option("-w", "--window", metavar="DURATION", help="Length of a window.  [1s]"),
     click.option("--for", metavar="SELECTION", help="The threads that arms are for, and that are measured.  [all]"),
     click.option("--log", metavar="DIR", help="Log each decision there, and keep what is in quarantine."),
+    click.option("--save", metavar="FILE", help="Save there what the policy has learned, for --policy."),
     click.option("-d", "--duration", metavar="DURATION", help="End after this time."),
     click.option("--slo", multiple=True, metavar="BOUND", help="Keep a bound, or go to eevdf: 'rt_p99_ns < 20ms'."),
     click.option("--default", metavar="ARM", help="The arm that runs until the policy is shown to be better.  [eevdf]"),

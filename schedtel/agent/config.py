@@ -37,11 +37,13 @@ class Asked:
 
     :param log: a directory or a URI; None: nowhere.
     :param duration: such as ``1h``; None: it goes on.
+    :param save: the file for what the policy has learned; None: nowhere.
     """
 
     settings: AgentSettings
     log: str | None = None
     duration: str | None = None
+    save: str | None = None
 
 
 def _text(fields: Fields, name: str) -> Any:
@@ -77,7 +79,7 @@ def _number(fields: Fields, name: str) -> Any:
 
 #: The keys of a file, which are the options of the command.
 _KEYS: Mapping[str, Callable[[Fields, str], Any]] = MappingProxyType(
-    dict.fromkeys(("policy", "objective", "window", "for", "log", "default", "duration"), _text)
+    dict.fromkeys(("policy", "objective", "window", "for", "log", "save", "default", "duration"), _text)
     | dict.fromkeys(("arms", "slo"), _texts)
     | dict.fromkeys(("dry-run", "shadow", "no-trial"), _flag)
     | dict.fromkeys(("dwell", "settle", "seed", "probe-every"), _count)
@@ -121,9 +123,13 @@ def asked_of(given: Mapping[str, Any], config: str | None = None) -> Asked:
         if given.get("log"):
             raise UsageError("cannot use --log with --dry-run: it logs nothing (use --shadow, or drop one of the two)")
         said.pop("log", None)
+    if said.get("dry-run") or said.get("shadow"):
+        if given.get("save"):
+            raise UsageError("cannot use --save without acting: nothing is learned (drop it)")
+        said.pop("save", None)
     if said.get("duration"):
         parse_duration(said["duration"])
-    return Asked(_settings(said), said.get("log"), said.get("duration"))
+    return Asked(_settings(said), said.get("log"), said.get("duration"), said.get("save"))
 
 
 def _was_given(value: object) -> bool:

@@ -21,6 +21,7 @@ from schedtel.agent.config import Asked
 from schedtel.agent.guard import Guard
 from schedtel.agent.log import DecisionLog
 from schedtel.agent.loop import Agent
+from schedtel.agent.policies.files import save_policy
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.quarantine import Quarantine
 from schedtel.agent.settings import AgentSettings, chosen_policy
@@ -51,9 +52,18 @@ class Ready:
     _agent: Agent
     _above: int | None
     _tell: Tell
+    _save: str | None = None
 
     def run(self) -> None:
-        """Decide until the source ends. This process is in real time meanwhile, where that is permitted."""
+        """Decide until the source ends, then save what was learned. Raises what :func:`save_policy` raises."""
+        if self._save:
+            save_policy(self.policy, self._save)  # so that a file that cannot be written is known now
+        self._decide()
+        if self._save:
+            save_policy(self.policy, self._save)
+
+    def _decide(self) -> None:
+        """This process is in real time meanwhile, where that is permitted."""
         if self._above is None:
             self._agent.run(self.source)
             return
@@ -88,7 +98,7 @@ def prepared(asked: Asked, observer: Callable[[Status], object], tell: Tell) -> 
         log = DecisionLog(asked.log, policy.names) if asked.log else None
         guard = Guard(settings.arms, settings.slos, quarantine, classes, time.monotonic_ns)
         agent = Agent(settings, policy, schedulers, guard, classes, Book(log, tell), observer)
-        yield Ready(source, policy, agent, settings.real_time_priority if acts else None, tell)
+        yield Ready(source, policy, agent, settings.real_time_priority if acts else None, tell, asked.save)
 
 
 def _source(settings: AgentSettings, duration: str | None) -> LiveSource:

@@ -19,6 +19,7 @@ from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.agent.log import read_log
+from schedtel.agent.policies.files import load_policy
 from schedtel.agent.survival import Preferred
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "agent", "run"]
@@ -108,7 +109,8 @@ def test_it_acts_by_classes_that_it_infers_and_puts_everything_back(load, agent,
     before = {pid: all_of(pid) for pid in (shell, *hogs, *short)}
     arms = "eevdf,policy:hogs:idle,policy:short:rr=10,policy:comm=nobody:batch"
     words = ("--arms", arms, "--for", f"pid={shell}", "-w", "200ms", "--no-trial", "--policy", "round-robin")
-    process = agent(*words, "--log", tmp_path / "log", "--objective", "p99 wakeup wait", command=as_the_unit_may())
+    words += ("--log", tmp_path / "log", "--save", tmp_path / "policy", "--objective", "p99 wakeup wait")
+    process = agent(*words, command=as_the_unit_may())
     seen = set()
 
     def both_seen():
@@ -132,6 +134,8 @@ def test_it_acts_by_classes_that_it_infers_and_puts_everything_back(load, agent,
     entries = read_log(tmp_path / "log")
     assert len(entries) == len(lines)
     assert any("switches to policy:hogs:idle: " in line for line in lines)
+    learned = sum(entry.reward is not None for entry in entries)
+    assert load_policy(tmp_path / "policy").counters[2] == learned > 0
     assert {"eevdf", "policy:hogs:idle", "policy:short:rr=10"} <= {entry.arm for entry in entries}
 
 

@@ -58,6 +58,7 @@ BAD = [
     (("--arms", ARMS, "--probe-every", "0"), "cannot compare with EEVDF every 0"),
     (("--arms", ARMS, "--dry-run", "--shadow"), "drop one of the two"),
     (("--arms", ARMS, "--dry-run", "--log", "new"), "it logs nothing"),
+    (("--arms", ARMS, "--dry-run", "--save", "new"), "nothing is learned"),
     (("--arms", ARMS, "--config", "/no/such/file"), "cannot read configuration"),
 ]
 

@@ -14,7 +14,7 @@ from schedtel.workloads.spec import load_workload
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "datasets"
-WORKLOADS = ("stress.toml",)
+WORKLOADS = ("stress.toml", "editor-build.toml")
 SPECS = sorted(path for path in FOLDER.glob("*.toml") if path.name not in WORKLOADS)
 PACKED = sorted(FOLDER.glob("*.parquet"))
 
