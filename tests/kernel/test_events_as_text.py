@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from waiting import PATIENCE_S, catches, eventually
@@ -72,16 +74,29 @@ def of_the_machine(tmp_path_factory):
     """The same of all tasks of the machine."""
     needs_perf()
     folder = tmp_path_factory.mktemp("machine")
-    process = subprocess.Popen([sys.executable, "-S", "-c", BUSY])
-    ours("record", "-o", folder / "rec", "-q", "-d", "300ms")
-    process.wait(PATIENCE_S)
+    ended = threading.Event()
+    busy = threading.Thread(target=_keep_busy, args=(ended,))
+    busy.start()
+    try:
+        ours("record", "-o", folder / "rec", "-q", "-d", "300ms")
+    finally:
+        ended.set()
+        busy.join()
     ours("export", folder / "rec", "-o", folder / "perf.data")
     return folder / "rec", folder / "perf.data"
+
+
+def _keep_busy(ended):
+    while not ended.is_set():
+        subprocess.run([sys.executable, "-S", "-c", BUSY], check=True)
 
 
 @pytest.fixture(params=["recorded", "of_the_machine"])
 def pair(request):
     return request.getfixturevalue(request.param)
+
+
+_LOST = b" lost "
 
 
 def without_escapes(line):
@@ -95,6 +110,9 @@ def test_timehist_is_line_by_line_what_perf_prints_of_the_same_events(pair):
     mine = ours("timehist", recording).splitlines()
     assert len(mine) > 100
     theirs = [line for line in theirs if line != b"Samples do not have callchains."]
+    # A loss has the time of the event behind it, and perf may print either of the two first.
+    assert [line for line in mine if _LOST in line] == [line for line in theirs if _LOST in line]
+    mine, theirs = ([line for line in lines if _LOST not in line] for lines in (mine, theirs))
     assert len(theirs) == len(mine)
     for a, b in zip(mine, theirs, strict=True):
         if b"\\x" in a:  # an escaped name
@@ -109,8 +127,9 @@ def test_until_a_name_is_escaped_not_even_a_blank_differs(pair):
     theirs = perf("sched", "timehist", "-i", data).splitlines()
     theirs = [line for line in theirs if line != b"Samples do not have callchains."]
     mine = ours("timehist", recording).splitlines()
+    mine, theirs = ([line for line in lines if _LOST not in line] for lines in (mine, theirs))
     plain = next((at for at, line in enumerate(mine) if b"\\x" in line), len(mine))
-    assert plain > 5
+    assert plain > 3  # more than the head
     assert mine[:plain] == theirs[:plain]
 
 
@@ -147,7 +166,7 @@ def test_events_are_those_that_perf_has_traced_itself_in_the_same_run(tmp_path, 
     eventually(lambda: data.exists() and data.stat().st_size > 0)
     words = [*COMMAND, "record", "-o", tmp_path / "rec", "-q", "-p", str(process.pid)]
     recorder = subprocess.Popen(words)
-    eventually(lambda: catches(recorder.pid, signal.SIGTERM) and _children(peer.pid))
+    eventually(lambda: catches(recorder.pid, signal.SIGTERM) and _has_begun(peer.pid))
     process.stdin.close()
     assert process.wait(PATIENCE_S) == 0
     recorder.terminate()
@@ -164,13 +183,15 @@ def test_events_are_those_that_perf_has_traced_itself_in_the_same_run(tmp_path, 
     assert len(mine) > 1_000
     gaps = sum(row["events"] for row in EventRecording(tmp_path / "rec").gaps().to_pylist())
     missing = Counter(theirs) - Counter(mine)
-    assert sum((Counter(mine) - Counter(theirs)).values()) == 0
+    assert Counter(mine) - Counter(theirs) == Counter(), missing
     assert sum(missing.values()) <= 2 * gaps + 4, missing
 
 
-def _children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return file.read().split()
+def _has_begun(perf_pid):
+    """Whether perf traces: it does from the exec of its command on."""
+    with open(f"/proc/{perf_pid}/task/{perf_pid}/children", encoding="ascii") as file:
+        children = file.read().split()
+    return any(Path(f"/proc/{child}/comm").read_text() == "cat\n" for child in children)
 
 
 #: What of an event's fields both tracers take from the kernel: not names and priorities, which ours look up.

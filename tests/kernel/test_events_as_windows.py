@@ -35,6 +35,9 @@ def both(tmp_path, start, cpu):
     return collected, made, {process.pid, *born}, gaps
 
 
+_STAMP_NS = 100
+
+
 def sums_of(windows, tids):
     """By task: the sums of counts and times over its windows."""
     found = {}
@@ -54,7 +57,9 @@ def compare(summarised, made):
         for name in COUNTS:
             assert made[tid][name] == counted[name], name
         for name in TIMES:
-            assert abs(made[tid][name] - counted[name]) <= max(0.01 * counted[name], 50_000), name
+            # Where wakeups are frequent, core takes the scheduler's own stamp of one, some 50 ns before the event's.
+            stamps = _STAMP_NS * counted["wakeups"]
+            assert abs(made[tid][name] - counted[name]) <= max(0.01 * counted[name], 50_000, stamps), name
 
 
 def test_windows_of_events_are_those_that_the_kernel_summarised(tmp_path, start, last_cpu):

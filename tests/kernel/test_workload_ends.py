@@ -93,7 +93,7 @@ def test_nothing_is_left_when_the_command_is_ended(begun, number):
     name = unique("e")
     process = begun(KINDS.format(name), "--format", "json")
     started(process, name)
-    assert len(of_session(process.pid)) > 10
+    eventually(lambda: len(of_session(process.pid)) > 10)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     eventually(lambda: of_session(process.pid) == {})

@@ -100,7 +100,7 @@ def test_tasks_stay_on_the_cpus_of_their_class(last_cpu):
 def test_a_life_has_the_treatment_of_its_class():
     name = unique("l")
     watch = Watch(name, lambda tid: (os.sched_getscheduler(tid), os.getpriority(os.PRIO_PROCESS, tid)))
-    run(one(name, f"{PERIODIC}life = true\npolicy = 'batch'\nnice = 4", "15ms"), watch)
+    run(one(name, f"{PERIODIC}life = true\npolicy = 'batch'\nnice = 4", "30ms"), watch)
     assert list(watch.last.values()).count((os.SCHED_BATCH, 4)) >= 3
 
 
