@@ -81,9 +81,15 @@ def test_watch_shows_what_the_kernel_ran_and_why_it_went(arms):
     changes = arms["watched"]
     assert (arms["watch"], changes[0]["scheduler"], changes[0]["unseen"]) == (0, "eevdf", 0)
     ran = [change for change in changes if change["state"] == "enabled"]
-    assert [change["scheduler"] for change in ran] == ["fifo", "vtime", "staller", "fifo", "vtime"]
-    assert [change["enable_seq"] for change in ran] == [1, 2, 3, 4, 5]
+    # In a slow guest, one may come and go between two looks: then the next change says so.
+    attached = dict(enumerate(["fifo", "vtime", "staller", "fifo", "vtime"], 1))
+    seen_ran = {change["enable_seq"]: change["scheduler"] for change in ran}
+    assert seen_ran.items() <= attached.items()
+    assert seen_ran[3] == "staller"
+    looked_at = {change["enable_seq"] for change in changes if change["state"] in ("enabled", "disabling")}
+    assert sum(change["unseen"] for change in changes) == len(attached) - len(looked_at)
     (ejected,) = [change for change in changes if change["reason"] and "runnable task stall" in change["reason"]]
     assert ejected["state"] == "disabled"
-    seen = dict(arms["seen"][:4])
-    assert abs(ran[0]["monotonic_ns"] - seen["fifo"]) < 100_000_000
+    if 1 in seen_ran:
+        seen = dict(arms["seen"][:4])
+        assert abs(ran[0]["monotonic_ns"] - seen["fifo"]) < 100_000_000
