@@ -259,7 +259,8 @@ def test_what_finds_its_ring_full_is_told_to_the_last_event(start, last_cpu):
         assert not ((gap["from_ns"] < known) & (known < gap["to_ns"])).any()
     total = whole.table("events").num_rows
     assert total > 60_000
-    assert total * 0.9 < len(known) + sum(gap["events"] for gap in gaps) < total * 1.1
+    # Two runs: other work on the CPU makes the partners wait for each other more or less often.
+    assert total * 0.7 < len(known) + sum(gap["events"] for gap in gaps) < total * 1.4
 
 
 # ---- lives and names ----
