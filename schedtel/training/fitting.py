@@ -20,8 +20,8 @@ from schedtel.errors import UsageError
 
 #: What can be learned from a table in which the costs of all arms are known.
 TRAINABLE = ("thompson", "linucb", "classifier", "policy-gradient")
-#: What the experiment of a workload is worth, in rewards: so few that the intervals of a policy of the live heat map held
-#: the truth of left-out workloads as often as they say (94 %; with 2 it was 88 %, with 8 it was 66 %).
+#: What the experiment of a workload is worth, in rewards: so few that the intervals of a policy of the live heat map
+#: held the truth of left-out workloads as often as they say (94 %; with 2 it was 88 %, with 8 it was 66 %).
 WORTH = 1.0
 #: What another machine's windows have another amount of: a count depends on the length of a window, and how many tasks
 #: are blocked on how many services sleep there.
