@@ -8,7 +8,7 @@ nothing, or what the policy that ships knows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,7 +35,8 @@ class Decided:
     :param number: of the decision in its log, from 1; ``count`` is how many there are.
     :param began: what the policy was before: a name, or a file.
     :param learned: rewards of the log that the policy had learned before.
-    :param chance: that the policy gives the arm when it is made anew; None where a guard decided, as are the others.
+    :param chances: those that the policy gives the arms when it is made anew; None where a guard decided, as are the
+        others.
     """
 
     entry: Entry
@@ -44,15 +45,20 @@ class Decided:
     policy: str
     began: str
     learned: int
-    chance: float | None = None
+    chances: Mapping[str, float] | None = None
     beliefs: dict[str, Belief] | None = None
     why: Explanation | None = None
 
     @property
+    def chance(self) -> float | None:
+        """The chance of the arm that ran, by the policy that was made anew."""
+        return None if self.chances is None else self.chances[self.entry.arm]
+
+    @property
     def is_same(self) -> bool:
-        """Whether the policy that was made anew gives the arm the chance that the log says it had."""
-        logged = self.entry.propensity
-        return self.chance is not None and logged is not None and abs(self.chance - logged) <= _SAME
+        """Whether the policy that was made anew gives the arms the chances that the log says they had."""
+        chances, logged = self.chances, self.entry.propensities
+        return chances is not None and all(abs(chances[arm] - logged[arm]) <= _SAME for arm in logged)
 
 
 def number_of(text: str, count: int) -> int:
@@ -103,7 +109,7 @@ def _again(entries: Sequence[Entry], number: int, which: str) -> Decided:
         policy.name,
         which,
         learned,
-        policy.chances(entry.context, allowed)[entry.arm],
+        policy.chances(entry.context, allowed),
         policy.beliefs(entry.context),
         explain(policy, [entry.context], entry.arm, allowed),
     )
