@@ -9,7 +9,7 @@ from schedtel.cli import lines
 from schedtel.cli.options import Decorator, refuse, together
 from schedtel.errors import SchedtelError, UsageError
 from schedtel.latch import Latch
-from schedtel.schedulers.names import Arm, Selector, parse_selector
+from schedtel.schedulers.names import Arm, parse_scope, parse_selector
 from schedtel.schedulers.switching import Schedulers, Switched, pause_after
 
 #: How often threads that were born since are looked for, where that takes little time.
@@ -32,31 +32,20 @@ def arm_options(purpose: str) -> Decorator:
     )
 
 
-def scope_of(text: str) -> Selector:
-    """The selection that ``--for`` names. Raises :class:`UsageError` for a class, which chooses from one."""
-    selector = parse_selector(text)
-    if selector.kind == "class":
-        raise UsageError(
-            f"cannot use --for {text!r}: a class chooses from a selection (write pid=, comm=, cgroup=, unit=)"
-        )
-    return selector
-
-
 def class_of(text: str) -> tuple[str, str]:
     """The name and the selection of a class. Raises :class:`UsageError` for a text that is no such pair."""
     name, equals, selection = text.partition("=")
     if not equals or parse_selector(name).kind != "class":
         raise UsageError(f"cannot use --class {text!r}: it is a name and a selection (write hogs=comm=stress)")
-    return name, str(scope_of(selection))
+    return name, str(parse_scope(selection))
 
 
 def refuse_what_does_nothing(arm: Arm, classes: Collection[str]) -> None:
     """Refuse ``--for`` and ``--class`` for an arm that is for no threads, and a class that no rule names."""
     if arm.family != "policy":
         refuse(("scope", "classes"), str(arm), "it is for arms of the kind policy:")
-    named = {rule.selector.name for rule in arm.rules if rule.selector and rule.selector.kind == "class"}
     for name in classes:
-        if name not in named:
+        if name not in arm.classes:
             raise UsageError(f"cannot use --class {name}: no rule of {arm} names it (drop it)")
 
 

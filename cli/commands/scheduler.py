@@ -12,7 +12,7 @@ from signal import SIGTERM
 import click
 
 from schedtel.cli import lines
-from schedtel.cli.arms import arm_options, class_of, complain, keep, refuse_what_does_nothing, scope_of, took
+from schedtel.cli.arms import arm_options, class_of, complain, keep, refuse_what_does_nothing, took
 from schedtel.cli.restoring import restore_all
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
@@ -21,7 +21,7 @@ from schedtel.durations import NS_PER_S, parse_duration
 from schedtel.errors import CollectorError, UsageError
 from schedtel.latch import Latch
 from schedtel.schedulers.choices import Choice
-from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm
+from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm, parse_scope
 from schedtel.schedulers.orphans import adopt_orphans, bury_orphans
 from schedtel.schedulers.switching import Current, Schedulers
 from schedtel.schedulers.watching import Seen, Watch
@@ -66,7 +66,7 @@ def current(scope: str | None, kind: str) -> None:
 
     A SELECTION is pid=N with all descendants, comm=NAME, cgroup=PATH or unit=NAME.
     """
-    found = Schedulers(scope_of(scope) if scope else None).current()
+    found = Schedulers(parse_scope(scope) if scope else None).current()
     if kind == "ndjson":
         lines.answer(json.dumps(vars(found)))
         return
@@ -86,7 +86,7 @@ def run(arm: str, scope: str | None, classes: tuple[str, ...], arguments: tuple[
 
     Examples of an ARM: policy:slice=0.1ms, policy:comm=make:batch, policy:hogs:idle+short:rr=10 with --class.
     """
-    wanted, members, others = parse_arm(arm), dict(map(class_of, classes)), scope_of(scope) if scope else None
+    wanted, members, others = parse_arm(arm), dict(map(class_of, classes)), parse_scope(scope) if scope else None
     refuse_what_does_nothing(wanted, members)
     if others:
         Schedulers(others, classes=members).check(wanted)
@@ -132,7 +132,7 @@ def switch(arm: str, scope: str | None, classes: tuple[str, ...]) -> None:
         raise UsageError("cannot hold eevdf: it is what runs while nothing is held (use `schedtel scheduler restore`)")
     refuse_what_does_nothing(wanted, members)
     ended = Latch()
-    with stop_on_signals(ended.set), Schedulers(scope_of(scope) if scope else None, classes=members) as schedulers:
+    with stop_on_signals(ended.set), Schedulers(parse_scope(scope) if scope else None, classes=members) as schedulers:
         lines.answer(took(wanted, schedulers.switch(wanted)))
         keep(schedulers, ended, lambda: None, _give_up(wanted))
 

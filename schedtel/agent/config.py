@@ -17,14 +17,13 @@ from schedtel.agent.settings import (
     AgentSettings,
     arms_of,
     objective_of,
-    scope_of,
     slos_of,
     weights_of,
     with_eevdf,
 )
 from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
-from schedtel.schedulers.names import EEVDF
+from schedtel.schedulers.names import EEVDF, parse_scope
 from schedtel.workloads.fields import Fields
 
 DWELL, SETTLE = RewardSettings.dwell, RewardSettings.settle
@@ -147,7 +146,7 @@ def _settings(said: Mapping[str, Any]) -> AgentSettings:
         reward=_reward(said),
         exploring=_exploring(said),
         window=said.get("window", "1s"),
-        scope=scope_of(said["for"]) if "for" in said else None,
+        scope=parse_scope(said["for"]) if "for" in said else None,
         slos=slos_of(said.get("slo", ())),
         mode="dry-run" if said.get("dry-run") else "shadow" if said.get("shadow") else "act",
         is_trusted=bool(said.get("no-trial")),

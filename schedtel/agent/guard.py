@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from schedtel.agent.classes import CLASSES, SHORT, Classes
 from schedtel.agent.pairs import Pairs
 from schedtel.agent.quarantine import Quarantine
-from schedtel.agent.settings import classes_of
 from schedtel.agent.slo import Slo
 from schedtel.errors import SchedtelError
 from schedtel.schedulers.names import EEVDF, parse_arm
@@ -67,7 +66,7 @@ class Guard:
         clock: Callable[[], int],
     ) -> None:
         self._arms, self._slos, self._quarantine, self._classes, self._clock = arms, slos, quarantine, classes, clock
-        self._named = {arm: sorted(classes_of(parse_arm(arm)) & set(CLASSES)) for arm in arms}
+        self._named = {arm: sorted(parse_arm(arm).classes & set(CLASSES)) for arm in arms}
         self._only_classes = {arm: _has_only_classes(arm) for arm in arms}
         self._failures: deque[int] = deque(maxlen=_MOST_FAILURES)
         #: Which objective the newest window under EEVDF broke, and why the agent only observes; empty: none, it acts.

@@ -15,7 +15,7 @@ from schedtel.agent.policies.registry import POLICIES
 from schedtel.agent.reward import OBJECTIVES, RewardSettings
 from schedtel.agent.slo import Slo, parse_slo
 from schedtel.errors import UsageError
-from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm, parse_selector
+from schedtel.schedulers.names import EEVDF, Arm, Selector, parse_arm
 from schedtel.suggestions import did_you_mean
 from schedtel.windows.grid import window_length
 
@@ -94,11 +94,6 @@ def _require_capped(arm: Arm) -> None:
             )
 
 
-def classes_of(arm: Arm) -> set[str]:
-    """The classes that an arm's rules name."""
-    return {rule.selector.name for rule in arm.rules if rule.selector and rule.selector.kind == "class"}
-
-
 def arms_of(text: str) -> tuple[str, ...]:
     """The arms of a list such as ``eevdf,policy:short:rr=10``; EEVDF comes first, also where it is not named.
 
@@ -134,16 +129,6 @@ def objective_of(name: str) -> MappingProxyType[str, float]:
     if name not in OBJECTIVES:
         raise UsageError(f"cannot aim at {name[:_MOST_SHOWN]!r}: {did_you_mean(name, OBJECTIVES)}")
     return MappingProxyType({name: 1.0})
-
-
-def scope_of(text: str) -> Selector:
-    """The scope that a text names. Raises :class:`UsageError` for a class, which chooses from a scope."""
-    selector = parse_selector(text)
-    if selector.kind == "class":
-        raise UsageError(
-            f"cannot use --for {text[:_MOST_SHOWN]!r}: a class chooses from a selection (write pid=, comm=)"
-        )
-    return selector
 
 
 def slos_of(texts: Sequence[str]) -> tuple[Slo, ...]:

@@ -70,6 +70,11 @@ class Arm:
         mode = "" if self.mode == "auto" else f":{self.mode}"
         return f"{self.family}:{self.scheduler}{mode}" if self.scheduler else self.family
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """The classes that its rules name."""
+        return frozenset(rule.selector.name for rule in self.rules if rule.selector and rule.selector.kind == "class")
+
 
 #: The kernel's own scheduler: the first arm of all, and the one to fall back to.
 EEVDF = Arm("eevdf")
@@ -112,6 +117,16 @@ def parse_selector(text: str) -> Selector:
         raise UsageError(f"cannot read {_short(text)} as a selection: {did_you_mean(kind, SELECTORS)}")
     _check_name(kind, name, text)
     return Selector(kind, name)
+
+
+def parse_scope(text: str) -> Selector:
+    """The selection that ``--for`` names. Raises :class:`UsageError` for a class, which chooses from one."""
+    selector = parse_selector(text)
+    if selector.kind == "class":
+        raise UsageError(
+            f"cannot use --for {text!r}: a class chooses from a selection (write pid=, comm=, cgroup=, unit=)"
+        )
+    return selector
 
 
 def _check_name(kind: str, name: str, text: str) -> None:

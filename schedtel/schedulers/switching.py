@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from schedtel.errors import CollectorError
-from schedtel.host.sched_ext import ENABLED, SYSFS, read_state
+from schedtel.host.sched_ext import ENABLED, SYSFS, State, read_state
 from schedtel.schedulers import attributes, loader_service, policy, sched_ext
 from schedtel.schedulers.choices import Choice, choices
 from schedtel.schedulers.guard import Guard
@@ -71,6 +71,11 @@ def pause_after(took_s: float, least_s: float) -> float:
     return min(max(least_s, took_s / _RESCAN_SHARE), _LONGEST_PAUSE_S)
 
 
+def _named(now: State | None) -> str:
+    """The scheduler that the kernel runs by what it says of sched_ext."""
+    return (now.ops if now and now.state == ENABLED else None) or str(EEVDF)
+
+
 class Schedulers:
     """Switches between arms, and puts everything back at its end, however the process ends. A context manager.
 
@@ -123,12 +128,11 @@ class Schedulers:
         now = read_state(self._sysfs)
         found = (attributes.get(thread.tid) for thread in self._selection.threads(None))
         threads = Counter(str(one) for one in found if one)
-        return Current(self.in_effect(), now.state if now else None, threads)
+        return Current(_named(now), now.state if now else None, threads)
 
     def in_effect(self) -> str:
         """The scheduler that the kernel runs now: ``eevdf``, or the name of a sched_ext scheduler."""
-        now = read_state(self._sysfs)
-        return (now.ops if now and now.state == ENABLED else None) or "eevdf"
+        return _named(read_state(self._sysfs))
 
     def check(self, arm: Arm | str) -> Arm:
         """The arm, if it can be switched to here. Nothing but a thread of this process is changed to find out.
