@@ -17,10 +17,11 @@ SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedte
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
 
-# Unit tests run two at a time. The others ask the kernel about the whole machine, and run one by one.
+# Two files of unit tests run at a time, each in one process with what its tests share. The others ask the kernel about
+# the whole machine, and run one by one.
 test: .venv/.test
 ifeq ($(ARGS),)
-	$(SUDO) .venv/bin/python -m pytest -n 2 tests/unit
+	$(SUDO) .venv/bin/python -m pytest -n 2 --dist loadfile tests/unit
 	$(SUDO) .venv/bin/python -m pytest --ignore tests/unit
 else
 	$(SUDO) .venv/bin/python -m pytest $(ARGS)
