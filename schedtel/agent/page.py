@@ -18,7 +18,7 @@ from schedtel._version import __version__
 from schedtel.agent.estimates import BATCHES, estimate_of
 from schedtel.agent.evaluation import Evaluator, Judged
 from schedtel.agent.log import Entry
-from schedtel.analysis.bootstrap import student_quantile
+from schedtel.analysis.bootstrap import student_reach
 from schedtel.errors import UsageError
 from schedtel.report.page import page_of
 
@@ -98,8 +98,8 @@ def running_mean(rewards: np.ndarray) -> dict[str, np.ndarray]:
     found = {key: np.full(len(rewards), math.nan) for key in ("mean", "low", "high")}
     for count, place in enumerate(known.tolist(), 1):
         last = rewards[known[max(0, count - RUNNING) : count]]
-        mean, n = float(last.mean()), len(last)
-        reach = student_quantile(0.975, n - 1) * float(last.std(ddof=1)) / math.sqrt(n) if n >= _FEWEST else math.nan
+        mean = float(last.mean())
+        reach = student_reach(last) if len(last) >= _FEWEST else math.nan
         for key, value in (("mean", mean), ("low", mean - reach), ("high", mean + reach)):
             found[key][place:] = value
     return found

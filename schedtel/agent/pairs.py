@@ -16,11 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from schedtel.agent.reward import Costs, Reference, RewardSettings
-from schedtel.analysis.bootstrap import student_quantile
+from schedtel.analysis.bootstrap import student_reach
 
 #: Pairs that an interval needs at least, and the newest that count.
 _LEAST, _MOST = 3, 30
-_LEVEL = 0.975
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,8 @@ def shown_by(values: Sequence[float]) -> Shown:
     """What differences show."""
     if len(values) < _LEAST:
         return Shown(float(np.mean(values)) if values else 0.0, -math.inf, math.inf, len(values))
-    mean, reach = float(np.mean(values)), _reach(values)
+    mean, reach = float(np.mean(values)), student_reach(np.asarray(values))
     return Shown(mean, mean - reach, mean + reach, len(values))
-
-
-def _reach(values: Sequence[float]) -> float:
-    return student_quantile(_LEVEL, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 class Pairs:

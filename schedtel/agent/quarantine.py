@@ -21,6 +21,7 @@ from typing import Any
 
 from schedtel.access.directories import open_directory
 from schedtel.errors import RecordingError, UsageError
+from schedtel.host.procfs import boot_id
 
 NAME = "quarantine.json"
 _VERSION = 1
@@ -57,7 +58,7 @@ class Quarantine:
         tell: Callable[[str], object] = lambda _: None,
         boot: str | None = None,
     ) -> None:
-        self._directory, self._clock, self._tell, self._boot = directory, clock, tell, boot or _boot_id()
+        self._directory, self._clock, self._tell, self._boot = directory, clock, tell, boot or boot_id()
         self._bans: dict[str, Ban] = {}
         self._fails = False
         if directory:
@@ -172,7 +173,3 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > _MOST_TEXT:
         raise TypeError("no text")
     return value
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

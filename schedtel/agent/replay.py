@@ -18,7 +18,7 @@ import numpy as np
 
 from schedtel.agent.context import Context
 from schedtel.agent.policies.policy import Policy
-from schedtel.analysis.bootstrap import student_quantile
+from schedtel.analysis.bootstrap import student_reach
 from schedtel.errors import UsageError
 from schedtel.windows.features import FeatureVector
 
@@ -83,7 +83,7 @@ class Played:
 def _percent(logs: np.ndarray) -> tuple[float, float, float]:
     mean, reach = float(logs.mean()), 0.0
     if len(logs) > 1:
-        reach = student_quantile(0.975, len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+        reach = student_reach(logs)
     low, middle, high = (100 * math.expm1(value) for value in (mean - reach, mean, mean + reach))
     return middle, low, high
 

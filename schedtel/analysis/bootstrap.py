@@ -170,6 +170,12 @@ def student_quantile(probability: float, freedom: float) -> float:
     return (low + high) / 2
 
 
+def student_reach(values: np.ndarray, level: float = 0.95) -> float:
+    """Half of the width of Student's interval around the mean of values, shape (n,) with n of at least 2."""
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return student_quantile((1 + level) / 2, len(values) - 1) * error
+
+
 def holm(p_values: list[float]) -> list[float]:
     """Adjust p-values for their number, so that the chance of any false claim among all stays below the level.
 

@@ -1,4 +1,7 @@
-"""Files of /proc in; threads and mounts out. The bcc backend needs the threads: it cannot walk tasks in the kernel."""
+"""Files of /proc in; threads, mounts and the name of the boot out.
+
+The bcc backend needs the threads: it cannot walk tasks in the kernel.
+"""
 
 import os
 import time
@@ -165,3 +168,9 @@ def _cpu_ns(root: str, fields: list[bytes]) -> int:
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def boot_id() -> str:
+    """What the kernel calls this boot of the machine: another text after each restart."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schedtel.errors import CapabilityError
+from schedtel.host.procfs import boot_id
 from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change, undo
 
@@ -56,7 +57,7 @@ class Journal:
         """Returns whether the file is still there once it is locked; else another start took it for forgotten."""
         this = threads.read_thread(os.getpid(), os.getpid())
         owner = f"{os.getpid()}-{this.start if this else 0}"
-        self.descriptor, path = tempfile.mkstemp(prefix=f"journal-{_boot()}-{owner}-", dir=self.directory)
+        self.descriptor, path = tempfile.mkstemp(prefix=f"journal-{boot_id()}-{owner}-", dir=self.directory)
         self.path = Path(path)
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
         if self.path.exists():
@@ -165,7 +166,7 @@ def _put_back(path: Path) -> Forgotten | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Else its threads have gone with the kernel that had them.
-        changes = read_journal(descriptor) if path.name.startswith(f"journal-{_boot()}-") else []
+        changes = read_journal(descriptor) if path.name.startswith(f"journal-{boot_id()}-") else []
         failed = undo(changes)
         remove(path)
     except BlockingIOError:
@@ -184,7 +185,7 @@ def journals(directory: Path) -> Iterator[Path]:
 
 def owner_of(path: Path) -> tuple[int, int] | None:
     """The pid that a journal's name tells, and when that process started; None for one of another boot."""
-    beginning = f"journal-{_boot()}-"
+    beginning = f"journal-{boot_id()}-"
     words = path.name.removeprefix(beginning).split("-")
     if (
         not path.name.startswith(beginning)
@@ -223,7 +224,3 @@ def _change(line: bytes) -> Change:
 
 def _value(given: list[int] | str) -> tuple[int, ...] | str:
     return given if isinstance(given, str) else tuple(given)
-
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

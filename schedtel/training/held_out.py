@@ -16,7 +16,7 @@ import numpy as np
 from schedtel.agent.context import Context
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.replay import CostTable
-from schedtel.analysis.bootstrap import student_quantile
+from schedtel.analysis.bootstrap import student_reach
 from schedtel.errors import UsageError
 from schedtel.training.fitting import fitted, without
 
@@ -59,8 +59,7 @@ class HeldOut:
 
 def percent_of(logs: np.ndarray) -> Percent:
     """The mean of logarithms of ratios, shape (n,), as a change in percent, with Student's interval."""
-    mean = float(logs.mean())
-    reach = student_quantile(0.975, len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    mean, reach = float(logs.mean()), student_reach(logs)
     return Percent(*(100 * math.expm1(value) for value in (mean, mean - reach, mean + reach)))
 
 

@@ -110,7 +110,7 @@ def test_what_a_forgotten_journal_tells_is_put_back_once(folder, sleeper):
 def test_a_journal_of_before_the_restart_of_the_machine_changes_nothing(folder, sleeper, monkeypatch):
     pid, change = sleeper
     with monkeypatch.context() as patched:
-        patched.setattr(journals, "_boot", lambda: "11111111-2222")
+        patched.setattr(journals, "boot_id", lambda: "11111111-2222")
         journal = Journal(folder)
     journal.append([change])
     os.close(journal.descriptor)
@@ -208,7 +208,7 @@ NAMELESS = [
 
 @pytest.mark.parametrize("name", [*NAMELESS, "journal-{}-\u0661-2-x", "journal-{}-" + "9" * 30 + "-2-x"])
 def test_a_name_that_tells_nothing_names_no_process(folder, name):
-    assert owner_of(folder / name.format(journals._boot())) is None
+    assert owner_of(folder / name.format(journals.boot_id())) is None
 
 
 def test_what_was_put_back_and_what_failed_is_said(folder, sleeper):
