@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from schedtel.access.files import write_whole
 from schedtel.agent.machine import Survey, configuration, survey
 from schedtel.cli import lines
 from schedtel.cli.strict import StrictCommand
@@ -47,18 +48,8 @@ def _told(found: Survey) -> list[str]:
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     """Write a file that only its owner reads, whole; in place of another only with ``force``."""
-    unfinished = path.with_name(f".{path.name}.unfinished-{os.getpid()}")
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            if force:
-                os.rename(unfinished, path)
-            else:
-                os.link(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, text.encode(), replaces=force)
     except FileExistsError as error:
         raise _exists(str(path)) from error
     except OSError as error:

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import time
+from contextlib import suppress
 
 from schedtel.errors import UsageError
 
@@ -46,6 +47,36 @@ def read_with_mode(path: str, what: str, most_bytes: int = _MOST_BYTES) -> tuple
 def _without_waiting(path: str, flags: int) -> int:
     """Open the file. Without O_NONBLOCK, opening a pipe would wait for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def write_whole(
+    path: str | os.PathLike[str], content: bytes, *, folder: int | None = None, replaces: bool = True
+) -> None:
+    """Write a file that only its owner reads. It appears when it is whole and on the disk.
+
+    :param folder: descriptor of the directory that a relative path is of; None: the working directory.
+    :param replaces: whether it may take the place of another file.
+
+    Raises :class:`OSError`; :class:`FileExistsError` for one that is there and may not be replaced.
+    """
+    head, name = os.path.split(path)
+    unfinished = os.path.join(head, f".{name}.unfinished")
+    with suppress(FileNotFoundError):
+        os.unlink(unfinished, dir_fd=folder)  # left by a writer that was killed, or planted
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(unfinished, flags, 0o600, dir_fd=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        if replaces:
+            os.rename(unfinished, path, src_dir_fd=folder, dst_dir_fd=folder)
+        else:
+            os.link(unfinished, path, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished, dir_fd=folder)
 
 
 def open_to_write(path: str, flags: int) -> int:

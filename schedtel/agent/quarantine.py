@@ -10,7 +10,6 @@ file may be damaged or come from elsewhere.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import stat
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from schedtel.access.directories import open_directory
+from schedtel.access.files import write_whole
 from schedtel.errors import RecordingError, UsageError
 from schedtel.host.procfs import boot_id
 
@@ -142,16 +142,8 @@ def _content(directory: Path) -> bytes:
 def _replace(directory: Path, content: bytes) -> None:
     """Put the file in the place of the one before, whole. Raises :class:`OSError` and :class:`UsageError`."""
     folder = open_directory(directory)
-    unfinished = f".{NAME}.unfinished"
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(unfinished, dir_fd=folder)  # left by an agent that was killed
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(unfinished, NAME, src_dir_fd=folder, dst_dir_fd=folder)
+        write_whole(NAME, content, folder=folder)
     finally:
         os.close(folder)
 

@@ -7,17 +7,15 @@ its draws. A policy that is loaded decides as the one that was saved would have.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from schedtel.access.files import read_with_mode
+from schedtel.access.files import read_with_mode, write_whole
 from schedtel.agent.context import Context, check_features
 from schedtel.agent.policies.policy import MOST_ARMS, Policy
 from schedtel.agent.policies.protocol import Settings
@@ -42,16 +40,8 @@ def save_policy(policy: Policy, path: str | os.PathLike[str]) -> None:
     """
     arrays = {name: np.ascontiguousarray(values) for name, values in policy.arrays().items() if values.size}
     content = _safetensors().save(arrays, metadata={_KEY: json.dumps(_description(policy))})
-    whole, unfinished = Path(path), Path(path).with_name(f".{Path(path).name}.unfinished")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(unfinished)  # left by a writer that was killed, or planted
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(unfinished, flags, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(unfinished, whole)
+        write_whole(path, content)
     except OSError as error:
         raise RecordingError(f"cannot write {path}: {error.strerror} (choose another file, or free space)") from error
 
