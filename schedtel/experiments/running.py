@@ -115,7 +115,8 @@ class Experiment:
             for scheduler in self.spec.schedulers:
                 arms.check(parse_arm(self._arm(scheduler)))
         for name, workload in self._workloads.items():
-            Runner(plan_of(self.spec, workload, Cell(name, self.spec.baseline, 1, 1)), 1.0)
+            # A plan of any seed: whether one is an overload is asked of those that are to run.
+            Runner(plan_of(self.spec, replace(workload, overload=True), Cell(name, self.spec.baseline, 1, 1)), 1.0)
 
     def _arm(self, scheduler: str) -> str:
         return self.spec.baseline if scheduler == PLACEBO else scheduler
@@ -141,8 +142,11 @@ class Experiment:
 
         Raises :class:`UsageError` before the first run if the CPUs cannot keep the plan of one of them.
         """
-        todo = self.remaining() if only is None else [only] * (not self.store.has(only))
-        refuse_overloads(self.spec, self._workloads, todo, os.sched_getaffinity(0))
+        if only is None:
+            todo = self.remaining()
+            refuse_overloads(self.spec, self._workloads, todo, os.sched_getaffinity(0))
+        else:  # its own runner refuses it
+            todo = [] if self.store.has(only) else [only]
         began, total = time.monotonic(), len(cells(self.spec))
         self._loops_per_us = self._loops_per_us or self.store.loops_per_us() or generator.calibrate()
         for made, cell in enumerate(todo):

@@ -1,5 +1,6 @@
 """A small experiment on the running kernel: what the arms did is seen in the recordings, and a killed one goes on."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -13,9 +14,13 @@ from waiting import PATIENCE_S, eventually
 
 import schedtel
 from schedtel.doctor.verify import KernelAccounting
+from schedtel.errors import UsageError
+from schedtel.experiments.design import cells
 from schedtel.experiments.running import Experiment
-from schedtel.experiments.spec import read_spec
+from schedtel.experiments.spec import read_spec, spec_of
 from schedtel.experiments.store import read_store
+from schedtel.workloads.plan import make_plan
+from schedtel.workloads.spec import load_workload
 
 COMMAND = [sys.executable, "-m", "schedtel.cli", "experiment"]
 #: Jobs that are lives of a millisecond: over before any look at the process table could change them.
@@ -85,6 +90,30 @@ def test_each_arm_is_in_effect_from_the_first_instruction_of_a_task(spec, tmp_pa
         assert 0 < run.figures["share_jain"] <= 1
     plans = {(run.cell.repeat, run.provenance["plan_sha256"]) for run in runs}
     assert len(plans) == 2, "a repeat has one plan under all arms"
+
+
+def test_a_plan_that_is_not_to_run_may_be_an_overload(tmp_path, monkeypatch):
+    """By chance, jobs of 0.2 s are more than the CPUs can do with seed 1, and not with that of the run."""
+    monkeypatch.chdir(tmp_path)  # a seed is drawn from the workload's name as well
+    path, cpus = Path("rare.toml"), len(os.sched_getaffinity(0))
+
+    def jobs(seed):
+        return len(make_plan(load_workload(str(path)).with_options(seed=seed)).jobs)
+
+    def fits(made):
+        return 0.2 * jobs(cells(made)[0].seed) <= cpus
+
+    for rate in itertools.count(4 * cpus):
+        arrival = f'arrival = {{ kind = "poisson", rate = {rate} }}'
+        path.write_text(f'duration = "1s"\n[classes.xp]\nworkers = 9\n{arrival}\nservice = "200ms"\n')
+        if 0.2 * jobs(1) > cpus:
+            break
+    table = {"workloads": [str(path)], "schedulers": ["eevdf"], "repeats": 1}
+    specs = [spec_of(table | {"seed": seed}, "the experiment") for seed in range(2, 200)]
+    assert Experiment(next(filter(fits, specs)), tmp_path / "fits").remaining()
+    too_much = Experiment(next(made for made in specs if not fits(made)), tmp_path / "too much")
+    with pytest.raises(UsageError, match=r"^cannot keep the plan of rare\.toml, repeat 1: "):
+        too_much.run()
 
 
 def test_a_killed_experiment_goes_on_where_it_was_and_leaves_no_task_behind(spec, tmp_path):
