@@ -76,7 +76,12 @@ class Serviced:
         self._kernel.await_gone(end)
         ops = loader_service.ops_of(before)
         if ops:  # if it does not come back, that is told by whoever asks the kernel next
-            wait(lambda: is_shown_as(ops, (read_state(self._sysfs) or NONE).ops), end)
+            wait(lambda: self._is_back(ops), end)
+
+    def _is_back(self, ops: str) -> bool:
+        """Whether the kernel runs what ran before. It shows the name before the scheduler is enabled."""
+        now = read_state(self._sysfs) or NONE
+        return now.state == ENABLED and is_shown_as(ops, now.ops)
 
     def _await_enabled(self) -> None:
         if not self._kernel.await_enabled(time.monotonic() + PATIENCE_S):
