@@ -68,6 +68,19 @@ def start(workload):
 
 
 @pytest.fixture
+def journals(tmp_path):
+    return tmp_path / "journals"
+
+
+@pytest.fixture
+def sleeper():
+    """The pid of a process that sleeps, in a session of its own."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        yield process.pid
+        process.kill()
+
+
+@pytest.fixture
 def serving():
     """Start `schedtel serve`; returns its process and URI. Whatever still runs at the end is killed, by its pid."""
     with announced("serving on ") as started:

@@ -1,7 +1,6 @@
 """Policy arms of cgroups on the running kernel: their files, and the threads in them."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,6 @@ from surroundings import made_cgroup
 
 from schedtel.host.cgroups import cpu_hierarchy
 from schedtel.schedulers.switching import Schedulers
-
-
-@pytest.fixture
-def journals(tmp_path):
-    return tmp_path / "journals"
-
-
-@pytest.fixture
-def sleeper():
-    with subprocess.Popen(["sleep", "60"]) as process:
-        yield process.pid
-        process.kill()
 
 
 @pytest.fixture

@@ -20,13 +20,6 @@ def scheduler(*words, **options):
     return subprocess.run([*SCHEDTEL, *words], capture_output=True, text=True, check=False, timeout=120, **options)
 
 
-@pytest.fixture
-def sleeper():
-    with subprocess.Popen(["sleep", "60"]) as process:
-        yield process.pid
-        process.kill()
-
-
 @pytest.mark.parametrize(("arm", "policy"), [("policy:batch", 3), ("policy:idle", 5), ("policy:rr=4", 2), ("eevdf", 0)])
 def test_a_command_and_its_children_run_under_the_arm(arm, policy):
     done = scheduler("run", arm, "--", "sh", "-c", f'{SAY_POLICY}; sh -c "{SAY_POLICY.replace("$", "$")}"; exit 7')

@@ -78,13 +78,6 @@ def theirs(monkeypatch):
 
 
 @pytest.fixture
-def sleeper():
-    with subprocess.Popen(["sleep", "60"]) as process:
-        yield process.pid
-        process.kill()
-
-
-@pytest.fixture
 def held():
     """Hold an arm by the command; whatever still runs at the end of the test is killed, by its pid."""
     processes = []

@@ -52,11 +52,6 @@ SHOWN = {
 
 
 @pytest.fixture
-def journals(tmp_path):
-    return tmp_path / "journals"
-
-
-@pytest.fixture
 def family():
     """A process with two threads; a line on its standard input has the second one start a child."""
     command = [sys.executable, "-c", FAMILY]
@@ -64,14 +59,6 @@ def family():
         process.stdout.readline()
         yield process
         process.stdin.close()
-
-
-@pytest.fixture
-def sleeper():
-    """A process with a session of its own."""
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
-        yield process.pid
-        process.kill()
 
 
 @pytest.mark.parametrize("arm", SHOWN)

@@ -2,6 +2,7 @@
 
 import pytest
 from acting import Acting, World, with_tasks
+from fake_sched_ext import made_sysfs
 
 from schedtel.agent.classes import Classes
 from schedtel.agent.pairs import Pairs
@@ -19,12 +20,8 @@ trap 'echo disabled > state; rm -rf root; exit 0' TERM; while :; do sleep 0.02; 
 @pytest.fixture
 def sysfs(tmp_path, monkeypatch):
     """A kernel with sched_ext, and no scheduler attached."""
-    path = tmp_path / "sched_ext"
-    path.mkdir()
-    (path / "state").write_text("disabled\n")
-    (path / "enable_seq").write_text("0\n")
     monkeypatch.setattr(sched_ext, "_may_load_bpf", lambda: True)
-    return path
+    return made_sysfs(tmp_path, 0)
 
 
 @pytest.fixture

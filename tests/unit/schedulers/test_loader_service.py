@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_sched_ext import made_sysfs
 from waiting import eventually
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
@@ -56,11 +57,7 @@ def bus(tmp_path_factory):
 @pytest.fixture
 def sysfs(tmp_path):
     """A kernel with sched_ext, and no scheduler attached."""
-    path = tmp_path / "sched_ext"
-    path.mkdir()
-    (path / "state").write_text("disabled\n")
-    (path / "enable_seq").write_text("7\n")
-    return path
+    return made_sysfs(tmp_path, 7)
 
 
 @pytest.fixture

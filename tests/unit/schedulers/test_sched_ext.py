@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from fake_sched_ext import made_sysfs
 from scheduled import is_running
 from waiting import eventually
 
@@ -26,11 +27,7 @@ echo 'fake: scheduling' >&2; while :; do sleep 0.05; done
 @pytest.fixture
 def sysfs(tmp_path):
     """A kernel with sched_ext, and no scheduler attached."""
-    path = tmp_path / "sched_ext"
-    path.mkdir()
-    (path / "state").write_text("disabled\n")
-    (path / "enable_seq").write_text("7\n")
-    return path
+    return made_sysfs(tmp_path, 7)
 
 
 @pytest.fixture

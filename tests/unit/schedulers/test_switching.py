@@ -5,6 +5,7 @@ import subprocess
 import time
 
 import pytest
+from fake_sched_ext import made_sysfs
 from scheduled import BATCH, OTHER, is_running, policy_of
 from waiting import eventually
 
@@ -23,12 +24,8 @@ trap 'echo disabled > state; rm -rf root; exit 0' TERM; while :; do sleep 0.02; 
 @pytest.fixture
 def sysfs(tmp_path, monkeypatch):
     """A kernel with sched_ext, whose user may load BPF programs, with no loader on the path but a shell."""
-    path = tmp_path / "sched_ext"
-    path.mkdir()
-    (path / "state").write_text("disabled\n")
-    (path / "enable_seq").write_text("0\n")
     monkeypatch.setattr(sched_ext, "_may_load_bpf", lambda: True)
-    return path
+    return made_sysfs(tmp_path, 0)
 
 
 @pytest.fixture
