@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import click
 import pyarrow as pa
@@ -54,7 +55,7 @@ def recorded(directory, windows, texts, host, **summary):
     recorder.facts = {"preemptions": host, "window": host}
     for number, text in enumerate(texts, 1):
         window = named(windows[number % len(windows)], number, text)
-        recorder.add(schedtel.Window(**vars(window) | {"summary": replaced(window.summary, host=[host], **summary)}))
+        recorder.add(replace(window, summary=replaced(window.summary, host=[host], **summary)))
     recorder.flush()
     return directory
 

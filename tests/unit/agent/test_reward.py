@@ -1,6 +1,7 @@
 """Rewards: arithmetic on paper over windows whose tables are made by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from schedtel.schedulers.names import parse_selector
 
 
 def changed(window, **columns):
-    return schedtel.Window(**vars(window) | {"tasks": replaced(window.tasks, **columns)})
+    return replace(window, tasks=replaced(window.tasks, **columns))
 
 
 def reward(settings, default, costs, *, swapped=False):
