@@ -36,6 +36,7 @@ _COMMANDS = (
     "workload",
     "scheduler",
     "experiment",
+    "trial",
     "agent",
     "lab",
     "target",

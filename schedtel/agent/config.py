@@ -97,7 +97,15 @@ def read_config(path: str) -> dict[str, Any]:
         table = tomllib.loads(read_file(path, "configuration").decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {path}: {' '.join(str(error).split())} (write TOML)") from error
-    fields, found = Fields(table, f"configuration {path}"), {}
+    return said_in(table, f"configuration {path}")
+
+
+def said_in(table: object, where: str) -> dict[str, Any]:
+    """The settings of a table, by the names of the options; ``where`` names it in errors.
+
+    Raises :class:`UsageError` for an unknown key, or a value of another kind.
+    """
+    fields, found = Fields(table, where), {}
     for name, read in _KEYS.items():
         if name in fields:
             found[name] = read(fields, name)

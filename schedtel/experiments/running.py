@@ -1,31 +1,24 @@
 """Cells that have not been run in; runs in the store out, one after the other, with the time that is left."""
 
 import os
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from schedtel.errors import SchedtelError, UsageError
+from schedtel.errors import UsageError
 from schedtel.experiments.at_birth import is_whole, treated
+from schedtel.experiments.beside import in_effect, recorded
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.outcomes import figures_of_cpus, figures_of_jobs, figures_of_lives, figures_of_tasks
 from schedtel.experiments.provenance import Fact, conditions, machine
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Run, Store
-from schedtel.kernel.filters import Filter
-from schedtel.live import LiveSource
-from schedtel.recordings.recorder import Recorder
 from schedtel.recordings.recording import Recording
-from schedtel.schedulers import threads
 from schedtel.schedulers.names import parse_arm
-from schedtel.schedulers.switching import Schedulers, pause_after
+from schedtel.schedulers.switching import Schedulers
 from schedtel.windows.window import Window
 from schedtel.workloads import generator
 from schedtel.workloads.outcome import Outcome
@@ -33,8 +26,6 @@ from schedtel.workloads.plan import Plan, make_plan, refuse_overload
 from schedtel.workloads.run import Runner
 from schedtel.workloads.spec import Workload, load_workload
 
-#: How often threads that were born are looked for, so that an arm holds for them too.
-_RESCAN_S = 0.02
 #: Length of the windows of a run, unless another one is asked for.
 WINDOW = "500ms"
 
@@ -169,14 +160,14 @@ class Experiment:
             self._runner.stop()
         folder = self.store.begin(cell)
         with (
-            _recorded(folder, self._window),
-            _in_effect(name, classes, is_whole(under.workload, parse_arm(name))) as arm,
+            recorded(folder, self._window),
+            in_effect(name, classes, is_whole(under.workload, parse_arm(name))) as arm,
         ):
             outcome = self._runner.run()
         if self._stopped or outcome.interrupted:
             return None
         facts = {**self._facts, **arm, "plan_sha256": plan.sha256}
-        return self._described(cell, outcome, list(Recording(folder)), facts)
+        return described(cell, outcome, list(Recording(folder)), self.spec.settle_ns, facts)
 
     def _classes(self, workload: Workload) -> dict[str, tuple[str, ...]]:
         """Class of an arm's rules → command names: each class of the workload, and the groups of the specification."""
@@ -185,93 +176,23 @@ class Experiment:
         groups = every | dict(self.spec.classes)
         return {name: tuple(member for member in members if member in own) for name, members in groups.items()}
 
-    def _described(self, cell: Cell, outcome: Outcome, windows: list[Window], facts: Mapping[str, Fact]) -> Run:
-        figures, classes = figures_of_jobs(outcome, self.spec.settle_ns)
-        if not outcome.plan.workload.classes:
-            figures = figures_of_lives(windows, outcome.plan.workload.is_task)
-        figures = figures | figures_of_tasks(windows, outcome.plan.workload.is_task)
-        provenance = machine() | conditions(windows, figures.get("cpu_ns", 0.0)) | dict(facts)
-        provenance |= {
-            "loops_per_us": outcome.loops_per_us,
-            "late": "; ".join(outcome.complaints),
-            "generator_late_p99_ns": float(np.quantile(outcome.lateness_ns, 0.99)) if len(outcome.lateness_ns) else 0.0,
-            "dispatcher_cpu_ns": int(outcome.facts["dispatcher_cpu_ns"]),
-        }
-        own = {name: each for name, each in classes.items() if each}
-        return Run(cell, figures, provenance, own, figures_of_cpus(windows))
 
+def described(cell: Cell, outcome: Outcome, windows: list[Window], settle_ns: int, facts: Mapping[str, Fact]) -> Run:
+    """The run of a cell, by what became of its jobs and by its windows.
 
-# ---- what runs beside the workload ----
-
-
-@contextmanager
-def _beside(work: Callable[[threading.Event], object], name: str) -> Iterator[None]:
-    """Do work in a thread until the context ends, which sets the event; raises the work's error then."""
-    ended, errors = threading.Event(), []
-
-    def attempt() -> None:
-        try:
-            work(ended)
-        except BaseException as error:  # noqa: BLE001  (raised again below, in the caller's thread)
-            errors.append(error)
-
-    thread = threading.Thread(target=attempt, name=name)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
-@contextmanager
-def _recorded(folder: Path, window: str) -> Iterator[None]:
-    """Record windows of this process's descendants into a directory, until the context ends."""
-    with LiveSource(window, Filter(pid=os.getpid())) as source, Recorder(folder, window) as recorder:
-
-        def record(_ended: threading.Event) -> None:
-            for made in source:
-                recorder.write(made)
-
-        with _beside(record, "recorder"):
-            try:
-                yield
-            finally:
-                source.stop()
-
-
-@contextmanager
-def _in_effect(arm: str, classes: Mapping[str, Iterable[str]], from_birth: bool) -> Iterator[dict[str, str | int]]:
-    """Bring an arm into effect for this process's descendants. Yields what was seen of it, complete afterwards.
-
-    :param from_birth: the tasks set it for themselves. To look for them would take CPU time from them.
+    :param settle_ns: jobs that arrive within this time do not count.
+    :param facts: what is told of it beside that.
     """
-    said: dict[str, str | int] = {"arm": arm, "arm_changes": 0}
-
-    def keep(ended: threading.Event) -> None:
-        members = {name: partial(_threads_of, frozenset(map(str.encode, comms))) for name, comms in classes.items()}
-        with Schedulers(f"pid={os.getpid()}", classes=members) as schedulers:
-            said["arm_changes"] = schedulers.switch(arm)
-            effective.set()
-            pause_s = _RESCAN_S
-            while not ended.wait(pause_s):
-                began = time.monotonic()
-                said["arm_changes"] = int(said["arm_changes"]) + (0 if from_birth else schedulers.rescan())
-                pause_s = pause_after(time.monotonic() - began, _RESCAN_S)
-                problem = schedulers.problem()
-                if problem:
-                    raise SchedtelError(f"cannot go on under {arm}: {problem} (run it again)")
-            said["scheduler"] = schedulers.current().scheduler
-
-    effective = threading.Event()
-    with _beside(keep, "scheduler"):
-        effective.wait(10)
-        yield said
-
-
-def _threads_of(comms: frozenset[bytes]) -> list[int]:
-    """The tids of this process's descendants that have one of these command names."""
-    pids = threads.descendants([os.getpid()], threads.children(threads.processes()))
-    return [thread.tid for pid in pids for thread in threads.threads_of(pid) if thread.comm in comms]
+    figures, classes = figures_of_jobs(outcome, settle_ns)
+    if not outcome.plan.workload.classes:
+        figures = figures_of_lives(windows, outcome.plan.workload.is_task)
+    figures = figures | figures_of_tasks(windows, outcome.plan.workload.is_task)
+    provenance = machine() | conditions(windows, figures.get("cpu_ns", 0.0)) | dict(facts)
+    provenance |= {
+        "loops_per_us": outcome.loops_per_us,
+        "late": "; ".join(outcome.complaints),
+        "generator_late_p99_ns": float(np.quantile(outcome.lateness_ns, 0.99)) if len(outcome.lateness_ns) else 0.0,
+        "dispatcher_cpu_ns": int(outcome.facts["dispatcher_cpu_ns"]),
+    }
+    own = {name: each for name, each in classes.items() if each}
+    return Run(cell, figures, provenance, own, figures_of_cpus(windows))

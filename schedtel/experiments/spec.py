@@ -79,14 +79,14 @@ def spec_of(table: dict[str, Any], where: str) -> ExperimentSpec:
     fields = Fields(table, where)
     spec = ExperimentSpec(
         title=fields.text("title", "experiment"),
-        workloads=_names(fields, "workloads"),
+        workloads=names_in(fields, "workloads"),
         schedulers=_arms(fields),
         repeats=fields.count("repeats", 1, 10_000, 5),
         seed=fields.count("seed", 0, 2**63 - 1, 1),
         same_seed=fields.flag("same_seed"),
         duration_ns=fields.duration("duration") if "duration" in fields else None,
         settle_ns=fields.duration("settle", NS_PER_S // 4, least=0),
-        classes=_classes(fields),
+        classes=classes_in(fields),
     )
     fields.end()
     if len(spec.workloads) * len(spec.schedulers) * spec.repeats > MOST_CELLS:
@@ -96,34 +96,36 @@ def spec_of(table: dict[str, Any], where: str) -> ExperimentSpec:
     return spec
 
 
-def _names(fields: Fields, name: str) -> tuple[str, ...]:
+def names_in(fields: Fields, name: str) -> tuple[str, ...]:
+    """A list of texts, each of them once."""
     values = fields.items(name)
     for value in values:
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise fields.refuse(name, value, "a list of names")
-    _refuse_twice(fields, name, values)
+    refuse_twice(fields, name, values)
     return tuple(values)
 
 
 def _arms(fields: Fields) -> tuple[str, ...]:
-    arms = _names(fields, "schedulers")
+    arms = names_in(fields, "schedulers")
     if arms[0] == PLACEBO:
         raise UsageError(f"cannot use {fields.where}: the first scheduler is {PLACEBO}, which repeats the first one")
     normal = [arm if arm == PLACEBO else str(parse_arm(arm)) for arm in arms]
-    _refuse_twice(fields, "schedulers", normal)
+    refuse_twice(fields, "schedulers", normal)
     return tuple(normal)
 
 
-def _refuse_twice(fields: Fields, name: str, values: Sequence[str]) -> None:
+def refuse_twice(fields: Fields, name: str, values: Sequence[str]) -> None:
+    """Raise :class:`UsageError` for a list that has a value twice."""
     twice = next((value for at, value in enumerate(values) if value in values[:at]), None)
     if twice is not None:
         raise UsageError(f"cannot use {fields.where}: {name} has {twice[:80]!r} twice (name it once)")
 
 
-def _classes(fields: Fields) -> dict[str, tuple[str, ...]]:
+def classes_in(fields: Fields) -> dict[str, tuple[str, ...]]:
     """The table ``classes``: name of a class → command names."""
     table = fields.take("classes", {})
     if not isinstance(table, dict):
         raise fields.refuse("classes", table, 'a table (such as { hogs = ["hog"] })')
     inner = Fields(table, f"{fields.where}.classes")
-    return {name: _names(inner, name) for name in list(table)}
+    return {name: names_in(inner, name) for name in list(table)}

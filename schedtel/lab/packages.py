@@ -7,6 +7,7 @@
 Each is a directory by name and version, which appears when it is whole. Only its owner can read the cache.
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -124,8 +125,12 @@ def fetched(item: Item, tell: Callable[[str], object] = lambda _: None) -> Path:
     with scratch() as directory:
         name, version = _unpack(item, directory)
         target = cache / f"{name}_{version.rpartition(':')[2]}"  # without its epoch
-        if not target.exists():
+        try:
             (directory / "root").rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            # Another process was first: it has fetched the same.
     return target
 
 

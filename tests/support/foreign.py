@@ -86,6 +86,7 @@ PLACES |= {
 ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
 ON_THIS_MACHINE |= {("scheduler", name) for name in ("list", "current", "run", "switch", "restore", "watch")}
 ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "pack")}
+ON_THIS_MACHINE |= {("trial", name) for name in ("run", "report")}
 ON_THIS_MACHINE |= {("lab", name) for name in ("doctor", "run", "shell", "validate")}
 ON_THIS_MACHINE |= {("target", "serve")}
 ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "report", "train", "evaluate")}

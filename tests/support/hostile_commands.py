@@ -22,6 +22,8 @@ ARGUMENTS = {
     "experiment run": ["TRACE", "-o", "NEW"],
     "experiment report": ["RECORDING"],
     "experiment pack": ["RECORDING", "-o", "NEW"],
+    "trial run": ["TRACE", "-o", "NEW"],
+    "trial report": ["RECORDING"],
     "agent init": ["-o", "KEPT"],
     "agent advise": ["RECORDING", "--arm", "scx:no-such"],
     "agent explain": ["RECORDING"],

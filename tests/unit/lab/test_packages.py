@@ -34,6 +34,21 @@ def test_the_newest_of_several_is_used_and_nothing_is_fetched(cache, monkeypatch
     assert packages.cached(packages.kernel_item("7.2")) is None
 
 
+def test_two_that_fetch_at_once_share_what_the_first_one_has(cache, monkeypatch):
+    def unpack(item, directory):
+        (directory / "root").mkdir()
+        (directory / "root" / "file").write_text("ours")
+        theirs = cache / "busybox-static_1.0"  # another process, meanwhile
+        theirs.mkdir()
+        (theirs / "file").write_text("theirs")
+        return "busybox-static", "1:1.0"
+
+    monkeypatch.setattr(packages, "_unpack", unpack)
+    place = packages.fetched(packages.BUSYBOX)
+    assert (place / "file").read_text() == "theirs"
+    assert [path.name for path in cache.iterdir()] == [place.name]
+
+
 def test_scratch_is_gone_after_use_and_kept_while_in_use(cache):
     with packages.scratch() as first:
         with packages.scratch():
