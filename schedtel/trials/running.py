@@ -15,8 +15,9 @@ from types import MappingProxyType
 
 from schedtel.agent.config import Asked
 from schedtel.agent.run import Ready, prepared
-from schedtel.agent.settings import chosen_policy
+from schedtel.agent.settings import chosen_policy, priority_of
 from schedtel.agent.status import Status
+from schedtel.agent.survival import Preferred
 from schedtel.errors import UsageError
 from schedtel.experiments.at_birth import is_whole, treated
 from schedtel.experiments.beside import beside, in_effect, recorded
@@ -75,6 +76,8 @@ class Trial:
         self._workloads = {name: load_workload(name) for name in spec.workloads}
         self._classes = self._members()
         self._check()
+        #: The highest real-time priority that a method gives to others.
+        self._priority = max(map(priority_of, self._arms()))
         self.store = Store(root, spec)
         self._loops_per_us = loops_per_us
         self._runner: Runner | None = None
@@ -104,6 +107,14 @@ class Trial:
                 chosen_policy(settings)
                 for arm in settings.arms:
                     arms.check(parse_arm(arm))
+
+    def _arms(self) -> Iterator[str]:
+        """All arms that may be in effect."""
+        for method in self.spec.schedulers:
+            if method.startswith(AGENT):
+                yield from self.spec.asked(method, 1).settings.arms
+            else:
+                yield self._arm(method)
 
     def _arm(self, method: str) -> str:
         return self.spec.baseline if method == PLACEBO else method
@@ -156,7 +167,8 @@ class Trial:
         plans = [self._plan(cell.workload, cell.seed) for cell in block.phases]
         under = [self._treated(plan, arm) if arm else plan for plan in plans]
         folders = [self.store.begin(cell) for cell in block.phases]
-        with recorded(folders[0], _WINDOW), self._method(block, arm, under) as said:
+        # Under an agent this process is in real time. So it is under every other method, and is late under none.
+        with recorded(folders[0], _WINDOW), Preferred(self._priority), self._method(block, arm, under) as said:
             outcomes = [outcome for plan in under if (outcome := self._phase(plan))]
         if len(outcomes) < len(plans):
             return False
