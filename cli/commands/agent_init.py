@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from schedtel.access.files import write_whole
-from schedtel.agent.machine import Survey, configuration, survey
+from schedtel.agent.survey import Survey, configuration, survey
 from schedtel.cli import lines
 from schedtel.cli.strict import StrictCommand
 from schedtel.errors import UsageError

@@ -75,7 +75,7 @@ def run(config: str | None, plain: bool, **given: Any) -> None:
     with (
         _on_lines() if plain or not sys.stdout.isatty() else _on_page() as (show, tell),
         prepared(asked, show, tell) as ready,
-        stop_on_signals(ready.source.stop),
+        stop_on_signals(ready.windows.stop),
     ):
         notify_systemd("READY=1")
         ready.run()

@@ -6,7 +6,7 @@ import pytest
 from agents import made
 from click.testing import CliRunner
 
-from schedtel.agent import alone, run
+from schedtel.agent import alone, here
 from schedtel.agent.alone import only_agent
 from schedtel.agent.config import KEYS, asked_of
 from schedtel.agent.policies.files import save_policy
@@ -97,7 +97,7 @@ def test_without_the_privilege_an_arm_is_refused_before_anything_begins(monkeypa
         raise CapabilityError(f"cannot use {setting}: Operation not permitted (run as root)")
 
     monkeypatch.setattr("schedtel.schedulers.trial.require", refuse)
-    monkeypatch.setattr(run, "_source", pytest.fail)
+    monkeypatch.setattr(here, "traced", pytest.fail)
     assert "Operation not permitted" in refused("--arms", "eevdf,policy:batch", "--for", f"pid={os.getpid()}")
 
 
@@ -136,7 +136,7 @@ def test_a_lock_that_an_agent_has_removed_meanwhile_is_made_anew(tmp_path, monke
 
 def test_a_second_agent_is_refused_before_it_changes_anything(tmp_path, monkeypatch):
     monkeypatch.setattr(alone, "default_directory", lambda: tmp_path / "run")
-    monkeypatch.setattr(run, "_source", pytest.fail)
+    monkeypatch.setattr(here, "traced", pytest.fail)
     with only_agent():
         words = ("--arms", ARMS, "--for", f"pid={os.getpid()}", "--log", tmp_path / "log")
         assert "another agent runs" in refused(*words)
