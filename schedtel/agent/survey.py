@@ -1,4 +1,4 @@
-"""This machine and this user in; what an agent can switch between here, and a configuration to begin with, out."""
+"""A machine and its user in; what an agent can switch between there, and a configuration to begin with, out."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _BUS = Path("/run/dbus/system_bus_socket")
 
 @dataclass(frozen=True)
 class Survey:
-    """What this machine has.
+    """What a machine has.
 
     :param facts: what was found, in words, by what was looked for.
     :param arms: those that can be switched to, the kernel's own first.
     :param scoped: those that can be switched to for chosen threads, and not for all of the machine.
-    :param refused: those that the shipped policy knows and this machine cannot have → why.
+    :param refused: those that the shipped policy knows and an agent cannot have → why.
     """
 
     facts: Mapping[str, str]
@@ -94,16 +94,20 @@ def _loader_bus() -> str:
 # ---- the configuration ----
 
 
-def configuration(survey: Survey) -> str:
-    """A configuration of `schedtel agent run` to begin with, as TOML: its keys are names of options."""
+def configuration(survey: Survey, target: str | None = None) -> str:
+    """A configuration of `schedtel agent run` to begin with, as TOML: its keys are names of options.
+
+    :param target: the URI of the machine, if it is not this one.
+    """
     facts = [f"# {name}: {_in_ascii(text)}" for name, text in survey.facts.items()]
     arms = [f"    {_quoted(arm)}," for arm in survey.arms]
     scoped = [f"    # {_quoted(arm)}," for arm in survey.scoped]
     return "\n".join(
         [
-            "# What `schedtel agent init` found on this machine:",
+            f"# What `schedtel agent init` found on {'this machine' if target is None else 'the target'}:",
             *facts,
             "",
+            *([] if target is None else ["# The machine that is watched and acted on.", f"target = {_quoted(target)}"]),
             "# What the agent may choose from; the first one is the kernel's own.",
             "arms = [",
             *arms,
