@@ -57,9 +57,10 @@ bench: .venv/.bench
 	$(SUDO) .venv/bin/python -m benchmarks.plots
 	$(SUDO) .venv/bin/python -m benchmarks.model
 
-# SIGKILL to an agent at random moments: 30 times, and not 10 as in the tests.
+# SIGKILL to an agent at random moments: 30 times, and not 10 as in the tests. And all ways to end a part of one on a
+# target.
 agent-kills: .venv/.test
-	$(SUDO) env SCHEDTEL_KILLS=30 .venv/bin/python -m pytest tests/kernel/test_agent.py -k killed -s $(ARGS)
+	$(SUDO) env SCHEDTEL_KILLS=30 .venv/bin/python -m pytest tests/kernel/test_agent.py tests/kernel/test_agent_on_target.py -k killed -s $(ARGS)
 
 # The experiments that are committed with their pages: hours. datasets/README.md says what they need.
 datasets-live: .venv/.env

@@ -14,6 +14,7 @@ from schedtel.cli.session import stop_on_signals
 from schedtel.flight import Subscription
 from schedtel.flight.wire import Request
 from schedtel.recordings.recording import Recording, imported_from, read
+from schedtel.target.client import Connection
 from schedtel.windows.source import Source
 
 
@@ -37,6 +38,12 @@ def open_request(options: dict[str, Any]) -> Callable[[str, Request], Subscripti
     """A function from a URI and a request to a subscription. It reads the token and the certificates once, now."""
     token, tls = read_token(options["token_file"]), read_tls(options["tls_cert"], options["tls_key"], options["ca"])
     return lambda uri, request: Subscription(uri, token, tls, request)
+
+
+def open_target(uri: str, options: dict[str, Any]) -> Connection:
+    """A connection to a target that uses the user's token and certificates."""
+    tls = read_tls(options["tls_cert"], options["tls_key"], options["ca"])
+    return Connection(uri, read_token(options["token_file"]), tls)
 
 
 def stopped_by_signals(*sources: Source) -> AbstractContextManager[object]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from schedtel.agent.config import DWELL, KEYS, SETTLE, asked_of
+from schedtel.agent.here import Place, here
 from schedtel.agent.policies.protocol import USUAL
 from schedtel.agent.policies.registry import POLICIES
 from schedtel.agent.reward import OBJECTIVES
@@ -18,11 +19,13 @@ from schedtel.agent.words import line_of
 from schedtel.cli import lines
 from schedtel.cli.display.agent_view import AgentView
 from schedtel.cli.heap import give_back_what_is_freed
-from schedtel.cli.options import Decorator, together
+from schedtel.cli.options import Decorator, client_options, refuse_without_stream, together
 from schedtel.cli.service import notify_systemd
 from schedtel.cli.session import stop_on_signals
+from schedtel.cli.sources import open_target
 from schedtel.cli.strict import StrictCommand
 from schedtel.cli.teller import Teller, show_line
+from schedtel.target.machine import there
 
 _WHAT = (
     click.option("--arms", metavar="ARM,ARM...", help="What it chooses among; eevdf is always one of them."),
@@ -39,6 +42,7 @@ _WHAT = (
     click.option("--slo", multiple=True, metavar="BOUND", help="Keep a bound, or go to eevdf: 'rt_p99_ns < 20ms'."),
     click.option("--default", metavar="ARM", help="The arm that runs until the policy is shown to be better.  [eevdf]"),
     click.option("--config", metavar="FILE", help="TOML with these options as keys; the command line goes first."),
+    click.option("--target", metavar="URI", help="Be at work on another machine: see `schedtel target serve`."),
 )
 _HOW = (
     click.option("--dry-run", is_flag=True, help="Decide, and say so; never act, and log nothing."),
@@ -56,7 +60,7 @@ _HOW = (
         "--probe-every", type=int, metavar="N", help=f"Measure EEVDF after so many decisions.  [{PROBE_EVERY}]"
     ),
 )
-_options: Decorator = together((*_WHAT, *_HOW))
+_options: Decorator = together((*_WHAT, *_HOW, client_options))
 
 
 @click.command("run", cls=StrictCommand, short_help="Switch between arms by what windows show.")
@@ -73,13 +77,25 @@ def run(config: str | None, plain: bool, **given: Any) -> None:
     asked = asked_of({name: given[name.replace("-", "_")] for name in KEYS}, config)
     give_back_what_is_freed()
     with (
+        _place(asked.target, given) as place,
         _on_lines() if plain or not sys.stdout.isatty() else _on_page() as (show, tell),
-        prepared(asked, show, tell) as ready,
-        stop_on_signals(ready.source.stop),
+        prepared(asked, show, tell, place) as ready,
+        stop_on_signals(ready.windows.stop),
     ):
         notify_systemd("READY=1")
         ready.run()
         notify_systemd("STOPPING=1")
+
+
+@contextmanager
+def _place(target: str | None, options: dict[str, Any]) -> Iterator[Place]:
+    """Where the agent is at work: on this machine, or on a target."""
+    if target is None:
+        refuse_without_stream("an agent without --target")
+        yield here
+        return
+    with open_target(target, options) as connection:
+        yield there(connection)
 
 
 _Shown = tuple[Callable[[Status], object], Callable[[str], object]]

@@ -13,13 +13,12 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schedtel.access.tls import read_tls
-from schedtel.access.tokens import read_token
 from schedtel.cli import lines
 from schedtel.cli.options import client_options, refuse_without_stream
 from schedtel.cli.output import opened
 from schedtel.cli.progress import tell_run
 from schedtel.cli.session import stop_on_signals
+from schedtel.cli.sources import open_target
 from schedtel.cli.strict import StrictGroup
 from schedtel.errors import UsageError
 from schedtel.experiments.design import cells
@@ -38,7 +37,6 @@ from schedtel.lab.jobs import machine
 from schedtel.lab.packages import DEFAULT_KERNEL
 from schedtel.lab.schedulers import guest_files
 from schedtel.report import write_page
-from schedtel.target.client import Connection
 from schedtel.target.experiment import TargetExperiment
 
 _INTERRUPTED = 1
@@ -119,8 +117,7 @@ def _experiment(
     if target is None:
         yield Experiment(spec, output, facts=facts)
         return
-    tls = read_tls(options["tls_cert"], options["tls_key"], options["ca"])
-    with Connection(target, read_token(options["token_file"]), tls) as connection:
+    with open_target(target, options) as connection:
         yield TargetExperiment(spec, output, connection, facts)
 
 

@@ -1,4 +1,4 @@
-"""``schedtel target``: experiments of a controller on another machine in; their runs on this one out."""
+"""``schedtel target``: experiments and agents of a controller on another machine in; what they do on this one out."""
 
 import os
 
@@ -7,6 +7,7 @@ import click
 from schedtel.access.tls import read_tls
 from schedtel.access.tokens import read_token
 from schedtel.access.uri import parse_address
+from schedtel.cli.heap import give_back_what_is_freed
 from schedtel.cli.options import log_options, server_options
 from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import stop_on_signals
@@ -20,12 +21,12 @@ from schedtel.target.server import Target
 _DEFAULT_URI = "grpc://127.0.0.1:8816"
 
 
-@click.group("target", cls=StrictGroup, short_help="Let another machine run experiments here.")
+@click.group("target", cls=StrictGroup, short_help="Let another machine act here.")
 def command() -> None:
-    """Be the machine under test: a controller runs experiments here, and its own load stays where it is."""
+    """Be the machine under test: a controller acts here, and its own load stays where it is."""
 
 
-@command.command("serve", short_help="Run the experiments of controllers.")
+@command.command("serve", short_help="Run the experiments and the agents of controllers.")
 @click.option("-l", "--listen", "uri", default=_DEFAULT_URI, show_default=True, metavar="URI", help="Where to listen.")
 @server_options("controllers")
 @click.option(
@@ -42,8 +43,8 @@ def command() -> None:
     "schedulers",
     multiple=True,
     metavar="PATTERN",
-    help="Allow arms like this, such as 'policy:*', and no others. May be repeated.  [default: eevdf, and policies of "
-    "the workload's own classes]",
+    help="Allow arms like this, such as 'policy:*', and no others. May be repeated.  [default: eevdf, and for "
+    "experiments policies of the workload's own classes]",
 )
 @click.option(
     "--max-duration", default="60s", show_default=True, metavar="DURATION", help="Longest run, with its drain."
@@ -68,11 +69,13 @@ def serve(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Run what the controllers' `schedtel experiment run SPEC --target URI` ask for, one experiment at a time.
+    """Do what `schedtel experiment run` and `schedtel agent run` ask for with --target URI, one of them at a time.
 
-    When nothing is heard of a controller for 2.5 seconds, its workload ends, and threads are scheduled as before.
+    When nothing is heard of a controller for 2.5 seconds, its workload ends, and threads are scheduled as before. An
+    agent switches arms for any threads here, so it may use those alone that --scheduler names.
     """
     set_up_log(quiet=quiet, verbose=verbose)
+    give_back_what_is_freed()
     tls, address = read_tls(tls_cert, tls_key, client_ca), parse_address(uri)
     rules = Rules(
         cpus=_cpus(cpus),

@@ -14,16 +14,19 @@ The modules, in the order in which data flows through them:
     advice      a recording and a policy               → which arm would be tried, and why
     decisions   a log and one of its decisions         → the policy as it was then, and why it chose so
     page        a log                                  → one HTML page
-    machine     this machine                           → the arms it has, and a configuration to begin with
+    survey      a machine                              → the arms it has, and a configuration to begin with
     status      what an agent sees, thinks and does    → for a view of it
 
 What acts on a machine stands on these:
 
     config      options and a file                     → what an agent is asked to do, in ``settings``
     classes     windows                                → which threads are short, and which are hogs
+    machine     arms, and threads of the classes       → an arm in effect on a machine: the one interface to it
+    here        what an agent is to do                 → this machine: its windows, and a ``machine`` to act on
     load        windows                                → whether the load has changed
     pairs       arms between two runs of EEVDF         → what is shown of an arm; ``trust``: of the policy
     guard       windows, ``slo``, ``quarantine``       → when the policy has no say, and which arms are barred
     loop        all of these, a turn after the other   → an arm in effect, a row in the ``book``, a ``status``
-    run         what is asked                          → the loop at work, ``alone`` and in real time (``survival``)
+    run         what is asked, and a place             → the loop at work ``here``, ``alone`` and in real time
+                                                         (``survival``), or on a target
 """

@@ -11,14 +11,12 @@ whole: it has no threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedtel.schedulers import threads
-from schedtel.schedulers.threads import TICKS_PER_S
+from schedtel.schedulers.threads import Seen
 from schedtel.windows import tables
 from schedtel.windows.arrow import valid
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 SHORT, HOGS = "short", "hogs"
 #: The classes that the agent infers.
 CLASSES = (SHORT, HOGS)
-_NS_PER_S = 1_000_000_000
 #: Windows in a row in which a thread must look so at first, and at most.
 _PATIENCE, _MOST_PATIENCE = 2, 64
 #: A class that was refused is admitted again below this part of its cap.
@@ -56,7 +53,7 @@ class Caps:
 
 
 @dataclass
-class _Seen:
+class _Known:
     """What is known of a thread: its process, its class, how long it has looked like which, and when it was seen."""
 
     tgid: int
@@ -117,7 +114,7 @@ class Classes:
     refused: str = ""
 
     def __post_init__(self) -> None:
-        self._seen: dict[tuple[int, int], _Seen] = {}
+        self._seen: dict[tuple[int, int], _Known] = {}
         self._windows = 0
 
     def add(self, window: Window) -> None:
@@ -127,32 +124,25 @@ class Classes:
         named = np.where(looks.is_short, SHORT, np.where(looks.is_hog, HOGS, "")).tolist()
         facts = (looks.tid, looks.start_ns, looks.tgid, looks.is_too_much, looks.share)
         for tid, start, tgid, too_much, its, look in zip(*(one.tolist() for one in facts), named, strict=True):
-            seen = self._seen.setdefault((tid, start), _Seen(tgid))
+            seen = self._seen.setdefault((tid, start), _Known(tgid))
             seen.window = self._windows
             _judge(seen, look, too_much)
             share += its if seen.now == SHORT else 0.0
         self._forget()
         self._admit(share / max(1, window.cpus.num_rows))
 
-    def short(self) -> Iterator[int]:
-        """The tids of the short threads; none while the class is refused."""
-        return iter(()) if self.refused else self._members(SHORT)
-
-    def hogs(self) -> Iterator[int]:
-        """The tids of the hogs."""
-        return self._members(HOGS)
+    def threads(self, name: str) -> list[Seen]:
+        """The threads of a class; none are short while that class is refused."""
+        if self._is_refused(name):
+            return []
+        return [Seen(known.tgid, *key) for key, known in self._seen.items() if known.now == name]
 
     def count(self, name: str) -> int:
-        """How many threads a class has."""
-        return 0 if name == SHORT and self.refused else sum(seen.now == name for seen in self._seen.values())
+        """How many they are."""
+        return 0 if self._is_refused(name) else sum(known.now == name for known in self._seen.values())
 
-    def _members(self, name: str) -> Iterator[int]:
-        """Those that still are the threads that were seen: a tid may have another thread by now."""
-        for (tid, start_ns), seen in self._seen.items():
-            if seen.now == name:
-                thread = threads.read_thread(seen.tgid, tid)
-                if thread and thread.start == start_ns * TICKS_PER_S // _NS_PER_S:
-                    yield tid
+    def _is_refused(self, name: str) -> bool:
+        return name == SHORT and bool(self.refused)
 
     def _forget(self) -> None:
         oldest = self._windows - _FORGOTTEN
@@ -166,7 +156,7 @@ class Classes:
             self.refused = f"short threads take {100 * share:.0f} % of the CPUs, and {most:.0f} % is the most"
 
 
-def _judge(seen: _Seen, look: str, too_much: bool) -> None:
+def _judge(seen: _Known, look: str, too_much: bool) -> None:
     """Update a thread's class. One in the class short leaves it at once; any other change takes its time."""
     if seen.now == SHORT and too_much:
         seen.now, seen.looks, seen.streak = "", look, 1

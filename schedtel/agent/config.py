@@ -37,12 +37,14 @@ class Asked:
     :param log: a directory or a URI; None: nowhere.
     :param duration: such as ``1h``; None: it goes on.
     :param save: the file for what the policy has learned; None: nowhere.
+    :param target: the URI of the machine that it is at work on; None: this one.
     """
 
     settings: AgentSettings
     log: str | None = None
     duration: str | None = None
     save: str | None = None
+    target: str | None = None
 
 
 def _text(fields: Fields, name: str) -> Any:
@@ -78,7 +80,7 @@ def _number(fields: Fields, name: str) -> Any:
 
 #: The keys of a file, which are the options of the command.
 _KEYS: Mapping[str, Callable[[Fields, str], Any]] = MappingProxyType(
-    dict.fromkeys(("policy", "objective", "window", "for", "log", "save", "default", "duration"), _text)
+    dict.fromkeys(("policy", "objective", "window", "for", "log", "save", "default", "duration", "target"), _text)
     | dict.fromkeys(("arms", "slo"), _texts)
     | dict.fromkeys(("dry-run", "shadow", "no-trial"), _flag)
     | dict.fromkeys(("dwell", "settle", "seed", "probe-every"), _count)
@@ -136,7 +138,8 @@ def asked_of(given: Mapping[str, Any], config: str | None = None) -> Asked:
         said.pop("save", None)
     if said.get("duration"):
         parse_duration(said["duration"])
-    return Asked(_settings(said), said.get("log"), said.get("duration"), said.get("save"))
+    others = (said.get(name) for name in ("log", "duration", "save", "target"))
+    return Asked(_settings(said), *others)
 
 
 def _was_given(value: object) -> bool:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from schedtel.agent.classes import CLASSES, SHORT, Classes
+from schedtel.agent.machine import Machine
 from schedtel.agent.pairs import Pairs
 from schedtel.agent.quarantine import Quarantine
 from schedtel.agent.slo import Slo
-from schedtel.errors import SchedtelError
 from schedtel.schedulers.names import EEVDF, parse_arm
 
 if TYPE_CHECKING:
@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
 #: So many failures of arms within an hour are too many.
 _MOST_FAILURES, _WITHIN_NS = 5, 3600 * 1_000_000_000
-
-
-class Machine(Protocol):
-    """What an agent acts on: :class:`schedtel.schedulers.switching.Schedulers`, or what a test puts in its place."""
-
-    def switch(self, arm: str, /) -> int: ...
-
-    def restore(self) -> None: ...
-
-    def rescan(self) -> int: ...
-
-    def problem(self) -> str | None: ...
-
-    def in_effect(self) -> str: ...
 
 
 class Alarm(NamedTuple):
@@ -124,15 +110,6 @@ class Guard:
             refused = self._classes.refused if SHORT in named else ""
             return refused or f"no thread looks like {' or '.join(named)}"
         return ""
-
-
-def restored(machine: Machine) -> str:
-    """Put all back; returns what the kernel refused, or else nothing."""
-    try:
-        machine.restore()
-    except SchedtelError as error:
-        return str(error)
-    return ""
 
 
 def _has_only_classes(arm: str) -> bool:

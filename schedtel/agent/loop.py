@@ -18,14 +18,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from schedtel.agent.book import Book
 from schedtel.agent.classes import Classes
 from schedtel.agent.context import Context, context_of
-from schedtel.agent.guard import Alarm, Guard, Machine, restored
+from schedtel.agent.guard import Alarm, Guard
 from schedtel.agent.load import Load
 from schedtel.agent.log import Entry
+from schedtel.agent.machine import Machine, refusal
 from schedtel.agent.pairs import Pairs
 from schedtel.agent.policies.policy import Policy
 from schedtel.agent.record import Record, believed_worse
@@ -35,8 +37,7 @@ from schedtel.agent.status import Status
 from schedtel.agent.trust import Trust
 from schedtel.agent.turn import Choice, Turn
 from schedtel.agent.words import by_policy, sentence
-from schedtel.errors import SchedtelError
-from schedtel.schedulers.names import EEVDF
+from schedtel.schedulers.names import EEVDF, parse_arm
 
 if TYPE_CHECKING:
     from schedtel.windows.window import Window
@@ -79,6 +80,8 @@ class Agent:
         self._settings, self._policy, self._machine, self._guard = settings, policy, machine, guard
         self._classes, self._book, self._observer, self._clocks = classes, book, observer, clocks
         self._acts = settings.mode == "act"
+        #: The classes that arms name.
+        self._named = {name for arm in settings.arms for name in parse_arm(arm).classes}
         self._reference, self._pairs = Reference(settings.reward), Pairs(settings.reward)
         self._load, self._trust = Load(), Trust(always=settings.is_trusted)
         self._record = Record(settings.arms)
@@ -90,7 +93,10 @@ class Agent:
         self._cpu_ns, self._decided_ns = clocks.cpu(), clocks.monotonic()
 
     def run(self, source: Iterable[Window]) -> None:
-        """Decide by the windows of a source until it ends. Whoever made the machine puts everything back."""
+        """Decide by the windows of a source until it ends. Whoever made the machine puts everything back.
+
+        Raises :class:`StreamError` once the machine is lost.
+        """
         for window in source:
             self.step(window)
 
@@ -110,14 +116,15 @@ class Agent:
 
     def _rescanned(self, arm: str) -> Alarm | None:
         """Bring the arm into effect for threads that were born or classed since."""
-        if not self._acts:
+        refused = refusal(self._look_again) if self._acts else ""
+        if not refused:
             return None
-        try:
-            self._machine.rescan()
-        except SchedtelError as error:
-            self._guard.failed(arm, str(error))
-            return Alarm(f"{arm} has failed: {error}", is_measured=False)
-        return None
+        self._guard.failed(arm, refused)
+        return Alarm(f"{arm} has failed: {refused}", is_measured=False)
+
+    def _look_again(self) -> None:
+        self._machine.tell({name: self._classes.threads(name) for name in self._named})
+        self._machine.rescan()
 
     def _finish(self, turn: Turn, *, is_measured: bool) -> None:
         """Reward the turn's choice, and learn from it."""
@@ -230,15 +237,12 @@ class Agent:
         if choice.arm == before and not (choice.guard and choice.arm == _EEVDF):
             return choice, None
         began_ns = self._clocks.monotonic()
-        if refused := restored(self._machine):
+        if refused := refusal(self._machine.restore):
             self._guard.give_up(f"what an arm has changed cannot be put back: {refused}")
             choice = _forced(_EEVDF, self._guard.observes, choice.barred)
-        elif choice.arm != _EEVDF:
-            try:
-                self._machine.switch(choice.arm)
-            except SchedtelError as error:
-                self._guard.failed(choice.arm, str(error))
-                choice = _forced(_EEVDF, f"{choice.arm} has failed: {error}", choice.barred)
+        elif choice.arm != _EEVDF and (refused := refusal(partial(self._machine.switch, choice.arm))):
+            self._guard.failed(choice.arm, refused)
+            choice = _forced(_EEVDF, f"{choice.arm} has failed: {refused}", choice.barred)
         return choice, self._clocks.monotonic() - began_ns if choice.arm != before else None
 
     # ---- what is told ----

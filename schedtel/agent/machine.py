@@ -1,137 +1,100 @@
-"""This machine and this user in; what an agent can switch between here, and a configuration to begin with, out."""
+"""What an agent acts on: one interface, whichever machine it is; and this machine behind it.
+
+Another machine is a target of :mod:`schedtel.target`, whose switching is done there by this module, too.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, Protocol
 
-from schedtel.agent.classes import CLASSES
-from schedtel.agent.cold_start import PRETRAINED, card
-from schedtel.errors import SchedtelError
-from schedtel.foreign_text import Printable
-from schedtel.host.cgroups import cgroup_root
-from schedtel.host.sched_ext import read_state
-from schedtel.schedulers import sched_ext
-from schedtel.schedulers.choices import Choice
-from schedtel.schedulers.names import EEVDF
+from schedtel.agent.alone import only_agent
+from schedtel.errors import SchedtelError, StreamError
+from schedtel.schedulers.names import Selector
+from schedtel.schedulers.selection import Changing
 from schedtel.schedulers.switching import Schedulers
+from schedtel.schedulers.threads import Seen, still_there
 
-#: Where the system's D-Bus listens, which scx_loader is asked on.
-_BUS = Path("/run/dbus/system_bus_socket")
+#: Name of a class → its threads.
+Threads = Mapping[str, Sequence[Seen]]
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What this machine has.
+class Machine(Protocol):
+    """What the loop of an agent acts on.
 
-    :param facts: what was found, in words, by what was looked for.
-    :param arms: those that can be switched to, the kernel's own first.
-    :param scoped: those that can be switched to for chosen threads, and not for all of the machine.
-    :param refused: those that the shipped policy knows and this machine cannot have → why.
+    Each method raises :class:`SchedtelError` for what the machine refuses, and :class:`StreamError` once the machine
+    itself is lost; by then it puts everything back by itself.
     """
 
-    facts: Mapping[str, str]
-    arms: Sequence[str]
-    scoped: Sequence[str]
-    refused: Mapping[str, str]
+    def tell(self, classes: Threads, /) -> None:
+        """Say which threads each of some classes has from now on: for the next switch and the next rescan."""
+
+    def switch(self, arm: str, /) -> int:
+        """Put the last arm's changes back, and bring another one into effect. Returns how many things it changed."""
+        ...
+
+    def restore(self) -> None:
+        """Put everything back."""
+
+    def rescan(self) -> int:
+        """Bring the arm into effect for threads that were born or classed since. Returns how many were changed."""
+        ...
+
+    def problem(self) -> str | None:
+        """Why the arm is no longer in effect; None if it is."""
+        ...
+
+    def in_effect(self) -> str:
+        """The scheduler that the kernel of that machine runs now: ``eevdf``, or the name of a sched_ext scheduler."""
+        ...
 
 
-def survey() -> Survey:
-    """Look at this machine. Nothing but a thread of this process is changed to find out."""
-    found = Schedulers().arms()
-    installed = [choice.arm for choice in found if choice.usable and choice.arm.startswith("scx:")]
-    wanted = dict.fromkeys([str(EEVDF), *card()["arms"], *installed])
-    refused = {arm: why for arm in wanted if (why := _why_not(arm, f"pid={os.getpid()}"))}
-    usable = [arm for arm in wanted if arm not in refused]
-    scoped = [arm for arm in usable if _why_not(arm, None)]
-    return Survey(dict(_facts(found)), [arm for arm in usable if arm not in scoped], scoped, refused)
-
-
-def _why_not(arm: str, scope: str | None) -> str:
-    """What an arm lacks here; empty where it can be switched to."""
+def refusal(act: Callable[[], object]) -> str:
+    """Have a machine act; returns what it refused, or else nothing. Raises :class:`StreamError` once it is lost."""
     try:
-        with Schedulers(scope, classes=dict.fromkeys(CLASSES, ())) as schedulers:
-            schedulers.check(arm)
+        act()
+    except StreamError:
+        raise
     except SchedtelError as error:
         return str(error)
     return ""
 
 
-def _facts(found: Sequence[Choice]) -> Iterator[tuple[str, str]]:
-    state = read_state()
-    yield "kernel", platform.release()
-    yield "CPUs", str(os.cpu_count())
-    yield "sched_ext", "not built in" if state is None else f"{state.state}, {state.ops or 'no scheduler'}"
-    yield "schedulers on the path", ", ".join(f"scx_{name}" for name in sched_ext.installed()) or "none"
-    policies = [choice for choice in found if choice.arm.startswith("policy:")]
-    for usable, words in ((True, "policies this user may set"), (False, "policies refused")):
-        named = [choice.arm.removeprefix("policy:") for choice in policies if choice.usable is usable]
-        yield words, ", ".join(named) or "none"
-    yield "cgroups", _cgroups()
-    yield "loader bus", _loader_bus()
+class ThisMachine(Schedulers):
+    """This machine.
+
+    :param names: of the classes that arms may name.
+    :param scope: the threads that arms are for; None: all.
+    :param options: as of :class:`Schedulers`.
+    """
+
+    def __init__(self, names: Iterable[str], scope: Selector | str | None = None, **options: Any) -> None:
+        nobody: Sequence[Seen] = ()
+        self._threads = dict.fromkeys(names, nobody)
+        classes = {name: Changing(partial(self._members, name)) for name in self._threads}
+        super().__init__(scope, classes=classes, **options)
+
+    def tell(self, classes: Threads) -> None:
+        self._threads |= classes
+
+    def _members(self, name: str) -> Iterator[int]:
+        return still_there(self._threads[name])
 
 
-def _cgroups() -> str:
-    try:
-        root = cgroup_root()
-        controllers = (root / "cgroup.controllers").read_text().split()
-    except (SchedtelError, OSError):
-        return "no cgroup v2 hierarchy"
-    return f"v2, {'with' if 'cpu' in controllers else 'without'} the cpu controller"
+@contextmanager
+def this_machine(
+    arms: Iterable[str], names: Iterable[str], scope: Selector | None, *, acts: bool, spares: Collection[int] = ()
+) -> Iterator[ThisMachine]:
+    """This machine, which can be switched to each of some arms; leaving the context puts everything back.
 
+    :param acts: that it will be switched, which one agent at a time may do.
+    :param spares: processes that no arm is for.
 
-def _loader_bus() -> str:
-    if not _BUS.is_socket():
-        return "no system D-Bus"
-    return "scx_loader is on the path" if shutil.which("scx_loader") else "system D-Bus, and no scx_loader on the path"
-
-
-# ---- the configuration ----
-
-
-def configuration(survey: Survey) -> str:
-    """A configuration of `schedtel agent run` to begin with, as TOML: its keys are names of options."""
-    facts = [f"# {name}: {_in_ascii(text)}" for name, text in survey.facts.items()]
-    arms = [f"    {_quoted(arm)}," for arm in survey.arms]
-    scoped = [f"    # {_quoted(arm)}," for arm in survey.scoped]
-    return "\n".join(
-        [
-            "# What `schedtel agent init` found on this machine:",
-            *facts,
-            "",
-            "# What the agent may choose from; the first one is the kernel's own.",
-            "arms = [",
-            *arms,
-            *(
-                ['    # These set all threads, so they need a scope: the key `for`, such as for = "unit=nginx".']
-                if scoped
-                else []
-            ),
-            *scoped,
-            "]",
-            "# The policy that ships with schedtel, and learns on.",
-            f'policy = "{PRETRAINED}"',
-            "# What an arm is chosen for: L, p99 wakeup wait, mean TAT, throughput or fairness.",
-            'objective = "L"',
-            'window = "2s"',
-            "# What is restored at the end, and whenever something is wrong.",
-            f'default = "{EEVDF}"',
-            "# The directory that every decision is written to.",
-            'log = "agent-log"',
-            "",
-        ]
-    )
-
-
-def _in_ascii(text: str) -> str:
-    return Printable(text).encode("ascii", "backslashreplace").decode()
-
-
-def _quoted(arm: str) -> str:
-    """A basic string of TOML, whose escapes are those of JSON."""
-    return json.dumps(arm)
+    Raises :class:`UsageError` while another agent acts, and as :meth:`Schedulers.check` for each arm.
+    """
+    with only_agent() if acts else nullcontext(), ThisMachine(names, scope, spares=spares) as machine:
+        for arm in arms:
+            machine.check(arm)
+        yield machine

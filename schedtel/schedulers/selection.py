@@ -78,6 +78,7 @@ class Selection:
         from the whole machine, and those without are refused.
     :param classes: name → members, for rules such as ``hogs:idle``.
     :param adopts: see :class:`Tree`.
+    :param spares: processes that are never selected.
 
     Raises :class:`UsageError` if the scope is a process that does not exist.
     """
@@ -88,11 +89,13 @@ class Selection:
         classes: Mapping[str, Members] | None = None,
         *,
         adopts: bool = False,
+        spares: Collection[int] = (),
     ) -> None:
         self.scope = scope
         self._classes = dict(classes or {})
         self._trees: dict[str, Tree] = {}
         self._adopts = adopts
+        self._spares = frozenset(spares)
         #: Processes that help this one, which are never selected.
         self.own: set[int] = set()
         if scope is not None:
@@ -152,7 +155,7 @@ class Selection:
         return tree.adopted
 
     def _named(self, selector: Selector) -> Iterator[Thread]:
-        excluded = {os.getpid(), *self.own}
+        excluded = {os.getpid(), *self._spares, *self.own}
         for thread in self._found(selector):
             if thread.tgid not in excluded and not thread.is_kernel_thread and not thread.is_over:
                 yield thread

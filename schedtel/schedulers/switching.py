@@ -6,7 +6,7 @@ that changes itself may have been quicker.
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +88,7 @@ class Schedulers:
     :param classes: name of a class → its threads: tids, a function that returns tids, or the text of a selection.
     :param loaders: name of an ``scx:`` arm → its loader; others are ``scx_NAME`` on the path.
     :param adopts: that this process is a subreaper, and orphans of the scope become its children.
+    :param spares: processes besides this one that no arm is for.
     :param journals: directory for the journal; None: the user's own, below /run.
     :param sysfs: where the kernel tells about sched_ext.
     :param stall_timeout_ms: after so long, the kernel ejects a scheduler that leaves a task waiting: ``ops.timeout_ms``
@@ -103,12 +104,13 @@ class Schedulers:
         classes: Mapping[str, Members] | None = None,
         loaders: Mapping[str, Loader] | None = None,
         adopts: bool = False,
+        spares: Collection[int] = (),
         journals: Path | None = None,
         sysfs: Path = SYSFS,
         stall_timeout_ms: int = STALL_TIMEOUT_MS,
     ) -> None:
         named = parse_selector(scope) if isinstance(scope, str) else scope
-        self._selection = Selection(named, classes, adopts=adopts)
+        self._selection = Selection(named, classes, adopts=adopts, spares=spares)
         self._loaders, self._sysfs, self._journals = dict(loaders or {}), sysfs, journals
         self._stall_timeout_ms = stall_timeout_ms
         self._journal: Journal | None = None

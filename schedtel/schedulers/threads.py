@@ -5,13 +5,14 @@ thread of a tree several times a second.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _PF_KTHREAD = 0x00200000
 _OVER = b"ZXx"
 #: Ticks of the clock in which /proc tells starts.
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_NS_PER_S = 1_000_000_000
 
 
 class Thread(NamedTuple):
@@ -24,6 +25,14 @@ class Thread(NamedTuple):
     comm: bytes
     is_over: bool
     is_kernel_thread: bool
+
+
+class Seen(NamedTuple):
+    """A thread as the telemetry names it. ``start_ns`` is its start in nanoseconds since boot."""
+
+    tgid: int
+    tid: int
+    start_ns: int
 
 
 def read_thread(tgid: int, tid: int) -> Thread | None:
@@ -44,6 +53,14 @@ def read_thread(tgid: int, tid: int) -> Thread | None:
         is_over=fields[0] in _OVER,
         is_kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
     )
+
+
+def still_there(seen: Iterable[Seen]) -> Iterator[int]:
+    """The tids of those that still are the threads that were seen: a tid may have another thread by now."""
+    for one in seen:
+        thread = read_thread(one.tgid, one.tid)
+        if thread and thread.start == one.start_ns * TICKS_PER_S // _NS_PER_S:
+            yield one.tid
 
 
 def processes() -> dict[int, Thread]:

@@ -1,4 +1,4 @@
-"""Cells that the holder of the lease asks for in; a process for each, one at a time, and its run out.
+"""Orders of the holder of the lease in; a process for each, one at a time, and its run out.
 
 All of it is started and ended by the thread that calls :meth:`Bench.run`, which sleeps in between: the kernel ends a
 worker when the thread that started it ends.
@@ -9,21 +9,20 @@ import logging
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from schedtel.access.scratch import scratch_directory
 from schedtel.access.tokens import TOKEN_VARIABLE
 from schedtel.errors import SchedtelError, UsageError
-from schedtel.experiments.design import Cell
-from schedtel.experiments.spec import ExperimentSpec
 from schedtel.recordings.recording import Recording
 from schedtel.schedulers.journal import put_back_forgotten
 from schedtel.target import worker
@@ -32,10 +31,9 @@ from schedtel.target.lease import Lease
 _log = logging.getLogger(__name__)
 #: States of the cell that was asked for last.
 IDLE, RUNNING, DONE, FAILED = "idle", "running", "done", "failed"
+JOB = "job.json"
 #: A worker that is told to end has so long before it is killed.
 GRACE_S = 1.0
-#: What a worker takes beside its plan, with much room. One that takes longer hangs.
-_SLACK_S = 60.0
 _PREFIX = "schedtel-target-"
 _LARGEST_RUN, _MOST_SAID = 1 << 20, 4096
 #: Above that of any thread that an arm makes real-time, so that what starves all others can be ended.
@@ -44,12 +42,20 @@ _PRIORITY = 99
 
 @dataclass(frozen=True)
 class Order:
-    """A cell to be run, with all that its worker needs."""
+    """What is to be run in a process of its own, in a directory of its own.
 
-    spec: ExperimentSpec
-    files: Mapping[str, str]
-    cell: Cell
-    loops_per_us: float | None
+    :param key: what is run, in one word: it is told of the state.
+    :param module: of Python; its arguments are this process's pid, and the name of a file in the directory.
+    :param job: the text of that file.
+    :param most_s: a process that takes longer than this hangs.
+    :param channel: its input and its output, which is closed here once it has it; None: it has none.
+    """
+
+    key: str
+    module: str
+    job: str
+    most_s: float
+    channel: socket.socket | None = None
 
 
 @dataclass
@@ -57,21 +63,20 @@ class State:
     """How far the last order is. ``run`` is the text of its run.json, ``recording`` its windows."""
 
     state: str = IDLE
-    cell: str = ""
+    key: str = ""
     why: str = ""
     run: bytes = b""
     recording: Recording | None = field(default=None, repr=False)
 
 
 class Bench:
-    """Makes the runs of a target.
+    """Does what is ordered on a target.
 
-    :param cpus: those that workloads may use.
-    :param most_s: the longest time that a plan takes.
+    :param over: called once all that was done under a lease is undone, before another one is given.
     """
 
-    def __init__(self, cpus: tuple[int, ...], most_s: float) -> None:
-        self._cpus, self._most_s = cpus, most_s + _SLACK_S
+    def __init__(self, over: Callable[[], object] = lambda: None) -> None:
+        self._over = over
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._bell)
         self._lock = threading.Lock()
@@ -85,11 +90,11 @@ class Bench:
     # ---- from any thread ----
 
     def ask(self, order: Order) -> None:
-        """Have a cell run. Raises :class:`UsageError` while another one is running."""
+        """Have an order done. Raises :class:`UsageError` while another one is running."""
         with self._lock:
             if self._state.state == RUNNING:
                 raise UsageError("cannot run a cell while another one is running (wait for its end)")
-            self._order, self._state = order, State(RUNNING, order.cell.key)
+            self._order, self._state = order, State(RUNNING, order.key)
         self._ring()
 
     def state(self) -> State:
@@ -136,36 +141,38 @@ class Bench:
             self._give_up("nothing was heard of the controller, or it has ended its session")
         with self._lock:
             order, self._order = self._order, None
-        if order is not None:
+        if order is not None and self.lease.left_s() is None:  # it was given back before this was seen
+            self._say(State())
+        elif order is not None:
             self._start(order)
         elif self._process is not None and self._process.poll() is not None:
             self._conclude(self._process.returncode)
         elif self._process is not None and time.monotonic() > self._until:
-            key = self.state().cell
+            key = self.state().key
             self._end_process(self._process, "it takes much longer than its plan")
             self._say(State(FAILED, key, "a run took much longer than its plan, and was ended (look at the target)"))
 
     def _start(self, order: Order) -> None:
         try:
             self._clear()
-            described = worker.described(order.spec, order.files, order.cell, self._cpus, order.loops_per_us)
-            (self._directory / worker.JOB).write_text(described, encoding="utf-8")
-            self._process, self._until = self._begun(), time.monotonic() + self._most_s
+            (self._directory / JOB).write_text(order.job, encoding="utf-8")
+            with order.channel or contextlib.nullcontext():
+                self._process = self._begun(order)
+            self._until = time.monotonic() + order.most_s
         except OSError as error:
-            self._say(State(FAILED, order.cell.key, f"cannot start a run: {error.strerror} (look at the target)"))
-            return
-        _log.info("running %s under %s, repeat %d", order.cell.workload, order.cell.scheduler, order.cell.repeat)
+            self._say(State(FAILED, order.key, f"cannot start a run: {error.strerror} (look at the target)"))
 
-    def _begun(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-P", "-m", "schedtel.target.worker", str(os.getpid())]
+    def _begun(self, order: Order) -> "subprocess.Popen[bytes]":
+        channel = order.channel.fileno() if order.channel else subprocess.DEVNULL
+        command = [sys.executable, "-P", "-m", order.module, str(os.getpid()), JOB]
         environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
         with open(self._directory / "stderr", "wb") as said:
             process = subprocess.Popen(
                 command,
                 cwd=self._directory,
                 env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdin=channel,
+                stdout=channel,
                 stderr=said,
                 start_new_session=True,
             )
@@ -179,7 +186,7 @@ class Bench:
 
     def _conclude(self, status: int) -> None:
         self._forget_process()
-        key = self.state().cell
+        key = self.state().key
         if status:
             put_back_forgotten()
             self._say(State(FAILED, key, self._said(status)))
@@ -212,6 +219,7 @@ class Bench:
             self._order, self._state = None, State()
         with contextlib.suppress(OSError):  # the directory was removed
             self._clear()
+        self._over()
         self.lease.free()
 
     def _end_process(self, process: "subprocess.Popen[bytes]", why: str) -> None:

@@ -102,20 +102,13 @@ class Session:
 
     Leaving it has the target undo everything.
 
-    :param spec: the table of the experiment.
-    :param files: texts of the workloads that are no presets, by name.
     :param lost: called, from another thread, once the target is lost.
+    :param asked: what the session is for: the ``spec`` and the ``files`` of an experiment, or an ``agent``.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        spec: dict[str, Any],
-        files: dict[str, str],
-        lost: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, connection: Connection, lost: Callable[[], object] = lambda: None, **asked: Any) -> None:
         self._connection, self._lost = connection, lost
-        key = connection.call("begin", spec=spec, files=files).get("session")
+        key = connection.call("begin", **asked).get("session")
         if not isinstance(key, str):
             raise UntrustedError(f"target {connection.uri}: it began no session (is it schedtel that serves there?)")
         self._key = key

@@ -90,7 +90,7 @@ class TargetExperiment:
             return 0
         if isinstance(self._cpus, list):
             refuse_overloads(self.spec, self._workloads, todo, range(len(self._cpus)))
-        with Session(self._target, self.spec.table(), self._files, self._hang_up) as session:
+        with Session(self._target, self._hang_up, spec=self.spec.table(), files=self._files) as session:
             for made, cell in enumerate(todo):
                 if not self._stopped:
                     tell(Progress.of(cell, made, len(todo), total, time.monotonic() - began))

@@ -1,7 +1,7 @@
 """A controller that is heard of in; the right to act on this machine, for as long as it is, out.
 
-Whoever acts holds the lease: today an experiment, and later an agent that switches schedulers. What was done under a
-lease is undone before another one is given.
+Whoever acts holds the lease, an experiment or an agent that switches schedulers. What was done under a lease is undone
+before another one is given.
 """
 
 import hmac

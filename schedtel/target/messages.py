@@ -7,6 +7,9 @@ from typing import Any
 from schedtel.errors import UsageError
 from schedtel.workloads.fields import Fields
 
+#: Most threads of all classes together that a call names: they have to fit into its body.
+MOST_THREADS = 20_000
+
 
 def encoded(table: dict[str, Any]) -> bytes:
     """A table as the body of a call or an answer."""

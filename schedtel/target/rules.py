@@ -1,7 +1,7 @@
 """What a controller asks for in; the workloads that it may have run here, or an error that says why not, out."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schedtel.durations import NS_PER_S, format_duration
@@ -30,8 +30,8 @@ class Rules:
 
     :param cpus: the CPUs that workloads may use.
     :param workloads: names of presets.
-    :param schedulers: patterns of arms, as fnmatch(3) has them. Empty: ``eevdf``, and policy arms that set threads of
-        the workload and nothing else.
+    :param schedulers: patterns of arms, as fnmatch(3) has them; one for each rule of a policy arm. Empty: ``eevdf``,
+        and for experiments policy arms that set threads of the workload and nothing else.
     :param uploads: whether a controller may send workloads of its own. Whatever this says, they run no program of
         others, read no recording, and name no directory.
     :param max_duration_ns: of a run: the plan, and the time in which its last jobs may end.
@@ -70,10 +70,35 @@ class Rules:
                 self._check_arm(parse_arm(scheduler))
         return {name: self._workload(name, spec, files) for name in spec.workloads}
 
+    def allow_agent(self, arms: Iterable[str]) -> None:
+        """Raise :class:`UsageError` for an arm that no agent may use here: its threads are any of this machine."""
+        for arm in map(parse_arm, arms):
+            if arm != EEVDF and not self._is_named(arm):
+                allowed = dict.fromkeys(("eevdf", *self.schedulers))
+                why = f"allowed for agents are {_listed(tuple(allowed))} (serve with --scheduler)"
+                raise _refused("use scheduler", str(arm), why)
+            self._check_settings(arm)
+
+    def why_not(self, arm: str) -> str:
+        """Why no agent may use an arm here; empty if one may."""
+        try:
+            self.allow_agent([arm])
+        except UsageError as error:
+            return str(error)
+        return ""
+
     def _check_arm(self, arm: Arm) -> None:
-        allowed = any(fnmatch.fnmatchcase(str(arm), pattern) for pattern in self.schedulers)
-        if not (allowed if self.schedulers else _is_own(arm)):
+        if not (self._is_named(arm) if self.schedulers else _is_own(arm)):
             raise _refused("use scheduler", str(arm), f"allowed are {_listed(self.schedulers) or _OWN}")
+        self._check_settings(arm)
+
+    def _is_named(self, arm: Arm) -> bool:
+        """Whether an arm is named as it is, or a pattern fits each rule of it: else any rule could follow the first."""
+        parts = [f"{arm.family}:{rule}" for rule in arm.rules] or [str(arm)]
+        fits = [any(fnmatch.fnmatchcase(part, pattern) for pattern in self.schedulers) for part in parts]
+        return str(arm) in self.schedulers or all(fits)
+
+    def _check_settings(self, arm: Arm) -> None:
         for rule in arm.rules:
             self._check_cpus(rule.setting.values if rule.setting.kind == "affinity" else (), str(arm))
 

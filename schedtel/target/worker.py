@@ -19,7 +19,7 @@ from schedtel.experiments.spec import ExperimentSpec, spec_of
 from schedtel.host.parent import die_with
 from schedtel.workloads.spec import parse_workload
 
-JOB, STORE = "job.json", "store"
+STORE = "store"
 #: Exit status: the run was given up, or an error is on stderr.
 _STOPPED, _FAILED = 1, 2
 
@@ -27,15 +27,15 @@ _STOPPED, _FAILED = 1, 2
 def described(
     spec: ExperimentSpec, files: Mapping[str, str], cell: Cell, cpus: tuple[int, ...], loops_per_us: float | None
 ) -> str:
-    """The file ``JOB`` for a cell."""
+    """The text of the file from which a cell is made."""
     job = {"spec": spec.table(), "files": dict(files), "cell": cell.key, "cpus": cpus, "loops_per_us": loops_per_us}
     return json.dumps(job)
 
 
 def main() -> int:
-    """Make the run that the file ``JOB`` in the working directory describes. Returns the exit status."""
+    """Make the run that a file describes, below the working directory. Returns the exit status."""
     die_with(int(sys.argv[1]))
-    job = json.loads(Path(JOB).read_text(encoding="utf-8"))
+    job = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
     try:
         return _make(job)
     except SchedtelError as error:

@@ -234,5 +234,5 @@ def _agent(asked: Asked, tell: Callable[[str], object]) -> Iterator[dict[str, Fa
             try:
                 yield said
             finally:
-                ready[0].source.stop()
+                ready[0].windows.stop()
     said.update(counts)

@@ -21,7 +21,7 @@ from schedtel.workloads.fields import Fields
 #: A method that is an agent: this, and the name of its table.
 AGENT = "agent:"
 #: What a trial says of an agent by itself.
-_OURS = ("for", "log", "save", "duration", "dry-run", "shadow", "seed")
+_OURS = ("for", "log", "save", "duration", "dry-run", "shadow", "seed", "target")
 _MOST_ROUNDS = 1000
 
 

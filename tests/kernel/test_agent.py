@@ -33,14 +33,14 @@ RECORDED = textwrap.dedent("""
     import itertools, os, sys, time
     import schedtel
     from schedtel.agent.book import Book
-    from schedtel.agent.classes import Classes
+    from schedtel.agent.classes import CLASSES, Classes
     from schedtel.agent.guard import Guard
     from schedtel.agent.loop import Agent
+    from schedtel.agent.machine import ThisMachine
     from schedtel.agent.quarantine import Quarantine
     from schedtel.agent.reward import RewardSettings
     from schedtel.agent.settings import AgentSettings, chosen_policy
     from schedtel.agent.survival import Preferred
-    from schedtel.schedulers.switching import Schedulers
 
     def source(windows):
         for window in itertools.cycle(windows):
@@ -53,8 +53,8 @@ RECORDED = textwrap.dedent("""
         settings = AgentSettings(arms=arms, policy="random", reward=reward, is_trusted=True, probe_every=1000)
         windows, classes = list(schedtel.read(sys.argv[2])), Classes()
         guard = Guard(arms, (), Quarantine(None, time.monotonic_ns), classes, time.monotonic_ns)
-        with Schedulers(f"pid={sys.argv[1]}") as schedulers, Preferred(settings.real_time_priority) as preferred:
-            agent = Agent(settings, chosen_policy(settings), schedulers, guard, classes, Book())
+        with ThisMachine(CLASSES, f"pid={sys.argv[1]}") as machine, Preferred(settings.real_time_priority) as preferred:
+            agent = Agent(settings, chosen_policy(settings), machine, guard, classes, Book())
             agent.run(preferred.renewing(source(windows)))
 
     for _ in sys.stdin:

@@ -51,7 +51,7 @@ class World:
         self.failing, self.ejected, self.foreign = {}, None, None
         self.refuses_to_restore = False
         self.summary = {}
-        self.calls, self.ran = [], []
+        self.calls, self.ran, self.classes = [], [], {}
 
     # ---- the machine ----
 
@@ -68,6 +68,9 @@ class World:
         if self.refuses_to_restore:
             raise CollectorError("cannot put back")
         self.arm, self.ejected = "eevdf", None
+
+    def tell(self, classes):
+        self.classes = classes
 
     def rescan(self):
         return 0

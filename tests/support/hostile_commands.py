@@ -73,6 +73,12 @@ INSTEAD = {
         ("experiment run", f"--{option}"): ["TRACE", "-o", "NEW", "--target", "grpc://127.0.0.1:1"]
         for option in ("token-file", "ca", "tls-cert", "tls-key")
     },
+    **{
+        (f"agent {name}", f"--{option}"): [*words, "--target", "grpc://127.0.0.1:1"]
+        for name, words in (("run", ["--arms", "eevdf,policy:comm=x:idle"]), ("init", ["-o", "NEW"]))
+        for option in ("token-file", "ca", "tls-cert", "tls-key")
+    },
+    ("agent init", "--target"): ["-o", "NEW"],
     ("agent run", "--arms"): ["--for", "pid=4999999"],
     ("agent run", "--for"): ["--arms", "eevdf,policy:idle", "--probe-every", "0"],
     ("scheduler run", "arm"): ["--for", "pid=4999999"],

@@ -45,6 +45,7 @@ class Network:
             self._ip(holder, f"address add {address}/24 dev {name}")
             self._ip(holder, f"link set {name} up")
             self._ip(holder, "link set lo up")
+        self._find()
 
     def _ip(self, holder, words):
         subprocess.run([*_inside(holder), "ip", *words.split()], check=True)
@@ -64,7 +65,10 @@ class Network:
 
     def mend(self):
         self._ip(self._holders[1], "link set st-far up")
-        # The link comes up, and the target's address is found again, a second or two later.
+        self._find()
+
+    def _find(self):
+        """Wait until the target's address is found: a second or two after the link was set up."""
         eventually(lambda: subprocess.run([*self.controller, *_ASKING], check=False).returncode == 0)
 
     def close(self):

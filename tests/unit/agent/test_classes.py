@@ -5,7 +5,6 @@ from acting import with_tasks
 
 from schedtel.agent import classes as module
 from schedtel.agent.classes import Caps, Classes
-from schedtel.schedulers.threads import Thread
 
 MS, S = 1_000_000, 1_000_000_000
 #: A window of the sample is 100 ms long; it has 2 CPUs.
@@ -24,13 +23,13 @@ STARVED = thread(2, cpu_ms=0, wait_ms=100, unfinished=1)
 IDLER = thread(3, cpu_ms=1, bursts=0)
 
 
+def tids(classes, name):
+    return [thread.tid for thread in classes.threads(name)]
+
+
 @pytest.fixture
-def known(windows, monkeypatch):
-    """Classes that have seen windows of these threads, all of which are still there."""
-    monkeypatch.setattr(
-        module.threads, "read_thread", lambda tgid, tid: Thread(tid, tgid, 100 * tid, 1, b"", False, False)
-    )
-    monkeypatch.setattr(module, "TICKS_PER_S", 100)
+def known(windows):
+    """Classes that have seen windows of these threads."""
 
     def seen(*rows, classes=None):
         classes = classes or Classes()
@@ -43,9 +42,9 @@ def known(windows, monkeypatch):
 
 def test_two_windows_make_a_class(known):
     classes = known([SHORT, HOG, IDLER])
-    assert (list(classes.short()), list(classes.hogs())) == ([], [])
+    assert (tids(classes, "short"), tids(classes, "hogs")) == ([], [])
     classes = known([SHORT, HOG, IDLER], [SHORT, HOG, IDLER])
-    assert (list(classes.short()), list(classes.hogs())) == ([1], [2])
+    assert (tids(classes, "short"), tids(classes, "hogs")) == ([1], [2])
     assert (classes.count("short"), classes.count("hogs")) == (1, 1)
 
 
@@ -56,9 +55,9 @@ def test_two_windows_make_a_class(known):
 )
 def test_a_short_thread_that_computes_too_long_is_demoted_within_one_window(known, too_much):
     classes = known([SHORT], [SHORT])
-    assert list(classes.short()) == [1]
+    assert tids(classes, "short") == [1]
     known([too_much], classes=classes)
-    assert list(classes.short()) == []
+    assert tids(classes, "short") == []
 
 
 def test_after_each_demotion_it_has_to_look_short_for_twice_as_long(known):
@@ -66,65 +65,61 @@ def test_after_each_demotion_it_has_to_look_short_for_twice_as_long(known):
     classes = known([SHORT], [SHORT], [too_much])
     for patience in (4, 8, 16, 32, 64, 64):
         known(*[[SHORT]] * (patience - 1), classes=classes)
-        assert list(classes.short()) == []
+        assert tids(classes, "short") == []
         known([SHORT], classes=classes)
-        assert list(classes.short()) == [1]
+        assert tids(classes, "short") == [1]
         known([too_much], classes=classes)
 
 
 def test_between_the_bounds_a_thread_stays_what_it_is(known):
     between = thread(1, cpu_ms=30, bursts=2)
-    assert list(known([between], [between], [between]).short()) == []
-    assert list(known([SHORT], [SHORT], [between], [between], [between]).short()) == [1]
+    assert tids(known([between], [between], [between]), "short") == []
+    assert tids(known([SHORT], [SHORT], [between], [between], [between]), "short") == [1]
 
 
 def test_a_hog_that_gets_no_cpu_stays_one_and_one_that_sleeps_does_not(known):
     classes = known([HOG], [HOG], *[[STARVED]] * 5)
-    assert list(classes.hogs()) == [2]
+    assert tids(classes, "hogs") == [2]
     sleeps = thread(2, cpu_ms=1, bursts=10)
     known([sleeps], classes=classes)
-    assert list(classes.hogs()) == [2]
+    assert tids(classes, "hogs") == [2]
     known([sleeps], classes=classes)
-    assert (list(classes.hogs()), list(classes.short())) == ([], [2])
+    assert (tids(classes, "hogs"), tids(classes, "short")) == ([], [2])
 
 
 def test_a_class_that_would_take_too_much_is_refused_as_a_whole(known):
     many = [thread(tid, cpu_ms=24, bursts=5) for tid in range(1, 6)]
     classes = known(many, many)
-    assert list(classes.short()) == []
+    assert tids(classes, "short") == []
     assert classes.count("short") == 0
     assert classes.refused == "short threads take 60 % of the CPUs, and 50 % is the most"
     known(many[:4], classes=classes)
     assert classes.refused, "48 % is above 80 % of the cap"
     known(many[:3], classes=classes)
     assert classes.refused == ""
-    assert list(classes.short()) == [1, 2, 3, 4, 5]
+    assert tids(classes, "short") == [1, 2, 3, 4, 5]
 
 
 def test_threads_of_the_kernel_those_that_have_ended_and_the_row_other_are_of_no_class(known):
     rows = [SHORT | {"kernel_thread": True}, HOG | {"completion_ns": 5}, thread(0, cpu_ms=90, unfinished=1)]
     classes = known(rows, rows, rows)
-    assert (list(classes.short()), list(classes.hogs())) == ([], [])
+    assert (tids(classes, "short"), tids(classes, "hogs")) == ([], [])
 
 
-def test_another_thread_with_the_same_tid_is_none_of_them(known, monkeypatch):
-    classes = known([SHORT], [SHORT])
-    monkeypatch.setattr(
-        module.threads, "read_thread", lambda tgid, tid: Thread(tid, tgid, 101 * tid, 1, b"", False, False)
-    )
-    assert list(classes.short()) == []
-    monkeypatch.setattr(module.threads, "read_thread", lambda *_: None)
-    assert list(classes.short()) == []
+def test_a_thread_is_named_by_its_process_and_its_start_too(known):
+    other = HOG | {"tgid": 9}
+    classes = known([SHORT, other], [SHORT, other])
+    assert (classes.threads("short"), classes.threads("hogs")) == ([(1, 1, S)], [(9, 2, 2 * S)])
 
 
 def test_a_thread_that_is_not_seen_for_long_is_forgotten(known, monkeypatch):
     monkeypatch.setattr(module, "_FORGOTTEN", 3)
     classes = known([SHORT], [SHORT], [HOG], [HOG])
-    assert list(classes.short()) == [1]
+    assert tids(classes, "short") == [1]
     known([HOG], classes=classes)
-    assert list(classes.short()) == []
+    assert tids(classes, "short") == []
 
 
 def test_caps_can_be_set(known):
     strict = Classes(Caps(burst_ns=2 * MS))
-    assert list(known([SHORT], [SHORT], classes=strict).short()) == []
+    assert tids(known([SHORT], [SHORT], classes=strict), "short") == []

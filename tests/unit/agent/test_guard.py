@@ -4,12 +4,12 @@ import pytest
 from acting import Acting, World, with_tasks
 from fake_sched_ext import made_sysfs
 
-from schedtel.agent.classes import Classes
+from schedtel.agent.classes import CLASSES, Classes
+from schedtel.agent.machine import ThisMachine
 from schedtel.agent.pairs import Pairs
 from schedtel.agent.policies.protocol import Settings
 from schedtel.schedulers import sched_ext
 from schedtel.schedulers.sched_ext import Loader
-from schedtel.schedulers.switching import Schedulers
 
 ATTACHES = """
 cd {sysfs}; mkdir -p root; echo sim_1.0 > root/ops; echo $(($(cat enable_seq) + 1)) > enable_seq; echo enabled > state
@@ -28,7 +28,7 @@ def sysfs(tmp_path, monkeypatch):
 def acting(sysfs, tmp_path, windows):
     """An agent that may choose EEVDF or a scheduler, by a script in its loader's place; it runs the scheduler."""
     loaders = {"sim": Loader(("sh", "-c", ATTACHES.format(sysfs=sysfs)), "sim")}
-    with Schedulers(loaders=loaders, journals=tmp_path / "journals", sysfs=sysfs) as machine:
+    with ThisMachine(CLASSES, loaders=loaders, journals=tmp_path / "journals", sysfs=sysfs) as machine:
         arms, exploring = ("eevdf", "scx:sim"), Settings(seed=1)
         made = Acting(World(windows[0]), machine=machine, arms=arms, is_trusted=True, exploring=exploring)
         while machine.in_effect() == "eevdf":

@@ -14,8 +14,8 @@ from schedtel.agent.classes import CLASSES
 from schedtel.agent.cold_start import PRETRAINED, card, fit_to, policy_for, pretrained
 from schedtel.agent.config import asked_of
 from schedtel.agent.context import context_of
-from schedtel.agent.machine import Survey, configuration, survey
 from schedtel.agent.settings import chosen_policy
+from schedtel.agent.survey import Survey, configuration, survey
 from schedtel.cli import group
 from schedtel.errors import SchedtelError, UsageError
 from schedtel.schedulers.names import parse_arm

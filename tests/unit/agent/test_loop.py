@@ -16,7 +16,7 @@ from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.reward import RewardSettings
 from schedtel.agent.slo import parse_slo
 from schedtel.agent.words import line_of
-from schedtel.errors import RecordingError
+from schedtel.errors import RecordingError, StreamError
 
 EEVDF, SMALL, BATCH = ARMS
 BEST = {"calm": SMALL, "busy": BATCH}
@@ -206,6 +206,29 @@ def test_where_the_kernel_does_not_take_things_back_it_only_observes(world):
     assert "cannot be put back" in acting.seen[-1].words
     after = acting.seen[[status.mode for status in acting.seen].index("observe") :]
     assert {status.chosen for status in after} == {EEVDF}
+
+
+def test_a_machine_that_is_lost_ends_the_agent_and_no_arm_is_blamed(world, monkeypatch):
+    acting = Acting(world, is_trusted=True, exploring=Settings(seed=2))
+    while world.arm == EEVDF:
+        acting.live(1)
+    for name in ("tell", "rescan", "restore", "switch"):
+        with monkeypatch.context() as patched:
+            patched.setattr(world, name, Mock(side_effect=StreamError("lost target")))
+            with pytest.raises(StreamError, match="lost target"):
+                acting.live(40)
+    assert acting.seen[-1].mode == "act"
+    assert not any(acting.quarantine.why(arm) for arm in ARMS)
+
+
+def test_a_machine_is_told_the_threads_of_the_classes_that_arms_name(windows):
+    world = World(windows[0])
+    acting = Acting(world, arms=("eevdf", "policy:hogs:idle"), is_trusted=True)
+    acting.live(3)
+    assert world.classes == {"hogs": acting.agent._classes.threads("hogs")}
+    quiet = World(windows[0])
+    Acting(quiet, arms=("eevdf", "policy:hogs:idle"), mode="shadow").live(3)
+    assert quiet.classes == {}, "what only decides tells nothing"
 
 
 def test_an_arm_that_is_worse_is_barred_under_this_load_by_pairs_and_free_under_another(world):

@@ -6,7 +6,7 @@ import pytest
 from agents import made
 from click.testing import CliRunner
 
-from schedtel.agent import alone, run
+from schedtel.agent import alone, here
 from schedtel.agent.alone import only_agent
 from schedtel.agent.config import KEYS, asked_of
 from schedtel.agent.policies.files import save_policy
@@ -16,6 +16,7 @@ from schedtel.cli.commands.agent_run import run as command
 from schedtel.errors import CapabilityError, SchedtelError, UsageError
 
 ARMS = "eevdf,policy:slice=0.1ms"
+CLIENT = ("token-file", "ca", "tls-cert", "tls-key")
 
 
 def refused(*words):
@@ -60,6 +61,9 @@ BAD = [
     (("--arms", ARMS, "--dry-run", "--log", "new"), "it logs nothing"),
     (("--arms", ARMS, "--dry-run", "--save", "new"), "nothing is learned"),
     (("--arms", ARMS, "--config", "/no/such/file"), "cannot read configuration"),
+    (("--arms", ARMS, "--token-file", "x"), "cannot use --token-file with an agent without --target"),
+    (("--arms", ARMS, "--target", "http://x"), "no such scheme or port"),
+    (("--arms", ARMS, "--target", "grpc://127.0.0.1:1", "--token-file", "/no/such"), "cannot read token"),
 ]
 
 
@@ -97,7 +101,7 @@ def test_without_the_privilege_an_arm_is_refused_before_anything_begins(monkeypa
         raise CapabilityError(f"cannot use {setting}: Operation not permitted (run as root)")
 
     monkeypatch.setattr("schedtel.schedulers.trial.require", refuse)
-    monkeypatch.setattr(run, "_source", pytest.fail)
+    monkeypatch.setattr(here, "traced", pytest.fail)
     assert "Operation not permitted" in refused("--arms", "eevdf,policy:batch", "--for", f"pid={os.getpid()}")
 
 
@@ -136,7 +140,7 @@ def test_a_lock_that_an_agent_has_removed_meanwhile_is_made_anew(tmp_path, monke
 
 def test_a_second_agent_is_refused_before_it_changes_anything(tmp_path, monkeypatch):
     monkeypatch.setattr(alone, "default_directory", lambda: tmp_path / "run")
-    monkeypatch.setattr(run, "_source", pytest.fail)
+    monkeypatch.setattr(here, "traced", pytest.fail)
     with only_agent():
         words = ("--arms", ARMS, "--for", f"pid={os.getpid()}", "--log", tmp_path / "log")
         assert "another agent runs" in refused(*words)
@@ -166,6 +170,7 @@ budget = 0.1
 seed = 7
 probe-every = 5
 duration = "1h"
+target = "grpc://127.0.0.1:8816"
 no-trial = true
 
 [weights]
@@ -186,6 +191,7 @@ def test_a_file_says_what_the_options_say(tmp_path):
     assert dict(settings.reward.weights) == {"L": 1.0, "fairness": 0.5}
     assert (settings.exploring.floor, settings.exploring.budget, settings.exploring.seed) == (0, 0.1, 7)
     assert (settings.probe_every, asked.log, asked.duration) == (5, "/tmp/log", "1h")
+    assert asked.target == "grpc://127.0.0.1:8816"
     assert str(settings.slos[0]) == "rt_p99_ns < 20.0 ms"
     assert settings.real_time_priority == 10
 
@@ -200,7 +206,7 @@ def test_an_option_goes_before_the_file(tmp_path):
 
 def test_the_keys_of_a_file_are_the_options_of_the_command():
     options = {option.removeprefix("--") for parameter in command.params for option in parameter.opts}
-    assert {option for option in options if not option.startswith("-")} == {*KEYS, "config", "lines"}
+    assert {option for option in options if not option.startswith("-")} == {*KEYS, "config", "lines", *CLIENT}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from schedtel.experiments.design import cells
 from schedtel.experiments.spec import spec_of
 from schedtel.flight.connection import call_options
 from schedtel.flight.server import LARGEST_BODY
-from schedtel.target import bench, lease
+from schedtel.target import bench, lease, server
 from schedtel.target.client import Connection, Session
 from schedtel.target.rules import Rules
 from schedtel.target.server import Target
@@ -35,8 +35,10 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = st.dictionaries(st.sampled_from(["spec", "files", "session", "cell", "loops_per_us", "x"]), VALUES, max_size=6)
-ACTIONS = ("describe", "check", "begin", "run", "renew", "result", "end")
+NAMES = ("spec", "files", "agent", "session", "cell", "loops_per_us", "classes", "arm", "x")
+FIELDS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6)
+ACTIONS = ("describe", "survey", "check", "begin", "renew", "end", "run", "result")
+ACTIONS += ("open", "tell", "switch", "rescan", "restore", "look")
 
 
 def raw(target, action, body, token=TOKEN):
@@ -59,7 +61,7 @@ def test_beyond_this_machine_only_tls_is_served():
         Target(Rules((0,), ("web",)), parse_address("grpc://0.0.0.0:0"), Tls(), TOKEN)
 
 
-@pytest.mark.parametrize("action", [*ACTIONS, "switch"])
+@pytest.mark.parametrize("action", [*ACTIONS, "no such"])
 def test_a_wrong_token_is_refused_by_every_action(served, action):
     wrong = pytest.raises(StreamError, match=r"cannot use target .*: the token is missing or wrong")
     with Connection(served.uri, TOKEN + "x", Tls()) as connection, wrong:
@@ -78,15 +80,15 @@ def test_a_target_says_what_it_is_and_allows(served, connection):
 
 
 def test_one_controller_acts_at_a_time_and_the_next_one_after_its_end(connection):
-    with Session(connection, SPEC, {}) as session:
+    with Session(connection, spec=SPEC) as session:
         assert session.next_state()["state"] == "idle"
         with pytest.raises(UsageError, match=r"busy: another controller uses it \(try again later\)"):
-            Session(connection, SPEC, {})
+            Session(connection, spec=SPEC)
         with pytest.raises(UsageError, match="the experiment has none of this name"):
             session.call("run", cell="../../etc")
         with pytest.raises(UsageError, match="cannot give the run: it is not there"):
             session.call("result")
-    with Session(connection, SPEC, {}):
+    with Session(connection, spec=SPEC):
         pass
 
 
@@ -101,7 +103,7 @@ def test_a_controller_that_is_silent_loses_the_target(served, connection, monkey
 
 
 def test_a_key_that_was_guessed_is_no_session(connection):
-    with Session(connection, SPEC, {}):
+    with Session(connection, spec=SPEC):
         for key in ("", "0" * 32, "é", "x" * 10_000):
             with pytest.raises(UsageError, match=r"this session is over|session is ''|must be a text"):
                 connection.call("renew", session=key)
@@ -133,7 +135,7 @@ def test_a_storm_of_strangers_does_not_cost_the_controller_its_session(served, c
                 except (fl.FlightServerError, fl.FlightUnauthenticatedError) as error:
                     met[type(error)] += 1
 
-    with Session(connection, SPEC, {}) as session:
+    with Session(connection, spec=SPEC) as session:
         threads = [threading.Thread(target=storm, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
@@ -171,11 +173,11 @@ def test_windows_are_sent_of_the_last_run_alone(served):
 
 
 def test_a_run_that_hangs_is_ended_though_its_controller_waits(monkeypatch):
-    monkeypatch.setattr(bench, "_SLACK_S", 0.5)
+    monkeypatch.setattr(server, "_SLACK_S", 0.5)
     with (
         running(Rules((0,), ("web",), max_duration_ns=2 * NS_PER_S)) as target,
         Connection(target.uri, TOKEN, Tls()) as connection,
-        Session(connection, SPEC, {}) as session,
+        Session(connection, spec=SPEC) as session,
     ):
         session.call("run", cell=cells(spec_of(SPEC, "x"))[0].key)
         eventually(lambda: target._bench._process)

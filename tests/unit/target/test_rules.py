@@ -81,6 +81,24 @@ def test_patterns_say_which_arms_are_allowed_and_no_pattern_gives_other_cpus():
     assert "CPU 3 is not among 0, 1" in refused(rules, asked(scheduler="policy:hog:cpus=3"))
 
 
+def test_each_rule_of_an_arm_needs_a_pattern_unless_the_arm_is_named_as_it_is():
+    rules = Rules((0, 1), PRESETS, schedulers=("policy:hog:*", "policy:a:idle+b:rr=5"))
+    for arm in ("policy:hog:idle+hog:cpus=0", "policy:a:idle+b:rr=5"):
+        rules.allow(asked(scheduler=arm), {})
+    for arm in ("policy:hog:idle+pid=1:nice=19", "policy:a:idle", "policy:a:idle+b:rr=5+hog:idle"):
+        assert "allowed are policy:hog:*" in refused(rules, asked(scheduler=arm))
+
+
+@pytest.mark.parametrize("schedulers", [(), ("scx:*",), ("policy:hog:*", "scx:simple")])
+def test_an_agent_has_eevdf_and_the_arms_that_are_named(schedulers):
+    rules = Rules((0, 1), PRESETS, schedulers=schedulers)
+    rules.allow_agent(["eevdf"])
+    for arm, pattern in (("policy:hog:idle", "policy:hog:*"), ("scx:simple", "scx:"), ("policy:short:rr=5", "none")):
+        assert (rules.why_not(arm) == "") == any(allowed.startswith(pattern) for allowed in schedulers)
+    assert "cannot use scheduler 'loader:x'" in rules.why_not("loader:x")
+    assert "cannot use" in rules.why_not("policy:hog:cpus=7")
+
+
 def test_a_run_is_bounded_in_time_and_tasks():
     spec = spec_of({"workloads": ["web"], "schedulers": ["eevdf"], "duration": "59s"}, "x")
     Rules((0,), PRESETS).allow(spec, {})
