@@ -51,3 +51,13 @@ def _handled_by(handler: Callable[[int, Any], object] | signal.Handlers) -> Iter
     finally:
         for number, before in previous.items():
             signal.signal(number, before)
+
+
+@contextmanager
+def on_request(number: signal.Signals, make: Callable[[], None]) -> Iterator[None]:
+    """Inside the context, a signal calls ``make``. From then on it is ignored, so that a late request ends nothing."""
+    signal.signal(number, lambda *_: make())
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_IGN)
