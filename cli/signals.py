@@ -55,9 +55,12 @@ def _handled_by(handler: Callable[[int, Any], object] | signal.Handlers) -> Iter
 
 @contextmanager
 def on_request(number: signal.Signals, make: Callable[[], None]) -> Iterator[None]:
-    """Inside the context, a signal calls ``make``. From then on it is ignored, so that a late request ends nothing."""
+    """Inside the context, a signal calls ``make``. Afterwards it does nothing, so that a late request ends nothing.
+
+    The handler stays one of this process. SIG_IGN would be handed on to programs that it starts.
+    """
     signal.signal(number, lambda *_: make())
     try:
         yield
     finally:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)

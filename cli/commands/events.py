@@ -45,7 +45,7 @@ command.add_command(snapshot)
     default="perf.data",
     show_default=True,
     help="perf.data: for `perf script -i FILE`, `perf sched timehist -i FILE` and the like; perfetto: for Perfetto's "
-    "trace viewer; ctf: for babeltrace2 and Trace Compass, as LTTng writes it.",
+    "trace viewer; ctf: for babeltrace2 and what else reads traces of LTTng.",
 )
 def export(directory: str, output: str, kind: str) -> None:
     """Write the events, the names of threads and the losses to a file that another tool reads."""

@@ -55,7 +55,7 @@ _FLIGHT_RECORDER = together(
             default=256,
             show_default=True,
             metavar="MB",
-            help="The most memory for these events, 65,536 a megabyte: the oldest go first.",
+            help="The most memory for these events, 65,536 a megabyte; the oldest go first.",
         ),
     )
 )
@@ -159,8 +159,8 @@ def _keep_the_last(
         on_request(REQUEST, requests.make),
         Snapshots(output) as snapshots,
         filter_and_command(options, arguments) as (task_filter, traced),
-        _watching(triggers, options["window"], task_filter) as watch,
         closing(Tracing(task_filter, ring_bytes)) as tracing,
+        _watching(triggers, options["window"], task_filter) as watch,
         stop_on_signals(stop.set, traced) as signals,
     ):
         kept = EventRing(span_ns, megabytes << 20, tracing.start_ns)

@@ -18,6 +18,8 @@ from schedtel.eventlog.watch import Watch
 from schedtel.latch import Latch
 
 _BY_HAND = "by hand"
+#: How often it is asked whether the drain has copied all until a moment: half of the time between two of its passes.
+_PASS_S = 0.01
 
 
 class Requests:
@@ -54,7 +56,7 @@ class FlightRecorder:
     ) -> None:
         self._tracing, self._ring, self._snapshots = tracing, ring, snapshots
         self._requests, self._watch, self._tell = requests, watch, tell
-        self._taken_ns, self._has_told = 0, False
+        self._taken_ns, self._copied_ns, self._has_told = 0, 0, False
         self.written = 0
 
     def run(self, stop: Latch, duration_ns: int | None = None) -> None:
@@ -81,18 +83,25 @@ class FlightRecorder:
         return self._watch.reason() if self._watch else None
 
     def _take(self) -> None:
+        copied_ns = self._tracing.copied_ns
         pieces = self._tracing.take()
         pieces.gaps += self._tracing.gaps()
-        self._taken_ns = time.monotonic_ns()
-        self._ring.add(pieces, self._taken_ns)
+        self._taken_ns, self._copied_ns = time.monotonic_ns(), copied_ns
+        self._ring.add(pieces, self._taken_ns, copied_ns)
         if self._ring.is_cut and not self._has_told:
             self._has_told = True
-            kept = format_duration(self._ring.snapshot(self._taken_ns).span_ns)
+            kept = format_duration(self._ring.snapshot().span_ns)
             self._tell(f"the memory for the ring holds the last {kept} only (allow more with --ring-memory)")
 
-    def _write(self, reason: str) -> None:
+    def _take_all_until(self, moment_ns: int) -> None:
         self._take()
-        snapshot, lost = self._ring.snapshot(self._taken_ns), self._tracing.lost_at_end()
+        while self._copied_ns < moment_ns:
+            time.sleep(_PASS_S)
+            self._take()
+
+    def _write(self, reason: str) -> None:
+        self._take_all_until(time.monotonic_ns())
+        snapshot, lost = self._ring.snapshot(), self._tracing.lost_at_end()
         name, place = self._snapshots.next()
         facts = {"start_ns": str(snapshot.begin_ns), "end_ns": str(snapshot.end_ns), "reason": reason}
         with EventRecorder(place) as recorder:
@@ -102,7 +111,7 @@ class FlightRecorder:
         self.written += 1
         counts = (recorder.events_written, recorder.events_lost, recorder.bytes_written)
         self._snapshots.tell(Written(name, reason, snapshot.begin_ns, snapshot.end_ns, *counts))
-        self._tell(f"wrote {self._snapshots}/{name}: {describe(*counts, snapshot.span_ns)} ({reason})")
+        self._tell(f"wrote {self._snapshots.path(name)}: {describe(*counts, snapshot.span_ns)} ({reason})")
 
     def _fill(self, recorder: EventRecorder, snapshot: Snapshot) -> None:
         for pieces in snapshot:

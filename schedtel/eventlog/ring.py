@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schedtel.eventlog.decode import Gap
 from schedtel.eventlog.tracing import Decoder, Pieces
 from schedtel.records import event_layout as raw
 from schedtel.records.event_layout import EVENT, LIFE_EVENT
@@ -16,6 +17,8 @@ from schedtel.records.event_layout import EVENT, LIFE_EVENT
 _AFTER_EXIT_NS = 1_000_000_000
 #: Life events that leave the ring are gathered up to this number before it is worked out who is alive.
 _MOST_GATHERED = 4096
+#: What Python takes for pieces, and for each array in them, beside the events: about so much.
+_PIECES_BYTES, _ARRAY_BYTES = 1024, 256
 
 
 @dataclass(frozen=True)
@@ -39,34 +42,39 @@ class EventRing:
         self._size = 0
         #: Whether memory has made the span shorter.
         self.is_cut = False
-        self._begin_ns = start_ns
+        #: Nothing is missing from the one to the other.
+        self._begin_ns = self._end_ns = start_ns
         self._last_ns: dict[int, int] = {}
         self._threads = _Threads()
 
-    def add(self, pieces: Pieces, now_ns: int) -> None:
-        """Add what was taken right now; the oldest pieces go."""
+    def add(self, pieces: Pieces, taken_ns: int, copied_ns: int) -> None:
+        """Add what was taken right now; the oldest pieces go.
+
+        :param taken_ns: now.
+        :param copied_ns: a moment until which nothing is missing in the pieces.
+        """
         if _size(pieces) > self._most_bytes:  # the collector stood still for long
             self._trim(pieces)
-        held = _Held(now_ns, pieces, _size(pieces))
+        held = _Held(taken_ns, pieces, _size(pieces))
         self._held.append(held)
         self._size += held.size
-        while self._held and (self._held[0].taken_ns <= now_ns - self._span_ns or self._is_too_large()):
+        self._end_ns = max(self._end_ns, copied_ns)
+        while self._held and (self._held[0].taken_ns <= self._end_ns - self._span_ns or self._is_too_large()):
             self._forget(self._held.popleft())
-        self._begin_ns = max(self._begin_ns, now_ns - self._span_ns)
 
     def _trim(self, pieces: Pieces) -> None:
         """Take the oldest events out of pieces that memory has no room for."""
         self.is_cut = True
         times = np.concatenate([np.zeros(0, np.int64), *map(raw.times, pieces.events.values())])
-        gone = len(times) - max(0, self._most_bytes - pieces.lives.nbytes) // EVENT.itemsize
+        room = self._most_bytes - (_size(pieces) - len(times) * EVENT.itemsize)
+        gone = len(times) - max(0, room) // EVENT.itemsize
         if not 0 < gone <= len(times):
             return
         self._begin_ns = int(np.partition(times, gone - 1)[gone - 1]) + 1
         for cpu, events in pieces.events.items():
             at = int(np.searchsorted(raw.times(events), self._begin_ns))
-            if at:
-                self._last_ns[cpu] = int(raw.times(events[at - 1 : at])[0])
-            pieces.events[cpu] = events[at:]
+            self._note_last(cpu, events[:at])
+            pieces.events[cpu] = events[at:].copy()  # a view would keep the memory of all
 
     def _is_too_large(self) -> bool:
         if self._size <= self._most_bytes:
@@ -76,30 +84,32 @@ class EventRing:
 
     def _forget(self, held: _Held) -> None:
         self._size -= held.size
-        self._begin_ns = held.taken_ns
+        self._begin_ns = max(self._begin_ns, held.taken_ns)
         for cpu, events in held.pieces.events.items():
-            if len(events):
-                self._last_ns[cpu] = int(raw.times(events[-1:])[0])
+            self._note_last(cpu, events)
         self._threads.add(held.pieces.lives, held.taken_ns)
 
-    def snapshot(self, end_ns: int) -> Snapshot:
-        """What the ring holds. The ring goes on; the two share arrays, since nothing writes to them.
+    def _note_last(self, cpu: int, gone: np.ndarray) -> None:
+        """Keep in mind when the last of a CPU's events was that are gone."""
+        if len(gone):
+            self._last_ns[cpu] = max(self._last_ns.get(cpu, 0), int(raw.times(gone[-1:])[0]))
 
-        :param end_ns: now.
-        """
+    def snapshot(self) -> Snapshot:
+        """What the ring holds. The ring goes on; the two share arrays, since nothing writes to them."""
+        begin_ns = max(self._begin_ns, self._end_ns - self._span_ns)
         return Snapshot(
-            self._begin_ns,
-            end_ns,
+            begin_ns,
+            max(begin_ns, self._end_ns),
             deque(held.pieces for held in self._held),
             Decoder(self._start_ns, self._last_ns),
-            self._threads.alive(self._begin_ns, [held.pieces.lives for held in self._held]),
+            self._threads.alive(begin_ns, [held.pieces.lives for held in self._held]),
         )
 
 
 class Snapshot:
     """Iterating yields the pieces from ``begin_ns`` to ``end_ns``, and lets go of each. ``decoder`` is for them.
 
-    The first piece tells which threads there are at the begin. A loss that ends after the begin is told whole.
+    The first piece tells which threads there are at the begin. A loss that reaches over one of the ends is told whole.
 
     :param alive: life events, shape (n,) of LIFE_EVENT.
     """
@@ -119,18 +129,27 @@ class Snapshot:
             yield self._cut(self._pieces.popleft())
 
     def _cut(self, pieces: Pieces) -> Pieces:
-        return Pieces(
-            {cpu: self._since_begin(cpu, events) for cpu, events in pieces.events.items()},
-            pieces.lives[_times(pieces.lives) >= self.begin_ns],
-            [gap for gap in pieces.gaps if gap.to_ns > self.begin_ns],
-        )
+        gaps = [gap for gap in pieces.gaps if gap.to_ns > self.begin_ns and gap.from_ns < self.end_ns]
+        events = {}
+        for cpu, own in pieces.events.items():
+            times = raw.times(own)
+            first, last = np.searchsorted(times, (self.begin_ns, self.end_ns + 1)).tolist()
+            if first:
+                self.decoder.begin_after(cpu, int(times[first - 1]))
+            events[cpu] = own[first:last]
+            gaps += _losses_behind(cpu, own, last)
+        times = _times(pieces.lives)
+        return Pieces(events, pieces.lives[(times >= self.begin_ns) & (times <= self.end_ns)], gaps)
 
-    def _since_begin(self, cpu: int, events: np.ndarray) -> np.ndarray:
-        if not len(events) or int(raw.times(events[:1])[0]) >= self.begin_ns:
-            return events
-        at = int(np.searchsorted(raw.times(events), self.begin_ns))
-        self.decoder.begin_after(cpu, int(raw.times(events[at - 1 : at])[0]))
-        return events[at:]
+
+def _losses_behind(cpu: int, events: np.ndarray, end: int) -> list[Gap]:
+    """What the events behind a snapshot's end tell of losses, some of which were before it."""
+    times = raw.times(events)
+    told = end + np.flatnonzero(raw.kinds(events[end:]) == raw.LOST)
+    return [
+        Gap(cpu, int(times[max(0, at - 1)]), int(times[at]), int(events["body"][at]), "ring_full")
+        for at in told.tolist()
+    ]
 
 
 class _Threads:
@@ -176,4 +195,5 @@ def _times(lives: np.ndarray) -> np.ndarray:
 
 
 def _size(pieces: Pieces) -> int:
-    return sum(events.nbytes for events in pieces.events.values()) + int(pieces.lives.nbytes)
+    arrays = [*pieces.events.values(), pieces.lives]
+    return _PIECES_BYTES + sum(_ARRAY_BYTES + array.nbytes for array in arrays)

@@ -96,8 +96,9 @@ class Snapshots:
         os.close(log)
         return None
 
-    def __str__(self) -> str:
-        return str(self._place)
+    def path(self, name: str) -> str:
+        """A snapshot's path or URI, for messages."""
+        return self._place.path(name)
 
     def __enter__(self) -> Self:
         return self

@@ -94,6 +94,11 @@ class Tracing:
         """Whether the thread that copies may go before all others."""
         return self._drain.is_first
 
+    @property
+    def copied_ns(self) -> int:
+        """Until when, on CLOCK_MONOTONIC, the next :meth:`take` has all that happened."""
+        return self._drain.copied_ns
+
     def take(self) -> Pieces:
         """What has been copied since the last call. Raises what has ended the copying, if anything has.
 
@@ -138,7 +143,7 @@ class Tracing:
             "events_version": str(EVENTS_VERSION),
             "clock": "CLOCK_MONOTONIC",
             "wall_offset_ns": str(time.time_ns() - time.monotonic_ns()),
-            "boottime_offset_ns": str(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()),
+            "boottime_offset_ns": str(-time.monotonic_ns() + time.clock_gettime_ns(time.CLOCK_BOOTTIME)),
             "host": text_of_path(platform.node()),
             "kernel": platform.release(),
             "filter": self.filter.describe(),

@@ -106,12 +106,7 @@ class Lanes extends Chart {
     return { title: PAGE.threads[RUNS.thread[i]], lines: toldOf(i), losses };
   }
 
-  moveByKey(key, at, times) {
-    const step = (view.range[1] - view.range[0]) / 100;
-    const moves = { ArrowLeft: -step * times, ArrowRight: step * times };
-    if (key in moves && (at + moves[key] < view.range[0] || at + moves[key] > view.range[1])) view.show(view.range[0] + 10 * moves[key], view.range[1] + 10 * moves[key]);
-    return super.moveByKey(key, at, times);
-  }
+  get stride() { return (view.range[1] - view.range[0]) / 100; }
 }
 
 function toldOf(i) {

@@ -57,9 +57,8 @@ def test_a_request_by_hand_gets_the_last_seconds_whole_by_themselves(tmp_path, r
     pair = start("pingpong", 10_000_000, cpu=last_cpu)
     eventually(lambda: _children(pair.pid))
     the_two = {pair.pid} | _children(pair.pid)
-    process = recorder("--ring", "1s")
-    before = _switches(pair.pid)
-    eventually(lambda: _has_run_for(process.pid, 2) and _switches(pair.pid) > before + 1_000)
+    process, begun, before = recorder("--ring", "500ms"), time.monotonic(), _switches(pair.pid)
+    eventually(lambda: time.monotonic() - begun > 0.6 and _switches(pair.pid) > before + 1_000)  # the ring is full
     asked_ns = time.monotonic_ns()
     done = run("events", "snapshot", tmp_path / "rec")
     answered_ns = time.monotonic_ns()
@@ -68,12 +67,12 @@ def test_a_request_by_hand_gets_the_last_seconds_whole_by_themselves(tmp_path, r
     (line,) = log(tmp_path)
     assert folder == f"{tmp_path}/rec/{line['name']}"
     assert asked_ns <= line["to_ns"] <= answered_ns
-    assert line["to_ns"] - line["from_ns"] == pytest.approx(NS_PER_S, abs=1)
+    assert line["to_ns"] - line["from_ns"] == pytest.approx(NS_PER_S / 2, abs=1)
     recording = EventRecording(folder)
     events = recording.events()
     times = events["time_ns"].to_numpy()
     assert line["from_ns"] <= times[0] <= times[-1] <= line["to_ns"]
-    assert times[-1] - times[0] > 0.5 * NS_PER_S
+    assert times[-1] - times[0] > 0.2 * NS_PER_S
     assert (recording.metadata["reason"], recording.start_ns) == ("by hand", line["from_ns"])
     assert (line["events"], line["reason"]) == (events.num_rows, "by hand")
     alive = {row["tid"]: row["comm"] for row in recording.tasks().to_pylist() if row["event"] == "alive"}
@@ -92,13 +91,6 @@ def _children(pid):
         return set(map(int, file.read().split()))
 
 
-def _has_run_for(pid, seconds):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        began = int(file.read().rpartition(")")[2].split()[19]) / 100
-    with open("/proc/uptime", encoding="utf-8") as file:
-        return float(file.read().split()[0]) - began > seconds
-
-
 def test_a_condition_that_windows_break_writes_what_led_to_it_once(tmp_path, recorder, start, last_cpu):
     """It is broken in every window: there is one snapshot, since the value does not recover, nor a minute pass."""
     start("pingpong", 10_000_000, cpu=last_cpu)
@@ -110,7 +102,8 @@ def test_a_condition_that_windows_break_writes_what_led_to_it_once(tmp_path, rec
     assert recording.metadata["reason"] == line["reason"]
     left = [row for row in recording.events().to_pylist() if row["event"] == "switch" and row["prev_state"] == "S"]
     assert len(left) >= number * 0.5 > 10
-    eventually(lambda: _has_run_for(process.pid, 2))
+    written = time.monotonic()
+    eventually(lambda: time.monotonic() - written > 0.5)  # five windows more
     status, said = end(process)
     assert (status, len(log(tmp_path))) == (0, 1)
     assert said[0].endswith(f"({line['reason']})")

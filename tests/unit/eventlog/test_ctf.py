@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 from event_samples import NAMES, START, WALL, everything
@@ -59,7 +60,7 @@ def both(tmp_path_factory):
         pytest.skip("needs babeltrace2 (apt install babeltrace2)")
     folder = tmp_path_factory.mktemp("ctf")
     recording, number = exported(everything(folder / "rec"), folder / "trace")
-    told, complaints = babeltrace("--clock-cycles", folder / "trace")
+    told, complaints = babeltrace("--clock-cycles", "--clock-gmt", folder / "trace")
     return recording, number, events(told), complaints
 
 
@@ -159,11 +160,23 @@ def test_who_was_there_at_the_begin_is_dumped_first(both):
 
 
 def test_losses_are_told_with_their_number_and_their_place(both):
-    """From the last event before to the first one after, on the wall clock."""
+    """From the CPU's last event before to the end of the gap, on the wall clock."""
     told = re.findall(r"Tracer discarded (\d+) events? between \[(\S+)\] and \[(\S+)\]", both[3])
-    last = max(row["time_ns"] for row in both[0].events().to_pylist() if row["cpu"] == 1 and row["time_ns"] < START * 2)
-    assert [number for number, _, _ in told] == ["12", "3"], both[3]
-    assert last
+    rows = both[0].events().to_pylist()
+    last = [
+        max(row["time_ns"] for row in rows if row["cpu"] == cpu and row["time_ns"] < end)
+        for cpu, end in ((1, START + 10_000_000), (0, START + 19_500_000))
+    ]
+    assert told == [
+        ("12", clock(last[0]), clock(START + 10_000_000)),
+        ("3", clock(last[1]), clock(START + 19_500_000)),
+    ]
+
+
+def clock(time_ns):
+    """A time as babeltrace2 prints it: of the day, in UTC."""
+    seconds, rest = divmod(time_ns + WALL, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}.{rest:09}"
 
 
 def test_the_clock_is_that_of_the_wall(both, tmp_path):

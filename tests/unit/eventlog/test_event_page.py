@@ -179,6 +179,15 @@ def test_showing_a_wait_zooms_to_it(opened):
     assert "0.0088" in opened.text("#range"), opened.text("#range")
 
 
+def test_without_a_mouse_it_is_read_and_zoomed_by_keys(opened):
+    opened.evaluate("document.querySelector('#cpus .chart').focus()")
+    opened.key("ArrowRight")
+    assert "[7]" in opened.text("#spoken") or "[9]" in opened.text("#spoken")
+    before = opened.text("#range")
+    opened.key("+")
+    assert opened.text("#range") != before
+
+
 def test_wakeups_are_arrows(opened):
     arrows = "document.querySelectorAll('#{} .arrow').length"
     assert opened.evaluate(arrows.format("cpus")) == 1

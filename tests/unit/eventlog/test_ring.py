@@ -1,7 +1,9 @@
 """The last seconds of events: where the ring begins, who its threads are, and which losses it tells."""
 
+import pytest
 from event_words import FACTS, life, lost, pieces, switch, wakeup
 
+from schedtel.eventlog import ring as rings
 from schedtel.eventlog.decode import Gap
 from schedtel.eventlog.recorder import EventRecorder
 from schedtel.eventlog.recording import EventRecording
@@ -29,13 +31,14 @@ def filled(*added, span_ns=S, most_bytes=EVERYTHING, start_ns=0):
     """A ring with pieces, each of them as of a time in milliseconds."""
     ring = EventRing(span_ns, most_bytes, start_ns)
     for taken_ms, part in added:
-        ring.add(part, taken_ms * MS)
+        ring.add(part, taken_ms * MS, taken_ms * MS)
     return ring
 
 
 def written(ring, where, end_ms, gaps=()):
     """The snapshot of the ring as a recording."""
-    snapshot = ring.snapshot(end_ms * MS)
+    snapshot = ring.snapshot()
+    assert snapshot.end_ns == end_ms * MS
     with EventRecorder(where) as recorder:
         recorder.begin(FACTS)
         for part in snapshot:
@@ -100,6 +103,32 @@ def test_a_loss_that_reaches_into_the_ring_is_told_whole_since_the_event_before_
     ]
 
 
+def test_it_ends_at_a_moment_until_which_nothing_is_missing_on_any_cpu(tmp_path):
+    """CPU 0 was copied at 110 ms, CPU 1 at 150 ms."""
+    ring = EventRing(S, EVERYTHING, 0)
+    late = life(120 * MS, RENAME, 7, b"later")
+    ring.add(pieces({0: turns(0, 110), 1: turns(0, 150)}, life(1, ALIVE, 7, b"seven"), late), 160 * MS, 105 * MS)
+    _, recording = written(ring, tmp_path / "rec", 105)
+    rows = recording.events().to_pylist()
+    last = [max(row["time_ns"] for row in rows if row["cpu"] == cpu) for cpu in (0, 1)]
+    assert last == [105 * MS, 105 * MS]
+    assert names_of(recording) == {7: "seven"}
+    ring.add(pieces({0: turns(110, 40)}), 170 * MS, 150 * MS)
+    _, recording = written(ring, tmp_path / "again", 150)
+    assert recording.events().num_rows == 600
+    assert names_of(recording) == {7: "later"}
+
+
+def test_a_loss_that_is_told_behind_the_end_is_told(tmp_path):
+    ring = EventRing(S, EVERYTHING, 0)
+    ring.add(pieces({0: [switch(90 * MS, 7, 0), lost(110 * MS, 5), switch(111 * MS, 0, 3)]}), 120 * MS, 100 * MS)
+    _, recording = written(ring, tmp_path / "rec", 100)
+    assert recording.events().num_rows == 1
+    assert recording.gaps().to_pylist() == [
+        {"cpu": 0, "from_ns": 90 * MS, "to_ns": 110 * MS, "events": 5, "cause": "ring_full"}
+    ]
+
+
 def test_a_loss_before_the_begin_is_not_told(tmp_path):
     ring = filled(
         (100, pieces({0: [switch(10 * MS, 7, 0), lost(50 * MS, 12), switch(60 * MS, 0, 7)]})),
@@ -118,6 +147,14 @@ def test_losses_of_no_cpu_are_told_where_they_end_in_the_ring(tmp_path):
     assert [row["from_ns"] for row in recording.gaps().to_pylist()] == [1400 * MS]
 
 
+@pytest.fixture
+def events_only(monkeypatch):
+    """Memory is that of the events and life events alone."""
+    monkeypatch.setattr(rings, "_PIECES_BYTES", 0)
+    monkeypatch.setattr(rings, "_ARRAY_BYTES", 0)
+
+
+@pytest.mark.usefixtures("events_only")
 def test_the_memory_has_a_bound_and_the_oldest_go_first(tmp_path):
     """A piece has 200 events of 16 bytes; there is room for five of them."""
     ring = filled(
@@ -130,15 +167,26 @@ def test_the_memory_has_a_bound_and_the_oldest_go_first(tmp_path):
     assert recording.events().num_rows == 1000
 
 
+@pytest.mark.usefixtures("events_only")
 def test_of_a_piece_that_is_too_large_for_the_memory_the_newest_events_stay(tmp_path):
     """After the collector stood still: 200 events of each CPU, and room for 100 in all; those of CPU 1 are later."""
-    late = pieces({0: turns(0, 100), 1: turns(50, 100)}, life(1, ALIVE, 7, b"seven"))
-    ring = filled((200, late), most_bytes=100 * 16 + LIFE_EVENT.itemsize)
+    early, late = (
+        pieces({0: turns(0, 10)}, life(1, ALIVE, 7, b"seven")),
+        pieces({0: turns(10, 90), 1: turns(50, 100)}, life(60 * MS, RENAME, 7, b"sieben")),
+    )
+    ring = filled((10, early), (200, late), most_bytes=100 * 16 + LIFE_EVENT.itemsize)
     snapshot, recording = written(ring, tmp_path / "rec", 200)
     assert (ring.is_cut, snapshot.begin_ns) == (True, 99 * MS + MS // 2 + 1)
     rows = recording.events().to_pylist()
     assert (len(rows), {row["cpu"] for row in rows}) == (100, {1})
-    assert (recording.gaps().num_rows, names_of(recording)) == (0, {7: "seven"})
+    assert (recording.gaps().num_rows, names_of(recording)) == (0, {7: "sieben"})
+
+
+def test_pieces_without_events_take_memory_as_well():
+    """An hour of an idle machine, ten a second; a Python object of each takes a kilobyte and more."""
+    ring = filled(*((100 * number, pieces({0: []})) for number in range(36_000)), span_ns=3600 * S, most_bytes=1 << 20)
+    assert ring.is_cut
+    assert len(ring._held) <= 1024
 
 
 def test_a_ring_that_time_bounds_is_not_cut():
