@@ -32,6 +32,8 @@ _COMMANDS = (
     "export",
     "import",
     "events",
+    "timehist",
+    "latency",
     "features",
     "workload",
     "scheduler",

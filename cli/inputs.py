@@ -60,7 +60,7 @@ def _in_parallel(places: Sequence[str], sources: Sequence[Source], options: dict
 
 def _summary(place: str, source: Source, options: dict[str, Any]) -> RunSummary:
     windows = bounded(_of_one_host(source, options["host"], place), options["count"], options["duration"])
-    return tell(windows, _name_of(place), source.metadata)
+    return tell(windows, name_of(place), source.metadata)
 
 
 def _of_one_host(windows: Iterable[Window], host: str | None, place: str) -> Iterator[Window]:
@@ -81,6 +81,6 @@ def _of_one_host(windows: Iterable[Window], host: str | None, place: str) -> Ite
             )
 
 
-def _name_of(place: str) -> str:
+def name_of(place: str) -> str:
     """The name of a source on a page: its URI, or the last part of its path; pages do not reveal the rest of a path."""
     return place if is_uri(place) else os.path.basename(os.path.abspath(place)) or place

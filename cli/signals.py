@@ -51,3 +51,16 @@ def _handled_by(handler: Callable[[int, Any], object] | signal.Handlers) -> Iter
     finally:
         for number, before in previous.items():
             signal.signal(number, before)
+
+
+@contextmanager
+def on_request(number: signal.Signals, make: Callable[[], None]) -> Iterator[None]:
+    """Inside the context, a signal calls ``make``. Afterwards it does nothing, so that a late request ends nothing.
+
+    The handler stays one of this process. SIG_IGN would be handed on to programs that it starts.
+    """
+    signal.signal(number, lambda *_: make())
+    try:
+        yield
+    finally:
+        signal.signal(number, lambda *_: None)

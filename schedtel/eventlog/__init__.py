@@ -5,12 +5,20 @@ decode      raw events of a CPU                    → columns, and gaps
 lives       life events                            → rows of tasks
 recorder    raw events, lives, gaps                → Parquet files
 files       a Parquet file                         → its rows, checked
+ring        raw events, lives                      → those of the last seconds, by themselves
+triggers    a condition, windows                   → whether it is broken (watch: in a thread)
+snapshots   a directory                            → a log of what was written on request, and the way to ask
+flight_recorder  raw events, reasons               → a recording for each reason
 recording   a directory or a URI                   → Arrow tables
 live        this machine                           → Arrow tables, as it happens
 lookup      tasks                                  → who a tid is at a moment
 timehist    a recording                            → the lines of `perf sched timehist`
 latency     a recording                            → the table of `perf sched latency`
 perf_data   a recording                            → a perf.data file (its head: perf_head)
+running     a recording                            → who is on which CPU, and the events of each CPU, for exports
+perfetto    a recording                            → a trace for Perfetto (by messages of protobuf)
+ctf         a recording                            → a trace as LTTng writes it (its metadata: ctf_metadata)
+page        an interval of a recording             → the figures of a page, which schedtel.report draws
 windows     a recording                            → windows, by the state machine of traces
 schema      what every column means
 """

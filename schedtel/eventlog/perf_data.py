@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -14,8 +13,9 @@ from schedtel.eventlog.batch import EventBatch
 from schedtel.eventlog.files import column, words
 from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.recording import EventRecording
-from schedtel.eventlog.schema import KINDS, LIFE_KINDS
-from schedtel.records.event_layout import STATES
+from schedtel.eventlog.running import Columns, Running
+from schedtel.eventlog.schema import LIFE_KINDS
+from schedtel.records.event_layout import STATE_BITS, STATES
 
 #: Types of records (include/uapi/linux/perf_event.h; the last is perf's own).
 _LOST, _COMM, _FORK, _SAMPLE, _FINISHED_ROUND = 2, 3, 7, 9, 68
@@ -51,15 +51,11 @@ _FORKS = _padded(
     [*_HEADER, ("pid", "<u4"), ("ppid", "<u4"), ("tid", "<u4"), ("ptid", "<u4"), ("time", "<u8"), *_IDENTITY]
 )
 _LOSSES = _padded([*_HEADER, ("event", "<u8"), ("lost", "<u8"), *_IDENTITY])
-_RUNNING = np.dtype([("tid", "<i8"), ("prio", "<i4"), ("since_ns", "<i8")])
-_UNKNOWN = np.array((0, 120, -1), _RUNNING)
 #: Where each kind of record has its time.
 _TIME_OF = dict.fromkeys((_SWITCHES, _WAKEUPS, _MIGRATIONS, _RUNTIMES), "time") | dict.fromkeys(
     (_COMMS, _FORKS, _LOSSES), "id_time"
 )
 _ALIVE = LIFE_KINDS.index("alive")
-#: The tracepoint's prev_state of each of ``STATES``.
-_PREV_STATES = np.array([0, *(1 << bit for bit in range(len(STATES) - 1))], np.int64)
 
 
 def write_perf_data(recording: EventRecording, tasks: Tasks, file: BinaryIO) -> int:
@@ -72,11 +68,11 @@ def write_perf_data(recording: EventRecording, tasks: Tasks, file: BinaryIO) -> 
     head_bytes = len(perf_head.head(0))
     file.seek(head_bytes)
     data_bytes = file.write(_descriptions(tasks))
-    events, lives, cpus = 0, 0, _Cpus()
+    events, lives, running = 0, 0, Running()
     for batch in recording:
         own = np.arange(lives, lives + batch.tasks.num_rows)
         events, lives = events + batch.events.num_rows, lives + batch.tasks.num_rows
-        data_bytes += file.write(_records(batch, tasks, own, cpus))
+        data_bytes += file.write(_records(batch, tasks, own, running))
         data_bytes += file.write(np.array([(_FINISHED_ROUND, 0, 8)], np.dtype(_HEADER)).tobytes())
     facts = recording.metadata
     at, names = head_bytes + data_bytes, (facts.get("host", ""), facts.get("kernel", ""))
@@ -84,29 +80,6 @@ def write_perf_data(recording: EventRecording, tasks: Tasks, file: BinaryIO) -> 
     file.seek(0)
     file.write(perf_head.head(data_bytes))
     return events
-
-
-class _Cpus:
-    """What each CPU is running, as the events so far tell: the thread, its priority, and since when."""
-
-    def __init__(self) -> None:
-        self._last: dict[int, np.void] = {}
-
-    def before(self, events: pa.Table, is_switch: np.ndarray) -> np.ndarray:
-        """What is on the CPU right before each event, which are in the order of time; shape (n,) of _RUNNING."""
-        cpus = column(events, "cpu")
-        comes = np.empty(len(cpus), _RUNNING)
-        for name, told in (("tid", "tid"), ("prio", "prio"), ("since_ns", "time_ns")):
-            comes[name] = column(events, told)
-        found = np.empty(len(cpus), _RUNNING)
-        for cpu in np.unique(cpus).tolist():
-            own = np.flatnonzero(cpus == cpu)
-            last = np.maximum.accumulate(np.where(is_switch[own], np.arange(len(own)), -1))
-            before = np.concatenate([[-1], last[:-1]])
-            found[own] = np.where(before >= 0, comes[own[before]], self._last.get(cpu, _UNKNOWN))
-            if last[-1] >= 0:
-                self._last[cpu] = comes[own[last[-1]]]
-        return found
 
 
 def _descriptions(tasks: Tasks) -> bytes:
@@ -148,31 +121,12 @@ def _losses(gaps: pa.Table) -> np.ndarray:
     return records
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Columns of a batch's events, shape (n,): as recorded; and who is on the CPU, ``by``, and whom the event is of."""
-
-    events: pa.Table
-    kinds: np.ndarray
-    before: np.ndarray
-    current: np.ndarray
-    by: np.ndarray
-    whose: np.ndarray
-    tgid: np.ndarray
-    names: np.ndarray
-
-    @classmethod
-    def of(cls, events: pa.Table, tasks: Tasks, cpus: _Cpus) -> _Columns:
-        kinds, times, tids = words(events, "event", KINDS), column(events, "time_ns"), column(events, "tid")
-        is_switch = kinds == KINDS.index("switch")
-        before = cpus.before(events, is_switch)
-        current = np.where(is_switch, column(events, "prev_tid"), before["tid"])
-        whose, by = tasks.at(tids, times), tasks.at(current, times)
-        return cls(events, kinds, before, current, by, whose, tasks.tgid, np.array(tasks.comm, "S16"))
+class _Columns(Columns):
+    """Columns of a batch's events, and samples of perf of them."""
 
     def samples(self, kind: str, point: perf_head.Tracepoint, record: np.dtype) -> tuple[np.ndarray, np.ndarray]:
         """Samples of one kind, without the fields of their own; and which rows they are of."""
-        rows = np.flatnonzero(self.kinds == KINDS.index(kind))
+        rows = self.of_kind(kind)
         found = np.zeros(len(rows), record)
         found["type"], found["misc"], found["size"], found["id"] = _SAMPLE, _KERNEL, record.itemsize, point.number
         found["pid"], found["tid"] = self.tgid[self.by[rows]], self.current[rows]
@@ -184,14 +138,11 @@ class _Columns:
             found["prio"] = self.of_rows("prio", rows)
         return found, rows
 
-    def of_rows(self, name: str, rows: np.ndarray) -> np.ndarray:
-        return column(self.events, name)[rows]
-
     def switches(self) -> np.ndarray:
         found, rows = self.samples("switch", perf_head.SWITCH, _SWITCHES)
         found["prev_comm"], found["prev_pid"] = self.names[self.by[rows]], self.current[rows]
         found["prev_prio"] = self.before["prio"][rows]
-        found["prev_state"] = _PREV_STATES[words(self.events, "prev_state", STATES)[rows]]
+        found["prev_state"] = STATE_BITS[words(self.events, "prev_state", STATES)[rows]]
         found["next_comm"], found["next_pid"] = self.names[self.whose[rows]], self.of_rows("tid", rows)
         found["next_prio"] = self.of_rows("prio", rows)
         return found
@@ -215,13 +166,13 @@ class _Columns:
         return found
 
 
-def _records(batch: EventBatch, tasks: Tasks, lives: np.ndarray, cpus: _Cpus) -> bytes:
+def _records(batch: EventBatch, tasks: Tasks, lives: np.ndarray, running: Running) -> bytes:
     """The records of a batch, in the order of time.
 
     :param lives: the rows of ``tasks`` that are the batch's.
     """
     lives = lives[tasks.kind[lives] != _ALIVE]
-    columns = _Columns.of(batch.events, tasks, cpus)
+    columns = _Columns.of(batch.events, tasks, running)
     parts = [
         _forks(tasks, lives[tasks.kind[lives] == LIFE_KINDS.index("newtask")]),
         _comms(tasks, lives, tasks.time_ns[lives]),

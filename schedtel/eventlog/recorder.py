@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _GROUP_EVENTS = 1 << 17
 _PART_NS, _PART_BYTES = 5_000_000_000, 8 << 20
 #: How often copied events are taken over.
-_POLL_NS = 100_000_000
+POLL_NS = 100_000_000
 _OPTIONS = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
 #: Where values rise; all other columns have a dictionary.
 _DELTA = "DELTA_BINARY_PACKED"
@@ -119,7 +119,7 @@ def record(tracing: Tracing, recorder: EventRecorder, stop: Latch, duration_ns: 
     end_ns = None if duration_ns is None else time.monotonic_ns() + duration_ns
     is_over = False
     while not is_over:
-        rest_ns = _POLL_NS if end_ns is None else min(_POLL_NS, end_ns - time.monotonic_ns())
+        rest_ns = POLL_NS if end_ns is None else min(POLL_NS, end_ns - time.monotonic_ns())
         if stop.wait(rest_ns / 1e9) or (end_ns is not None and time.monotonic_ns() >= end_ns):
             tracing.end()
         pieces = tracing.take()

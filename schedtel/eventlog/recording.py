@@ -32,9 +32,13 @@ class EventRecording:
             raise RecordingError(f"cannot read {self._place}: no events in it ({self._advice()})")
         self.damaged: list[str] = []
         self.metadata = self._first_facts()
-        #: The CPUs that were traced, and what added to a time makes it one of the wall clock, in nanoseconds.
+        #: The CPUs that were traced; when the recording begins; and what added to a time makes it one of the wall
+        #: clock, and of CLOCK_BOOTTIME; in nanoseconds.
         self.cpus = tuple(_number(cpu, 8191) for cpu in self.metadata.get("cpus", "").split(",")[:8192])
-        self.wall_offset_ns = _number(self.metadata.get("wall_offset_ns", ""), 1 << 62)
+        self.start_ns, self.wall_offset_ns, self.boottime_offset_ns = (
+            _number(self.metadata.get(name, ""), 1 << 62)
+            for name in ("start_ns", "wall_offset_ns", "boottime_offset_ns")
+        )
 
     def _advice(self) -> str:
         if self._place.parts("summary"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import time
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,11 +32,19 @@ class Pieces:
 
 
 class Decoder:
-    """Decodes the events of each CPU, which come in pieces."""
+    """Decodes the events of each CPU, which come in pieces.
 
-    def __init__(self, start_ns: int) -> None:
+    :param start_ns: when tracing began.
+    :param last_ns: CPU → when its last event before the first piece was, where there was one.
+    """
+
+    def __init__(self, start_ns: int, last_ns: Mapping[int, int] = MappingProxyType({})) -> None:
         self._start_ns = start_ns
-        self._states: dict[int, CpuState] = {}
+        self._states = {cpu: CpuState(time_ns) for cpu, time_ns in last_ns.items()}
+
+    def begin_after(self, cpu: int, last_ns: int) -> None:
+        """Say when the CPU's last event before the first one to be decoded was."""
+        self._states[cpu] = CpuState(last_ns)
 
     def decode(self, cpu: int, events: np.ndarray) -> tuple[Decoded, list[Gap]]:
         """The next events of a CPU."""
@@ -84,6 +94,11 @@ class Tracing:
         """Whether the thread that copies may go before all others."""
         return self._drain.is_first
 
+    @property
+    def copied_ns(self) -> int:
+        """Until when, on CLOCK_MONOTONIC, the next :meth:`take` has all that happened."""
+        return self._drain.copied_ns
+
     def take(self) -> Pieces:
         """What has been copied since the last call. Raises what has ended the copying, if anything has.
 
@@ -106,12 +121,21 @@ class Tracing:
         ]
         self._checked_ns, self._lives_lost, self._skipped = now, lives_lost, skipped
         if self.ended:
-            found += [self._last_gap(cpu, lost, now) for cpu, lost in self._tracer.lost_at_end.items()]
+            found += self.last_gaps(self.lost_at_end(), self.decoder, now)
         return [gap for gap in found if gap.events]
 
-    def _last_gap(self, cpu: int, lost: int, now: int) -> Gap:
-        cause = "ring_full" if cpu in self._tracer.cpus else "no_ring"
-        return Gap(cpu, self.decoder.last_ns(cpu), now, lost, cause)
+    def lost_at_end(self) -> dict[int, int]:
+        """CPU → how many events it has lost since its last event, where there are any."""
+        return self._tracer.lost_at_end
+
+    def last_gaps(self, lost: Mapping[int, int], decoder: Decoder, now_ns: int) -> list[Gap]:
+        """Losses since each CPU's last event.
+
+        :param lost: what :meth:`lost_at_end` gave at ``now_ns``.
+        :param decoder: what has decoded all events until then.
+        """
+        causes = {cpu: "ring_full" if cpu in self._tracer.cpus else "no_ring" for cpu in lost}
+        return [Gap(cpu, decoder.last_ns(cpu), now_ns, events, causes[cpu]) for cpu, events in lost.items()]
 
     def facts(self) -> dict[str, str]:
         """What a reader must know to understand the events."""
@@ -119,6 +143,7 @@ class Tracing:
             "events_version": str(EVENTS_VERSION),
             "clock": "CLOCK_MONOTONIC",
             "wall_offset_ns": str(time.time_ns() - time.monotonic_ns()),
+            "boottime_offset_ns": str(-time.monotonic_ns() + time.clock_gettime_ns(time.CLOCK_BOOTTIME)),
             "host": text_of_path(platform.node()),
             "kernel": platform.release(),
             "filter": self.filter.describe(),

@@ -49,7 +49,11 @@ class Recording(Source):
             raise RecordingError(f"cannot read {self._place}: no such directory (name one that `schedtel record` made)")
         self._parts = self._place.parts("summary")
         if not self._parts:
-            kind = "it has events: use `schedtel events`" if self._place.parts("events") else "is it a recording?"
+            kind = (
+                "it has events: use `schedtel timehist`, `schedtel report` or `schedtel events windows`"
+                if self._place.parts("events")
+                else "is it a recording?"
+            )
             raise RecordingError(f"cannot read {self._place}: no window in it ({kind})")
         self._sparse = {table: set(self._place.parts(table)) for table in SPARSE}
         self._missing = self._missing_parts()

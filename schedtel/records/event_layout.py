@@ -49,6 +49,8 @@ EVENT_CONTRACT = {
 
 #: States of the task that leaves, by the highest bit that is set, as perf's and ftrace's letters; then preempted.
 STATES = ("R", "S", "D", "T", "t", "X", "Z", "P", "I", "R+")
+#: Of each of them, the tracepoint's prev_state.
+STATE_BITS = np.array([0, *(1 << bit for bit in range(len(STATES) - 1))], np.int64)
 _KIND_BITS, _TID_BITS, _PRIO_AT, _PREV_AT, _STATE_AT, _FOLLOWED_AT, _UNSEEN_AT = 4, 22, 22, 30, 52, 61, 62
 _CPU_AT, _TO_CPU_AT = 30, 46
 #: Of each of the 512 values of a state, the place in ``STATES``.

@@ -21,7 +21,7 @@ function significant(value) {
 
 // A point in time since the start, with as many digits as a step between neighbouring points needs.
 function moment(ns, step = 1e6) {
-  const digits = step >= 1e9 ? 0 : step >= 1e8 ? 1 : step >= 1e7 ? 2 : 3;
+  const digits = Math.min(9, Math.max(0, Math.ceil(9 - Math.log10(step))));
   const seconds = ns / 1e9;
   if (Math.abs(seconds) < 60) return `${seconds.toFixed(digits)} s`;
   const sign = seconds < 0 ? "−" : "", whole = Math.abs(seconds);

@@ -202,9 +202,14 @@ class Chart {
     e.preventDefault();
   }
 
-  moveByKey(key, at, times) {
+  // How far an arrow key moves the cursor.
+  get stride() {
     const [from, to] = this.range;
-    const bin = this.time ? WHOLE[1] / Math.max(...this.recordings.map((r) => r.length)) : (to - from) / 100;
+    return this.time ? WHOLE[1] / Math.max(...this.recordings.map((r) => r.length)) : (to - from) / 100;
+  }
+
+  moveByKey(key, at, times) {
+    const [from, to] = this.range, bin = this.stride;
     const moves = { ArrowLeft: at - bin * times, ArrowRight: at + bin * times, Home: from + bin / 2, End: to - bin / 2 };
     const rows = { ArrowUp: -1, ArrowDown: 1 };
     if (!(key in moves) && !(this.step && key in rows)) return false;

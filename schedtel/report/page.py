@@ -29,6 +29,10 @@ _SCRIPTS = {
         *("format.js", "bins.js", "decisions.js", "view.js", "frame.js", "charts.js", "tables.js"),
         *("decision_charts.js", "decision_sections.js", "page.js"),
     ),
+    "events": (
+        *("format.js", "bins.js", "events.js", "view.js", "frame.js", "charts.js", "tables.js"),
+        *("event_charts.js", "event_sections.js", "page.js"),
+    ),
 }
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 

@@ -17,7 +17,7 @@ from waiting import PATIENCE_S, catches, eventually
 
 from schedtel.eventlog.recording import EventRecording
 
-COMMAND = [sys.executable, "-m", "schedtel.cli", "events"]
+COMMAND = [sys.executable, "-m", "schedtel.cli"]
 NAMES = ("sched_switch", "sched_wakeup", "sched_wakeup_new", "sched_migrate_task")
 #: Forks, execs, a thread, names that a terminal would obey or that are long, naps, yields, and work on both CPUs.
 BUSY = """
@@ -64,8 +64,8 @@ def recorded(tmp_path_factory):
     """A recording of a busy command and its descendants, and the same as perf.data."""
     needs_perf()
     folder = tmp_path_factory.mktemp("events")
-    ours("record", "-o", folder / "rec", "-q", "--", sys.executable, "-S", "-c", BUSY)
-    ours("export", folder / "rec", "-o", folder / "perf.data")
+    ours("events", "record", "-o", folder / "rec", "-q", "--", sys.executable, "-S", "-c", BUSY)
+    ours("events", "export", folder / "rec", "-o", folder / "perf.data")
     return folder / "rec", folder / "perf.data"
 
 
@@ -78,11 +78,11 @@ def of_the_machine(tmp_path_factory):
     busy = threading.Thread(target=_keep_busy, args=(ended,))
     busy.start()
     try:
-        ours("record", "-o", folder / "rec", "-q", "-d", "300ms")
+        ours("events", "record", "-o", folder / "rec", "-q", "-d", "300ms")
     finally:
         ended.set()
         busy.join()
-    ours("export", folder / "rec", "-o", folder / "perf.data")
+    ours("events", "export", folder / "rec", "-o", folder / "perf.data")
     return folder / "rec", folder / "perf.data"
 
 
@@ -164,7 +164,7 @@ def test_events_are_those_that_perf_has_traced_itself_in_the_same_run(tmp_path, 
         ["perf", "record", "-q", "-a", "-R", "-c", "1", "-o", data, *events, "--", "cat"], stdin=subprocess.PIPE
     )
     eventually(lambda: data.exists() and data.stat().st_size > 0)
-    words = [*COMMAND, "record", "-o", tmp_path / "rec", "-q", "-p", str(process.pid)]
+    words = [*COMMAND, "events", "record", "-o", tmp_path / "rec", "-q", "-p", str(process.pid)]
     recorder = subprocess.Popen(words)
     eventually(lambda: catches(recorder.pid, signal.SIGTERM) and _has_begun(peer.pid))
     process.stdin.close()
@@ -174,7 +174,7 @@ def test_events_are_those_that_perf_has_traced_itself_in_the_same_run(tmp_path, 
     peer.stdin.close()
     if peer.wait(PATIENCE_S):
         pytest.skip("perf may not trace here")
-    ours("export", tmp_path / "rec", "-o", tmp_path / "ours.data")
+    ours("events", "export", tmp_path / "rec", "-o", tmp_path / "ours.data")
     tasks = EventRecording(tmp_path / "rec").tasks().to_pylist()
     born = [row["tid"] for row in tasks if row["parent_tid"] == process.pid]
     pids = {b"%d" % pid for pid in (process.pid, *born)}

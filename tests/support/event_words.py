@@ -2,8 +2,12 @@
 
 import numpy as np
 
-from schedtel.eventlog.tracing import Pieces
+from schedtel.eventlog.recorder import EventRecorder
+from schedtel.eventlog.tracing import Decoder, Pieces
 from schedtel.records.event_layout import EVENT, LIFE_EVENT
+
+#: Metadata of a recording.
+FACTS = {"events_version": "1", "host": "web1", "kernel": "6.18", "filter": ""}
 
 
 def _body(*fields):
@@ -47,3 +51,14 @@ def lives(*records):
 def pieces(events, *records):
     """By CPU the words of events; and life events."""
     return Pieces({cpu: raw(*words) for cpu, words in events.items()}, lives(*records))
+
+
+def recorded(where, *parts, gaps=(), facts=FACTS):
+    """A recording with a part for each of the pieces."""
+    decoder = Decoder(0)
+    with EventRecorder(where) as recorder:
+        recorder.begin(facts)
+        for part in parts:
+            recorder.add(part, decoder)
+            recorder.write(decoder, list(gaps))
+    return where

@@ -32,8 +32,9 @@ ARGUMENTS = {
     "agent evaluate": ["RECORDING", "--policy", "thompson"],
     "agent run": ["--arms", "eevdf,policy:idle", "--for", "pid=4999999"],
     "events record": ["-o", "NEW", "-c", "/no/such/cgroup"],
-    "events timehist": ["RECORDING"],
-    "events latency": ["RECORDING"],
+    "events snapshot": ["RECORDING"],
+    "timehist": ["RECORDING"],
+    "latency": ["RECORDING"],
     "events export": ["RECORDING", "-o", "NEW"],
     "events windows": ["RECORDING", "-o", "NEW"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
@@ -69,6 +70,12 @@ INSTEAD = {
     ("record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
     ("events record", "--cgroup"): ["-o", "NEW", "-p", "4999999"],
     ("events record", "arguments"): ["-o", "NEW", "-p", "4999999"],
+    ("events record", "--trigger"): ["-o", "NEW", "-c", "/no/such/cgroup", "--ring", "5s"],
+    ("events record", "--ring-memory"): ["-o", "NEW", "-c", "/no/such/cgroup", "--ring", "5s"],
+    ("events record", "--window"): [
+        *["-o", "NEW", "-c", "/no/such/cgroup"],
+        *["--ring", "876000h", "--trigger", "tasks_active > 1"],
+    ],
     **{
         ("experiment run", f"--{option}"): ["TRACE", "-o", "NEW", "--target", "grpc://127.0.0.1:1"]
         for option in ("token-file", "ca", "tls-cert", "tls-key")

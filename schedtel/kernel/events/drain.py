@@ -7,6 +7,7 @@ thread goes before all others (SCHED_FIFO); children of this process do not inhe
 
 import os
 import threading
+import time
 
 from schedtel.kernel.events.copies import Copies
 from schedtel.kernel.events.tracer import EventTracer
@@ -17,14 +18,15 @@ _PERIOD_S = 0.02
 
 
 class Drain:
-    """Copies from the rings until :meth:`stop`. ``is_first``: whether it may go before other threads.
+    """Copies from the rings until :meth:`stop`. ``is_first``: whether it may go before other threads. ``copied_ns``:
+    all that happened until then, on CLOCK_MONOTONIC, has been copied.
 
     :param period_s: the time between two passes.
     """
 
     def __init__(self, tracer: EventTracer, copies: Copies, period_s: float = _PERIOD_S) -> None:
         self._tracer, self._copies, self._period_s = tracer, copies, period_s
-        self.is_first = False
+        self.is_first, self.copied_ns = False, 0
         self._stopping = Latch()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="schedtel-drain", daemon=True)
@@ -34,10 +36,15 @@ class Drain:
         self._go_first()
         try:
             while not self._stopping.wait(self._period_s):
-                self._tracer.drain(self._copies)
-            self._tracer.drain(self._copies)
+                self._copy()
+            self._copy()
         except Exception as error:  # noqa: BLE001  (raised in the thread that reads)
             self._failure = error
+
+    def _copy(self) -> None:
+        begin_ns = time.monotonic_ns()
+        if self._tracer.drain(self._copies):
+            self.copied_ns = begin_ns
 
     def _go_first(self) -> None:
         try:

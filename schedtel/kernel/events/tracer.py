@@ -112,12 +112,16 @@ class EventTracer:
 
     # ---- read ----
 
-    def drain(self, into: Copies) -> None:
-        """Move all that the programs have written into ``into``, as far as that has room. One thread calls it."""
-        heads, tails = self._rings["head"], self._rings["tail"]
+    def drain(self, into: Copies) -> bool:
+        """Move all that the programs have written into ``into``; returns whether there was room for all.
+
+        One thread calls it.
+        """
+        heads, tails, has_all = self._rings["head"], self._rings["tail"], True
         for place, cpu in enumerate(self.cpus):
-            tail = int(tails[cpu])
-            head = min(int(heads[cpu]), tail + into.room)
+            tail, written = int(tails[cpu]), int(heads[cpu])
+            head = min(written, tail + into.room)
+            has_all = has_all and head == written
             if head == tail:
                 continue
             begin, end = tail % self.ring_events, head % self.ring_events
@@ -127,6 +131,7 @@ class EventTracer:
                 into.add(cpu, np.concatenate([self._events[place, begin:], self._events[place, :end]]))
             tails[cpu] = head
         self._lives.drain(into)
+        return has_all
 
     @property
     def lost_at_end(self) -> dict[int, int]:

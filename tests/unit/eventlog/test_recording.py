@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from event_words import life, lost, pieces, switch, wakeup
+from event_words import FACTS, life, lost, pieces, recorded, switch, wakeup
 
 import schedtel
 from schedtel.eventlog.decode import Gap
@@ -17,11 +17,9 @@ from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.recorder import EventRecorder
 from schedtel.eventlog.recording import EventRecording
 from schedtel.eventlog.schema import ARROW, COLUMNS
-from schedtel.eventlog.tracing import Decoder
 from schedtel.eventlog.windows import EventWindows
 from schedtel.foreign_text import bytes_of
 
-FACTS = {"events_version": "1", "host": "web1", "kernel": "6.18", "filter": ""}
 MS = 1_000_000
 
 
@@ -32,17 +30,6 @@ def busy(begin_ms, count=50, tid=7):
         at = (begin_ms + 2 * number) * MS
         words += [wakeup(at - 1000, tid, 0), switch(at, tid, 0), switch(at + MS, 0, tid, state=1)]
     return words
-
-
-def recorded(where, *parts, gaps=(), facts=FACTS):
-    """A recording with a part for each of the pieces."""
-    decoder = Decoder(0)
-    with EventRecorder(where) as recorder:
-        recorder.begin(facts)
-        for part in parts:
-            recorder.add(part, decoder)
-            recorder.write(decoder, list(gaps))
-    return where
 
 
 @pytest.fixture
@@ -192,7 +179,7 @@ def test_a_recording_of_windows_is_refused_with_what_to_do(tmp_path, windows):
 
 
 def test_a_recording_of_events_is_no_recording_of_windows(recording):
-    with pytest.raises(schedtel.RecordingError, match="it has events: use `schedtel events`"):
+    with pytest.raises(schedtel.RecordingError, match="it has events: use `schedtel timehist`"):
         schedtel.read(recording)
 
 
