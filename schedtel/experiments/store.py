@@ -16,14 +16,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from schedtel._version import __version__
 from schedtel.access.directories import open_directory
 from schedtel.errors import RecordingError, UsageError
 from schedtel.experiments.design import Cell
 from schedtel.experiments.provenance import Fact
-from schedtel.experiments.spec import ExperimentSpec
 
 _LARGEST_FILE = 8 << 20
 #: What a table that describes no run raises.
@@ -48,6 +47,14 @@ class Run:
     cpus: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
+class Spec(Protocol):
+    """What was asked for: a dataclass, and what tells it from others."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def digest(self) -> str: ...
+
+
 class Store:
     """The directory of one experiment.
 
@@ -57,7 +64,7 @@ class Store:
     Raises :class:`UsageError` if it holds another experiment, :class:`RecordingError` if it cannot be used.
     """
 
-    def __init__(self, root: str | os.PathLike[str], spec: ExperimentSpec, machine: str = "") -> None:
+    def __init__(self, root: str | os.PathLike[str], spec: Spec, machine: str = "") -> None:
         self.root = Path(root)
         digest = hashlib.sha256(f"{spec.digest()} {machine}".encode()).hexdigest() if machine else spec.digest()
         _made(self.root)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def _settings(table: object, where: str) -> dict[str, Any]:
     return said
 
 
-def _methods(fields: Fields, agents: Sequence[str]) -> tuple[str, ...]:
+def _methods(fields: Fields, agents: Collection[str]) -> tuple[str, ...]:
     named = [_method(name, agents, fields.where) for name in names_in(fields, "schedulers")]
     refuse_twice(fields, "schedulers", named)
     if named[0] != str(EEVDF):
@@ -132,7 +132,7 @@ def _methods(fields: Fields, agents: Sequence[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _method(name: str, agents: Sequence[str], where: str) -> str:
+def _method(name: str, agents: Collection[str], where: str) -> str:
     if name == PLACEBO:
         return name
     if not name.startswith(AGENT):
