@@ -34,6 +34,7 @@ _COMMANDS = (
     "events",
     "features",
     "workload",
+    "sim",
     "scheduler",
     "experiment",
     "agent",

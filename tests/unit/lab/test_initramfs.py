@@ -21,7 +21,7 @@ def without(tmp_path, monkeypatch):
 
 
 def test_a_guest_needs_no_extra(without):
-    without("opentelemetry", "safetensors", "ray")
+    without("opentelemetry", "safetensors", "ray", "numba")
     names = {path.name for path in shared_objects(())}
     assert any(name.startswith("libarrow.so") for name in names), names
     assert not any("safetensors" in name for name in names), names
