@@ -57,7 +57,8 @@ def _machine(machine: Machine, tasks: NDArray[np.void], own: int, timers: int, s
     found["slice_ns"], found["short_ns"], found["patience"] = machine.own_slice_ns, SHORT_NS, PATIENCE
     for name in ("tick_ns", "switch_ns", "warm_ns", "balance_ns"):
         found[name] = getattr(machine, name)
-    found["own_semaphores"], found["timers"], found["now_ns"] = own, timers, start_ns
+    found["own_semaphores"], found["timers"] = own, timers
+    found["start_ns"] = found["now_ns"] = start_ns
     return found
 
 

@@ -17,14 +17,16 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Function = Callable[Parameters, Result]
 
-#: A division by zero is excluded by construction, so its check is left out.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+#: A division by zero is excluded by construction, so its check is left out. Nothing is allocated, so no reference is
+#: counted (_nrt): counting those of a state's arrays would take ten times as long as all else.
+_OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_njit: Any = numba.njit  # whose type knows neither _nrt nor the wrappers' options
 
 
 def inlined(function: Function[Parameters, Result]) -> Function[Parameters, Result]:
     """A part of the engine, put into each place that calls it: the state has too many arrays to be handed over."""
     options = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    compiled: Function[Parameters, Result] = numba.njit(**options, **_OPTIONS)(function)
+    compiled: Function[Parameters, Result] = _njit(**options, **_OPTIONS)(function)
     return compiled
 
 
@@ -35,9 +37,9 @@ def kept(function: Function[Parameters, Result]) -> Function[Parameters, Result]
     the function calls: so it must close over :func:`sources_digest`.
     """
     try:
-        compiled: Function[Parameters, Result] = numba.njit(cache=True, **_OPTIONS)(function)
+        compiled: Function[Parameters, Result] = _njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # neither place is writable: compiled at each start
-        compiled = numba.njit(**_OPTIONS)(function)
+        compiled = _njit(**_OPTIONS)(function)
     return compiled
 
 

@@ -118,16 +118,26 @@ def move(s: State, source: int, c: int, most: int) -> int:
 
 
 @inlined
+def draw(s: State, below: int) -> int:
+    """A number from 0 to before ``below``, the same in every run (MMIX's generator: D. E. Knuth, 1997)."""
+    machine = s.machine[0]
+    machine.drawn = machine.drawn * 6364136223846793005 + 1442695040888963407
+    return int((machine.drawn >> 33 & 0x7FFFFFFF) % below)
+
+
+@inlined
 def balance(s: State, c: int, now: int) -> None:
     """Now and then, a busy CPU takes a task from the heaviest queue, if it is not the heavier one for that alone.
 
-    So three tasks on two CPUs take turns at being alone: ``sched_balance_rq()`` in kernel/sched/fair.c.
+    So three tasks on two CPUs take turns at being alone: ``sched_balance_rq()`` in kernel/sched/fair.c. The time to the
+    next attempt is drawn: with a fixed one, which task waits at that moment would be the same each time.
     """
     cpu, heaviest, most = s.cpus[c], -1, 0
     if now < cpu.balance_at_ns:
         return
-    cpu.balance_at_ns = now + s.machine[0].balance_ns
-    for other in range(s.cpus.shape[0]):
+    cpu.balance_at_ns = now + s.machine[0].balance_ns // 2 + draw(s, s.machine[0].balance_ns)
+    for distance in range(1, s.cpus.shape[0]):
+        other = (c + distance) % s.cpus.shape[0]
         if s.cpus[other].length > 0 and s.cpus[other].weight_sum - cpu.weight_sum > most:
             heaviest, most = other, s.cpus[other].weight_sum - cpu.weight_sum
     if heaviest >= 0:

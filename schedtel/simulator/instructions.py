@@ -124,9 +124,11 @@ def next_job(s: State, k: int, group: int, now: int) -> int:
     if task.worker >= of.active:
         wait_for(s, s.classes.shape[0] + group, k)
         return BLOCKED
-    task.job = of.first + task.worker * of.each + task.turn % of.each
-    if task.turn >= of.each:
-        of.repeated += 1
+    if task.turn == of.each:
+        task.turn = 0
+        task.is_again = 1
+    task.job = of.first + task.worker * of.each + task.turn
+    of.repeated += task.is_again
     task.turn += 1
     task.pc += 1
     think_ns = s.jobs[task.job].at_ns

@@ -86,8 +86,9 @@ def begin_slice(s: State, c: int, k: int, now: int, is_kept: bool) -> None:
     """The task has a slice from now on. The kernel notices its end at the next tick only."""
     machine = s.machine[0]
     end = fair.slice_end(s, c, k, now) if machine.scheduler == EEVDF else shared.slice_end(s, c, k, now, is_kept)
-    end = max(end, now + 1)
-    s.cpus[c].slice_end_ns = (end + machine.tick_ns - 1) // machine.tick_ns * machine.tick_ns
+    since_start = max(end, now + 1) - machine.start_ns
+    ticks = (since_start + machine.tick_ns - 1) // machine.tick_ns
+    s.cpus[c].slice_end_ns = machine.start_ns + ticks * machine.tick_ns
     set_event(s, c, k)
 
 
@@ -133,7 +134,9 @@ def begin_job(s: State, k: int, now: int) -> None:
 @inlined
 def begin_burst(s: State, k: int) -> None:
     task = s.tasks[k]
-    task.remaining_ns = max(1, task.work_ns * s.program[task.pc, 1] // s.program[task.pc, 2])
+    part, parts = s.program[task.pc, 1], s.program[task.pc, 2]
+    # Most bursts are the whole job, and a division takes as long as many other steps together.
+    task.remaining_ns = task.work_ns if part == parts else max(1, task.work_ns * part // parts)
     task.pc += 1
 
 

@@ -56,7 +56,8 @@ TASK = np.dtype(
         # What it does.
         ("pc", "<i4"),
         ("job", "<i4"),
-        ("turn", "<i4"),
+        ("turn", "<i4"),  # of a closed worker: its next job
+        ("is_again", "<i4"),  # it has done all its jobs, and does them again
         ("loops", "<i4"),
         ("work_ns", "<i8"),
         ("remaining_ns", "<i8"),  # of the burst
@@ -153,6 +154,7 @@ MACHINE = np.dtype(
         ("warm_ns", "<i8"),
         ("balance_ns", "<i8"),
         ("own_semaphores", "<i8"),  # index of the first task's
+        ("start_ns", "<i8"),  # ticks are counted from here
         ("now_ns", "<i8"),
         ("events", "<i8"),
         ("released", "<i8"),  # jobs of ``order`` so far
@@ -162,6 +164,7 @@ MACHINE = np.dtype(
         ("shorts", "<i8"),
         ("longs", "<i8"),
         ("sequence", "<i8"),
+        ("drawn", "<i8"),
         ("vtime_now", "<i8"),
         ("pending", "<i8"),
         ("ready", "<i8"),

@@ -83,7 +83,7 @@ def by_tid(tasks):
 
 
 @given(workloads())
-@settings(max_examples=40)
+@settings(max_examples=12)
 def test_every_row_and_every_cpu_is_what_the_state_machine_counts(drawn):
     text, machine = drawn
     run = Run(planned(text, "110ms"), **machine)
