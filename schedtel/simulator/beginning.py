@@ -59,6 +59,7 @@ def _machine(machine: Machine, tasks: NDArray[np.void], own: int, timers: int, s
         found[name] = getattr(machine, name)
     found["own_semaphores"], found["timers"] = own, timers
     found["start_ns"] = found["now_ns"] = start_ns
+    found["idle"] = machine.cpus
     return found
 
 

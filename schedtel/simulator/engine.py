@@ -107,13 +107,21 @@ def settle(s: State, now: int) -> None:
 
 
 @inlined
+def first_with(s: State, key: int) -> int:
+    """The first CPU whose event has this key."""
+    c = 0
+    while s.event_keys[c] != key:
+        c += 1
+    return c
+
+
+@inlined
 def step(s: State, until: int) -> bool:
     """The next event, if it comes before ``until``, or ends a burst at it. Returns whether there was one."""
     machine = s.machine[0]
-    key, c, kind = NEVER, -1, _ON_CPU
-    for place in range(s.event_keys.shape[0]):
-        if s.event_keys[place] < key:
-            key, c = s.event_keys[place], place
+    key, kind = NEVER, _ON_CPU
+    for c in range(s.event_keys.shape[0]):
+        key = min(key, s.event_keys[c])
     if machine.changed < s.changes.shape[0] and 2 * s.changes[machine.changed, 0] + 1 < key:
         key, kind = 2 * s.changes[machine.changed, 0] + 1, _CHANGE
     if machine.released < s.order.shape[0] and 2 * s.jobs[s.order[machine.released]].at_ns + 1 < key:
@@ -126,7 +134,7 @@ def step(s: State, until: int) -> bool:
     machine.now_ns = now
     machine.events += 1
     if kind == _ON_CPU:
-        look_at(s, c, now)
+        look_at(s, first_with(s, key), now)
     elif kind == _CHANGE:
         change_phase(s)
     elif kind == _RELEASE:

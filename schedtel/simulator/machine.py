@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from schedtel.durations import format_duration
 from schedtel.errors import UsageError
 from schedtel.simulator.state import SCHEDULERS
 from schedtel.suggestions import did_you_mean
@@ -61,8 +62,10 @@ class Machine:
         limits |= dict.fromkeys(("switch_ns", "migration_ns"), (0, 10**9)) | {"disk_ns": (0, 10**11)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
+                what, show = name.removesuffix("_ns"), format_duration if name.endswith("_ns") else str
                 raise UsageError(
-                    f"cannot simulate a machine with {name} {getattr(self, name):,}: it must be from {low} to {high:,}"
+                    f"cannot simulate a machine with {what} {show(getattr(self, name))}: it must be from {show(low)} "
+                    f"to {show(high)}"
                 )
 
     @property

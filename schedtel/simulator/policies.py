@@ -13,6 +13,8 @@ from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SW
 @inlined
 def idle_cpu(s: State, k: int) -> int:
     """The task's last CPU if it is idle, or else the first idle one that it may use; -1 for none."""
+    if s.machine[0].idle == 0:
+        return -1
     task = s.tasks[k]
     last, row = task.cpu, task.pinned
     if last >= 0 and s.cpus[last].current < 0 and not s.cpus[last].pending and s.allowed[row, last]:
@@ -193,15 +195,16 @@ def choose(s: State, c: int, now: int) -> None:
 @inlined
 def change_cpu(s: State, c: int, k: int, now: int) -> None:
     """Account the CPU's time up to now; from now on it runs the task, or is idle."""
-    cpu = s.cpus[c]
+    cpu, is_busy = s.cpus[c], 1 if k >= 0 else 0
     trace(s, SWITCHED, c, cpu.current, k, 0)
     if cpu.busy:
         cpu.busy_ns += now - cpu.since_ns
     else:
         cpu.idle_ns += now - cpu.since_ns
+    s.machine[0].idle += cpu.busy - is_busy
     cpu.switches += 1
     cpu.since_ns = now
-    cpu.busy = 1 if k >= 0 else 0
+    cpu.busy = is_busy
     cpu.current = k
     cpu.runs_long = 0
 

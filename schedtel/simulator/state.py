@@ -1,7 +1,8 @@
 """What the engine works on: arrays of fixed types, and the numbers that they hold.
 
 Everything is in one :class:`State`, so many machines are many states, and a state can be copied. Moments are ns on the
-simulated clock, counts and indices integers; -1 is no task, no CPU, or no job.
+simulated clock, counts and indices integers; -1 is no task, no CPU, or no job. What one function hands to another has
+64 bits, since numba compiles a function once for each type of its arguments.
 """
 
 from typing import NamedTuple
@@ -48,7 +49,7 @@ TASK = np.dtype(
         ("is_batch", "<i4"),  # of policy batch or idle: it preempts nobody by waking
         ("is_idle", "<i4"),  # of policy idle
         ("pinned", "<i4"),  # row of ``allowed``
-        ("peer", "<i4"),
+        ("peer", "<i8"),
         ("worker", "<i4"),  # its number among the workers of its class
         ("node", "<i4"),  # its number in a tree
         ("slice_ns", "<i8"),
@@ -65,9 +66,9 @@ TASK = np.dtype(
         ("cpu_at_begin_ns", "<i8"),
         # Where it is.
         ("phase", "<i4"),
-        ("cpu", "<i4"),  # its last
-        ("next", "<i4"),  # in the queue of a CPU, or of those that wait for a semaphore
-        ("previous", "<i4"),
+        ("cpu", "<i8"),  # its last
+        ("next", "<i8"),  # in the queue of a CPU, or of those that wait for a semaphore
+        ("previous", "<i8"),
         ("since_ns", "<i8"),
         ("wait_since_ns", "<i8"),
         ("burst_since_ns", "<i8"),
@@ -97,14 +98,14 @@ TASK = np.dtype(
 
 CPU = np.dtype(
     [
-        ("current", "<i4"),
-        ("local", "<i4"),  # woken for this CPU while it was idle; of schedulers with a shared queue
+        ("current", "<i8"),
+        ("local", "<i8"),  # woken for this CPU while it was idle; of schedulers with a shared queue
         ("pending", "<i4"),  # it has to choose anew
         ("busy", "<i4"),  # whether a task was on it when it last chose
         ("runs_long", "<i4"),
         ("short_in_a_row", "<i4"),
-        ("head", "<i4"),
-        ("tail", "<i4"),
+        ("head", "<i8"),
+        ("tail", "<i8"),
         ("length", "<i8"),  # of its queue; the current task is not in it
         ("balance_at_ns", "<i8"),
         ("since_ns", "<i8"),
@@ -166,6 +167,7 @@ MACHINE = np.dtype(
         ("sequence", "<i8"),
         ("drawn", "<i8"),
         ("vtime_now", "<i8"),
+        ("idle", "<i8"),  # CPUs without a task when they last chose
         ("pending", "<i8"),
         ("ready", "<i8"),
         ("traced", "<i8"),
