@@ -18,6 +18,7 @@ from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictGroup
 from schedtel.durations import parse_duration
 from schedtel.simulator.machine import DESCRIPTIONS, MOST_CPUS, Machine
+from schedtel.windows.grid import window_length
 
 if TYPE_CHECKING:
     from schedtel.recordings.recorder import Recorder
@@ -118,6 +119,7 @@ def run(
     """
     chosen = {name: _nanoseconds(text) for name, text in costs.items() if text is not None}
     machine = Machine(cpus, scheduler, **chosen)
+    window_length(window)  # judged before jobs are drawn and numba is imported
     plan = chosen_plan(spec, seed, duration)
     from schedtel.simulator.simulation import Simulation  # noqa: PLC0415  (numba, which nothing else here needs)
 

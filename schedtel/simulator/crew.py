@@ -15,7 +15,8 @@ from schedtel.workloads.spec import TaskClass
 
 #: Tasks have about 1 KB each, and a life is one.
 MOST_TASKS = 100_000
-_LONGEST_NS = 366 * 86_400 * NS_PER_S
+#: Virtual time of the lightest task fits 64 bits for ten times as long.
+_LONGEST_NS = 30 * 86_400 * NS_PER_S
 _FIRST_TID = 1000
 #: Load weights by nice value, from -20 (sched_prio_to_weight, kernel/sched/core.c), and that of SCHED_IDLE.
 _WEIGHTS = (
@@ -30,7 +31,7 @@ _IDLE_WEIGHT = 3
 def refuse_impossible(plan: Plan, machine: Machine) -> None:
     """Raise :class:`UsageError` for what a workload asks for and no simulated machine does, or not this one."""
     if plan.workload.duration_ns > _LONGEST_NS:
-        raise UsageError(f"cannot simulate {format_duration(plan.workload.duration_ns)}: at most a year (shorten it)")
+        raise UsageError(f"cannot simulate {format_duration(plan.workload.duration_ns)}: at most 30 days (shorten it)")
     for one in plan.workload.externals:
         raise UsageError(f"cannot simulate external.{one.name}: only planned jobs can be (drop it)")
     for found in plan.workload.classes:

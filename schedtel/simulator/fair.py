@@ -78,6 +78,8 @@ def pick(s: State, c: int, protect: bool) -> int:
         k = s.tasks[k].next
     if current >= 0 and s.tasks[current].deadline < deadline:
         best = current
+    if best < 0:  # not while sums fit 64 bits: only with thousands of the heaviest tasks, and slices of seconds
+        best = cpu.current if cpu.current >= 0 else cpu.head
     return int(best)
 
 
@@ -127,7 +129,7 @@ def draw(s: State, below: int) -> int:
 
 @inlined
 def balance(s: State, c: int, now: int) -> None:
-    """Now and then, a busy CPU takes a task from the heaviest queue, if it is not the heavier one for that alone.
+    """Now and then, a busy CPU takes a task from the heaviest queue, if that is heavier by at least this task.
 
     So three tasks on two CPUs take turns at being alone: ``sched_balance_rq()`` in kernel/sched/fair.c. The time to the
     next attempt is drawn: with a fixed one, which task waits at that moment would be the same each time.

@@ -58,7 +58,7 @@ class Machine:
                 f"cannot simulate scheduler {self.scheduler[:40]!r}: it is unknown "
                 f"({did_you_mean(self.scheduler, SCHEDULERS)})"
             )
-        limits = {"cpus": (1, MOST_CPUS), "slice_ns": (0, 10**10), "tick_ns": (1, 10**9), "warm_ns": (1, 10**10)}
+        limits = {"cpus": (1, MOST_CPUS), "slice_ns": (0, 10**10), "tick_ns": (1, 10**9), "warm_ns": (1, 10**9)}
         limits |= dict.fromkeys(("switch_ns", "migration_ns"), (0, 10**9)) | {"disk_ns": (0, 10**11)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:

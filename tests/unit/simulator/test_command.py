@@ -9,8 +9,6 @@ import sys
 
 import pytest
 
-pytest.importorskip("numba", reason="numba is not installed (pip install 'schedtel[sim]')")
-
 import schedtel
 from schedtel.simulator.machine import DESCRIPTIONS
 from schedtel.workloads.presets import preset_names
