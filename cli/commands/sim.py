@@ -89,7 +89,7 @@ def list_(kind: str) -> None:
 )
 @click.option("--cpus", type=click.IntRange(1, MOST_CPUS), default=2, show_default=True, help="CPUs of the machine.")
 @together(_COST_OPTIONS)
-@click.option("-o", "--output", metavar="DIR|URI", help="Record its windows: a directory, new or empty; or a URI.")
+@click.option("-o", "--output", metavar="DIR", help="Record its windows: a directory, new or empty.")
 @click.option("-w", "--window", default="1s", show_default=True, metavar="DURATION", help="Length of a window.")
 @click.option(
     "--format",
@@ -139,12 +139,12 @@ def _nanoseconds(text: str) -> int:
 
 @contextmanager
 def _recorder(output: str | None, source: "Simulation") -> "Iterator[Recorder | None]":
-    from schedtel.recordings.dataset import recorder_of  # noqa: PLC0415  (pyarrow, after the arguments are judged)
+    from schedtel.recordings.recorder import Recorder  # noqa: PLC0415  (pyarrow, after the arguments are judged)
 
     if output is None:
         yield None
         return
-    with recorder_of(output, source.metadata["window"], 1 << 20, "5m") as recorder:
+    with Recorder(output, source.metadata["window"]) as recorder:
         recorder.facts = source.metadata
         yield recorder
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.simulator.compiling import inlined
-from schedtel.simulator.queues import choose_anew, heap_first, remove, rise
+from schedtel.simulator.queues import choose_anew, is_before, remove, rise
 from schedtel.simulator.state import FIFO, INTERACTIVE, VTIME, State
 
 
@@ -39,7 +39,7 @@ def first_for(s: State, heap: NDArray[np.int64], size: int, c: int) -> int:
         return 0 if size > 0 else -1
     best = -1
     for at in range(size):
-        if s.allowed[s.tasks[heap[at, 2]].pinned, c] and (best < 0 or heap_first(heap, at, best)):
+        if s.allowed[s.tasks[heap[at, 2]].pinned, c] and (best < 0 or is_before(heap, at, best)):
             best = at
     return best
 
