@@ -1,4 +1,4 @@
-"""``schedtel sim``: a workload and a machine, both only thought of, in; how the jobs fared, and a recording, out."""
+"""``schedtel sim``: a workload, and what a machine is like, in; how the jobs fared there, and a recording, out."""
 
 import json
 import sys

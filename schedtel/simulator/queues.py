@@ -11,7 +11,7 @@ from schedtel.simulator.state import State
 
 @inlined
 def is_after(heap: NDArray[np.int64], at: int, key: int, order: int) -> bool:
-    """Whether the entry ``at`` comes after one of this key and order; without branches, which could not be predicted."""
+    """Whether the entry ``at`` comes after one of this key and order. A branch here could not be predicted."""
     return (heap[at, 0] > key) | ((heap[at, 0] == key) & (heap[at, 1] > order))
 
 
