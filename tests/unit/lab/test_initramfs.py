@@ -27,6 +27,10 @@ def test_a_guest_needs_no_extra(without):
     assert not any("safetensors" in name for name in names), names
 
 
+def test_a_guest_does_not_have_numba():
+    assert not any("llvmlite" in path.name or "numba" in str(path) for path in shared_objects(()))
+
+
 def test_a_package_that_a_guest_needs_and_that_is_missing_is_named(without):
     without("rich")
     with pytest.raises(CapabilityError, match=r"cannot pack schedtel for the guest: .*No module named 'rich'"):
