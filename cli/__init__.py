@@ -36,6 +36,7 @@ _COMMANDS = (
     "latency",
     "features",
     "workload",
+    "sim",
     "scheduler",
     "experiment",
     "trial",

@@ -17,6 +17,7 @@ The packages, in the order in which data flows through them:
     analysis    windows of a whole run                                → timelines, comparisons, log lines
     experiments workloads under schedulers, several times             → runs, and which differences are shown
     agent       windows under arms                                    → which arm to run next, and judgements of that
+    simulator   a planned workload and a machine                      → the windows that it would have made
     eventlog    a filter, or a recording of events                    → single events, as Arrow tables
     report      timelines                                             → one HTML page
     export      windows                                               → metrics for Prometheus and OpenTelemetry

@@ -62,12 +62,18 @@ def _described(found: TaskClass) -> tuple[str, ...]:
 def show_outcome(outcome: Outcome) -> None:
     """One row for each class of a run, what each program of others said, and a line about the generator itself."""
     summary = outcome.summary()
+    table = outcome_table(summary)
+    parts = [table] if table.row_count else []
+    show(*parts, *_said(outcome), below(line(_about(summary))))
+
+
+def outcome_table(summary: dict[str, Any]) -> Grid:
+    """How the jobs of each class fared, from :meth:`Outcome.summary`: one row for each class."""
     table = _grid("class", "planned", "released", "completed", "unfinished", *_TIMES, left=1)
     for name, figures in summary["classes"].items():
         counts = ("-" if figures[word] is None else f"{figures[word]:,}" for word in _COUNTS)
         table.row(name, *counts, *(format_duration(figures[key]) for key in _TIMES.values()))
-    parts = [table] if table.row_count else []
-    show(*parts, *_said(outcome), below(line(_about(summary))))
+    return table
 
 
 def _said(outcome: Outcome) -> list[RenderableType]:

@@ -94,6 +94,7 @@ ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "repo
 ON_THIS_MACHINE |= {("events", name) for name in ("record", "snapshot", "export", "windows")}
 ON_THIS_MACHINE |= {("timehist",), ("latency",)}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
+ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list")}
 
 
 def calls():

@@ -48,6 +48,8 @@ ARGUMENTS = {
     "workload show": ["web"],
     "workload plan": ["web"],
     "workload run": ["no-such-preset"],
+    "sim list": ["--format", "x"],
+    "sim run": ["no-such-preset"],
     "target serve": [],
     "lab doctor": [],
     "lab run": [],

@@ -70,14 +70,14 @@ def test_all_errors_are_of_one_tree():
 
 
 #: _hashlib loads OpenSSL, 3.6 MB.
-HEAVY = "sorted({'pandas', 'polars', 'duckdb', 'psutil', 'rich', 'click', '_hashlib'} & set(sys.modules))"
+HEAVY = "sorted({'pandas', 'polars', 'duckdb', 'psutil', 'rich', 'click', '_hashlib', 'numba'} & set(sys.modules))"
 
 
 def test_importing_the_library_imports_nothing_heavy():
     assert python(f"import schedtel, sys; print({HEAVY})") == "[]"
 
 
-@pytest.mark.parametrize("later", ["numpy", "arrow", "psutil"])
+@pytest.mark.parametrize("later", ["numpy", "arrow", "psutil", "numba"])
 @pytest.mark.parametrize("module", ["schedtel", "schedtel.cli.commands.live"])
 def test_tracing_begins_without(module, later):
     """schedtel imports them while the kernel verifies the programs; an earlier import would delay the start."""

@@ -21,10 +21,14 @@ def without(tmp_path, monkeypatch):
 
 
 def test_a_guest_needs_no_extra(without):
-    without("opentelemetry", "safetensors", "ray")
+    without("opentelemetry", "safetensors", "ray", "numba")
     names = {path.name for path in shared_objects(())}
     assert any(name.startswith("libarrow.so") for name in names), names
     assert not any("safetensors" in name for name in names), names
+
+
+def test_a_guest_does_not_have_numba():
+    assert not any("llvmlite" in path.name or "numba" in str(path) for path in shared_objects(()))
 
 
 def test_a_package_that_a_guest_needs_and_that_is_missing_is_named(without):

@@ -1,0 +1,214 @@
+"""The fair class, as EEVDF of Linux 6.18 (kernel/sched/fair.c): a queue in; the task that is to run out.
+
+Each CPU has a queue. A task is eligible if its virtual time is not ahead of the queue's average V; of the eligible ones
+the earliest virtual deadline runs. I. Stoica, H. Abdel-Wahab: "Earliest Eligible Virtual Deadline First", 1995.
+"""
+
+from schedtel.simulator.accounts import charge, scaled
+from schedtel.simulator.compiling import inlined
+from schedtel.simulator.queues import append, choose_anew, unlink
+from schedtel.simulator.state import NEVER, NICE_0_WEIGHT, State
+
+#: The zero of virtual time moves when the average is so far from it, so that sums stay far from 64 bits.
+_FAR = 1 << 30
+
+
+@inlined
+def average(s: State, c: int) -> int:
+    """V: the average virtual time of the queue and the current task, by weight."""
+    cpu = s.cpus[c]
+    return cpu.zero + (cpu.weighted_sum // cpu.weight_sum if cpu.weight_sum > 0 else 0)
+
+
+@inlined
+def is_eligible(s: State, c: int, k: int) -> bool:
+    cpu = s.cpus[c]
+    return (s.tasks[k].vruntime - cpu.zero) * cpu.weight_sum <= cpu.weighted_sum
+
+
+@inlined
+def join(s: State, c: int, k: int, span: int) -> None:
+    """Place a task in a queue so that its lag is what it was: ``place_entity()`` in kernel/sched/fair.c.
+
+    :param span: its virtual deadline is so far from its virtual time.
+    """
+    cpu, task = s.cpus[c], s.tasks[k]
+    if cpu.weight_sum > 0:
+        if cpu.weighted_sum > _FAR * cpu.weight_sum:
+            shift = cpu.weighted_sum // cpu.weight_sum
+            cpu.zero += shift
+            cpu.weighted_sum -= shift * cpu.weight_sum
+        # The task itself moves the average towards it: what it has now makes up for that.
+        lag = task.lag * (cpu.weight_sum + task.weight) // cpu.weight_sum
+        task.vruntime = average(s, c) - lag
+    else:
+        task.vruntime = cpu.zero
+        cpu.weighted_sum = 0
+    task.deadline = task.vruntime + span
+    cpu.weighted_sum += (task.vruntime - cpu.zero) * task.weight
+    cpu.weight_sum += task.weight
+
+
+@inlined
+def part(s: State, c: int, k: int) -> None:
+    """Take a task out of the sums, with the lag that it has: ``update_entity_lag()``."""
+    cpu, task = s.cpus[c], s.tasks[k]
+    v = average(s, c)
+    limit = scaled(max(2 * task.slice_ns, s.machine[0].tick_ns), task.weight)
+    task.lag = min(max(v - task.vruntime, -limit), limit)
+    cpu.weighted_sum -= (task.vruntime - cpu.zero) * task.weight
+    cpu.weight_sum -= task.weight
+    if cpu.weight_sum == 0:
+        cpu.zero = v
+
+
+@inlined
+def pick(s: State, c: int, protect: bool) -> int:
+    """The task that should run: ``__pick_eevdf()``. Of equal deadlines, the one that came first to the queue."""
+    cpu = s.cpus[c]
+    current, best, deadline, k = cpu.current, -1, NEVER, cpu.head
+    if current >= 0:
+        if not is_eligible(s, c, current):
+            current = -1
+        elif protect and s.tasks[current].vruntime < cpu.protected:
+            return int(current)
+    while k >= 0:
+        if s.tasks[k].deadline < deadline and is_eligible(s, c, k):
+            best, deadline = k, s.tasks[k].deadline
+        k = s.tasks[k].next
+    if current >= 0 and s.tasks[current].deadline < deadline:
+        best = current
+    if best < 0:  # not while sums fit 64 bits: only with thousands of the heaviest tasks, and slices of seconds
+        best = cpu.current if cpu.current >= 0 else cpu.head
+    return int(best)
+
+
+@inlined
+def longest_queue(s: State) -> int:
+    """The CPU that runs a task and has the longest queue; -1 where nothing waits."""
+    best, length = -1, 0
+    for other in range(s.cpus.shape[0]):
+        if s.cpus[other].length > length and s.cpus[other].current >= 0:
+            best, length = other, s.cpus[other].length
+    return best
+
+
+@inlined
+def steal(s: State, c: int) -> int:
+    """A task that waits on another CPU, as new-idle balancing takes it: the first that may run here; -1 for none."""
+    busiest = longest_queue(s)
+    if busiest < 0:
+        return -1
+    return move(s, busiest, c, NEVER)
+
+
+@inlined
+def move(s: State, source: int, c: int, most: int) -> int:
+    """Move the first task of a queue that may run here and has a weight of ``most`` or less; -1 for none."""
+    k = s.cpus[source].head
+    while k >= 0 and not (s.allowed[s.tasks[k].pinned, c] and s.tasks[k].weight <= most):
+        k = s.tasks[k].next
+    if k >= 0:
+        if s.cpus[source].current >= 0:
+            charge(s, source, s.machine[0].now_ns)
+        span = s.tasks[k].deadline - s.tasks[k].vruntime
+        part(s, source, k)
+        unlink(s, source, k)
+        join(s, c, k, span)
+        append(s, c, k)
+    return int(k)
+
+
+@inlined
+def draw(s: State, below: int) -> int:
+    """A number from 0 to before ``below``, the same in every run (MMIX's generator: D. E. Knuth, 1997)."""
+    machine = s.machine[0]
+    machine.drawn = machine.drawn * 6364136223846793005 + 1442695040888963407
+    return int((machine.drawn >> 33 & 0x7FFFFFFF) % below)
+
+
+@inlined
+def balance(s: State, c: int, now: int) -> None:
+    """Now and then, a busy CPU takes a task from the heaviest queue, if that is heavier by at least this task.
+
+    So three tasks on two CPUs take turns at being alone: ``sched_balance_rq()`` in kernel/sched/fair.c. The time to the
+    next attempt is drawn: with a fixed one, which task waits at that moment would be the same each time.
+    """
+    cpu, heaviest, most = s.cpus[c], -1, 0
+    if now < cpu.balance_at_ns:
+        return
+    cpu.balance_at_ns = now + s.machine[0].balance_ns // 2 + draw(s, s.machine[0].balance_ns)
+    for distance in range(1, s.cpus.shape[0]):
+        other = (c + distance) % s.cpus.shape[0]
+        if s.cpus[other].length > 0 and s.cpus[other].weight_sum - cpu.weight_sum > most:
+            heaviest, most = other, s.cpus[other].weight_sum - cpu.weight_sum
+    if heaviest >= 0:
+        move(s, heaviest, c, most)
+
+
+@inlined
+def choose(s: State, c: int) -> int:
+    """The task that runs from now on; -1 for none. What ran before is in the queue if it has to wait."""
+    cpu = s.cpus[c]
+    before = cpu.current
+    chosen = steal(s, c) if before < 0 and cpu.length == 0 else pick(s, c, True)
+    if chosen >= 0 and chosen != before:
+        if before >= 0:
+            append(s, c, before)
+        unlink(s, c, chosen)
+    return int(chosen)
+
+
+@inlined
+def renew_deadline(s: State, k: int) -> bool:
+    """Whether the task has used up its slice; then it has a new deadline: ``update_deadline()``."""
+    task = s.tasks[k]
+    if task.vruntime < task.deadline:
+        return False
+    task.deadline = task.vruntime + scaled(task.slice_ns, task.weight)
+    return True
+
+
+@inlined
+def enqueue(s: State, c: int, k: int, span: int, now: int) -> None:
+    """A task that is runnable joins a CPU's queue, and may take the CPU: ``check_preempt_wakeup_fair()``."""
+    cpu, task = s.cpus[c], s.tasks[k]
+    current = cpu.current
+    if current >= 0:
+        charge(s, c, now)
+    join(s, c, k, span)
+    append(s, c, k)
+    if current < 0:
+        choose_anew(s, c)
+        return
+    runs = s.tasks[current]
+    takes_cpu = renew_deadline(s, current) or runs.vruntime >= cpu.protected
+    if runs.is_idle and not task.is_idle:
+        takes_cpu = True
+        cpu.protected = runs.vruntime
+    elif not task.is_batch:
+        # A shorter slice than the current task's ends the protection that this has for its own.
+        is_short = task.slice_ns < runs.slice_ns
+        if pick(s, c, not is_short) == k:
+            takes_cpu = True
+            if is_short:
+                cpu.protected = runs.vruntime
+    if takes_cpu:
+        choose_anew(s, c)
+
+
+@inlined
+def slice_end(s: State, c: int, k: int, now: int) -> int:
+    """When the task that gets the CPU now has used its slice, or the shortest slice of a task that waits for it."""
+    cpu, task = s.cpus[c], s.tasks[k]
+    cpu.protected = task.deadline
+    if s.machine[0].has_slices:
+        least, other = task.slice_ns, cpu.head
+        while other >= 0:
+            least = min(least, s.tasks[other].slice_ns)
+            other = s.tasks[other].next
+        cpu.protected = min(task.deadline, task.vruntime + scaled(least, task.weight))
+    virtual = cpu.protected - task.vruntime
+    if task.weight == NICE_0_WEIGHT:
+        return int(now + virtual)
+    return int(now - (-virtual * task.weight) // NICE_0_WEIGHT)

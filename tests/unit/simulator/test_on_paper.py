@@ -1,0 +1,175 @@
+"""Small cases that are worked out by hand: who has the CPU from which millisecond on. Nothing but work takes time."""
+
+import pytest
+from simulated import FREE, one_job, simulate
+
+
+def test_first_come_first_served_in_slices():
+    """a has 25 ms, b 10, c 5; a slice is 10 ms. What ends with its slice ends. At 35 ms nobody waits: a goes on."""
+    run = simulate(one_job("a", "25ms") + one_job("b", "10ms") + one_job("c", "5ms"), scheduler="fifo", slice_ns=10**7)
+    assert run.switches() == [(0, "a"), (10, "b"), (20, "c"), (25, "a"), (40, "-")]
+    assert (run.jobs("a"), run.jobs("b"), run.jobs("c")) == ([(0, 40)], [(10, 20)], [(20, 25)])
+
+
+def test_a_slice_ends_at_a_tick():
+    """With a tick every 4 ms, 10 ms are over at 12 ms; b has 2 ms, which end without a tick."""
+    text = one_job("a", "25ms") + one_job("b", "2ms")
+    run = simulate(text, scheduler="fifo", slice_ns=10**7, tick_ns=4_000_000)
+    assert run.switches() == [(0, "a"), (12, "b"), (14, "a"), (27, "-")]
+
+
+def test_the_end_of_a_burst_comes_before_all_else_of_its_moment():
+    """b arrives at 10 ms, when a ends: the CPU is free for it, and b takes it without a wait."""
+    for scheduler in ("eevdf", "vtime", "fifo", "interactive"):
+        run = simulate(one_job("b", "5ms", at="10ms") + one_job("a", "10ms"), scheduler=scheduler)
+        assert run.switches() == [(0, "a"), (10, "-"), (10, "b"), (15, "-")]
+
+
+def test_virtual_time_by_weight():
+    """After 10 ms, c of nice 10 (weight 110) is at 93.1 ms of virtual time, so a and b take turns behind it until they
+    have come so far; a, which was queued before b, comes first at equal times.
+    """
+    text = "".join(one_job(name, "200ms", more=f"nice = {nice}") for name, nice in (("a", 0), ("b", 0), ("c", 10)))
+    run = simulate(text, scheduler="vtime", slice_ns=10**7)
+    turns = [name for _, name in run.switches()]
+    assert "".join(turns[:8]) == "abcababa"
+    assert [at for at, _ in run.switches()[:8]] == [0, 10, 20, 30, 40, 50, 60, 70]
+    # a and b are at 100 ms each, and c runs again, when each has had ten slices and c one: from 210 ms on.
+    assert run.switches()[turns.index("c", 3)] in ((200, "c"), (210, "c"), (220, "c"))
+
+
+EQUALS = one_job("a", "20ms") + one_job("b", "20ms")
+
+
+def test_eevdf_takes_turns_among_equals():
+    """Slices of 3 ms: a task that has had its slice is ahead of the average, and so not eligible."""
+    run = simulate(EQUALS, slice_ns=3_000_000)
+    assert run.switches()[:5] == [(0, "a"), (3, "b"), (6, "a"), (9, "b"), (12, "a")]
+
+
+def test_eevdf_places_a_woken_task_at_the_average_and_behind_an_earlier_deadline():
+    """At 7 ms: a is at 4 ms of virtual time, b at 3, so c joins at 3.5 with deadline 6.5. b, with deadline 6, is next.
+
+    a keeps the CPU to the end of its slice, at 9; b runs 3 ms; then c is eligible and first.
+    """
+    run = simulate(EQUALS + one_job("c", "1ms", at="7ms"), slice_ns=3_000_000)
+    assert run.switches()[2:6] == [(6, "a"), (9, "b"), (12, "c"), (13, "a")]
+    assert run.jobs("c") == [(5, 6)]
+
+
+def test_eevdf_lets_a_shorter_slice_preempt():
+    """The same with a slice of 0.5 ms for c: its deadline is 4, before b's, and a is ahead of the average of 3.5.
+
+    c runs from 7 to 7.5 and is then ahead itself (4 against 3.67). b catches up with 4 at 8.5, and c has the rest.
+    """
+    run = simulate(EQUALS + one_job("c", "1ms", at="7ms", more='slice = "500us"'), slice_ns=3_000_000)
+    assert run.switches()[2:6] == [(6, "a"), (7, "c"), (7.5, "b"), (8.5, "c")]
+    assert run.jobs("c") == [(0, 2)]
+    assert run.task("a")["involuntary_switches"] >= 2
+
+
+def test_eevdf_does_not_let_a_batch_task_preempt():
+    more = 'slice = "500us"\npolicy = "batch"'
+    run = simulate(EQUALS + one_job("c", "1ms", at="7ms", more=more), slice_ns=3_000_000)
+    assert (7, "c") not in run.switches()
+
+
+def test_an_idle_task_gives_way_at_once():
+    """b has its slice of 0.7 ms at once. It is then ahead of the average, so a, of weight 3, is picked."""
+    run = simulate(one_job("a", "50ms", more='policy = "idle"') + one_job("b", "10ms", at="7ms"))
+    assert run.switches()[:3] == [(0, "a"), (7, "b"), (7.7, "a")]
+
+
+STEAL = one_job("a", "10ms") + one_job("b", "4ms") + one_job("c", "5ms")
+
+
+def test_a_cpu_that_runs_out_of_work_steals():
+    """a and c share CPU 0 in slices of 3 ms. At 4 ms CPU 1 has nothing more to do, and takes a, which waits."""
+    run = simulate(STEAL, cpus=2, slice_ns=3_000_000)
+    assert run.switches(0) == [(0, "a"), (3, "c"), (8, "-")]
+    assert run.switches(1) == [(0, "b"), (4, "a"), (11, "-")]
+    assert run.task("a")["migrations"] == 1
+
+
+def test_a_migration_costs_what_was_still_warm():
+    """a has been off its CPU for 1 of 10 ms, so nine tenths of 1 ms are lost."""
+    run = simulate(STEAL, cpus=2, slice_ns=3_000_000, migration_ns=1_000_000, warm_ns=10_000_000)
+    assert run.switches(1) == [(0, "b"), (4, "a"), (11.9, "-")]
+
+
+def test_a_switch_costs_its_time():
+    run = simulate(one_job("a", "5ms") + one_job("b", "5ms"), scheduler="fifo", switch_ns=1_000_000)
+    assert run.switches() == [(0, "a"), (6, "b"), (12, "-")]
+
+
+def test_nothing_is_stolen_from_where_it_is_pinned():
+    pinned = "cpus = [0]"
+    text = one_job("a", "10ms", more=pinned) + one_job("b", "4ms") + one_job("c", "5ms", more=pinned)
+    run = simulate(text, cpus=2, slice_ns=3_000_000)
+    assert [name for _, name in run.switches(1)] == ["b", "-"]
+    assert run.switches(0)[-1] == (15, "-")
+
+
+def test_interactive_lets_a_short_burst_preempt_a_long_one():
+    """h and g have had 5 ms each when h runs as a long one, from 10 ms on. s takes the CPU from it at 12 ms; then g is
+    next, at 5 ms of virtual time against 7.
+    """
+    text = one_job("h", "100ms") + one_job("g", "100ms") + one_job("s", "1ms", at="12ms")
+    run = simulate(text, scheduler="interactive")
+    assert run.switches()[:6] == [(0, "h"), (5, "g"), (10, "h"), (12, "s"), (13, "g"), (33, "h")]
+
+
+BEHAVIOURS = {
+    "sleeps between bursts": ("4ms", '{ kind = "sleep", bursts = 2, sleep = "5ms" }', [(0, 9)]),
+    "and its partner in turns": ("10ms", '{ kind = "pipe", rounds = 5 }', [(0, 10)]),
+    "forks two, each with a third": ("9ms", '{ kind = "fork", depth = 1, fan = 2 }', [(0, 9)]),
+    "waits for the disk": ("4ms", '{ kind = "file", size = 1, sync = true }', [(0, 11)]),
+    "writes to memory": ("4ms", '{ kind = "file", size = 1 }', [(0, 4)]),
+}
+
+
+@pytest.mark.parametrize("what", BEHAVIOURS)
+@pytest.mark.parametrize("life", ["", "life = true"])
+def test_a_job(what, life):
+    work, behaviour, expected = BEHAVIOURS[what]
+    run = simulate(one_job("a", work, more=f"behaviour = {behaviour}\n{life}"), scheduler="fifo", disk_ns=7_000_000)
+    assert run.jobs("a") == expected
+
+
+def test_a_lock_lets_one_in_at_a_time():
+    """Two jobs at once, of 10 ms with half of it locked: the second waits from 5 ms to 10 ms."""
+    text = '[classes.a]\narrival = { kind = "periodic", period = "100s", batch = 2 }\nservice = "10ms"\nworkers = 2\n'
+    run = simulate(text + 'behaviour = { kind = "lock", share = 0.5 }', cpus=2)
+    assert sorted(run.jobs("a")) == [(0, 10), (0, 15)]
+
+
+def test_children_run_on_other_cpus():
+    """A root and six below it, 1 ms each, on 4 CPUs: the root and two children, then four grandchildren."""
+    run = simulate(one_job("a", "7ms", more='behaviour = { kind = "fork", depth = 2, fan = 2 }\nlife = true'), cpus=4)
+    assert run.jobs("a")[0][1] < 7 / 2
+    assert (run.state.tasks["completion_ns"] > 0).sum() == 7
+
+
+def test_a_closed_worker_thinks_between_jobs():
+    """5 ms of work and 10 ms of thought: it begins at 10, 25, 40, … and by 100 ms has begun 7 jobs."""
+    text = '[classes.a]\narrival = { kind = "closed", think = "10ms" }\nservice = "5ms"\nworkers = 1'
+    run = simulate(text, "100ms")
+    begun = run.state.records["started_ns"][run.state.records["started_ns"] > 0]
+    assert ((begun - begun[0]) / 1e6).tolist() == [0, 15, 30, 45, 60, 75]
+    assert run.switches()[1] == (0, "-")
+
+
+def test_a_phase_stops_workers_and_lets_them_go_on():
+    """What begins at 20 ms or at 60 ms, when a job ends, begins before the phase changes: bursts end first."""
+    text = '[classes.a]\narrival = "closed"\nservice = "5ms"\nworkers = 2\n'
+    text += '[[phases]]\nduration = "20ms"\n[[phases]]\nduration = "20ms"\nrates = { a = 0.5 }\n'
+    run = simulate(text, "60ms", cpus=2)
+    busy = run.state.tasks["total_cpu_ns"] / 1e6
+    assert busy.tolist() == [65, 50]
+
+
+def test_lives_wait_for_a_free_place():
+    """One life at a time, three jobs at once of 10 ms: they arrive at 0, 10 and 20 ms on two CPUs."""
+    text = '[classes.a]\narrival = { kind = "periodic", period = "100s", batch = 3 }\nservice = "10ms"\nworkers = 1\n'
+    run = simulate(text + "life = true", cpus=2, **{"scheduler": "fifo"} | FREE)
+    assert run.jobs("a") == [(0, 10), (10, 20), (20, 30)]
