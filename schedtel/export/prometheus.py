@@ -1,5 +1,7 @@
 """Totals in; the answer to a scrape out, by a collector of the official client library in a registry of its own.
 
+The histogram of waits has exemplars, which a scraper gets that asks for OpenMetrics.
+
 Histograms are classic ones, since the client writes no native ones. Native histograms would not fit: their bounds are
 powers of 2^(2^-n) of a second, and schedtel's are powers of two of a nanosecond.
 """
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from schedtel.export.buckets import Histogram
@@ -46,10 +49,12 @@ def _family(metric: Metric, series: list[Series]) -> _Family:
     return numbers
 
 
-def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
-    """Upper bound and number of samples up to it, for each bucket."""
+def _cumulative(histogram: Histogram) -> list[tuple[str, float, Exemplar | None]]:
+    """Upper bound, number of samples up to it and an exemplar, for each bucket. Only OpenMetrics shows exemplars."""
     bounds = [*map(floatToGoString, histogram.bounds_s), "+Inf"]
-    return list(zip(bounds, histogram.counts.cumsum().tolist(), strict=True))
+    told = [histogram.exemplars.get(bucket) for bucket in range(len(bounds))]
+    exemplars = [one and Exemplar(dict(one.labels), one.value_s, one.unix_s) for one in told]
+    return list(zip(bounds, histogram.counts.cumsum().tolist(), exemplars, strict=True))
 
 
 def registry_of(totals: Totals) -> CollectorRegistry:
