@@ -1,4 +1,4 @@
-"""Banks of CPUs, and waits that go on, in; the longest waits of a window, with the tasks behind which they were, out."""
+"""Banks of CPUs, and waits that go on, in; the longest waits of a window, with the tasks that had the CPU, out."""
 
 import numpy as np
 

@@ -59,25 +59,27 @@ def test_a_starving_task_is_at_the_top_behind_the_task_that_starves_it(start, ho
         return collected, victim.pid, taker.pid
 
     def verdict(collected, victim, taker):
-        starved = 0
+        starved, known = 0, 0
         for window in collected.windows:
             [row] = [r for r in window.tasks.to_pylist() if r["tid"] == victim] or [None]
             if row is None or row["cpu_ns"] or row["wait_ns"] != window.end_ns - window.start_ns:
                 continue
             starved += 1
             first = window.waits.to_pylist()[0]
-            told = {name: first[name] for name in ("tid", "cpu", "kind", "goes_on", "behind_tid", "wait_ns")}
+            told = {name: first[name] for name in ("tid", "cpu", "kind", "goes_on", "wait_ns")}
             assert told == {
                 "tid": victim,
                 "cpu": last_cpu,
                 "kind": "preempt",
                 "goes_on": True,
-                "behind_tid": taker,
                 "wait_ns": row["open_wait_ns"],
             }
-            assert (first["behind_comm"], first["comm"]) == (row["comm"],) * 2  # the same program
-            assert first["start_boottime_ns"] == row["start_boottime_ns"]
+            assert (first["comm"], first["start_boottime_ns"]) == (row["comm"], row["start_boottime_ns"])
+            # Where the hog had an event between the edge and its visit, nobody is named.
+            assert (first["behind_tid"], first["behind_comm"]) in ((taker, row["comm"]), (None, None))
+            known += first["behind_tid"] == taker
         assert starved >= 4, "the hog takes the CPU for eight windows"
+        assert known >= starved / 2
         ended = [row for window in collected.windows for row in waits_of(window, victim) if not row["goes_on"]]
         longest = max(ended, key=lambda row: row["wait_ns"])
         assert longest["wait_ns"] > 0.5e9
@@ -178,7 +180,7 @@ def test_the_command_tells_it_live_recorded_and_shown(start, hog, last_cpu, tmp_
     firsts = [window["waits"][0] for window in map(json.loads, lines.splitlines()) if window["waits"]]
     starving = [row for row in firsts if row["tid"] == victim.pid and row["goes_on"] and row["wait_ns"] > 2e8]
     assert starving
-    assert {row["behind_tid"] for row in starving} == {taker.pid}
+    assert taker.pid in {row["behind_tid"] for row in starving} <= {taker.pid, None}
     page = subprocess.run([*show, "--by", "wait"], check=True, capture_output=True, text=True).stdout
     rows = re.findall(rf"^{victim.pid} .*goes on.*$", page, re.MULTILINE)
     assert any(str(taker.pid) in row for row in rows), page
