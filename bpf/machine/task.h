@@ -60,7 +60,7 @@ static inlined int write_begin_if_open(struct task_state *task, struct moment at
 static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, struct moment at,
 			      waiter who)
 {
-	__s64 wait = at.now - task->wait_since_ns, kind = wait_kind(task->seqcount.phase);
+	__s64 wait = at.now - task->wait_since_ns, kind = wait_kind(task->seqcount.phase), beyond;
 	struct samples *samples;
 	__u64 bucket;
 
@@ -74,9 +74,10 @@ static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct
 	if (unlikely((__u64)wait > bank->max_wait_ns))
 		bank->max_wait_ns = wait;
 	samples = &cpu_bank->samples[task->selected & 1][kind];
+	beyond = wait - samples->kept_ns;	/* now, since it takes one register and samples another one */
 	add_sample(samples, bucket, wait);
 	count_sample(bank, bank->wait_histogram, 0, bucket >> TASK_BUCKET_SHIFT);
-	if (unlikely((__u64)wait > samples->kept_ns))
+	if (unlikely(beyond > 0))
 		keep_wait(task, cpu_bank, wait, who);
 	_Static_assert(NOT_PREEMPTED == -1, "all bits");
 	return wait | (kind - 1);

@@ -16,11 +16,13 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
+from schedtel.export import buckets
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, HISTOGRAM, UNIT_WORDS, Metric
 from schedtel.export.hosts import Totals
 from schedtel.export.totals import Series
 
+_Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 _Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
@@ -49,12 +51,18 @@ def _family(metric: Metric, series: list[Series]) -> _Family:
     return numbers
 
 
-def _cumulative(histogram: Histogram) -> list[tuple[str, float, Exemplar | None]]:
-    """Upper bound, number of samples up to it and an exemplar, for each bucket. Only OpenMetrics shows exemplars."""
+def _cumulative(histogram: Histogram) -> list[_Bucket]:
+    """Upper bound and number of samples up to it, for each bucket, with its exemplar if it has one."""
     bounds = [*map(floatToGoString, histogram.bounds_s), "+Inf"]
-    told = [histogram.exemplars.get(bucket) for bucket in range(len(bounds))]
-    exemplars = [one and Exemplar(dict(one.labels), one.value_s, one.unix_s) for one in told]
-    return list(zip(bounds, histogram.counts.cumsum().tolist(), exemplars, strict=True))
+    counts = histogram.counts.cumsum().tolist()
+    return [_bucket(bounds[at], counts[at], histogram.exemplars.get(at)) for at in range(len(bounds))]
+
+
+def _bucket(bound: str, count: float, sample: buckets.Exemplar | None) -> _Bucket:
+    """A bucket as the client library takes it. Only the format of OpenMetrics shows exemplars."""
+    if sample is None:
+        return bound, count
+    return bound, count, Exemplar(dict(sample.labels), sample.value_s, sample.unix_s)
 
 
 def registry_of(totals: Totals) -> CollectorRegistry:

@@ -19,8 +19,8 @@ from schedtel.windows.window import Window
 #: Where a CPU's time is that no task has in its row.
 _WITHOUT_TASKS = ("idle_ns", "teardown_ns", "untracked_ns", "offline_ns")
 #: A program that is held up at an edge counts in the window after it, with the time that it took before. A hypervisor
-#: may take its CPU away at that moment.
-_HELD_UP_NS = 50_000_000
+#: may take its CPU away at that moment, for a while.
+_HELD_UP_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)

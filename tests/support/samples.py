@@ -119,14 +119,22 @@ def changed(window: Window, **columns: object) -> Window:
 
 
 def moved(window: Window, number: int, start_ns: int | None = None, **columns: object) -> Window:
-    """The window with another number in all its tables, and with another start and other values in its summary."""
+    """The window with another number in all its tables, and with another start and other values in its summary.
+
+    Its waits begin as much later as the window does.
+    """
     tables = {
         name: replaced(batch, window_id=[number] * batch.num_rows)
         for name in ("summary", "tasks", "cpus", "preemptions", "throttled", "machine", "counters", "waits")
         if (batch := getattr(window, name)).num_rows
     }
-    start = {} if start_ns is None else {"window_start_ns": start_ns}
-    return changed(replace(window, **tables), **start, **columns)
+    if start_ns is None:
+        return changed(replace(window, **tables), **columns)
+    if "waits" in tables:
+        later = start_ns - window.start_ns
+        begins = [None if start is None else start + later for start in window.waits["wait_start_ns"].to_pylist()]
+        tables["waits"] = replaced(tables["waits"], wait_start_ns=begins)
+    return changed(replace(window, **tables), window_start_ns=start_ns, **columns)
 
 
 def on_host(window: Window, name: str) -> Window:
