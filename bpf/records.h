@@ -122,9 +122,43 @@ struct folded {
 	struct wide_bank bank;
 };
 
+/* How a CPU is told that is not known, and the tid of a task that is not. */
+#define WAIT_CPU_UNKNOWN 0xffff
+#define WAIT_TID_UNKNOWN (~0U)
+
+/* One wait, and who it was that waited. A wait that has ended did so on its CPU; one that goes on is queued there. */
+struct wait {
+	__u64 since_ns;			/* 0: it began before tracing, and wait_ns is the part of it since then */
+	__u64 wait_ns;			/* up to the window's end where it goes on; 0: the entry is free */
+	__u64 start_boottime_ns;
+	__u32 tid;
+	__u32 tgid;
+	__u32 behind_tid;		/* the task that had the CPU right before; 0: none, it was idle */
+	__u16 cpu;
+	__u8 goes_on;			/* past the window's end */
+	__u8 padding;
+	char comm[COMM_LENGTH];
+	char behind_comm[COMM_LENGTH];
+};
+
+/* Of each kind of wait so many are kept, in no order: the longest of a CPU or of a window. */
+#define LONGEST_WAITS 8			/* a power of two */
+#define WAIT_KINDS 2			/* the first of enum sample_kind */
+
+struct longest_waits {
+	struct wait kept[LONGEST_WAITS];
+	__u32 shortest;			/* the place of the shortest of them, which a longer wait replaces */
+	__u32 padding;
+};
+
+/*
+ * Samples of one kind. A wait of up to kept_ns is none of the longest, and so is not the longest either: one comparison
+ * tells that there is nothing to keep. It is max_ns for tasks that the filter leaves out, and 0 for bursts.
+ */
 struct samples {
 	__u64 sum_ns;
 	__u64 max_ns;
+	__u64 kept_ns;
 	__u32 histogram[FINE_BUCKETS];
 };
 
@@ -144,6 +178,7 @@ struct cpu_bank {
 	__u64 switches;
 	struct samples samples[2][SAMPLE_KINDS];
 	struct folded other;
+	struct longest_waits waits[WAIT_KINDS];		/* of selected tasks */
 	__u64 padding[2];
 };
 
@@ -173,6 +208,14 @@ struct queue_clock {
 	__u32 padding;
 };
 
+/* The task that was on a CPU at the end of a window. Only the flush writes it. */
+struct occupant {
+	__u32 window;
+	__u32 tid;
+	char comm[COMM_LENGTH];
+	__u64 padding[5];
+};
+
 struct cpu_state {
 	union seqcount seqcount;
 	__u32 window;			/* the window its open bank belongs to */
@@ -180,6 +223,7 @@ struct cpu_state {
 	__u64 since_ns;			/* time up to here is in the bank */
 	struct queue_clock clock;
 	struct cpu_bank bank[2];
+	struct occupant occupant;
 };
 
 /* What a group of a preemption is: the tasks of one cgroup, or those of one command name. */
@@ -259,6 +303,7 @@ struct control {
 	__u64 tasks_busy;		/* tasks that changed while they were read: the collector flushes again */
 	__u64 tasks_unknown;		/* tasks without an established state: the collector seeds again */
 	struct folded other;
+	struct longest_waits open_waits[WAIT_KINDS];
 };
 
 /* The most values of one condition of the filter. A task that has one of them meets the condition. */

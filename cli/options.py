@@ -111,10 +111,10 @@ _COUNTERS = (
 _VIEW = (
     click.option(
         "--by",
-        type=click.Choice(["task", "process", "cgroup", "comm", "preemption"]),
+        type=click.Choice(["task", "process", "cgroup", "comm", "preemption", "wait"]),
         default="task",
         show_default=True,
-        help="What a row of the table is; preemption: who preempted whom.",
+        help="What a row of the table is; preemption: who preempted whom; wait: one of the longest waits.",
     ),
     click.option(
         "--sort",

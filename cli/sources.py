@@ -103,6 +103,12 @@ def complain_of_no_pairs(source: Source) -> None:
         lines.remark(f"schedtel: no preemptions to show: {why}")
 
 
+def complain_of_no_waits(source: Source) -> None:
+    """Print one line on stderr if the source is a recording without a single wait."""
+    if isinstance(source, Recording) and not source.has_rows("waits"):
+        lines.remark("schedtel: no waits to show: there were none, or an earlier schedtel recorded this")
+
+
 _MOST_DAMAGES = 5
 #: Value of ``--preemptions`` → reason. None: the value is not recorded, as in imports and in the library's recordings.
 _WHY_NO_PAIRS = {

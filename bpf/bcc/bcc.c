@@ -25,6 +25,7 @@
 #undef unlikely
 /* bcc knows no calls between functions. */
 #define verified_once static inline __attribute__((always_inline))
+#define outlined inline __attribute__((always_inline))
 
 #include "../records.h"
 #include "tables.h"

@@ -29,6 +29,23 @@ static inlined void refresh(struct slot *slot, u32 window)
 	bpf_get_current_comm(&slot->comm, sizeof(slot->comm));
 }
 
+/*
+ * Names as the slot knows them, as in the row. The task that leaves the CPU is the current one; if that is the task
+ * itself, its switch to the CPU was not delivered, and nothing tells which task it followed.
+ */
+static inline void machine_name_wait(struct wait *kept, waiter who)
+{
+	u32 current = bpf_get_current_pid_tgid();
+
+	kept->start_boottime_ns = who->start_boottime_ns;
+	kept->tid = who->tid;
+	kept->tgid = who->tgid;
+	kept->cpu = bpf_get_smp_processor_id();
+	kept->behind_tid = current != who->tid ? current : WAIT_TID_UNKNOWN;
+	__builtin_memcpy(kept->comm, who->comm, COMM_LENGTH);
+	bpf_get_current_comm(&kept->behind_comm, sizeof(kept->behind_comm));
+}
+
 typedef struct slot *filtered;
 
 static inlined int is_kernel_thread(filtered slot)

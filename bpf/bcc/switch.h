@@ -9,7 +9,7 @@
 static inlined void takes_cpu(struct slot *slot, struct slot_cpu *cpu, struct moment at, struct cpu_bank *bank)
 {
 	u32 number = bpf_get_smp_processor_id();
-	s64 wait = task_takes_cpu(&slot->state, at, number, bank);
+	s64 wait = task_takes_cpu(&slot->state, at, number, bank, slot);
 
 	if (settings.preemptions && wait >= 0)
 		tell_preemption(preemptions.lookup(&number),

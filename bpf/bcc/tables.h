@@ -6,7 +6,11 @@
 #ifndef SCHEDTEL_BCC_TABLES_H
 #define SCHEDTEL_BCC_TABLES_H
 
+struct slot;
+typedef struct slot *waiter;
+
 static inline void machine_lose(u64 loss, u64 since);
+static inline void machine_name_wait(struct wait *kept, waiter who);
 
 /* Where a machine reorders stores, the collector's side orders what it reads (membarrier). */
 static inline void machine_order(void)

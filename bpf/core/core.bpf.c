@@ -20,6 +20,7 @@
  *   moved_fields.h   fields of a task that moved between versions
  *   task_fields.h    fields of a task that need more than one access
  *   filter_fields.h  the filter, of a task_struct
+ *   waiters.h        who waited, and behind whom
  *   rows.h           rows, and what a completed task reports
  *   preemptors.h     who preempted whom
  *   switch.h, queued.h, wakeup.h   the hot events
@@ -41,6 +42,7 @@
 #include "moved_fields.h"
 #include "task_fields.h"
 #include "filter_fields.h"
+#include "waiters.h"
 #include "rows.h"
 #include "preemptors.h"
 #include "switch.h"

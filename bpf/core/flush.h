@@ -16,6 +16,7 @@ struct snapshot {
 	__u64 alive_ns;		/* its life inside the window */
 	__u64 open_wait_ns;	/* the age of its wait at the edge */
 	__u32 window;
+	__u8 wait_kind;		/* of that wait */
 	bool moved;		/* it had an event in this window, so the bank is this window's */
 	bool frozen;		/* it has rolled, so the bank is complete and no program writes it */
 };
@@ -39,6 +40,7 @@ verified_once int take_snapshot(struct snapshot *snapshot, struct task_state *st
 	snapshot->tail_ns = !snapshot->frozen && since < end ? end - since : 0;
 	snapshot->alive_ns = alive_within(state, start, end);
 	snapshot->open_wait_ns = snapshot->frozen ? state->open_wait_ns : open_wait(state, end);
+	snapshot->wait_kind = snapshot->frozen ? state->open_wait_kind : wait_kind(snapshot->seqcount.phase);
 	return 0;
 }
 
@@ -128,6 +130,17 @@ verified_once int fill_row(struct task_record *record, struct task_state *state,
 	return ROW_FOLDED;
 }
 
+/* Puts down that the task waited, or had a CPU, at the window's end. A frozen one may have moved to another CPU since. */
+static inlined void tell_edge(struct task_record *record, struct task_struct *task, struct task_state *state,
+			      const struct snapshot *snapshot, __u64 end)
+{
+	if (snapshot->open_wait_ns && state->selected)
+		keep_open_wait(&control.open_waits[snapshot->wait_kind & 1], record, open_wait_since(record, state, end),
+			       end, snapshot->frozen ? WAIT_CPU_UNKNOWN : cpu_field(task));
+	else if (snapshot->seqcount.phase == PHASE_RUNNING && !snapshot->frozen)
+		note_occupant(record, snapshot->seqcount.cpu);
+}
+
 /* Not 0: the page is full. */
 static inlined int flush_row(struct task_struct *task, struct task_state *state, const struct snapshot *snapshot,
 			     __u64 end)
@@ -146,6 +159,7 @@ static inlined int flush_row(struct task_struct *task, struct task_state *state,
 		control.tasks_busy++;
 	if (outcome == ROW_BUSY || outcome == ROW_REPORTED)
 		return 0;
+	tell_edge(record, task, state, snapshot, end);
 	control.rows += outcome == ROW_FILLED;
 	state->selected = selects(task, state);
 	return control.rows >= settings.page_rows;

@@ -23,6 +23,10 @@ static __always_inline void machine_order(void)
 
 int machine_lose(__u64 loss, __u64 since);
 
+typedef struct task_struct *waiter;
+
+static __always_inline void machine_name_wait(struct wait *kept, waiter who);
+
 /* There is nothing to read at address 0, and this helper leaves zeros where it cannot read. */
 static __always_inline void machine_clear(void *memory, __u32 size)
 {

@@ -72,7 +72,7 @@ verified_once int stopper_leaves(struct task_state *state, struct cpu_state *cpu
 		at = not_reported(state, &control.grid, state->since_ns);
 		bank = account_cpu(cpu, at);
 		cpu->seqcount.phase = CPU_BUSY;
-		task_takes_cpu(state, at, number, bank);
+		task_takes_cpu(state, at, number, bank, 0);
 	}
 	at = not_reported(state, &control.grid, time);
 	task_blocks(state, at, 0, account_cpu(cpu, at));

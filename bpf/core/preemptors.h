@@ -29,7 +29,7 @@ static inlined void takes_cpu(struct task_struct *task, struct task_state *state
 			       struct moment at, struct cpu_bank *bank)
 {
 	__u32 number = bpf_get_smp_processor_id();
-	__s64 wait = task_takes_cpu(state, at, number, bank);
+	__s64 wait = task_takes_cpu(state, at, number, bank, task);
 	__u8 by = settings.preemptions;
 
 	if (by && wait >= 0)

@@ -150,14 +150,16 @@ static inlined __u64 wakeup_flag(void)
  * for the claim. A task that exits, or leaves its CPU for the last time, is the current task; a global function may ask
  * the helper for it, where it could not take a task as a parameter.
  */
-verified_once int report_finished(struct task_state *state, struct folded *other, __u32 window)
+verified_once int report_finished(struct task_state *state, struct cpu_bank *cpu_bank, __u32 window)
 {
-	struct task_record *record;
-	struct bank *bank;
 	__u64 alive, edge, open_wait_ns;
+	struct task_record *record;
+	struct folded *other;
+	struct bank *bank;
 
-	if (!state || !other || !claim(state, window))
+	if (!state || !cpu_bank || !claim(state, window))
 		return 0;
+	other = &cpu_bank->other;
 	bank = &state->bank[window & 1];
 	/* The window that is open may still be cut short, but not before what has happened already. */
 	edge = window < state->window ? window_end(&control.grid, window) : ~0ULL;
@@ -181,6 +183,9 @@ verified_once int report_finished(struct task_state *state, struct folded *other
 	record->total_cpu_ns = state->total_cpu_ns;
 	record->open_wait_ns = open_wait_ns;
 	__builtin_memcpy(&record->bank, bank, sizeof(*bank));
+	if (unlikely(open_wait_ns))
+		keep_open_wait(&cpu_bank->waits[state->open_wait_kind & 1], record, open_wait_since(record, state, edge),
+			       edge, WAIT_CPU_UNKNOWN);
 	bpf_ringbuf_submit(record, wakeup_flag());
 	return 0;
 }
@@ -192,8 +197,8 @@ static inlined void report_life(struct task_state *state, struct cpu_state *cpu)
 
 	/* Past the edge and before the flush: the window before is owed, too. */
 	if (window == open + 1)
-		report_finished(state, &cpu->bank[(window - 1) & 1].other, window - 1);
-	report_finished(state, &cpu->bank[window & 1].other, window);
+		report_finished(state, &cpu->bank[(window - 1) & 1], window - 1);
+	report_finished(state, &cpu->bank[window & 1], window);
 }
 
 #endif

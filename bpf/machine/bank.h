@@ -21,7 +21,7 @@ struct task_state {
 	__u8 selected;			/* by the filter: index into cpu_bank.samples */
 	__u8 left_censored;		/* alive before tracing began: arrival is its start, first CPU unknown */
 	__u8 in_process;		/* of a process of the filter, or descends from one */
-	__u8 padding;
+	__u8 open_wait_kind;		/* of the wait that open_wait_ns is the age of: enum sample_kind */
 	__u32 first_tid;		/* its tid at birth, which an exec may change; with bcc 0 until then */
 
 	__u64 fork_ns;
@@ -41,6 +41,13 @@ static inlined int phase_waits(__u8 phase)
 {
 	_Static_assert(PHASE_PREEMPT_WAIT == (PHASE_WAKEUP_WAIT | 1), "they differ in the lowest bit");
 	return (phase & ~1) == PHASE_WAKEUP_WAIT;
+}
+
+/* The kind of sample that a wait in this phase will be. */
+static inlined int wait_kind(__u8 phase)
+{
+	_Static_assert(SAMPLE_WAKEUP_WAIT == 0 && SAMPLE_PREEMPT_WAIT == 1, "as the lowest bit of the phase says");
+	return phase & 1;
 }
 
 static inlined int phase_blocked(__u8 phase)
@@ -90,6 +97,7 @@ static inlined void close_bank(struct task_state *task, __u64 end)
 	bank->waits_unfinished = phase_waits(phase);
 	bank->bursts_unfinished = task->burst_since_ns != 0;
 	task->open_wait_ns = open_wait(task, end);
+	task->open_wait_kind = wait_kind(phase);
 }
 
 /* The slow path of account(): the task's first event of all, its first in a window, or one past the edge. */

@@ -46,12 +46,10 @@ static inlined __u64 bucket_of(__u64 ns)
 	return bucket < FINE_BUCKETS ? bucket : FINE_BUCKETS - 1;
 }
 
-/* Adds one sample to a CPU's samples. */
+/* Adds one sample to a CPU's samples, but for the longest, which the caller sees to. */
 static inlined void add_sample(struct samples *samples, __u64 bucket, __u64 ns)
 {
 	samples->sum_ns += ns;
-	if (unlikely(ns > samples->max_ns))
-		samples->max_ns = ns;
 	samples->histogram[bucket]++;
 }
 

@@ -3,10 +3,12 @@
  * The state machine: scheduler events in, exact accounting per task, CPU and window out.
  *
  * It calls nothing of BPF, so every backend includes it and the tests compile it for the host. The including file
- * declares three hooks first:
- *   machine_order()    orders the stores before it against those after it, for a reader on another CPU
- *   machine_lose()     counts a loss that happened between a moment and now, by count_loss()
- *   machine_clear()    sets so many bytes to zero; too many for stores, each of which the BPF verifier would check
+ * declares four hooks first:
+ *   machine_order()      orders the stores before it against those after it, for a reader on another CPU
+ *   machine_lose()       counts a loss that happened between a moment and now, by count_loss()
+ *   machine_clear()      sets so many bytes to zero; too many for stores, each of which the BPF verifier would check
+ *   machine_name_wait()  puts down who a task is that gets a CPU at this moment, and which task leaves that CPU
+ * and a type, `waiter`: a pointer to what it has of a task beside the task's state.
  *
  * Windows need no reset. The grid says which window is open and when it ends. Every task has two banks; window w writes
  * bank w & 1. The first event of a task past the edge *rolls* the task: the time up to the edge is accounted to the old
@@ -23,6 +25,7 @@
  *   histogram.h    a duration in; a bucket, counted for a CPU and for a task, out
  *   moment.h       the grid in; one event's time and window out
  *   bank.h         a task's two banks: opened, closed, rolled, accounted to
+ *   waits.h        a wait in; the longest of a CPU's waits, with names, out
  *   task.h         one event of a task in; its state and its open bank changed
  *   cpu.h          the same for a CPU
  *   preemption.h   a wait that followed a preemption in; an entry of a CPU's table out
@@ -37,6 +40,7 @@
 #include "histogram.h"
 #include "moment.h"
 #include "bank.h"
+#include "waits.h"
 #include "task.h"
 #include "cpu.h"
 #include "preemption.h"

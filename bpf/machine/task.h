@@ -57,12 +57,12 @@ static inlined int write_begin_if_open(struct task_state *task, struct moment at
 /* ---- the samples that an event completes ---- */
 
 /* Returns the wait if it followed a preemption, else a negative number. */
-static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, struct moment at)
+static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, struct moment at,
+			      waiter who)
 {
-	__s64 wait = at.now - task->wait_since_ns, kind = task->seqcount.phase & 1;
+	__s64 wait = at.now - task->wait_since_ns, kind = wait_kind(task->seqcount.phase), beyond;
+	struct samples *samples;
 	__u64 bucket;
-
-	_Static_assert(SAMPLE_WAKEUP_WAIT == 0 && SAMPLE_PREEMPT_WAIT == 1, "as the lowest bit of the phase says");
 
 	if (!at.fast && !task->wait_since_ns)	/* it began before tracing: left-censored, no sample */
 		return NOT_PREEMPTED;
@@ -73,8 +73,12 @@ static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct
 	bucket = bucket_of(wait);
 	if (unlikely((__u64)wait > bank->max_wait_ns))
 		bank->max_wait_ns = wait;
-	add_sample(&cpu_bank->samples[task->selected & 1][kind], bucket, wait);
+	samples = &cpu_bank->samples[task->selected & 1][kind];
+	beyond = wait - samples->kept_ns;	/* now, since it takes one register and samples another one */
+	add_sample(samples, bucket, wait);
 	count_sample(bank, bank->wait_histogram, 0, bucket >> TASK_BUCKET_SHIFT);
+	if (unlikely(beyond > 0))
+		keep_wait(task, cpu_bank, wait, who);
 	_Static_assert(NOT_PREEMPTED == -1, "all bits");
 	return wait | (kind - 1);
 }
@@ -82,6 +86,7 @@ static inlined __s64 end_wait(struct task_state *task, struct bank *bank, struct
 static inlined void end_burst(struct task_state *task, struct bank *bank, struct cpu_bank *cpu_bank, __u64 now)
 {
 	__s64 tat = now - task->burst_since_ns;
+	struct samples *samples;
 	__u64 bucket;
 
 	if (!task->burst_since_ns)
@@ -94,7 +99,10 @@ static inlined void end_burst(struct task_state *task, struct bank *bank, struct
 	bucket = bucket_of(tat);
 	bank->bursts++;
 	bank->burst_tat_sum_ns += tat;
-	add_sample(&cpu_bank->samples[task->selected & 1][SAMPLE_BURST_TAT], bucket, tat);
+	samples = &cpu_bank->samples[task->selected & 1][SAMPLE_BURST_TAT];
+	add_sample(samples, bucket, tat);
+	if (unlikely((__u64)tat > samples->max_ns))
+		samples->max_ns = tat;
 	count_sample(bank, bank->burst_tat_histogram, TASK_BUCKETS, bucket >> TASK_BUCKET_SHIFT);
 }
 
@@ -133,8 +141,9 @@ static inlined void task_wakes(struct task_state *task, struct moment at)
 	write_end(&task->seqcount);
 }
 
-/* sched_switch, the task that comes in. Returns what end_wait() does. */
-static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, __u32 cpu, struct cpu_bank *cpu_bank)
+/* sched_switch, the task that comes in; who: see keep_wait(). Returns what end_wait() does. */
+static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, __u32 cpu, struct cpu_bank *cpu_bank,
+				    waiter who)
 {
 	__u64 latest = task->since_ns;
 	__s64 wait = NOT_PREEMPTED;
@@ -152,7 +161,7 @@ static inlined __s64 task_takes_cpu(struct task_state *task, struct moment at, _
 		bank->migrations++;
 	}
 	if (at.fast || likely(phase_waits(task->seqcount.phase))) {
-		wait = end_wait(task, bank, cpu_bank, at);
+		wait = end_wait(task, bank, cpu_bank, at, who);
 	} else if (unlikely(phase_blocked(task->seqcount.phase))) {	/* its wakeup was not delivered */
 		miss_event(latest);
 		bank->wakeups++;

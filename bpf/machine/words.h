@@ -8,7 +8,9 @@
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define inlined inline __attribute__((always_inline))
+#ifndef outlined
 #define outlined __attribute__((noinline))
+#endif
 /*
  * Before a loop over constants: each turn then has constants of its own. bcc's programs can have no others. The verifier
  * would follow a loop as well, but takes three times as long for it.

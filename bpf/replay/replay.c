@@ -28,11 +28,16 @@ typedef long long s64, __s64;
 #define PRIO_OF_NICE_0 120	/* DEFAULT_PRIO, include/linux/sched/prio.h */
 /* The CPU of a task that has not been seen on any. */
 #define CPU_UNSEEN 0xffff
-/* The task that the event names, else the one that came to this CPU last; 0: neither is known. */
+/*
+ * The task that the event names, else the one that came to this CPU last; 0: neither is known. A switch names the task
+ * that leaves.
+ */
 static u32 current_tid(void)
 {
 	struct slot *slot = slot_at(machine->cpus[machine->event->cpu].slot);
 
+	if (machine->event->kind == SWITCH)
+		return machine->event->tid;
 	if (machine->event->current != CURRENT_UNTOLD)
 		return machine->event->current;
 	return slot ? slot->tid : 0;

@@ -22,6 +22,7 @@ from schedtel.cli.sources import (
     complain_of_damage,
     complain_of_missed,
     complain_of_no_pairs,
+    complain_of_no_waits,
     describe,
     open_source,
     stopped_by_signals,
@@ -69,6 +70,8 @@ def command(
         choice.subtitle = describe(source)
         if chosen == "table" and choice.of_pairs:
             complain_of_no_pairs(source)
+        if chosen == "table" and choice.of_waits:
+            complain_of_no_waits(source)
         wanted = _from(first, source)
         # The first window is read before the output is opened: an error creates no file and replaces none.
         beginning = list(itertools.islice(wanted, 1))

@@ -27,8 +27,9 @@ PAIR_COLUMNS = {"count": "count", "wait": "wait_ns", "mean wait": "mean_wait_ns"
 #: Columns that the sort key steps through.
 _SORTS = tuple(COLUMNS[name] for name in ("cpu", "wait", "max wait", "invol", "vol", "tat", "rt"))
 _PAIR_SORTS = tuple(PAIR_COLUMNS.values())
-#: What a row of the table stands for. With ``preemption`` a row is a pair of groups: who preempted whom.
-GROUPINGS = ("task", "process", "cgroup", "comm", "preemption")
+#: What a row of the table stands for. With ``preemption`` a row is a pair of groups: who preempted whom. With ``wait``
+#: it is one of the window's longest waits.
+GROUPINGS = ("task", "process", "cgroup", "comm", "preemption", "wait")
 
 
 @dataclass
@@ -52,7 +53,9 @@ class Choice:
         """
         choice = cls(by=options.pop("by"), top=options.pop("top"))
         name = options.pop("sort")
-        if name is not None and choice.of_pairs:
+        if name is not None and choice.of_waits:
+            _column(name, {"wait": "wait_ns"})  # the table has them in this order
+        elif name is not None and choice.of_pairs:
             choice.pair_sort = _column(name, PAIR_COLUMNS)
         elif name is not None:
             choice.sort = _column(name, COLUMNS)
@@ -63,12 +66,19 @@ class Choice:
         """Whether a row is a preemption pair: who preempted whom."""
         return self.by == "preemption"
 
+    @property
+    def of_waits(self) -> bool:
+        """Whether a row is a single wait."""
+        return self.by == "wait"
+
     def group_by_next(self) -> None:
         """Group rows by the next of ``GROUPINGS``."""
         self.by = _after(GROUPINGS, self.by)
 
     def sort_by_next(self) -> None:
-        """Sort rows by the next column."""
+        """Sort rows by the next column; waits are in the order of their length."""
+        if self.of_waits:
+            return
         if self.of_pairs:
             self.pair_sort = _after(_PAIR_SORTS, self.pair_sort)
         else:

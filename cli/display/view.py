@@ -13,6 +13,7 @@ from schedtel.cli.display import waits
 from schedtel.cli.display.cells import Grid, Piece, below, line, plain_console
 from schedtel.cli.display.choices import COLUMNS, PAIR_COLUMNS, Choice
 from schedtel.cli.display.counts import Counts
+from schedtel.cli.display.wait_view import longest_waits
 from schedtel.durations import format_duration
 from schedtel.records.histogram import TASK_EDGES_NS
 from schedtel.windows import tables
@@ -207,6 +208,8 @@ class View:
         assert self._window is not None
         if self.choice.of_pairs:
             return below(_pairs(self._window, top, self.choice.pair_sort))
+        if self.choice.of_waits:
+            return below(longest_waits(self._window, top))
         batch = self._window.tasks if self.choice.by == "task" else self._window.groups(self.choice.by)
         table = Grid()
         identity, counts = self._identity(batch), Counts(self._window, self.choice.by)

@@ -13,7 +13,9 @@ Durations are whole nanoseconds, so the two differ by one nanosecond.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -27,12 +29,25 @@ _FIRST = 16
 
 
 @dataclass(frozen=True)
+class Exemplar:
+    """One sample of a histogram: ``labels`` say more of it than the series does; ``unix_s`` is when it was taken."""
+
+    labels: Mapping[str, str]
+    value_s: float
+    unix_s: float
+
+
+@dataclass(frozen=True)
 class Histogram:
-    """``counts``: samples of each bucket alone, shape (bounds + 1,). ``sum_s``: sum of all samples, in seconds."""
+    """``counts``: samples of each bucket alone, shape (bounds + 1,). ``sum_s``: sum of all samples, in seconds.
+
+    ``exemplars``: bucket → a sample that it has counted.
+    """
 
     bounds_s: tuple[float, ...]
     counts: np.ndarray
     sum_s: float
+    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
 
 
 def _bounds_s(step: int) -> tuple[float, ...]:
@@ -41,13 +56,18 @@ def _bounds_s(step: int) -> tuple[float, ...]:
 
 
 _BOUNDS = {step: _bounds_s(step) for step in (HOST_STEP, CGROUP_STEP)}
+#: The upper bounds of the host's buckets, in seconds.
+HOST_BOUNDS_S = _BOUNDS[HOST_STEP]
 
 
-def exported(counts: np.ndarray, sum_ns: int, step: int) -> Histogram:
+def exported(
+    counts: np.ndarray, sum_ns: int, step: int, exemplars: Mapping[int, Exemplar] = MappingProxyType({})
+) -> Histogram:
     """Merge a fine histogram or a task's, shape (buckets,), into buckets of ``step`` fine buckets each.
 
     :param sum_ns: sum of the samples; it is kept, in seconds.
+    :param exemplars: bucket of the result → a sample in it.
     """
     fine_per_bucket = FINE_BUCKETS // len(counts)
     starts = np.array([0, *range(_FIRST, FINE_BUCKETS - _FIRST + 1, step)]) // fine_per_bucket
-    return Histogram(_BOUNDS[step], np.add.reduceat(counts, starts), int(sum_ns) / 1e9)
+    return Histogram(_BOUNDS[step], np.add.reduceat(counts, starts), int(sum_ns) / 1e9, dict(exemplars))

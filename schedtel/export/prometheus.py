@@ -1,5 +1,7 @@
 """Totals in; the answer to a scrape out, by a collector of the official client library in a registry of its own.
 
+The histogram of waits has exemplars, which a scraper gets that asks for OpenMetrics.
+
 Histograms are classic ones, since the client writes no native ones. Native histograms would not fit: their bounds are
 powers of 2^(2^-n) of a second, and schedtel's are powers of two of a nanosecond.
 """
@@ -11,13 +13,16 @@ from collections.abc import Callable, Iterator
 from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
+from schedtel.export import buckets
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, HISTOGRAM, UNIT_WORDS, Metric
 from schedtel.export.hosts import Totals
 from schedtel.export.totals import Series
 
+_Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 _Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
@@ -46,10 +51,18 @@ def _family(metric: Metric, series: list[Series]) -> _Family:
     return numbers
 
 
-def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
-    """Upper bound and number of samples up to it, for each bucket."""
+def _cumulative(histogram: Histogram) -> list[_Bucket]:
+    """Upper bound and number of samples up to it, for each bucket, with its exemplar if it has one."""
     bounds = [*map(floatToGoString, histogram.bounds_s), "+Inf"]
-    return list(zip(bounds, histogram.counts.cumsum().tolist(), strict=True))
+    counts = histogram.counts.cumsum().tolist()
+    return [_bucket(bounds[at], counts[at], histogram.exemplars.get(at)) for at in range(len(bounds))]
+
+
+def _bucket(bound: str, count: float, sample: buckets.Exemplar | None) -> _Bucket:
+    """A bucket as the client library takes it. Only the format of OpenMetrics shows exemplars."""
+    if sample is None:
+        return bound, count
+    return bound, count, Exemplar(dict(sample.labels), sample.value_s, sample.unix_s)
 
 
 def registry_of(totals: Totals) -> CollectorRegistry:

@@ -17,6 +17,7 @@ from schedtel.export import definitions as d
 from schedtel.export.buckets import CGROUP_STEP, HOST_STEP, Histogram, exported
 from schedtel.export.cgroups import DEFAULT_MAX_CGROUPS, CgroupTotals
 from schedtel.export.definitions import Metric
+from schedtel.export.exemplars import WaitExemplars
 from schedtel.export.preemptions import PairTotals
 from schedtel.export.series_slots import OTHER
 from schedtel.records.histogram import fine_counts
@@ -62,6 +63,7 @@ class HostTotals:
     def __init__(self, max_cgroups: int = DEFAULT_MAX_CGROUPS, *, several: bool = False) -> None:
         self._several = several
         self._cgroups, self._pairs = CgroupTotals(max_cgroups), PairTotals(max_cgroups)
+        self._exemplars = WaitExemplars()
         self.windows = 0
         self._observed_ns = self._missed = self._start_ns = self._time_ns = 0
         self._last: dict[str, Any] = {}
@@ -89,6 +91,8 @@ class HostTotals:
         self._count(row)
         self._add_cpus(window)
         self._add_lives(window)
+        if not self._several:
+            self._exemplars.add(window, wall_start_ns)
         self._cgroups.add(window.tasks, wall_start_ns, window.end_ns)
         self._pairs.add(window.preemptions, wall_start_ns, window.end_ns)
 
@@ -130,7 +134,8 @@ class HostTotals:
                 if values.get(metric.column) is not None:
                     yield metric, [self._series(_in_unit(metric, values[metric.column]))]
         for metric, counts in self._counts.items():
-            yield metric, [self._series(exported(counts, self._sums_ns[metric], HOST_STEP))]
+            exemplars = self._exemplars.of_buckets if metric is d.WAIT else {}
+            yield metric, [self._series(exported(counts, self._sums_ns[metric], HOST_STEP, exemplars))]
 
     def _of_cpus(self) -> Iterator[tuple[Metric, list[Series]]]:
         for at, metric in enumerate(d.CPU_COUNTERS):

@@ -104,6 +104,15 @@ def tgid_of(tid: int) -> int:
         return 0
 
 
+def cpu_of(tid: int) -> int | None:
+    """The CPU on which a thread runs or is queued; None if the thread has ended."""
+    try:
+        stat = _read(f"/proc/{tid}/stat")
+        return int(stat[stat.rindex(b")") + 2 :].split()[36])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def status_number(task: str | int, name: bytes) -> int:
     r"""The first number of a line of ``/proc/TASK/status``.
 

@@ -15,6 +15,7 @@ import numpy as np
 from schedtel.host.cpus import online_cpus
 from schedtel.kernel.losses import LossCounts
 from schedtel.kernel.settings import preempted_by, preemptions_setting
+from schedtel.kernel.waits import behind_occupants, ended_waits
 from schedtel.records import layout
 from schedtel.records.buffer import RecordBuffer
 from schedtel.records.counted import Counted
@@ -97,6 +98,13 @@ class Backend:
         """The task records of a window that has been flushed, valid until the next :meth:`_drain` or :meth:`_flush`."""
         return self._rows.take(window)
 
+    def _open_waits(self, window: int) -> np.ndarray:
+        """Waits that go on past the end of a window that has been flushed: shape (WAIT_KINDS, n) of ``layout.WAIT``.
+
+        Where they are more than are kept, these are the longest of each kind. An entry of 0 ns is none.
+        """
+        raise NotImplementedError
+
     def _skipped(self) -> int:
         """How many runs of programs the kernel has skipped since load."""
         raise NotImplementedError
@@ -174,6 +182,7 @@ class Backend:
         cpu_numbers = np.array(self._present(number))
         banks_and_pairs = [self._cpu_at_edge(cpu, number, start, end) for cpu in cpu_numbers]
         cpus, preemptions = (np.concatenate(parts) for parts in zip(*banks_and_pairs, strict=True))
+        open_waits = behind_occupants(self._open_waits(number), self._cpu_states, number)
         # The flush passes over a task whose exit has claimed its row; _cpu_at_edge() has waited until that row is sent.
         self._drain()
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
@@ -198,6 +207,7 @@ class Backend:
             preemptions=preemptions,
             preempted_by=self.preempted_by,
             counted=counted,
+            waits=np.concatenate([ended_waits(cpus), open_waits], axis=1),
         )
 
     def _take_counts(self, number: int, absent: list[int]) -> Counted | None:

@@ -81,7 +81,28 @@ TASK_RECORD = np.dtype(
 )
 
 FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("open_wait_ns", "<u8"), ("bank", WIDE_BANK)])
-SAMPLES = np.dtype([("sum_ns", "<u8"), ("max_ns", "<u8"), ("histogram", "<u4", (FINE_BUCKETS,))])
+SAMPLES = np.dtype([("sum_ns", "<u8"), ("max_ns", "<u8"), ("kept_ns", "<u8"), ("histogram", "<u4", (FINE_BUCKETS,))])
+
+#: How a CPU is told that is not known, and the tid of a task that is not.
+WAIT_CPU_UNKNOWN, WAIT_TID_UNKNOWN = 0xFFFF, 2**32 - 1
+WAIT = np.dtype(
+    [
+        ("since_ns", "<u8"),
+        ("wait_ns", "<u8"),
+        ("start_boottime_ns", "<u8"),
+        ("tid", "<u4"),
+        ("tgid", "<u4"),
+        ("behind_tid", "<u4"),
+        ("cpu", "<u2"),
+        ("goes_on", "u1"),
+        ("padding", "u1"),
+        ("comm", "S16"),
+        ("behind_comm", "S16"),
+    ]
+)
+#: So many waits are kept of each kind; the kinds are the first of ``SAMPLE_KINDS``.
+LONGEST_WAITS, WAIT_KINDS = 8, 2
+LONGEST = np.dtype([("kept", WAIT, (LONGEST_WAITS,)), ("shortest", "<u4"), ("padding", "<u4")])
 
 CPU_BANK = np.dtype(
     [
@@ -89,6 +110,7 @@ CPU_BANK = np.dtype(
         ("switches", "<u8"),
         ("samples", SAMPLES, (2, len(SAMPLE_KINDS))),
         ("other", FOLDED),
+        ("waits", LONGEST, (WAIT_KINDS,)),
         ("padding", "<u8", (2,)),
     ]
 )
@@ -108,6 +130,8 @@ QUEUE_CLOCK = np.dtype(
     ]
 )
 
+OCCUPANT = np.dtype([("window", "<u4"), ("tid", "<u4"), ("comm", "S16"), ("padding", "<u8", (5,))])
+
 CPU_STATE = np.dtype(
     [
         ("seqcount", SEQCOUNT),
@@ -116,6 +140,7 @@ CPU_STATE = np.dtype(
         ("since_ns", "<u8"),
         ("clock", QUEUE_CLOCK),
         ("bank", CPU_BANK, (2,)),
+        ("occupant", OCCUPANT),
     ]
 )
 
@@ -158,6 +183,7 @@ CONTROL = np.dtype(
         ("tasks_busy", "<u8"),
         ("tasks_unknown", "<u8"),
         ("other", FOLDED),
+        ("open_waits", LONGEST, (WAIT_KINDS,)),
     ]
 )
 
@@ -204,8 +230,11 @@ CONTRACT = {
     "task_record": TASK_RECORD,
     "folded": FOLDED,
     "samples": SAMPLES,
+    "wait": WAIT,
+    "longest_waits": LONGEST,
     "cpu_bank": CPU_BANK,
     "queue_clock": QUEUE_CLOCK,
+    "occupant": OCCUPANT,
     "cpu_state": CPU_STATE,
     "group": GROUP,
     "preemption": PREEMPTION,

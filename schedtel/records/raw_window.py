@@ -25,6 +25,8 @@ class RawWindow:
     - ``preempted_by``: what the groups of ``preemptions`` are, ``cgroup`` or ``comm``; empty where the table is off.
     - ``unknown_rows``: column of ``tasks`` → booleans of shape (n,), true where the backend cannot know it.
     - ``counted``: what perf events counted for each task; None where none were asked for.
+    - ``waits``: shape (WAIT_KINDS, n) of ``layout.WAIT``: the longest waits of selected tasks, and shorter ones, in no
+      order; an entry of 0 ns is none.
     """
 
     number: int
@@ -41,3 +43,4 @@ class RawWindow:
     preempted_by: str = ""
     unknown_rows: Mapping[str, np.ndarray] = field(default_factory=dict)
     counted: Counted | None = None
+    waits: np.ndarray = field(default_factory=lambda: np.zeros((layout.WAIT_KINDS, 0), layout.WAIT))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from schedtel._version import __version__
+from schedtel.analysis.longest_waits import LongestWait, LongestWaits
 from schedtel.analysis.preemption_sums import SMALLER, Preempted
 from schedtel.analysis.timeline import FIGURES, MOST_BINS, SAMPLES, Timeline, follow
 from schedtel.recordings.recording import imported_from
@@ -38,6 +39,7 @@ class RunSummary:
     timeline: Timeline
     groups: list[Groups] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    waits: LongestWaits = field(default_factory=LongestWaits)
 
     @property
     def losses(self) -> dict[str, int]:
@@ -58,6 +60,7 @@ def tell(
     """
     summary = RunSummary(name, Timeline(most_bins), [Groups(by) for by in GROUPINGS], dict(facts or {}))
     for window in follow(windows, summary.timeline):
+        summary.waits.add(window)
         for groups in summary.groups:
             groups.add(window)
     return summary
@@ -105,6 +108,7 @@ def _recording(summary: RunSummary) -> dict[str, Any]:
         "cpus": _cpus(timeline),
         "groups": {groups.by: _groups(groups) for groups in summary.groups},
         "preemptions": _preemptions(timeline),
+        "waits": [_wait(wait, origin) for wait in summary.waits],
     }
 
 
@@ -226,6 +230,14 @@ def _throttled(timeline: Timeline) -> list[list[Any]]:
         for cgroup, ns in b.preempted.throttled.items():
             by_cgroup.setdefault(cgroup, []).extend((number, ns))
     return [[cgroup, by_cgroup[cgroup]] for cgroup in sorted(by_cgroup, key=lambda name: -sum(by_cgroup[name][1::2]))]
+
+
+def _wait(wait: LongestWait, origin: int) -> dict[str, Any]:
+    """One of the longest waits; ``older``: it began before tracing. ``behind``: the task that had its CPU last."""
+    row = wait.row
+    behind = row["behind_comm"] if not row["behind_tid"] else f"{row['behind_comm']} {row['behind_tid']}"
+    told = {"wait": wait.wait_ns, "end": wait.end_ns - origin, "goes_on": wait.goes_on, "older": not wait.since_known}
+    return {name: row[name] for name in ("tid", "comm", "cpu", "kind")} | told | {"behind": behind}
 
 
 def _groups(groups: Groups) -> dict[str, Any]:

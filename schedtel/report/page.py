@@ -22,7 +22,8 @@ from schedtel.foreign_text import Printable
 #: Scripts by what a page is about. Concatenated in their order they are one.
 _SCRIPTS = {
     "recordings": (
-        *("format.js", "bins.js", "model.js", "view.js", "frame.js", "charts.js", "tables.js", "preemptions.js"),
+        *("format.js", "bins.js", "model.js", "view.js", "frame.js", "charts.js", "tables.js"),
+        *("preemptions.js", "waits.js"),
         *("sections.js", "headline.js", "page.js"),
     ),
     "decisions": (

@@ -17,6 +17,11 @@ const SECTIONS = [
     fill: () => waitSection(),
   },
   {
+    id: "longest", title: "The longest waits",
+    about: () => "Single waits of selected tasks, of each window the longest. Behind: the task that had the CPU last, before the wait ended or when the last window did; (idle): none. Others may have run before it.",
+    fill: () => longestWaits(),
+  },
+  {
     id: "distributions", title: "Turnaround and response",
     about: () => "Share of the lives, bursts and waits that took at most so long. TAT and RT are of tasks born while recording; bursts, of all. Percentiles come from added histograms: never low, and at most 6.25 % high (burst TAT and waits of selected tasks: 50 %).",
     fill: () => [distributionChart(SHOWN_SAMPLES), percentileTable(SHOWN_SAMPLES)],

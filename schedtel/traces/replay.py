@@ -171,6 +171,9 @@ class Replay(Backend):
         self._pool.flush(window)
         self._control["other"] = self._pool.folded(window.number)[0]
 
+    def _open_waits(self, window: int) -> np.ndarray:
+        return self._pool.open_waits.take(window)
+
     def _drain(self) -> None:
         self._pool.drain(self._rows)
 

@@ -13,6 +13,7 @@ from schedtel.windows.arrow import from_list
 from schedtel.windows.counter_table import counters_batch
 from schedtel.windows.memory import Memory
 from schedtel.windows.schema import ARROW, TASK_SUMS
+from schedtel.windows.wait_table import waits_batch
 from schedtel.windows.window import Window
 
 
@@ -57,7 +58,8 @@ def build(
     preemptions = tables.preemptions_batch(window_id, raw.preemptions, raw.preempted_by, cgroups.path_of)
     limited, sampled = tables.throttled_batch(window_id, throttled), tables.machine_batch(window_id, machine)
     counters = counters_batch(window_id, tasks, raw.counted)
-    return Window(summary, tasks, cpus, preemptions, limited, sampled, counters)
+    waits = waits_batch(window_id, raw.waits)
+    return Window(summary, tasks, cpus, preemptions, limited, sampled, counters, waits)
 
 
 def _task_columns(tasks: pa.RecordBatch, raw: RawWindow) -> dict[str, object]:

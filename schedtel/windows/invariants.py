@@ -13,10 +13,14 @@ import pyarrow.compute as pc
 
 from schedtel.windows import tables
 from schedtel.windows.arrow import from_numpy, valid
+from schedtel.windows.wait_table import MOST_WAITS
 from schedtel.windows.window import Window
 
 #: Where a CPU's time is that no task has in its row.
 _WITHOUT_TASKS = ("idle_ns", "teardown_ns", "untracked_ns", "offline_ns")
+#: A program that is held up at an edge counts in the window after it, with the time that it took before. A hypervisor
+#: may take its CPU away at that moment, for a while.
+_HELD_UP_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,14 @@ class Finding:
 
 
 def check(window: Window, previous: Window | None = None) -> list[Finding]:
-    """Check laws 1, 2, 3, 7, 8 and 9 for one window, and law 5 if the window before it is given.
+    """Check laws 1, 2, 3, 7, 8, 9 and 10 for one window, and law 5 if the window before it is given.
 
     Law 9 says more if the window before is given, and nothing about recordings that lack ``open_wait_ns``.
     Law 8 needs the table ``preemptions``: the finding says nothing about a window that was collected without it.
+    Law 10 needs the table ``waits`` likewise.
     """
     findings = [_times_add_up(window), _cpus_add_up(window), _lives_are_possible(window), _nothing_lost(window)]
-    findings += [_preemptions_add_up(window), _open_waits_are_possible(window, previous)]
+    findings += [_preemptions_add_up(window), _open_waits_are_possible(window, previous), _longest_waits_told(window)]
     return findings if previous is None else [*findings, _windows_tile(previous, window)]
 
 
@@ -121,6 +126,39 @@ def _open_waits_broken_off(previous: Window, window: Window) -> int:
     judged = (was > 0) & valid(now["open_wait_ns"])[j] & (tables.column(now, "arrival_ns")[j] < window.start_ns)
     wrong = np.where(ended, longest < was, age != was + window.end_ns - window.start_ns)
     return int((judged & wrong).sum())
+
+
+def _longest_waits_told(window: Window) -> Finding:
+    """The table ``waits`` has the longest waits of the summary and of ``tasks``, each in its window, longest first."""
+    waits, lost = window.waits, any(window.losses.values())
+    goes_on, known = tables.column(waits, "goes_on").astype(bool), valid(waits["wait_start_ns"])
+    length, start = (tables.column(waits, name) for name in ("wait_ns", "wait_start_ns"))
+    end = start + length
+    outside = np.where(goes_on, end != window.end_ns, (end > window.end_ns) | (end < window.start_ns - _HELD_UP_NS))
+    count = int((known & outside).sum() + (np.diff(length) > 0).sum() + (length <= 0).sum())
+    count += len(length) > MOST_WAITS
+    if len(length) and not lost:
+        count += _longest_missing(window, length, goes_on) + _ages_that_differ(window, length, goes_on & known)
+    figure = f"{len(length)} told, {int(goes_on.sum())} of them go on, {count} impossible"
+    return Finding("10 the longest waits are told", count == 0, figure)
+
+
+def _longest_missing(window: Window, length: np.ndarray, goes_on: np.ndarray) -> int:
+    """How many are missing of the longest wait that ended and the longest that goes on, or are another one."""
+    cut = int(length[-1]) if len(length) == MOST_WAITS else 0
+    ended, open_ = (int(length[which].max(initial=0)) for which in (~goes_on, goes_on))
+    samples = max(window.metrics.wakeup_wait.max_ns or 0, window.metrics.preempt_wait.max_ns or 0)
+    oldest = int(tables.column(window.tasks, "open_wait_ns")[~tables.is_other(window.tasks)].max(initial=0))
+    # A task without a row, for want of activity, may have waits.
+    return int(ended != samples and not (ended == 0 and samples <= cut)) + int(oldest > max(open_, cut))
+
+
+def _ages_that_differ(window: Window, length: np.ndarray, goes_on: np.ndarray) -> int:
+    """How many waits that go on have another age than in the task's row."""
+    judged = valid(window.tasks["open_wait_ns"])
+    tids, ages = (tables.column(window.tasks, name)[judged] for name in ("tid", "open_wait_ns"))
+    told = zip(tables.column(window.waits, "tid")[goes_on].tolist(), length[goes_on].tolist(), strict=True)
+    return sum(bool((tids == tid).any() and not (ages[tids == tid] == age).any()) for tid, age in told)
 
 
 def _lasting(window: Window) -> pa.RecordBatch:

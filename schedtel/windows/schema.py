@@ -242,6 +242,36 @@ COUNTERS = [
     ),
 ]
 
+#: The longest waits of selected tasks, the longest first: those that ended in the window, and those that go on.
+WAITS = [
+    _count("window_id", "number of the window in this run"),
+    Column("tid", pa.int32(), "", "thread id"),
+    Column("tgid", pa.int32(), "", "process id; null where an import does not tell it"),
+    _ns("start_boottime_ns", "start of the thread, CLOCK_BOOTTIME, as in `tasks`; null in imports"),
+    Column("comm", _LABEL, "", "command name when the wait ended, or at the window's end where it goes on"),
+    Column("cpu", pa.int32(), "", "CPU that the task got, or on which it is queued; null where that is not known"),
+    Column("kind", _LABEL, "", "wakeup: after a wakeup or the arrival; preempt: after losing the CPU while runnable"),
+    _ns(
+        "wait_start_ns",
+        "when it became runnable, or lost the CPU, CLOCK_MONOTONIC, whichever window that was in; null if it was "
+        "before tracing began",
+    ),
+    _ns(
+        "wait_ns",
+        "length of the wait, or its age at the window's end where it goes on; if it began before tracing, the part of "
+        "it since then",
+    ),
+    Column("goes_on", pa.bool_(), "", "true if the wait goes on past the window's end"),
+    Column(
+        "behind_tid",
+        pa.int32(),
+        "",
+        "thread that had the CPU last: until the wait ended, or at the window's end; 0: none, it was idle; null where "
+        "that is not known",
+    ),
+    Column("behind_comm", _LABEL, "", "its command name; `(idle)` for none"),
+]
+
 #: A table that a dataset of several hosts has beside those of the windows: a row for each gap in a host's windows.
 GAPS = [
     Column("uri", pa.string(), "", "where the windows were to be had"),
@@ -265,9 +295,10 @@ TABLES = {
     "throttled": THROTTLED,
     "machine": MACHINE,
     "counters": COUNTERS,
+    "waits": WAITS,
 }
 #: Tables for which a recording has files only where there are rows.
-SPARSE = ("preemptions", "throttled", "machine", "counters")
+SPARSE = ("preemptions", "throttled", "machine", "counters", "waits")
 ARROW = {name: pa.schema([column.field() for column in columns]) for name, columns in TABLES.items()}
 
 

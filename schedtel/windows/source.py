@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from schedtel.windows.window import Window
 
 #: The tables of a window, which are those of :mod:`schedtel.windows.schema`.
-TABLE_NAMES = ("summary", "tasks", "cpus", "preemptions", "throttled", "machine", "counters")
+TABLE_NAMES = ("summary", "tasks", "cpus", "preemptions", "throttled", "machine", "counters", "waits")
 
 
 class Source:

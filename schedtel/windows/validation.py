@@ -63,6 +63,7 @@ NULLABLE = {
     "cpus": {"offline_ns"},
     "preemptions": {"victim", "victim_cgroup_id", "preemptor", "preemptor_cgroup_id"},
     "throttled": set(),
+    "waits": {"tgid", "start_boottime_ns", "cpu", "wait_start_ns", "behind_tid", "behind_comm"},
     "counters": {"tgid", "start_boottime_ns", "previous_tid", "cgroup", "count"},
     "machine": {c.name for c in TABLES["machine"]} - {"window_id", "machine_ns", "machine_samples"},
 }
@@ -73,6 +74,7 @@ _DIFFERENCES = {f"{name}_total_delta_bytes" for name in MACHINE_LEVELS}
 _DIFFERENCES |= {f"{name}_percent_change" for name in (*MACHINE_TIMES, *MACHINE_LEVELS, *MACHINE_FLOWS)}
 #: Moments of a life and differences of two of them: below 0 for a task that is older than the clock.
 _MOMENTS = {"start_boottime_ns", "fork_ns", "arrival_ns", "first_cpu_ns", "completion_ns", "tat_ns", "rt_ns"}
+_MOMENTS |= {"wait_start_ns"}
 #: Columns → the lowest and the highest value, where it is another than 0 and ``_LIMIT``.
 _RANGES = {
     "window_id": (1, _LIMIT),
@@ -248,7 +250,7 @@ def _summed(table: str) -> tuple[str, ...]:
     """The columns of a table, other than the summary, whose values are added over the rows of a window."""
     if table == "summary":
         return ()
-    kept = _SIGNED | _MOMENTS | _DIFFERENCES | {"window_id", "tid", "tgid", "cpu", "previous_tid"}
+    kept = _SIGNED | _MOMENTS | _DIFFERENCES | {"window_id", "tid", "tgid", "cpu", "previous_tid", "behind_tid"}
     return tuple(f.name for f in ARROW[table] if pa.types.is_integer(f.type) and f.name not in kept)
 
 

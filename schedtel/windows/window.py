@@ -26,7 +26,7 @@ class Window:
     ``summary``: one row; ``tasks``: a row for each task active in the window, and the row ``other``; ``cpus``: a row
     for each CPU; ``preemptions``: a row for each pair of a victim and the group that took its CPU; ``throttled``: a row
     for each cgroup that a bandwidth limit may have stopped; ``machine``: one row if the machine was sampled, else none;
-    ``counters``: a row for each task and perf event, if any were asked for.
+    ``counters``: a row for each task and perf event, if any were asked for; ``waits``: the longest waits.
     All are :class:`pyarrow.RecordBatch`; the columns are those of :mod:`schedtel.windows.schema`.
     """
 
@@ -37,6 +37,7 @@ class Window:
     throttled: pa.RecordBatch = field(default_factory=partial(tables.empty, "throttled"))
     machine: pa.RecordBatch = field(default_factory=partial(tables.empty, "machine"))
     counters: pa.RecordBatch = field(default_factory=partial(tables.empty, "counters"))
+    waits: pa.RecordBatch = field(default_factory=partial(tables.empty, "waits"))
 
     @property
     def window_id(self) -> int:

@@ -60,6 +60,8 @@ class HostBccBackend(Player, BccBackend):
         self._cpu_states = all_cpus["cpu"]
         self._pairs = view(library.bcc_preemptions(), layout.PREEMPTIONS, CPUS)
         self._programs = SimpleNamespace(counts=dict)
+        #: tid → CPU on which /proc would say that it is queued.
+        self.queued: dict[int, int] = {}
         self.running: dict[int, int] = {}
         with mock.patch.object(backend, "online_cpus", return_value=set(range(cpus))):
             self._set_up(view(library.bcc_slots(), slots.SLOT, SLOTS)[: most_tasks + 1], all_cpus)
@@ -100,6 +102,9 @@ class HostBccBackend(Player, BccBackend):
         """What the collector does while it waits: it reports the lives that are over, and frees their slots."""
         self._pool.report_completed(self._edges())
         self._pool.refill()
+
+    def _queued_on(self, tid: int) -> int:
+        return self.queued.get(tid, layout.WAIT_CPU_UNKNOWN)
 
     def _keep_up(self) -> None:
         self._seeder.drop_overruled()

@@ -319,5 +319,26 @@ def preemptions(events: list[Event], start: int, end: int) -> dict[tuple[str, st
     return {pair: (len(found), sum(found), max(found)) for pair, found in waits.items()}
 
 
+def longest_waits(events: list[Event], start: int, end: int) -> list[dict[str, object]]:
+    """All waits that ended in the window, or go on past its end, the longest first; those of no time left out.
+
+    ``behind`` is the task that left the CPU as the waiter came in, ``IDLE`` for none; None for a wait that goes on.
+    """
+    left: dict[tuple[int, int | None], str] = {}
+    for event in (e for e in events if isinstance(e, Switch)):  # of two at one moment, the second ends no wait
+        left.setdefault((event.now, event.next), IDLE if event.prev is None else name_of(event.prev))
+    found = []
+    for task, life in lives(events).items():
+        for sample in (s for s in life.samples if s.kind in WAITS and s.start < end):
+            row = {"tid": FIRST_TID + task, "kind": sample.kind.removesuffix("_wait"), "wait_start_ns": sample.start}
+            if sample.end is None or sample.end >= end:
+                found.append(row | {"wait_ns": end - sample.start, "goes_on": True, "cpu": None, "behind": None})
+            elif sample.end >= start:
+                told = {"cpu": sample.cpu, "behind": left[sample.end, task]}
+                found.append(row | {"wait_ns": sample.duration, "goes_on": False} | told)
+    waits = [row for row in found if row["wait_ns"]]
+    return sorted(waits, key=lambda row: (-row["wait_ns"], row["wait_start_ns"], row["tid"]))
+
+
 def name_of(task: int) -> str:
     return f"task-{task}"

@@ -119,14 +119,22 @@ def changed(window: Window, **columns: object) -> Window:
 
 
 def moved(window: Window, number: int, start_ns: int | None = None, **columns: object) -> Window:
-    """The window with another number in all its tables, and with another start and other values in its summary."""
+    """The window with another number in all its tables, and with another start and other values in its summary.
+
+    Its waits begin as much later as the window does.
+    """
     tables = {
         name: replaced(batch, window_id=[number] * batch.num_rows)
-        for name in ("summary", "tasks", "cpus", "preemptions", "throttled", "machine", "counters")
+        for name in ("summary", "tasks", "cpus", "preemptions", "throttled", "machine", "counters", "waits")
         if (batch := getattr(window, name)).num_rows
     }
-    start = {} if start_ns is None else {"window_start_ns": start_ns}
-    return changed(replace(window, **tables), **start, **columns)
+    if start_ns is None:
+        return changed(replace(window, **tables), **columns)
+    if "waits" in tables:
+        later = start_ns - window.start_ns
+        begins = [None if start is None else start + later for start in window.waits["wait_start_ns"].to_pylist()]
+        tables["waits"] = replaced(tables["waits"], wait_start_ns=begins)
+    return changed(replace(window, **tables), window_start_ns=start_ns, **columns)
 
 
 def on_host(window: Window, name: str) -> Window:
@@ -135,12 +143,14 @@ def on_host(window: Window, name: str) -> Window:
 
 
 def renamed(window: Window, name: str) -> Window:
-    """The window, in which all commands, cgroups, victims and preemptors have this name."""
+    """The window, in which all commands, cgroups, victims, preemptors and tasks that waited have this name."""
     tasks = window.tasks
     names = pa.DictionaryArray.from_arrays(pa.array([0] * tasks.num_rows, pa.int32()), pa.array([name]))
     columns = [names if column in ("comm", "cgroup") else tasks[column] for column in tasks.schema.names]
     counters = window.counters
     whose = pa.DictionaryArray.from_arrays(pa.array([0] * counters.num_rows, pa.int32()), pa.array([name]))
+    waits = window.waits
+    waited = pa.DictionaryArray.from_arrays(pa.array([0] * waits.num_rows, pa.int32()), pa.array([name]))
     pairs = window.preemptions
     who = pa.DictionaryArray.from_arrays(pa.array([0] * pairs.num_rows, pa.int32()), pa.array([name]))
     sides = [who if column in ("victim", "preemptor") else pairs[column] for column in pairs.schema.names]
@@ -149,4 +159,5 @@ def renamed(window: Window, name: str) -> Window:
         tasks=pa.RecordBatch.from_arrays(columns, schema=tasks.schema),
         preemptions=pa.RecordBatch.from_arrays(sides, schema=pairs.schema),
         counters=replaced(counters, comm=whose, cgroup=whose),
+        waits=replaced(waits, comm=waited, behind_comm=waited),
     )

@@ -94,7 +94,7 @@ class BccBackend(Backend):
     def _set_up(self, pages: np.ndarray, cpus: np.ndarray) -> None:
         """Set up all that needs no kernel: the pool, the grid, and free slots for every CPU."""
         self._rows = RecordBuffer(layout.TASK_RECORD)
-        self._pool = Pool(pages, cpus, self._online(), self._settings)
+        self._pool = Pool(pages, cpus, self._online(), self._settings, cpu_of=self._queued_on)
         self._seeder = Seeder(self._pool, self._entries, self._settings)
         self._reconciled_ns = self._missed = 0
         self._short = False
@@ -181,6 +181,15 @@ class BccBackend(Backend):
             # They may have been without a row since before the edge.
             self._losses.add("state_failed", self._seeder.failed - failed_before, self.window, self.window + 1)
             self._missed, self._reconciled_ns = missed, now
+
+    def _open_waits(self, window: int) -> np.ndarray:
+        return self._pool.open_waits.take(window)
+
+    @staticmethod
+    def _queued_on(tid: int) -> int:
+        """The CPU where a waiting task is queued. No tracepoint of ours tells it: only /proc does."""
+        cpu = procfs.cpu_of(tid) if procfs.sees_all_pids() else None
+        return layout.WAIT_CPU_UNKNOWN if cpu is None else cpu
 
     def _drain(self) -> None:
         self._pool.drain(self._rows)

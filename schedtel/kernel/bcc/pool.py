@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from schedtel.kernel.bcc import slots
+from schedtel.kernel.bcc.at_edge import OpenWaits, note_occupants
 from schedtel.kernel.bcc.membarrier import order
 from schedtel.kernel.bcc.slots import Edges
 from schedtel.records import layout
@@ -34,6 +35,7 @@ class Pool:
     :param cpu_numbers: the CPUs that get free slots.
     :param settings: a record of ``layout.SETTINGS``.
     :param rest_ns: how long a slot rests before it is used again.
+    :param cpu_of: tid → the CPU where a task is queued.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Pool:
         cpu_numbers: Iterable[int],
         settings: np.ndarray,
         rest_ns: int = _REST_NS,
+        cpu_of: Callable[[int], int] = lambda _: layout.WAIT_CPU_UNKNOWN,
     ) -> None:
         self.slots, self._cpus, self._settings, self._rest_ns = pages, cpus, settings, rest_ns
+        self.open_waits = OpenWaits(cpu_of)
         self.cpu_numbers = list(cpu_numbers)
         self._opaque = pages.view(_OPAQUE)
         self._seqcounts = pages["state"]["seqcount"].view("<u8")
@@ -156,6 +160,9 @@ class Pool:
         self._records.append(rows[own])
         folded = self._folded.setdefault(window.number, np.zeros(1, layout.FOLDED))
         slots.fold(folded, rows[~own])
+        seen = copied["state"]["seqcount"].view("<u8")
+        self.open_waits.add(copied, rows, window, lambda at: self._seqcounts[indices[at]] == seen[at])
+        note_occupants(copied, window, self._cpus["cpu"])
 
     def _report_last(self, indices: np.ndarray, window: Edges) -> None:
         """Report all that is owed of completed tasks: the window, and the next one if they have rolled into it."""

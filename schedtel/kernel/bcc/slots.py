@@ -31,7 +31,7 @@ TASK_STATE = np.dtype(
         ("selected", "u1"),
         ("left_censored", "u1"),
         ("in_process", "u1"),
-        ("padding", "u1"),
+        ("open_wait_kind", "u1"),
         ("first_tid", "<u4"),
         ("fork_ns", "<u8"),
         ("arrival_ns", "<u8"),

@@ -34,6 +34,7 @@ _MOST_PASSES = 200
 #: At least this many rows of the page are mapped.
 _FEWEST_MAPPED = 512
 _NOTHING_FOLDED = np.zeros((), layout.FOLDED)
+_NO_WAITS = np.zeros(layout.WAIT_KINDS, layout.LONGEST)
 
 
 class CoreBackend(Backend):
@@ -131,6 +132,7 @@ class CoreBackend(Backend):
     def _flush(self) -> None:
         """Report every task for the open window; the flush asks a task in the middle of a change again."""
         self._control["other"], self._control["rows"] = _NOTHING_FOLDED, 0
+        self._control["open_waits"] = _NO_WAITS
         for _ in patiently():
             self._control["tasks_busy"] = 0
             self._run_iterator("flush")
@@ -191,6 +193,10 @@ class CoreBackend(Backend):
         rows = self._rows_of_page(len(flushed) + len(exits))
         rows[len(flushed) :].view(whole)[:] = exits.view(whole)
         return rows
+
+    def _open_waits(self, _window: int) -> np.ndarray:
+        waits: np.ndarray = self._control["open_waits"]["kept"]
+        return waits
 
     def _drain(self) -> None:
         """Move the records in the ring into ``_rows``."""

@@ -17,6 +17,7 @@ COMMANDS = (
     "show DIR --format ndjson",
     "show DIR -o OUT/out.arrow --table tasks",
     "show DIR --by preemption",
+    "show DIR --by wait",
     "report DIR -o OUT/page.html",
     "compare DIR DIR --resamples 100",
     "compare DIR DIR --resamples 100 --format json",

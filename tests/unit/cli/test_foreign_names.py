@@ -124,7 +124,7 @@ def test_in_a_pipe_no_byte_of_a_name_acts(call, places, tmp_path):
 def sequences(places):
     """Those with which rich colours pages of harmless windows and moves the cursor."""
     recording, uri = str(places["harmless"]["RECORDING"]), places["harmless"]["URI"]
-    pages = [["show", recording], ["show", recording, "--by", "preemption"]]
+    pages = [["show", recording, "--by", by] for by in ("task", "preemption", "wait")]
     calls = [*pages, ["subscribe", uri], ["compare", recording, recording]]
     return {found for call in calls for found in SEQUENCE.findall(foreign.on_terminal(call)[1])}
 
@@ -148,7 +148,7 @@ def test_data_has_the_names_as_they_are(places):
         assert pa.ipc.open_stream(out).read_all().to_pylist() == [row for batch in stored for row in batch.to_pylist()]
 
 
-@pytest.mark.parametrize("by", ["task", "process", "cgroup", "comm", "preemption"])
+@pytest.mark.parametrize("by", ["task", "process", "cgroup", "comm", "preemption", "wait"])
 @pytest.mark.parametrize("text", TEXTS_OF_TABLES.values(), ids=TEXTS_OF_TABLES)
 def test_a_row_stays_a_row_and_columns_stay_below_each_other(windows, by, text):
     harmless, hostile = (_page(foreign.named(windows[0], 1, name), by) for name in ("x" * 40, text))

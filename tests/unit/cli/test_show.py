@@ -152,6 +152,48 @@ def test_what_has_no_such_column_is_not_sorted_by_it(run, recording, arguments):
     assert re.fullmatch(r"schedtel: cannot sort by '\w+': no such column \(use one of .*\)\n", err)
 
 
+#: What the history of tests/support/samples.py has in its first window, which begins at 22:13:20.123 on the wall clock.
+LONGEST_WAITS = [
+    ["102", "batch", "0", "wakeup", "50.0 ms", "ended", "22:13:20.124", "web 100"],
+    ["100", "web", "0", "preempt", "40.0 ms", "ended", "22:13:20.174", "batch 102"],
+    ["101", "web", "1", "wakeup", "12.0 ms", "ended", "22:13:20.124", "sleeper 104"],
+    ["104", "sleeper", "1", "wakeup", "11.5 ms", "ended", "22:13:20.124", "short 103"],
+    ["103", "short", "1", "wakeup", "1.00 ms", "ended", "22:13:20.124", "(idle)"],
+]
+
+
+def rows_of_waits(out):
+    head, *rows = out[out.index("tid ") :].split("\n\n", 1)[0].splitlines()
+    assert head.split() == ["tid", "comm", "cpu", "after", "wait▾", "since", "behind"]
+    return [re.split(r" {2,}", row.strip()) for row in rows]
+
+
+def test_show_names_the_longest_waits(run, recording):
+    status, out, err = run("show", recording, "--by", "wait", "--count", 1)
+    assert (status, err) == (0, "")
+    assert rows_of_waits(out) == LONGEST_WAITS
+    _, out, _ = run("show", recording, "--by", "wait", "--count", 1, "--top", 2, "--sort", "wait")
+    assert rows_of_waits(out) == LONGEST_WAITS[:2]
+
+
+def test_show_tells_what_is_not_known_of_a_wait(run, windows, tmp_path):
+    none = [None]
+    open_ = replaced(windows[0].waits.slice(0, 1), goes_on=[True], cpu=none, wait_start_ns=none, behind_tid=none)
+    window = replace(windows[0], waits=open_)
+    schedtel.Recorder(tmp_path / "open").write(window)
+    _, out, _ = run("show", tmp_path / "open", "--by", "wait")
+    assert rows_of_waits(out) == [["102", "batch", "?", "wakeup", "≥ 50.0 ms", "goes on", "before tracing", "?"]]
+    schedtel.Recorder(tmp_path / "none").write(replace(window, waits=tables.empty("waits")))
+    status, _, err = run("show", tmp_path / "none", "--by", "wait")
+    assert status == 0
+    assert err == "schedtel: no waits to show: there were none, or an earlier schedtel recorded this\n"
+
+
+def test_waits_have_no_other_order(run, recording):
+    status, _, err = run("show", recording, "--by", "wait", "--sort", "cpu")
+    assert (status, err) == (2, "schedtel: cannot sort by 'cpu': no such column (use one of wait)\n")
+
+
 def test_ndjson_lines_fit_the_schema_the_command_prints(run, recording):
     schema = json.loads(run("schema")[1])
     lines = run("show", recording, "--format", "ndjson")[1].splitlines()

@@ -28,8 +28,8 @@ def ids_and_damage(directory):
     return ids, [str(damage) for damage in source.damaged]
 
 
-#: The third window has no preemption, so its part has no file of them.
-_FILES = [(table, number) for table in ARROW for number in (1, 3) if (table, number) != ("preemptions", 3)]
+#: The third window has no preemption and no wait, so its part has no files of them.
+_FILES = [(table, 1) for table in ARROW] + [(table, 3) for table in ARROW if table not in ("preemptions", "waits")]
 
 
 @pytest.mark.parametrize(("table", "number"), _FILES)

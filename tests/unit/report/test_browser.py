@@ -185,6 +185,7 @@ def test_a_hostile_name_is_shown_and_not_obeyed(page, paths):
     assert "<b id=owned>" in page.text("h1")
     assert "<b id=owned>" in page.text("#groups tbody")
     assert "<b id=owned>" in page.text("#preemptions thead")
+    assert "<b id=owned>" in page.text("#longest tbody")
     assert page.evaluate("document.getElementById('owned')") is None
 
 
