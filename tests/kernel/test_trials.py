@@ -89,9 +89,8 @@ def test_methods_run_through_all_phases_and_an_agent_decides_in_each_of_them(spe
     assert {entry.arm for entry in entries} == {"eevdf", "policy:batch", "policy:nice=5"}
     assert left() == []
     assert not list(default_directory().glob("*"))
-    assert {
-        tid: os.sched_getscheduler(int(tid)) for tid in os.listdir("/proc/self/task") if tid in policies
-    } == policies
+    now = {tid: os.sched_getscheduler(int(tid)) for tid in os.listdir("/proc/self/task") if tid in policies}
+    assert now.items() <= policies.items()  # threads of libraries may have ended
 
 
 def test_a_trial_that_was_killed_leaves_nothing_and_goes_on(spec, tmp_path):
