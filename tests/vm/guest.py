@@ -41,7 +41,7 @@ TWO_CAPABILITIES, NO_CAPABILITY = "-all,+bpf,+perfmon", "-all"
 WORK = f"""
 schedtel-load reuse {CHILDREN} > children
 schedtel-load exec > thread
-sh -c 'sleep 2.5; exec renamed-load spin 0.8'
+sh -c 'sleep 6; exec renamed-load spin 0.8'
 exit {STATUS}
 """
 
