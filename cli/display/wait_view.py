@@ -6,7 +6,7 @@ from typing import Any
 from schedtel.cli.display.cells import Grid
 from schedtel.durations import format_duration
 from schedtel.windows.arrow import rows, values
-from schedtel.windows.wait_table import IDLE
+from schedtel.windows.wait_table import behind_of
 from schedtel.windows.window import Window
 
 _UNKNOWN = "?"
@@ -38,7 +38,7 @@ def _cells(window: Window, row: dict[str, Any]) -> tuple[str, ...]:
         at_least + format_duration(row["wait_ns"]),
         "goes on" if row["goes_on"] else "ended",
         _moment(window, row["wait_start_ns"]),
-        _behind(row),
+        behind_of(row) or _UNKNOWN,
     )
 
 
@@ -51,9 +51,3 @@ def _moment(window: Window, moment_ns: int | None) -> str:
         return f"at {moment_ns / 1e9:.6f} s"
     moment = wall_start + timedelta(microseconds=(moment_ns - window.start_ns) // 1000)
     return f"{moment:%H:%M:%S.%f}"[:-3]
-
-
-def _behind(row: dict[str, Any]) -> str:
-    if row["behind_tid"] is None:
-        return _UNKNOWN
-    return IDLE if row["behind_tid"] == 0 else f"{row['behind_comm']} {row['behind_tid']}"

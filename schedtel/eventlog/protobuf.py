@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 _VARINT, _LENGTH = 0, 2
-#: Seven bits of 64 in each byte.
-_VARINT_BYTES = 10
 
 
 @dataclass(frozen=True)

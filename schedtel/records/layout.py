@@ -83,6 +83,8 @@ TASK_RECORD = np.dtype(
 FOLDED = np.dtype([("alive_ns", "<u8"), ("tasks", "<u8"), ("open_wait_ns", "<u8"), ("bank", WIDE_BANK)])
 SAMPLES = np.dtype([("sum_ns", "<u8"), ("max_ns", "<u8"), ("kept_ns", "<u8"), ("histogram", "<u4", (FINE_BUCKETS,))])
 
+#: From this value on a tgid is not known, as events of a text do not tell it: TGID_UNKNOWN of bpf/replay/replay.c.
+TGID_UNKNOWN = 1 << 31
 #: How a CPU is told that is not known, and the tid of a task that is not.
 WAIT_CPU_UNKNOWN, WAIT_TID_UNKNOWN = 0xFFFF, 2**32 - 1
 WAIT = np.dtype(

@@ -22,6 +22,7 @@ from schedtel.recordings.recording import imported_from
 from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS
 from schedtel.report.groups import GROUPINGS, Groups
 from schedtel.windows.schema import DEFINITIONS_VERSION, LOSSES
+from schedtel.windows.wait_table import behind_of
 from schedtel.windows.window import Window
 
 #: Groups that the page can show for each grouping, in each order.
@@ -235,9 +236,8 @@ def _throttled(timeline: Timeline) -> list[list[Any]]:
 def _wait(wait: LongestWait, origin: int) -> dict[str, Any]:
     """One of the longest waits; ``older``: it began before tracing. ``behind``: the task that had its CPU last."""
     row = wait.row
-    behind = row["behind_comm"] if not row["behind_tid"] else f"{row['behind_comm']} {row['behind_tid']}"
     told = {"wait": wait.wait_ns, "end": wait.end_ns - origin, "goes_on": wait.goes_on, "older": not wait.since_known}
-    return {name: row[name] for name in ("tid", "comm", "cpu", "kind")} | told | {"behind": behind}
+    return {name: row[name] for name in ("tid", "comm", "cpu", "kind")} | told | {"behind": behind_of(row)}
 
 
 def _groups(groups: Groups) -> dict[str, Any]:

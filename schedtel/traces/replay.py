@@ -26,8 +26,6 @@ from schedtel.traces.library import ReplayState, replay_library
 _TIDS, _CPUS = 4 * 1024 * 1024 + 1, 8192
 #: The most tasks alive at a time. The kernel allocates a page of their memory when it is first used.
 _SLOTS = 1 << 18
-#: From this value on a tgid is not known: TGID_UNKNOWN of bpf/replay.c.
-_TGID_UNKNOWN = 1 << 31
 #: A task that gets a CPU for the first time so long after the trace's begin, and has not been woken, was not waiting
 #: all the time: its wakeup is missing.
 _LONGEST_OLD_WAIT_NS = 100_000_000
@@ -143,7 +141,7 @@ class Replay(Backend):
         raw = super().collect(lambda _: edge_after(start))
         tasks = raw.tasks
         older = tasks["left_censored"] != 0
-        unknown = {**dict.fromkeys(_UNKNOWN_OF_OLDER, older), "tgid": tasks["tgid"] >= _TGID_UNKNOWN}
+        unknown = {**dict.fromkeys(_UNKNOWN_OF_OLDER, older), "tgid": tasks["tgid"] >= layout.TGID_UNKNOWN}
         tasks["tgid"][unknown["tgid"]] = 0
         return replace(raw, unknown_rows=unknown)
 

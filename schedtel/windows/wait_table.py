@@ -1,5 +1,8 @@
 """The longest waits of one window in; its table ``waits`` out."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -7,15 +10,12 @@ from schedtel.foreign_text import text_of
 from schedtel.records import layout
 from schedtel.windows.arrow import from_list, from_numpy
 from schedtel.windows.columns import batch_of
+from schedtel.windows.tables import NOBODY
 
 #: Most rows of the table. Of each CPU and kind as many are kept, so that those of the whole machine are among them.
 MOST_WAITS = layout.LONGEST_WAITS
-#: ``behind_comm`` where no task had the CPU.
-IDLE = "(idle)"
 #: Kinds of waits, as the table has them.
 KINDS = ("wakeup", "preempt")
-#: From this value on a tgid is not known: TGID_UNKNOWN of bpf/replay/replay.c.
-_TGID_UNKNOWN = 1 << 31
 
 
 def waits_batch(window_id: int, waits: np.ndarray) -> pa.RecordBatch:
@@ -28,11 +28,11 @@ def waits_batch(window_id: int, waits: np.ndarray) -> pa.RecordBatch:
     order = np.lexsort((found["tid"], found["since_ns"], -found["wait_ns"].astype(np.int64)))[:MOST_WAITS]
     found, kinds = found[order], kinds[order].astype(np.int32)
     behind, idle = found["behind_tid"], found["behind_tid"] == 0
-    names = [IDLE if none else _name(comm) for none, comm in zip(idle, found["behind_comm"].tolist(), strict=True)]
+    names = [NOBODY if none else _name(comm) for none, comm in zip(idle, found["behind_comm"].tolist(), strict=True)]
     columns: dict[str, object] = {
         "window_id": np.full(len(found), window_id),
         "tid": found["tid"],
-        "tgid": from_numpy(found["tgid"].astype(np.int32), found["tgid"] < _TGID_UNKNOWN),
+        "tgid": from_numpy(found["tgid"].astype(np.int32), found["tgid"] < layout.TGID_UNKNOWN),
         "start_boottime_ns": _known(found["start_boottime_ns"]),
         "comm": _labels([_name(comm) for comm in found["comm"].tolist()]),
         "cpu": from_numpy(found["cpu"].astype(np.int32), found["cpu"] != layout.WAIT_CPU_UNKNOWN),
@@ -44,6 +44,11 @@ def waits_batch(window_id: int, waits: np.ndarray) -> pa.RecordBatch:
         "behind_comm": _labels(names, behind != layout.WAIT_TID_UNKNOWN),
     }
     return batch_of(columns, "waits")
+
+
+def behind_of(row: Mapping[str, Any]) -> str | None:
+    """The last on the CPU, by a row of ``waits``: name and tid, or :data:`NOBODY`; None if that is not known."""
+    return f"{row['behind_comm']} {row['behind_tid']}" if row["behind_tid"] else row["behind_comm"]
 
 
 def _name(comm: bytes) -> str:

@@ -15,7 +15,8 @@ from player import play
 
 from schedtel.records import layout
 from schedtel.windows.invariants import check
-from schedtel.windows.wait_table import IDLE, MOST_WAITS, waits_batch
+from schedtel.windows.tables import NOBODY
+from schedtel.windows.wait_table import MOST_WAITS, waits_batch
 
 MACHINES = {"core": (HostBackend, "library"), "bcc": (HostBccBackend, "bcc_library")}
 
@@ -131,7 +132,7 @@ def test_a_wait_behind_no_task_is_behind_an_idle_cpu(machine):
     backend.play(Switch(2_400, 0, None, 0))
     windows.append(collect(backend, NEXT_EDGE + 1, 4_000))
     found = [told(window, "wait_ns", "goes_on", "kind", "cpu", "behind_tid", "behind_comm")[0] for window in windows]
-    idle = {"kind": "preempt", "cpu": 0, "behind_tid": 0, "behind_comm": IDLE}
+    idle = {"kind": "preempt", "cpu": 0, "behind_tid": 0, "behind_comm": NOBODY}
     assert found == [{"wait_ns": 300, "goes_on": True} | idle, {"wait_ns": 700, "goes_on": False} | idle]
 
 
