@@ -25,7 +25,6 @@ from schedtel.live import LiveSource
 from schedtel.windows.grid import window_length
 
 if TYPE_CHECKING:
-    from schedtel.eventlog.recorder import EventRecorder
     from schedtel.eventlog.triggers import Trigger
     from schedtel.eventlog.watch import Watch
     from schedtel.kernel.filters import Filter
@@ -108,7 +107,7 @@ def record(
 def _record_all(
     output: str, duration_ns: int | None, ring_bytes: int | None, options: dict[str, Any], arguments: tuple[str, ...]
 ) -> int:
-    from schedtel.eventlog.recorder import EventRecorder, record  # noqa: PLC0415  (other commands do without pyarrow)
+    from schedtel.eventlog.recorder import EventRecorder, describe, record  # noqa: PLC0415  (pyarrow)
     from schedtel.eventlog.tracing import Tracing  # noqa: PLC0415  (see above)
 
     give_back_what_is_freed()
@@ -126,16 +125,9 @@ def _record_all(
         log_end(signals)
         lasted_ns = tracing.lasted_ns
         status = traced.join() if traced else 0
-    say.info("recorded %s", _totals(recorder, lasted_ns))
+    counts = (recorder.events_written, recorder.events_lost, recorder.bytes_written)
+    say.info("recorded %s", describe(*counts, lasted_ns, recorder.where))
     return status
-
-
-def _totals(recorder: EventRecorder, lasted_ns: int) -> str:
-    lost = f"{recorder.events_lost} lost (see gaps)" if recorder.events_lost else "nothing lost"
-    return (
-        f"{recorder.events_written} events over {format_duration(lasted_ns)} to {recorder.where}: "
-        f"{recorder.bytes_written / 1e6:.2f} MB, {lost}"
-    )
 
 
 def _keep_the_last(

@@ -18,7 +18,7 @@ def snapshot(directory: str, quiet: bool) -> None:
 
     Its directory is printed: a recording of events, for `schedtel timehist` and the like.
     """
-    from schedtel.eventlog.flight_recorder import describe  # noqa: PLC0415  (other commands do without pyarrow)
+    from schedtel.eventlog.recorder import describe  # noqa: PLC0415  (other commands do without pyarrow)
     from schedtel.eventlog.snapshots import ask  # noqa: PLC0415  (see above)
 
     written = ask(directory)

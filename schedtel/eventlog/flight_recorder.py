@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from schedtel.durations import format_duration
-from schedtel.eventlog.recorder import POLL_NS, EventRecorder
+from schedtel.eventlog.recorder import POLL_NS, EventRecorder, describe
 from schedtel.eventlog.ring import EventRing, Snapshot
 from schedtel.eventlog.snapshots import Snapshots, Written
 from schedtel.eventlog.tracing import Tracing
@@ -120,9 +120,3 @@ class FlightRecorder:
                 recorder.write(snapshot.decoder, [])
             if time.monotonic_ns() - self._taken_ns >= POLL_NS:
                 self._take()
-
-
-def describe(events: int, lost: int, size: int, span_ns: int) -> str:
-    """What was written, in words: ``1523 events over 30.0 s, 0.01 MB, nothing lost``."""
-    told = f"{lost} lost (see gaps)" if lost else "nothing lost"
-    return f"{events} events over {format_duration(span_ns)}, {size / 1e6:.2f} MB, {told}"

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pyarrow as pa
 
+from schedtel.durations import format_duration
 from schedtel.errors import RecordingError
 from schedtel.eventlog.decode import Decoded, Gap, gap_batch
 from schedtel.eventlog.lives import task_batch
@@ -220,3 +221,10 @@ def _whole(batch: pa.RecordBatch, metadata: dict[str, str], rising: tuple[str, .
     with writer(sink, batch.schema, rising) as file:
         file.write_batch(batch)
     return sink.getvalue()
+
+
+def describe(events: int, lost: int, size: int, span_ns: int, where: str | None = None) -> str:
+    """What was written, in words: ``1523 events over 30.0 s, 0.01 MB, nothing lost``; with its place, if given."""
+    told = f"{lost} lost (see gaps)" if lost else "nothing lost"
+    place = "," if where is None else f" to {where}:"
+    return f"{events} events over {format_duration(span_ns)}{place} {size / 1e6:.2f} MB, {told}"
