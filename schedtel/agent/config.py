@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from schedtel.access.files import read_file
+from schedtel.access.toml_file import read_toml
 from schedtel.agent.policies.protocol import USUAL, Settings
 from schedtel.agent.reward import RewardSettings
 from schedtel.agent.settings import (
@@ -95,11 +94,7 @@ def read_config(path: str) -> dict[str, Any]:
 
     Raises :class:`UsageError` for a file that cannot be read, an unknown key, or a value of another kind.
     """
-    try:
-        table = tomllib.loads(read_file(path, "configuration").decode())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read {path}: {' '.join(str(error).split())} (write TOML)") from error
-    return said_in(table, f"configuration {path}")
+    return said_in(read_toml(path, "configuration"), f"configuration {path}")
 
 
 def said_in(table: object, where: str) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from schedtel.access.files import read_file
+from schedtel.access.toml_file import read_toml
 from schedtel.durations import NS_PER_S
 from schedtel.errors import UsageError
 from schedtel.schedulers.names import parse_arm
@@ -66,12 +64,7 @@ class ExperimentSpec:
 
 def read_spec(path: str | Path) -> ExperimentSpec:
     """The experiment that a file describes. Raises :class:`UsageError` for a file that describes none."""
-    text = read_file(os.fspath(path), "experiment")
-    try:
-        table = tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read {path}: {' '.join(str(error).split())} (write TOML)") from error
-    return spec_of(table, "the experiment")
+    return spec_of(read_toml(path, "experiment"), "the experiment")
 
 
 def spec_of(table: dict[str, Any], where: str) -> ExperimentSpec:

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from schedtel.access.files import read_file
+from schedtel.access.toml_file import read_toml
 from schedtel.agent.config import Asked, asked_of, said_in
 from schedtel.durations import NS_PER_S
 from schedtel.errors import UsageError
@@ -69,12 +68,7 @@ class TrialSpec:
 
 def read_spec(path: str | Path) -> TrialSpec:
     """The trial that a file describes. Raises :class:`UsageError` for a file that describes none."""
-    text = read_file(os.fspath(path), "trial")
-    try:
-        table = tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read {path}: {' '.join(str(error).split())} (write TOML)") from error
-    return spec_of(table, "the trial")
+    return spec_of(read_toml(path, "trial"), "the trial")
 
 
 def spec_of(table: dict[str, Any], where: str) -> TrialSpec:
