@@ -42,5 +42,10 @@ def _block(spec: ExperimentSpec, repeat: int) -> Iterator[Cell]:
 
 def seed_of(spec: ExperimentSpec, workload: str, repeat: int) -> int:
     """The seed of a workload's plan in a repeat, from 0 to 2^63 - 1; another workload's is independent of it."""
-    said = f"{spec.seed}\0{workload}\0{1 if spec.same_seed else repeat}".encode()
+    return seed_from(spec.seed, workload, 1 if spec.same_seed else repeat)
+
+
+def seed_from(seed: int, name: str, repeat: int) -> int:
+    """The seed of a plan by that of all plans, a name and a repeat."""
+    said = f"{seed}\0{name}\0{repeat}".encode()
     return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 1

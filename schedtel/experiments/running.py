@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -45,21 +46,31 @@ class Progress:
         return cls(cell, total - todo + made + 1, total, took_s / made * (todo - made) if made else None)
 
 
-def plan_of(spec: ExperimentSpec, workload: Workload, cell: Cell) -> Plan:
-    """The plan of a cell's workload."""
-    return make_plan(workload.with_options(seed=cell.seed, duration_ns=spec.duration_ns))
+def plan_of(spec: ExperimentSpec, workloads: Mapping[str, Workload], cell: Cell) -> Plan:
+    """The plan of a cell's workload, which is one of some, by name."""
+    return make_plan(workloads[cell.workload].with_options(seed=cell.seed, duration_ns=spec.duration_ns))
 
 
-def refuse_overloads(
-    spec: ExperimentSpec, workloads: Mapping[str, Workload], todo: Iterable[Cell], cpus: Collection[int]
-) -> None:
+def refuse_overloads(todo: Iterable[Cell], plan_for: Callable[[Cell], Plan], cpus: Collection[int]) -> None:
     """Refuse cells whose plans some CPUs cannot keep. A plan is drawn, so one repeat may be an overload by chance.
 
     Raises :class:`UsageError` that names the first of them.
     """
     for cell in {(cell.workload, cell.seed): cell for cell in todo}.values():
-        plan = plan_of(spec, workloads[cell.workload], cell)
-        refuse_overload(plan, cpus, f"the plan of {cell.workload}, repeat {cell.repeat}")
+        refuse_overload(plan_for(cell), cpus, f"the plan of {cell.workload}, repeat {cell.repeat}")
+
+
+def members_of(workloads: Iterable[Workload], groups: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Class of an arm's rules → command names: each class of the workloads, and groups of them.
+
+    Raises :class:`UsageError` for a group of what is no class.
+    """
+    known = {c.name: (c.name,) for workload in workloads for c in workload.classes}
+    for name, members in groups.items():
+        unknown = [member for member in members if member not in known]
+        if unknown:
+            raise UsageError(f"cannot use class {name!r}: no workload has a class {unknown[0]!r} (name its classes)")
+    return known | dict(groups)
 
 
 class Experiment:
@@ -87,6 +98,7 @@ class Experiment:
     ) -> None:
         self.spec, self._facts, self._window = spec, facts, window
         self._workloads = {name: workloads.get(name) or load_workload(name) for name in spec.workloads}
+        self._members = members_of(self._workloads.values(), spec.classes)
         self._check()
         self.store = Store(root, spec)
         self._runner: Runner | None = None
@@ -95,19 +107,14 @@ class Experiment:
 
     def _check(self) -> None:
         """Plan each workload, and check each arm, as far as that is possible without running them."""
-        known = {c.name for workload in self._workloads.values() for c in workload.classes}
-        for name, members in self.spec.classes.items():
-            unknown = [member for member in members if member not in known]
-            if unknown:
-                raise UsageError(
-                    f"cannot use class {name!r}: no workload has a class {unknown[0]!r} (name its classes)"
-                )
-        with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys((*known, *self.spec.classes), ())) as arms:
+        with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys(self._members, ())) as arms:
             for scheduler in self.spec.schedulers:
                 arms.check(parse_arm(self._arm(scheduler)))
         for name, workload in self._workloads.items():
             # A plan of any seed: whether one is an overload is asked of those that are to run.
-            Runner(plan_of(self.spec, replace(workload, overload=True), Cell(name, self.spec.baseline, 1, 1)), 1.0)
+            Runner(
+                plan_of(self.spec, {name: replace(workload, overload=True)}, Cell(name, self.spec.baseline, 1, 1)), 1.0
+            )
 
     def _arm(self, scheduler: str) -> str:
         return self.spec.baseline if scheduler == PLACEBO else scheduler
@@ -135,7 +142,7 @@ class Experiment:
         """
         if only is None:
             todo = self.remaining()
-            refuse_overloads(self.spec, self._workloads, todo, os.sched_getaffinity(0))
+            refuse_overloads(todo, partial(plan_of, self.spec, self._workloads), os.sched_getaffinity(0))
         else:  # its own runner refuses it
             todo = [] if self.store.has(only) else [only]
         began, total = time.monotonic(), len(cells(self.spec))
@@ -151,7 +158,7 @@ class Experiment:
         return len(todo)
 
     def _one(self, cell: Cell) -> Run | None:
-        plan = plan_of(self.spec, self._workloads[cell.workload], cell)
+        plan = plan_of(self.spec, self._workloads, cell)
         name = self._arm(cell.scheduler)
         classes = self._classes(plan.workload)
         under = replace(plan, workload=treated(plan.workload, parse_arm(name), classes))
@@ -170,11 +177,9 @@ class Experiment:
         return described(cell, outcome, list(Recording(folder)), self.spec.settle_ns, facts)
 
     def _classes(self, workload: Workload) -> dict[str, tuple[str, ...]]:
-        """Class of an arm's rules → command names: each class of the workload, and the groups of the specification."""
-        every = {name: (name,) for other in self._workloads.values() for name in (c.name for c in other.classes)}
+        """Class of an arm's rules → command names, as far as they are those of the workload."""
         own = {c.name for c in workload.classes}
-        groups = every | dict(self.spec.classes)
-        return {name: tuple(member for member in members if member in own) for name, members in groups.items()}
+        return {name: tuple(member for member in all_ if member in own) for name, all_ in self._members.items()}
 
 
 def described(cell: Cell, outcome: Outcome, windows: list[Window], settle_ns: int, facts: Mapping[str, Fact]) -> Run:

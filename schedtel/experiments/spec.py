@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,14 @@ class ExperimentSpec:
         return {**plain, **lists, **written, "classes": {name: list(members) for name, members in self.classes.items()}}
 
     def digest(self) -> str:
-        """SHA-256 of everything but the title and the repeats: runs of one digest belong together."""
-        what = asdict(self) | {"title": "", "repeats": 0}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        """What tells it from others: see :func:`digest_of`."""
+        return digest_of(asdict(self))
+
+
+def digest_of(asked: Mapping[str, Any]) -> str:
+    """SHA-256 of everything asked for but the title and the repeats: runs of one digest belong together."""
+    what = {**asked, "title": "", "repeats": 0}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def read_spec(path: str | Path) -> ExperimentSpec:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from schedtel.errors import CollectorError, UsageError, WorkloadError
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.provenance import Fact
-from schedtel.experiments.running import Progress, refuse_overloads
+from schedtel.experiments.running import Progress, plan_of, refuse_overloads
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Store, read_store
 from schedtel.lab import cell as inside
@@ -85,7 +85,7 @@ class LabExperiment:
         guest fails. Runs that are made by then are kept.
         """
         todo = {cell.key: cell for cell in self.remaining()}
-        refuse_overloads(self.spec, self._workloads, todo.values(), range(self._machine.cpus))
+        refuse_overloads(todo.values(), partial(plan_of, self.spec, self._workloads), range(self._machine.cpus))
         self._places = self._make_places(lambda: self._stopped) if todo else None
         if self._places is None or self._stopped:
             return 0

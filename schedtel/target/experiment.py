@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from schedtel.access.files import read_file
@@ -11,7 +12,7 @@ from schedtel.durations import NS_PER_S
 from schedtel.errors import SchedtelError, StreamError, WorkloadError
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.provenance import Fact
-from schedtel.experiments.running import WINDOW, Progress, refuse_overloads
+from schedtel.experiments.running import WINDOW, Progress, plan_of, refuse_overloads
 from schedtel.experiments.spec import ExperimentSpec
 from schedtel.experiments.store import Run, Store
 from schedtel.flight.client import Subscription
@@ -89,7 +90,7 @@ class TargetExperiment:
         if not todo:
             return 0
         if isinstance(self._cpus, list):
-            refuse_overloads(self.spec, self._workloads, todo, range(len(self._cpus)))
+            refuse_overloads(todo, partial(plan_of, self.spec, self._workloads), range(len(self._cpus)))
         with Session(self._target, self._hang_up, spec=self.spec.table(), files=self._files) as session:
             for made, cell in enumerate(todo):
                 if not self._stopped:

@@ -5,12 +5,11 @@ every workload has a phase, in random order. Repeat n has the same phases with t
 methods of a repeat are in random order, so that a machine's drift touches all of them alike.
 """
 
-import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schedtel.experiments.design import Cell
+from schedtel.experiments.design import Cell, seed_from
 from schedtel.trials.spec import TrialSpec
 
 
@@ -40,12 +39,8 @@ def _of_repeat(spec: TrialSpec, repeat: int) -> Iterator[Block]:
         named += [f"{number}/{workload}" for workload in order]
     draw.shuffle(methods)
     for method in methods:
-        yield Block(method, repeat, tuple(Cell(name, method, repeat, _seed(spec, name, repeat)) for name in named))
-
-
-def _seed(spec: TrialSpec, name: str, repeat: int) -> int:
-    digest = hashlib.sha256(f"{spec.seed}\0{name}\0{repeat}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+        phases = (Cell(name, method, repeat, seed_from(spec.seed, name, repeat)) for name in named)
+        yield Block(method, repeat, tuple(phases))
 
 
 def place_of(name: str) -> tuple[int, str]:

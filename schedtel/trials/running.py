@@ -7,22 +7,23 @@ what it has learned from phase to phase. What it decided is in ``DIR/decisions``
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
 from types import MappingProxyType
 
+from schedtel.agent.classes import CLASSES
 from schedtel.agent.config import Asked
 from schedtel.agent.run import Ready, prepared
 from schedtel.agent.settings import chosen_policy, priority_of
 from schedtel.agent.status import Status
 from schedtel.agent.survival import Preferred
-from schedtel.errors import UsageError
 from schedtel.experiments.at_birth import is_whole, treated
 from schedtel.experiments.beside import beside, in_effect, recorded
+from schedtel.experiments.design import Cell
 from schedtel.experiments.provenance import Fact
-from schedtel.experiments.running import described
+from schedtel.experiments.running import described, members_of, refuse_overloads
 from schedtel.experiments.spec import PLACEBO
 from schedtel.experiments.store import Store
 from schedtel.recordings.recording import Recording
@@ -33,7 +34,7 @@ from schedtel.trials.spec import AGENT, TrialSpec
 from schedtel.windows.window import Window
 from schedtel.workloads import generator
 from schedtel.workloads.outcome import Outcome
-from schedtel.workloads.plan import Plan, make_plan, refuse_overload
+from schedtel.workloads.plan import Plan, make_plan
 from schedtel.workloads.run import Runner
 from schedtel.workloads.spec import load_workload
 
@@ -74,47 +75,27 @@ class Trial:
     ) -> None:
         self.spec, self._facts, self._tell = spec, facts, tell
         self._workloads = {name: load_workload(name) for name in spec.workloads}
-        self._classes = self._members()
-        self._check()
+        self._classes = members_of(self._workloads.values(), spec.classes)
+        arms = [self._arm(method) for method in spec.schedulers if not method.startswith(AGENT)]
+        of_agents = self._arms_of_agents()
+        _refuse_arms(arms, self._classes)
+        _refuse_arms(of_agents, CLASSES)
         #: The highest real-time priority that a method gives to others.
-        self._priority = max(map(priority_of, self._arms()))
+        self._priority = max(map(priority_of, (*arms, *of_agents)))
         self.store = Store(root, spec)
         self._loops_per_us = loops_per_us
         self._runner: Runner | None = None
         self._stopped = False
 
-    def _members(self) -> dict[str, tuple[str, ...]]:
-        """Class of an arm's rules → command names: each class of a workload, and the groups of the specification."""
-        known = {c.name: (c.name,) for workload in self._workloads.values() for c in workload.classes}
-        for name, members in self.spec.classes.items():
-            unknown = [member for member in members if member not in known]
-            if unknown:
-                raise UsageError(
-                    f"cannot use class {name!r}: no workload has a class {unknown[0]!r} (name its classes)"
-                )
-        return known | self.spec.classes
-
-    def _check(self) -> None:
-        """Check each arm, and each agent with its arms, as far as that is possible without running them."""
-        with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys(self._classes, ())) as arms:
-            for method in self.spec.schedulers:
-                if not method.startswith(AGENT):
-                    arms.check(parse_arm(self._arm(method)))
-        inferred = dict.fromkeys(("short", "hogs"), ())
-        with Schedulers(f"pid={os.getpid()}", classes=inferred) as arms:
-            for method in filter(lambda name: name.startswith(AGENT), self.spec.schedulers):
-                settings = self.spec.asked(method, 1).settings
-                chosen_policy(settings)
-                for arm in settings.arms:
-                    arms.check(parse_arm(arm))
-
-    def _arms(self) -> Iterator[str]:
-        """All arms that may be in effect."""
+    def _arms_of_agents(self) -> list[str]:
+        """What agents choose among. Raises :class:`UsageError` for a policy that cannot be used."""
+        found: list[str] = []
         for method in self.spec.schedulers:
             if method.startswith(AGENT):
-                yield from self.spec.asked(method, 1).settings.arms
-            else:
-                yield self._arm(method)
+                settings = self.spec.asked(method, 1).settings
+                chosen_policy(settings)
+                found += settings.arms
+        return found
 
     def _arm(self, method: str) -> str:
         return self.spec.baseline if method == PLACEBO else method
@@ -140,7 +121,7 @@ class Trial:
         Raises :class:`UsageError` before the first of them if the CPUs cannot keep the plan of a phase.
         """
         todo, total = self.remaining(), len(blocks(self.spec))
-        self._refuse_overloads(todo)
+        refuse_overloads((cell for block in todo for cell in block.phases), self._plan, os.sched_getaffinity(0))
         self._loops_per_us = self._loops_per_us or self.store.loops_per_us() or generator.calibrate()
         began = time.monotonic()
         for made, block in enumerate(todo):
@@ -152,19 +133,14 @@ class Trial:
                 return made
         return len(todo)
 
-    def _refuse_overloads(self, todo: Sequence[Block]) -> None:
-        cpus = os.sched_getaffinity(0)
-        for cell in {(cell.workload, cell.seed): cell for block in todo for cell in block.phases}.values():
-            refuse_overload(self._plan(cell.workload, cell.seed), cpus, f"{cell.workload} of repeat {cell.repeat}")
-
-    def _plan(self, name: str, seed: int) -> Plan:
-        workload = self._workloads[place_of(name)[1]]
-        return make_plan(workload.with_options(seed=seed, duration_ns=self.spec.duration_ns))
+    def _plan(self, cell: Cell) -> Plan:
+        workload = self._workloads[place_of(cell.workload)[1]]
+        return make_plan(workload.with_options(seed=cell.seed, duration_ns=self.spec.duration_ns))
 
     def _one(self, block: Block) -> bool:
         """Make a block; returns whether it is whole. Its recording is with the first phase."""
         arm = "" if block.scheduler.startswith(AGENT) else self._arm(block.scheduler)
-        plans = [self._plan(cell.workload, cell.seed) for cell in block.phases]
+        plans = [self._plan(cell) for cell in block.phases]
         under = [self._treated(plan, arm) if arm else plan for plan in plans]
         folders = [self.store.begin(cell) for cell in block.phases]
         # Under an agent this process is in real time. So it is under every other method, and is late under none.
@@ -196,6 +172,13 @@ class Trial:
             return in_effect(arm, self._classes, all(is_whole(plan.workload, parse_arm(arm)) for plan in plans))
         log = self.store.root / "decisions" / f"{block.scheduler.removeprefix(AGENT)}-{block.repeat}"
         return _agent(self.spec.asked(block.scheduler, block.repeat, str(log)), self._tell)
+
+
+def _refuse_arms(arms: Iterable[str], classes: Iterable[str]) -> None:
+    """Check arms whose rules may name some classes, as far as that is possible without running them."""
+    with Schedulers(f"pid={os.getpid()}", classes=dict.fromkeys(classes, ())) as schedulers:
+        for arm in arms:
+            schedulers.check(parse_arm(arm))
 
 
 def _during(outcome: Outcome, windows: Sequence[Window]) -> list[Window]:

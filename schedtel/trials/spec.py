@@ -1,7 +1,5 @@
 """A file of TOML in; a trial's workloads, methods and repeats, checked as far as this machine allows, out."""
 
-import hashlib
-import json
 import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -12,7 +10,7 @@ from schedtel.access.toml_file import read_toml
 from schedtel.agent.config import Asked, asked_of, said_in
 from schedtel.durations import NS_PER_S
 from schedtel.errors import UsageError
-from schedtel.experiments.spec import MOST_CELLS, PLACEBO, classes_in, names_in, refuse_twice
+from schedtel.experiments.spec import MOST_CELLS, PLACEBO, classes_in, digest_of, names_in, refuse_twice
 from schedtel.schedulers.names import EEVDF, parse_arm
 from schedtel.suggestions import did_you_mean
 from schedtel.workloads.fields import Fields
@@ -56,9 +54,8 @@ class TrialSpec:
         return self.schedulers[0]
 
     def digest(self) -> str:
-        """SHA-256 of everything but the title and the repeats: runs of one digest belong together."""
-        what = asdict(self) | {"title": "", "repeats": 0}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        """What tells it from others: see :func:`~schedtel.experiments.spec.digest_of`."""
+        return digest_of(asdict(self))
 
     def asked(self, method: str, repeat: int, log: str | None = None) -> Asked:
         """What an agent is asked to do in a repeat, for the descendants of this process. Raises :class:`UsageError`."""
