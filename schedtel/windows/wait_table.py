@@ -48,7 +48,9 @@ def waits_batch(window_id: int, waits: np.ndarray) -> pa.RecordBatch:
 
 def behind_of(row: Mapping[str, Any]) -> str | None:
     """The last on the CPU, by a row of ``waits``: name and tid, or :data:`NOBODY`; None if that is not known."""
-    return f"{row['behind_comm']} {row['behind_tid']}" if row["behind_tid"] else row["behind_comm"]
+    if row["behind_tid"] is None:
+        return None
+    return f"{row['behind_comm']} {row['behind_tid']}" if row["behind_tid"] else NOBODY
 
 
 def _name(comm: bytes) -> str:
