@@ -1,5 +1,6 @@
 """Real events on the running kernel: a compiled workload, and what the tests need to start it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bcc_here import mounted_tracefs
 from surroundings import announced
 
 from schedtel.errors import CapabilityError
@@ -14,6 +16,10 @@ from schedtel.kernel.core import programs
 from schedtel.kernel.privileges import missing_capabilities
 
 SOURCE = Path(__file__).parents[1] / "support" / "workloads.c"
+
+#: Shorter than the time after which the kernel lets other tasks run beside a real-time one (sched_rt_runtime_us, and
+#: the fair server, kernel/sched/deadline.c): 0.95 s of each second.
+_HOG_S = 0.8
 
 
 def pytest_collection_modifyitems(items):
@@ -65,6 +71,28 @@ def start(workload):
         process.stdout.close()
         if process.stdin:
             process.stdin.close()
+
+
+@pytest.fixture(params=["core", "bcc"])
+def backend(request):
+    """The name of a backend, once what it needs is ready."""
+    with mounted_tracefs() if request.param == "bcc" else contextlib.nullcontext():
+        yield request.param
+
+
+@pytest.fixture
+def hog(start, last_cpu):
+    """Starts a real-time task that takes the last CPU for less than a second, at the end of its standard input."""
+
+    def begin():
+        process = start("spin", _HOG_S, cpu=last_cpu, gated=True)
+        try:
+            os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
+        except PermissionError as error:
+            pytest.skip(f"needs real-time scheduling: {error}")
+        return process
+
+    return begin
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from bcc_here import mounted_tracefs
 from observe import collecting
 from surroundings import made_cgroup
 from waiting import PATIENCE_S
@@ -18,12 +17,6 @@ from schedtel.host.cgroups import cgroup_root
 
 #: A user that no other task of the machine has.
 OWN_USER = 61_235
-
-
-@pytest.fixture(params=["core", "bcc"])
-def backend(request):
-    with mounted_tracefs() if request.param == "bcc" else contextlib.nullcontext():
-        yield request.param
 
 
 @contextlib.contextmanager

@@ -1,46 +1,19 @@
 """The longest waits of the running kernel: a task that starves behind a real-time one, and ftrace as the judge."""
 
-import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
 
 import ftrace
-import pytest
-from bcc_here import mounted_tracefs
 from observe import collecting, judge
 from waiting import PATIENCE_S, eventually
 
 from schedtel.windows import invariants as laws
 from schedtel.windows.wait_table import MOST_WAITS
 
-#: Shorter than the time after which the kernel lets other tasks run beside a real-time one (0.95 s of each second).
-HOG_S = 0.8
 #: How far the clocks of two observers of one event may be apart: each asks for the time when its turn comes.
 APART_NS = 100_000
-
-
-@pytest.fixture(params=["core", "bcc"])
-def backend(request):
-    with mounted_tracefs() if request.param == "bcc" else contextlib.nullcontext():
-        yield request.param
-
-
-@pytest.fixture
-def hog(start, last_cpu):
-    """Starts a real-time task that takes the last CPU for less than a second, at the end of its standard input."""
-
-    def begin():
-        process = start("spin", HOG_S, cpu=last_cpu, gated=True)
-        try:
-            os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
-        except PermissionError as error:
-            pytest.skip(f"needs real-time scheduling: {error}")
-        return process
-
-    return begin
 
 
 def waits_of(window, tid):

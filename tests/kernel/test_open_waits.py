@@ -1,44 +1,15 @@
 """A task that starves on the running kernel: its wait is seen while it goes on, with both backends."""
 
-import contextlib
 import itertools
-import os
 import re
 import signal
 import subprocess
 import sys
 
-import pytest
-from bcc_here import mounted_tracefs
 from observe import collecting, judge, wait_for_state
 from waiting import PATIENCE_S
 
 from schedtel.windows import invariants as laws
-
-#: Shorter than the time after which the kernel lets other tasks run beside a real-time one (sched_rt_runtime_us, and
-#: the fair server, kernel/sched/deadline.c): 0.95 s of each second.
-HOG_S = 0.8
-
-
-@pytest.fixture(params=["core", "bcc"])
-def backend(request):
-    with mounted_tracefs() if request.param == "bcc" else contextlib.nullcontext():
-        yield request.param
-
-
-@pytest.fixture
-def hog(start, last_cpu):
-    """Starts a real-time task that takes the last CPU for less than a second, at the end of its standard input."""
-
-    def begin():
-        process = start("spin", HOG_S, cpu=last_cpu, gated=True)
-        try:
-            os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
-        except PermissionError as error:
-            pytest.skip(f"needs real-time scheduling: {error}")
-        return process
-
-    return begin
 
 
 def lives_of(collected, pid):

@@ -7,7 +7,6 @@ import re
 import stat
 from dataclasses import replace
 
-import browser
 import numpy as np
 import pytest
 from agents import ARMS, ENVIRONMENT, lived, made
@@ -126,15 +125,6 @@ def test_the_command_writes_a_page_for_its_owner_only(entries, tmp_path):
     error = CliRunner().invoke(group, ["agent", "report", str(tmp_path), "-o", str(tmp_path / "x.html")]).exception
     assert isinstance(error, SchedtelError)
     assert not (tmp_path / "x.html").exists()
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    if browser.found() is None:
-        pytest.skip("no Chromium to look at the page with (chromium)")
-    opened = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1300, "light"), (360, "dark")])

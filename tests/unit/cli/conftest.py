@@ -1,25 +1,9 @@
-"""The command, run in this process, and recordings to give to it."""
-
-import sys
+"""Recordings to give to the command."""
 
 import pytest
 from samples import LENGTH, moved
 
 import schedtel
-from schedtel.cli import main
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run the command in this process; returns its status, stdout and stderr."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["schedtel", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
-
-    return command
 
 
 @pytest.fixture

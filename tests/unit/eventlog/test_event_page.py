@@ -3,7 +3,6 @@
 import json
 import re
 
-import browser
 import pytest
 from event_samples import everything
 from event_words import FACTS, life, pieces, recorded, switch, wakeup
@@ -121,15 +120,6 @@ def test_names_of_others_end_no_script(tmp_path):
 
 
 # ---- in a browser ----
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    if browser.found() is None:
-        pytest.skip("no Chromium to look at the page with (chromium)")
-    opened = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

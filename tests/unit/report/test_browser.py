@@ -34,13 +34,6 @@ def summary_of(name: str) -> RunSummary:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    opened = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
 def paths(tmp_path_factory, windows):
     """Pages of one recording, of two, and of one with a hostile name."""
     folder = tmp_path_factory.mktemp("pages")

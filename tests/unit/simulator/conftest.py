@@ -1,12 +1,9 @@
-"""The engine, compiled once, and the command, run in this process."""
+"""The engine, compiled once."""
 
 import fcntl
-import sys
 from pathlib import Path
 
 import pytest
-
-from schedtel.cli import main
 
 BUILD = Path(__file__).parents[3] / "build"
 
@@ -21,16 +18,3 @@ def _compiled():
     with (BUILD / "simulator.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         simulate(one_job("a", "1ms"))
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run the command; returns its status, stdout and stderr."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["schedtel", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
-
-    return command
