@@ -2,6 +2,8 @@
 
 import os
 import re
+import select
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +21,20 @@ def cpu_ns(pid: int) -> int:
         with suppress(OSError):  # the thread has ended
             total += int(path.read_text().split()[0])
     return total
+
+
+def wait(process: subprocess.Popen, timeout_s: float) -> None:
+    """Wait until a process has ended. Popen's own wait with a time-out looks every 50 ms at most, which is too coarse
+    for what takes some milliseconds.
+
+    Raises :class:`subprocess.TimeoutExpired`.
+    """
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        ended, _, _ = select.select([descriptor], [], [], timeout_s)
+    finally:
+        os.close(descriptor)
+    process.wait(None if ended else 0)
 
 
 def open_files(pid: int) -> int:
