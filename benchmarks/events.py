@@ -3,13 +3,14 @@ size of what is written, and how long it takes from the end of the run until the
 
 Runs only on request: ``python -m benchmarks events``. The two take turns. A round trip under each is compared with
 round trips alone right before and after, as in the part pipe. What perf has written is text only after `perf script`.
+At the end, what the recorder alone does with as many events as two pinned pipes make, and with five million a second
+from a program that writes into its ring.
 """
 
 from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks import kernel, process, recorders, workloads
+from benchmarks import event_rates, process, recorders, workloads
 from benchmarks.failures import PeerError
 from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import tool
@@ -48,7 +49,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     if perf is None:
         raise PeerError("perf is not installed")
     subjects = {
-        _OURS: _Recorder(_our_command, _wait_for_programs, _rows_of_parquet),
+        _OURS: _Recorder(recorders.events_command, recorders.wait_for_programs, _rows_of_parquet),
         _PERF: _Recorder(
             lambda path: [perf, "sched", "record", "-o", str(path)],
             recorders.wait_for_events,
@@ -56,20 +57,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
         ),
     }
     samples, notes = interleaved(subjects, plan.rounds(_ROUNDS), _sample)
-    return _rows(samples), notes
-
-
-def _our_command(path: Path) -> list[str]:
-    return [str(Path(sys.executable).with_name("schedtel")), "events", "record", "-q", "-o", str(path)]
-
-
-def _wait_for_programs(recording: subprocess.Popen) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not kernel.is_attached(recording.pid):
-        if recording.poll() is not None or time.monotonic() > deadline:
-            raise PeerError("schedtel events record has not begun")
-        time.sleep(0.05)
-    time.sleep(0.5)  # until the start-up is over
+    return _rows(samples) + event_rates.measure(plan), notes
 
 
 def _rows_of_parquet(path: Path) -> int:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.failures import BenchmarkError
 from schedtel.kernel.libbpf import ProgInfo, libbpf
 
 _STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
@@ -124,6 +125,19 @@ def map_bytes(pid: int) -> int:
     maps = _descriptors(pid, "bpf-map")
     by_id = dict(zip(_numbers(maps, "map_id"), _numbers(maps, "memlock"), strict=True))
     return sum(by_id.values())
+
+
+def open_map(pid: int, value_bytes: int) -> int:
+    """A descriptor of the one map of a process whose values have this size. The caller closes it.
+
+    Raises :class:`BenchmarkError` where there is none, or more than one.
+    """
+    maps = [text for text in _descriptors(pid, "bpf-map") if _numbers([text], "value_size") == [value_bytes]]
+    identities = set(_numbers(maps, "map_id"))
+    fd = _library().bpf_map_get_fd_by_id(*identities) if len(identities) == 1 else -1
+    if fd < 0:
+        raise BenchmarkError(f"process {pid} has {len(identities)} maps with values of {value_bytes} bytes, not one")
+    return int(fd)
 
 
 def _infos(pid: int) -> list[ProgInfo]:

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -51,6 +52,21 @@ def wait_for_events(recording: subprocess.Popen) -> None:
         if time.monotonic() > deadline:
             raise PeerError(f"perf sched record opened no event in {_PATIENCE_S:g} s")
         time.sleep(0.1)
+
+
+def events_command(path: Path, *arguments: str) -> list[str]:
+    """The command line of ``schedtel events record`` to a path."""
+    return [str(Path(sys.executable).with_name("schedtel")), "events", "record", "-q", "-o", str(path), *arguments]
+
+
+def wait_for_programs(recording: subprocess.Popen) -> None:
+    """Wait until the programs of ``schedtel events record`` are attached, and its start-up is over."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not kernel.is_attached(recording.pid):
+        if recording.poll() is not None or time.monotonic() > deadline:
+            raise PeerError("schedtel events record has not begun")
+        time.sleep(0.05)
+    time.sleep(0.5)
 
 
 def _end(recording: subprocess.Popen) -> None:

@@ -48,9 +48,12 @@ def _load(mode: str, *arguments: int) -> list[int]:
     return [int(word) for word in _run([str(builds.load_program()), mode, *map(str, arguments)]).split()]
 
 
-def pipe(trips: int) -> list[Chunk]:
-    """Run round trips between two tasks on one CPU, each with 2 switches and 1 to 2 wakeups."""
-    numbers = iter(_load("pipe", trips, pinned_cpu()))
+def pipe(trips: int, cpu: int | None = None) -> list[Chunk]:
+    """Run round trips between two tasks on one CPU, each with 2 switches and 1 to 2 wakeups.
+
+    :param cpu: None: :func:`pinned_cpu`.
+    """
+    numbers = iter(_load("pipe", trips, pinned_cpu() if cpu is None else cpu))
     return [Chunk(*pair) for pair in zip(numbers, numbers, strict=True)]
 
 
