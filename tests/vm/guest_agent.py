@@ -181,10 +181,10 @@ def fill(path):
 
 def replaced():
     """Somebody else's scheduler in the place of an arm's, while the agent looks away; then an arm that starves all."""
-    agent = Agent("scx:fifo,scx:starver", log="/tmp/replaced", dwell=3, settle=2)
+    agent = Agent("scx:fifo,scx:starver", log="/tmp/replaced", dwell=5, settle=4)
     with running(*loader("vtime"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.read(1)
-        await_shown("fifo")
+        agent.await_line("switches to scx:fifo")
         os.kill(agent.pid, signal.SIGSTOP)
         os.kill(loader_of("fifo"), signal.SIGKILL)
         await_that(lambda: (SYSFS / "state").read_text() == "disabled\n", "its end", agent)
