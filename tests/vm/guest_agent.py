@@ -236,26 +236,25 @@ def enable_seq():
 
 
 def killed(times):
-    """SIGKILL at random moments; for each, the arm that was in effect, and for how long something was not as before."""
+    """SIGKILL at random moments of a turn; for each, what was in effect, and for how long anything stayed changed."""
     found, chance = [], random.Random(int.from_bytes(os.urandom(4), "little"))
     with running("sleep", "1000") as load:
-        arms = "scx:fifo,scx:vtime,policy:nice=5,policy:batch"
         before = attributes.get(load.pid)
-        for _ in range(times):
-            seed = chance.randrange(1 << 30)
-            agent = Agent(arms, policy="random", seed=seed, **{"for": f"pid={load.pid}"})
-            changed = lambda: shown() != "eevdf" or attributes.get(load.pid) != before  # noqa: E731
-            await_that(changed, "an arm", agent)
-            time.sleep(chance.uniform(0, 3))
+        signs = (lambda: shown() != "eevdf", lambda: attributes.get(load.pid) != before)
+        for number in range(times):
+            options = {"policy": "random", "window": "1s", "seed": chance.randrange(1 << 30), "for": f"pid={load.pid}"}
+            agent = Agent("scx:fifo,scx:vtime,policy:nice=5,policy:batch", **options)
+            await_that(signs[number % 2], "an arm", agent)
+            time.sleep(chance.uniform(0, 1.5))
             was = [shown(), str(attributes.get(load.pid))]
             os.kill(agent.pid, signal.SIGKILL)
             began = last = time.monotonic_ns()
             while time.monotonic_ns() < began + STILL_S * 1e9:
-                if changed():
+                if any(sign() for sign in signs):
                     last = time.monotonic_ns()
                 time.sleep(LOOK_S)
             os.waitpid(agent.pid, 0)
-            found.append([*was, last - began, str(attributes.get(load.pid)) == str(before)])
+            found.append([*was, last - began, attributes.get(load.pid) == before])
     return found
 
 
