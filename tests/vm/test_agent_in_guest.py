@@ -15,7 +15,7 @@ from schedtel.lab.machine import Boot
 from schedtel.lab.snapshot import snapshot
 from schedtel.schedulers.sched_ext import STALL_TIMEOUT_MS
 
-PATIENCE_S = 900
+PATIENCE_S = 3600
 #: Kills at random moments; `make agent-kills` asks for 30 by this variable. 0: none of this, which takes minutes.
 KILLS = int(os.environ.get("SCHEDTEL_KILLS", "0"))
 pytestmark = pytest.mark.skipif(KILLS == 0, reason="takes minutes: `make agent-kills` asks for it")
