@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
-.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab pretrained clean
+.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab datasets-replay pretrained clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -58,9 +58,10 @@ bench: .venv/.bench
 	$(SUDO) .venv/bin/python -m benchmarks.model
 
 # SIGKILL to an agent at random moments: 30 times, and not 10 as in the tests. And all ways to end a part of one on a
-# target.
+# target. Then the same in a guest with sched_ext, beside all else that may go wrong with an arm there.
 agent-kills: .venv/.test
 	$(SUDO) env SCHEDTEL_KILLS=30 .venv/bin/python -m pytest tests/kernel/test_agent.py tests/kernel/test_agent_on_target.py -k killed -s $(ARGS)
+	env SCHEDTEL_KILLS=30 .venv/bin/python -m pytest tests/vm/test_agent_in_guest.py $(ARGS)
 
 # The experiments that are committed with their pages: hours. datasets/README.md says what they need.
 datasets-live: .venv/.env
@@ -68,6 +69,15 @@ datasets-live: .venv/.env
 
 datasets-lab: .venv/.env
 	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab editor-build-lab -- --lab --cpus 2 $(ARGS)
+
+# How policies learn on the lab's runs, without a guest: the study's three schedulers, and two more.
+STUDY = --arm scx:simple --arm scx:bpfland --busy-arm scx:bpfland
+datasets-replay: .venv/.env
+	.venv/bin/schedtel agent replay datasets/examples/heatmaps.parquet $(STUDY) \
+		--format json --page datasets/replay-study.html >datasets/replay-study.json
+	.venv/bin/schedtel agent replay datasets/examples/heatmaps.parquet $(STUDY) --arm scx:fifo --arm scx:interactive \
+		--format json --page datasets/replay-five.html >datasets/replay-five.json
+	chmod 644 datasets/replay-*
 
 # The policy that ships, from the runs of the two heat maps above.
 pretrained: .venv/.test

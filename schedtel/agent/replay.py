@@ -1,29 +1,32 @@
-"""Windows measured under every arm in; how a policy would have learned on phases of their workloads out.
+"""Windows measured under every arm in; how policies would have learned on phases of their workloads out.
 
 Each window of a replay draws one that was measured under the arm that was chosen, so no machine is needed, and the arm
 that is best in each phase (the oracle) and the one that is best over all (best static) are known. Policies meet the
-same phases and the same luck, so that their difference is one of pairs. A replay cannot show what a swap costs, nor
-what an arm leaves behind for the next window.
+same phases and the same luck, so that their difference is one of pairs.
+
+A policy learns from some runs and is judged by others. At each decision it also sees a window of a run that it does not
+learn from, of the same workload and arm as its own: the chances that it gives the arms there, times what these cost in
+such runs, are what counts. A replay cannot show what an arm leaves behind for the next window, and of a swap only what
+it is told to cost.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from schedtel.agent.context import Context
 from schedtel.agent.policies.policy import Policy
-from schedtel.analysis.bootstrap import student_reach
 from schedtel.errors import UsageError
 from schedtel.windows.features import FeatureVector
 
-#: A window counts as worse than the default arm if it costs more by 10 %.
-_WORSE = math.log(1.1)
+#: Decisions of all episodes of a player together: minutes.
+_MOST_DECISIONS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Measured:
     """A window of a workload under an arm.
 
     :param cost: logarithm of its cost beside the default arm's: 0 is as good, ln 2 is twice as bad.
+    :param repeat: number of the run that it is of. Runs of one number have the same plan under all arms.
     """
 
     workload: str
@@ -38,54 +42,35 @@ class Measured:
     cost: float
     features: FeatureVector
     busiest_cpu: float | None = None
+    repeat: int = 1
 
 
 @dataclass(frozen=True)
 class Phases:
-    """What a replay plays: so many windows, in phases of one workload each, so many times with other luck."""
+    """What a replay plays: so many windows, in phases of one workload each, so many times with other luck.
+
+    Each workload has a phase before one has its next, in random order.
+    """
 
     windows: int = 600
     phase: int = 20
-    episodes: int = 40
+    episodes: int = 4
 
     def __post_init__(self) -> None:
-        if min(self.windows, self.phase, self.episodes) < 1 or self.windows * self.episodes > 10_000_000:
+        if min(self.windows, self.phase, self.episodes) < 1 or self.windows * self.episodes > _MOST_DECISIONS:
             raise UsageError("cannot replay so many windows: each number must be 1 at least, and 10 million together")
 
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """What came of one player: mean cost of each episode, of its last third, and the part of windows 10 % worse.
+    """What a player's decisions cost where it was judged.
 
-    All of shape (episodes,).
+    :param costs: logarithms beside the default arm's, shape (episodes, windows).
+    :param workloads: which workload of the table each window was of, shape (episodes, windows).
     """
 
-    name: str
     costs: np.ndarray
-    late: np.ndarray
-    worse: np.ndarray
-
-    @property
-    def percent(self) -> tuple[float, float, float]:
-        """Cost against the default arm over all windows, in percent, and its 95 % interval over episodes."""
-        return _percent(self.costs)
-
-    @property
-    def late_percent(self) -> tuple[float, float, float]:
-        """The same of the last third of the windows, when it has learned."""
-        return _percent(self.late)
-
-    def late_against(self, other: Played) -> tuple[float, float, float]:
-        """Cost in the last third against another player's of the same episodes, in percent, and its interval."""
-        return _percent(self.late - other.late)
-
-
-def _percent(logs: np.ndarray) -> tuple[float, float, float]:
-    mean, reach = float(logs.mean()), 0.0
-    if len(logs) > 1:
-        reach = student_reach(logs)
-    low, middle, high = (100 * math.expm1(value) for value in (mean - reach, mean, mean + reach))
-    return middle, low, high
+    workloads: np.ndarray
 
 
 class CostTable:
@@ -104,6 +89,7 @@ class CostTable:
                 raise UsageError(f"cannot replay {one.workload} under {one.arm}: a cost of it is no number")
             cells[one.workload, one.arm].append(one)
         self.workloads = tuple(sorted({workload for workload, _ in cells}))
+        self.repeats = tuple(sorted({one.repeat for cell in cells.values() for one in cell}))
         self.arms = (default, *sorted({arm for _, arm in cells} - {default}))
         for workload in self.workloads:
             for arm in self.arms:
@@ -116,6 +102,7 @@ class CostTable:
         self._cells = dict(cells)
         #: Mean cost, shape (workloads, arms).
         self.means = np.array([[self._mean(w, a) for a in self.arms] for w in self.workloads])
+        self._rows = [dict(zip(self.arms, row, strict=True)) for row in self.means.tolist()]
 
     def _mean(self, workload: str, arm: str) -> float:
         return float(np.mean([one.cost for one in self._cells[workload, arm]]))
@@ -127,7 +114,19 @@ class CostTable:
 
     def of(self, workloads: Collection[str]) -> CostTable:
         """The part of the table with these workloads, such as all but the one that is to be new to a policy."""
-        return CostTable((one for (w, _), cell in self._cells.items() if w in workloads for one in cell), self.arms[0])
+        return CostTable((one for one in self.windows() if one.workload in workloads), self.arms[0])
+
+    def choosing(self, arms: Collection[str]) -> CostTable:
+        """The part of the table with these arms and the default one."""
+        return CostTable((one for one in self.windows() if one.arm in {self.arms[0], *arms}), self.arms[0])
+
+    def runs(self, repeats: Collection[int]) -> CostTable:
+        """The part of the table with the runs of these numbers."""
+        return CostTable((one for one in self.windows() if one.repeat in repeats), self.arms[0])
+
+    def row(self, workload: int) -> Mapping[str, float]:
+        """Arm → mean cost, of a workload by its number."""
+        return self._rows[workload]
 
     def windows(self) -> list[Measured]:
         """All windows, by workload and arm."""
@@ -137,97 +136,125 @@ class CostTable:
         """Every window as a context, and the mean rewards of all arms for its workload: what a policy is fitted on."""
         every = self.windows()
         rows = {workload: -row for workload, row in zip(self.workloads, self.means, strict=True)}
-        return [_context(one) for one in every], np.array([rows[one.workload] for one in every])
+        return [context_of_measured(one) for one in every], np.array([rows[one.workload] for one in every])
 
 
-def _context(one: Measured) -> Context:
+def context_of_measured(one: Measured) -> Context:
+    """What a policy sees of a window."""
     return Context(one.features, one.arm, one.busiest_cpu)
 
 
-#: What plays: a context and the workload's number → an arm; and what it learns of the window that followed.
-_Choice = tuple[str, float]
+class Player(Protocol):
+    """What plays an episode: a policy, or a rule that knows the workload."""
+
+    def chances(self, context: Context, workload: int, /) -> Mapping[str, float]:
+        """The chance of each arm in a context; nothing changes by it."""
+        ...
+
+    def decide(self, context: Context, workload: int, /) -> tuple[str, float]:
+        """An arm, and the chance that it had."""
+        ...
+
+    def learn(self, context: Context, arm: str, propensity: float, reward: float, /) -> None:
+        """Learn what came of it."""
 
 
-class Player:
-    """A policy that plays an episode, or a rule that knows the workload."""
+class Rule:
+    """Plays what a function says for a workload, by its number."""
 
-    def __init__(self, policy: Policy | None = None, rule: Callable[[int], str] | None = None) -> None:
-        self._policy, self._rule = policy, rule
+    def __init__(self, arm_of: Callable[[int], str]) -> None:
+        self._arm_of = arm_of
 
-    def choose(self, context: Context, workload: int) -> _Choice:
-        if self._policy is None:
-            assert self._rule is not None
-            return self._rule(workload), 1.0
+    def chances(self, _context: Context, workload: int) -> dict[str, float]:
+        """As :class:`Player`."""
+        return {self._arm_of(workload): 1.0}
+
+    def decide(self, _context: Context, workload: int) -> tuple[str, float]:
+        """As :class:`Player`."""
+        return self._arm_of(workload), 1.0
+
+    def learn(self, _context: Context, _arm: str, _propensity: float, _reward: float) -> None:
+        """Nothing."""
+
+
+class Learner:
+    """Plays what a policy decides, which knows no workload."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.learn = policy.learn
+
+    def chances(self, context: Context, _workload: int) -> dict[str, float]:
+        """As :class:`Player`."""
+        return self._policy.chances(context)
+
+    def decide(self, context: Context, _workload: int) -> tuple[str, float]:
+        """As :class:`Player`."""
         decision = self._policy.decide(context)
         return decision.arm, decision.propensity
 
-    def learn(self, context: Context, choice: _Choice, cost: float) -> None:
-        if self._policy is not None:
-            self._policy.learn(context, *choice, -cost)
 
+@dataclass(frozen=True)
+class Replay:
+    """Episodes for players.
 
-def replay(
-    table: CostTable,
-    policies: Mapping[str, Callable[[int], Policy]],
-    phases: Phases = Phases(),
-    swap_cost: float = 0.0,
-) -> dict[str, Played]:
-    """Play all policies, and beside them the default arm, the best static arm, and the oracle.
-
-    :param policies: name → a function that makes the policy of an episode, by its number.
+    :param learned: the windows that players learn from.
+    :param judged: those that they are judged by, of the same workloads and arms.
     :param swap_cost: added to the cost of a window whose arm is not that of the window before.
-
-    Raises :class:`UsageError` where a policy has an arm that the table has not.
     """
-    best = table.arms[int(table.means.mean(axis=0).argmin())]
-    oracle = [table.arms[place] for place in table.means.argmin(axis=1)]
-    rules: dict[str, Callable[[int], Player]] = {
-        "default": lambda _: Player(rule=lambda _workload: table.arms[0]),
-        f"best static ({best})": lambda _: Player(rule=lambda _workload: best),
-        "oracle": lambda _: Player(rule=oracle.__getitem__),
-    }
-    players = rules | {name: _player_of(make) for name, make in policies.items()}
-    return {name: _played(name, table, make, phases, swap_cost) for name, make in players.items()}
 
+    learned: CostTable
+    judged: CostTable
+    phases: Phases = Phases()
+    swap_cost: float = 0.0
 
-def _player_of(make: Callable[[int], Policy]) -> Callable[[int], Player]:
-    return lambda episode: Player(make(episode))
+    def __post_init__(self) -> None:
+        if (self.learned.workloads, self.learned.arms) != (self.judged.workloads, self.judged.arms):
+            raise UsageError(
+                "cannot replay: runs to learn from and runs to judge by have other workloads or arms (measure all)"
+            )
 
+    def play(self, made: Callable[[int], Player], first: int = 0) -> Played:
+        """Have a player play all episodes.
 
-def _played(name: str, table: CostTable, make: Callable[[int], Player], phases: Phases, swap_cost: float) -> Played:
-    costs = np.array([_episode(table, make(e), phases, swap_cost, e) for e in range(phases.episodes)])
-    late = costs[:, -max(1, phases.windows // 3) :]
-    return Played(name, costs.mean(axis=1), late.mean(axis=1), (costs > _WORSE).mean(axis=1))
+        :param made: makes the player of an episode, by the episode's number.
+        :param first: number of the first episode, which is the seed of its phases and its luck.
 
+        Raises :class:`UsageError` where it has an arm that was not measured.
+        """
+        numbers = range(first, first + self.phases.episodes)
+        played = [self._episode(made(number), number) for number in numbers]
+        return Played(np.array([costs for costs, _ in played]), np.array([workloads for _, workloads in played]))
 
-def _episode(table: CostTable, player: Player, phases: Phases, swap_cost: float, episode: int) -> list[float]:
-    """The cost of each window. A decision sees the window before, under whichever arm it ran."""
-    world = np.random.default_rng(episode)
-    workloads = world.integers(len(table.workloads), size=-(-phases.windows // phases.phase))
-    luck = world.random(phases.windows + 1).tolist()
-    last = table.drawn(table.workloads[workloads[0]], table.arms[0], luck[-1])
-    costs = []
-    for number in range(phases.windows):
-        workload = int(workloads[number // phases.phase])
-        context = _context(last)
-        choice = player.choose(context, workload)
-        if choice[0] not in table.arms:
-            raise UsageError(f"cannot replay arm {choice[0][:60]!r}: it was not measured")
-        last = table.drawn(table.workloads[workload], choice[0], luck[number])
-        cost = last.cost + swap_cost * (choice[0] != context.running)
-        player.learn(context, choice, cost)
-        costs.append(cost)
-    return costs
+    def _episode(self, player: Player, number: int) -> tuple[list[float], list[int]]:
+        """The cost of each window and its workload. A decision sees the window before, under whichever arm it ran."""
+        world, phases, names = np.random.default_rng(number), self.phases, self.learned.workloads
+        rounds = -(-phases.windows // (phases.phase * len(names)))
+        drawn = np.concatenate([world.permutation(len(names)) for _ in range(rounds)])
+        workloads = drawn.repeat(phases.phase)[: phases.windows].tolist()
+        luck = world.random((phases.windows + 1, 2)).tolist()
+        last = self.learned.drawn(names[workloads[0]], self.learned.arms[0], luck[-1][0])
+        costs = []
+        for workload, (lucky, judged_lucky) in zip(workloads, luck, strict=False):
+            unseen = context_of_measured(self.judged.drawn(last.workload, last.arm, judged_lucky))
+            costs.append(self._expected(player.chances(unseen, workload), workload, last.arm))
+            context = context_of_measured(last)
+            arm, propensity = player.decide(context, workload)
+            last = self.learned.drawn(names[workload], arm, lucky)
+            player.learn(context, arm, propensity, -last.cost - self.swap_cost * (arm != context.running))
+        return costs, workloads
 
+    def _expected(self, chances: Mapping[str, float], workload: int, running: str) -> float:
+        """The mean cost of arms with these chances, where they are judged."""
+        row = self.judged.row(workload)
+        if unknown := [arm for arm in chances if arm not in row]:
+            raise UsageError(f"cannot replay arm {unknown[0][:60]!r}: it was not measured")
+        return sum(chance * (row[arm] + self.swap_cost * (arm != running)) for arm, chance in chances.items())
 
-def text_of(played: Mapping[str, Played]) -> str:
-    """A line for each player: cost against the default arm, all along and in the last third."""
-    rows: Sequence[Any] = [(one.name, one.percent, one.late_percent, 100 * one.worse.mean()) for one in played.values()]
-    width = max(len(row[0]) for row in rows)
-    head = f"{'':{width}}  all windows             last third              10 % worse"
-    lines = (f"{name:{width}}  {_cell(every)}  {_cell(late)}  {worse:5.1f} %" for name, every, late, worse in rows)
-    return "\n".join((head, *lines))
+    def best_static(self) -> str:
+        """The arm that costs least over all workloads, by the runs that are learned from."""
+        return self.learned.arms[int(self.learned.means.mean(axis=0).argmin())]
 
-
-def _cell(percent: tuple[float, float, float]) -> str:
-    return f"{percent[0]:+6.1f} % [{percent[1]:+6.1f}, {percent[2]:+6.1f}]"
+    def oracle(self) -> list[str]:
+        """The arm that costs least in each workload, by the runs that are judged by: no policy can know it."""
+        return [self.judged.arms[place] for place in self.judged.means.argmin(axis=1)]

@@ -20,6 +20,8 @@ _POLL_S = 0.002
 #: The kernel logs the reason on its way from ``disabling`` to ``disabled``.
 _LOGGED_S = 1.0
 _DISABLED = re.compile(r'sched_ext: BPF (?:sub-)?scheduler "(.*)" disabled \((.*)\)')
+#: How the reason begins where somebody has ended it, and nothing has failed (scx_exit_reason(), kernel/sched/ext.c).
+_ASKED_TO_GO = "unregistered"
 
 
 def is_shown_as(ops: str, shown: str | None) -> bool:
@@ -57,15 +59,16 @@ class InKernel:
         self.expect(now)
 
     def expect(self, now: State) -> None:
-        """Take what the kernel says as what it is before the attach."""
+        """Take what the kernel says as what it is before the attach, and what it has logged as of others."""
         self._before, self._enable_seq = now.enable_seq, None
+        self._log.lines()
 
     def await_enabled(self, end: float, has_failed: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until the kernel has it, or what attaches it has failed. Returns whether the kernel has it.
+        """Wait until the kernel has it, or is known not to get it. Returns whether the kernel has it.
 
-        Raises :class:`CapabilityError` if another one was quicker.
+        Raises :class:`CapabilityError` if another one is there: it was quicker, or has another name than it should.
         """
-        wait(lambda: self._is_enabled() or has_failed(), end)
+        wait(lambda: self._is_enabled() or self.is_over() or has_failed(), end)
         now = self._read()
         if now and self._is_enabled():
             self._enable_seq = now.enable_seq
@@ -73,6 +76,22 @@ class InKernel:
         if now and now.state == ENABLED and not is_shown_as(self.ops, now.ops):
             raise busy(f"cannot attach {self.ops}", now)
         return False
+
+    def is_over(self) -> bool:
+        """Whether something was attached since, and it is another one, or has gone already.
+
+        One that fails while it is being attached was not counted, and its loader is told of success: only the log has
+        its failure (err_disable of scx_enable(), kernel/sched/ext.c). The count rises after the state is ``enabled``:
+        with a newer count, a later ``disabled`` is one that came and went.
+        """
+        if self._before is None:
+            return False
+        is_newer = self._is_newer((self._read() or NONE).enable_seq)
+        now = self._read() or NONE
+        if now.state == DISABLED:
+            failed = self.reason() or _ASKED_TO_GO
+            return is_newer or not failed.startswith(_ASKED_TO_GO)
+        return is_newer and now.state == ENABLED and now.ops is not None and not is_shown_as(self.ops, now.ops)
 
     def await_gone(self, end: float) -> None:
         """Wait until the kernel no longer has it. Raises :class:`CollectorError` if that takes too long."""
@@ -105,7 +124,10 @@ class InKernel:
 
     def _is_enabled(self) -> bool:
         now = self._read() or NONE
-        return now.state == ENABLED and is_shown_as(self.ops, now.ops) and now.enable_seq > (self._before or 0)
+        return now.state == ENABLED and is_shown_as(self.ops, now.ops) and self._is_newer(now.enable_seq)
+
+    def _is_newer(self, enable_seq: int) -> bool:
+        return enable_seq > (self._before or 0)
 
     def _is_there(self) -> bool:
         """Whether it is in the kernel, or may be about to. One of the same name that was there before is another."""

@@ -213,6 +213,8 @@ class Attached:
             raise CollectorError(f"cannot load {self._loader.ops}: {self._failure('was not loaded')}")
 
     def _failure(self, otherwise: str) -> str:
+        if self._kernel.is_over():
+            return f"the kernel has disabled it at once ({self._kernel.reason() or self._last_words()})"
         status = self._process.poll() if self._process else None
         cause = f"it {otherwise} in time" if status is None else f"its loader ended with status {status}"
         return f"{cause} ({self._last_words()})"

@@ -90,7 +90,8 @@ def _costs(runs: Sequence[Run], baseline: str) -> list[tuple[Run, float]]:
 def _measured(root: str | os.PathLike[str], run: Run, cost: float, names: Sequence[str]) -> Iterator[Measured]:
     arm = str(parse_arm(run.cell.scheduler))
     for window in _inner(list(read(Path(root) / "runs" / run.cell.key / "windows"))):
-        yield Measured(run.cell.workload, arm, cost, some_of(window.features(), names), busiest_cpu(window))
+        features = some_of(window.features(), names)
+        yield Measured(run.cell.workload, arm, cost, features, busiest_cpu(window), run.cell.repeat)
 
 
 def _inner(windows: Sequence[Window]) -> Sequence[Window]:

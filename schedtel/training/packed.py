@@ -1,7 +1,7 @@
 """Examples ⇄ one file of Parquet, so that a policy can be trained again without the recordings of the runs.
 
-A row is a window: the number of its experiment, its workload and arm, the logarithm of its run's cost, the busiest CPU,
-and its features, null where one is missing. The file's metadata has what is known of each experiment.
+A row is a window: the number of its experiment, its workload, arm and repeat, the logarithm of its run's cost, the
+busiest CPU, and its features, null where one is missing. The file's metadata has what is known of each experiment.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _HEAD = pa.schema(
         ("experiment", pa.int64()),
         ("workload", pa.string()),
         ("arm", pa.string()),
+        ("repeat", pa.int64()),
         ("cost", pa.float64()),
         ("busiest_cpu", pa.float64()),
     ]
@@ -110,4 +111,4 @@ def _measured(row: Mapping[str, Any], names: Sequence[str]) -> Measured:
     busiest = row["busiest_cpu"]
     if not np.isfinite(vector.values).all() or not math.isfinite(busiest or 0.0):
         raise ValueError("a feature that is no number")
-    return Measured(str(row["workload"]), str(row["arm"]), float(row["cost"]), vector, busiest)
+    return Measured(str(row["workload"]), str(row["arm"]), float(row["cost"]), vector, busiest, int(row["repeat"]))

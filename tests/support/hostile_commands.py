@@ -29,6 +29,7 @@ ARGUMENTS = {
     "agent explain": ["RECORDING"],
     "agent report": ["RECORDING", "-o", "NEW.html"],
     "agent train": ["RECORDING", "-o", "NEW"],
+    "agent replay": ["RECORDING"],
     "agent evaluate": ["RECORDING", "--policy", "thompson"],
     "agent run": ["--arms", "eevdf,policy:idle", "--for", "pid=4999999"],
     "events record": ["-o", "NEW", "-c", "/no/such/cgroup"],

@@ -28,8 +28,8 @@ class Kernel:
     def attach(self, program):
         (self.path / "root").mkdir(exist_ok=True)
         (self.path / "root" / "ops").write_text(f"{program.removeprefix('scx_')}_1.0.20_x86_64\n")
-        (self.path / "enable_seq").write_text(f"{int((self.path / 'enable_seq').read_text()) + 1}\n")
         (self.path / "state").write_text("enabled\n")
+        (self.path / "enable_seq").write_text(f"{int((self.path / 'enable_seq').read_text()) + 1}\n")
 
     def detach(self):
         (self.path / "state").write_text("disabled\n")

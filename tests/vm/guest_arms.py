@@ -48,14 +48,14 @@ def shown():
         return "eevdf"
 
 
-def observe(seen):
+def observe(seen, every_s=LOOK_S):
     """Note each change of what the kernel's files show."""
     prefer()
     while True:
         now = shown()
         if not seen or seen[-1][0] != now:
             seen.append((now, time.monotonic_ns()))
-        time.sleep(LOOK_S)
+        time.sleep(every_s)
 
 
 def await_shown(name):

@@ -12,7 +12,7 @@ from schedtel.schedulers import sched_ext
 from schedtel.schedulers.sched_ext import Loader
 
 ATTACHES = """
-cd {sysfs}; mkdir -p root; echo sim_1.0 > root/ops; echo $(($(cat enable_seq) + 1)) > enable_seq; echo enabled > state
+cd {sysfs}; mkdir -p root; echo sim_1.0 > root/ops; echo enabled > state; echo $(($(cat enable_seq) + 1)) > enable_seq
 trap 'echo disabled > state; rm -rf root; exit 0' TERM; while :; do sleep 0.02; done
 """
 

@@ -18,7 +18,7 @@ from schedtel.schedulers.sched_ext import Attached, Loader, find_loader
 
 #: What a loader makes the kernel show: it attaches, and detaches when it is told to end.
 ATTACHES = """
-cd {sysfs}; mkdir -p root; echo "${{OPS:-fake_1.2}}" > root/ops; echo 8 > enable_seq; echo enabled > state
+cd {sysfs}; mkdir -p root; echo "${{OPS:-fake_1.2}}" > root/ops; echo enabled > state; echo 8 > enable_seq
 trap 'echo disabled > state; rm -rf root; exit 0' TERM
 echo 'fake: scheduling' >&2; while :; do sleep 0.05; done
 """
@@ -104,6 +104,19 @@ def test_a_loader_that_attaches_nothing_is_ended_in_time(attached):
     with pytest.raises(CollectorError, match="it was not enabled in time"):
         attached("exec sleep 60", timeout_s=0.3)
     assert children() == before
+
+
+def test_one_that_is_disabled_at_once_is_not_waited_for(attached):
+    """The kernel tells its loader nothing: that goes on."""
+    goes = "cd {sysfs}; echo enabled > state; echo 8 > enable_seq; echo disabled > state; exec sleep 60"
+    with pytest.raises(CollectorError, match="the kernel has disabled it at once"):
+        attached(goes)
+
+
+def test_one_with_another_name_than_it_should_have_is_not_waited_for(attached, sysfs):
+    with pytest.raises(CapabilityError, match="liar is attached"):
+        attached(f"OPS=liar; {ATTACHES}")
+    assert read_state(sysfs).state == "disabled"
 
 
 def test_an_older_attach_of_the_same_name_is_not_taken_for_ours(attached):

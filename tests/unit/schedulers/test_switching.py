@@ -16,7 +16,7 @@ from schedtel.schedulers.sched_ext import Loader
 from schedtel.schedulers.switching import Schedulers
 
 ATTACHES = """
-mkdir -p root; echo {ops} > root/ops; echo $(($(cat enable_seq) + 1)) > enable_seq; echo enabled > state
+mkdir -p root; echo {ops} > root/ops; echo enabled > state; echo $(($(cat enable_seq) + 1)) > enable_seq
 trap 'echo disabled > state; rm -rf root; exit 0' TERM; while :; do sleep 0.02; done
 """
 

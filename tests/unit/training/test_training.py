@@ -244,7 +244,7 @@ def test_examples_in_a_file_are_those_of_the_runs(store, tmp_path):
     assert again.table.means == pytest.approx(found.table.means)
     for mine, its in zip(found.table.windows(), again.table.windows(), strict=True):
         assert mine.features.as_dict() == its.features.as_dict()
-        named = ("workload", "arm", "cost", "busiest_cpu")
+        named = ("workload", "arm", "repeat", "cost", "busiest_cpu")
         assert [getattr(mine, name) for name in named] == [getattr(its, name) for name in named]
 
 
@@ -257,7 +257,7 @@ def test_a_file_that_holds_no_examples_is_one_line(tmp_path):
         "columns": table.drop_columns(["arm"]),
         "metadata": table.replace_schema_metadata({}),
         "version": table.replace_schema_metadata({"schedtel.examples": json.dumps(said | {"features_version": 99})}),
-        "infinite": table.set_column(3, "cost", pa.array([math.inf] * len(table))),
+        "infinite": table.set_column(4, "cost", pa.array([math.inf] * len(table))),
         "missing": table.slice(0, 300),
         "none": table.set_column(1, "workload", pa.array([None] * len(table), pa.string())).slice(0, 0),
     }
