@@ -37,6 +37,7 @@ _COMMANDS = (
     "features",
     "workload",
     "sim",
+    "dag",
     "scheduler",
     "experiment",
     "trial",
