@@ -38,6 +38,7 @@ _COMMANDS = (
     "workload",
     "sim",
     "dag",
+    "models",
     "scheduler",
     "experiment",
     "trial",

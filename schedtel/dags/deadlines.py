@@ -50,7 +50,7 @@ def most_met(chains: Sequence[Pipeline], limit_s: float) -> MostMet:
     status = search.solve(model)
     most, bound, stretches = met(jobs, known), len(jobs), known.stretches
     if status in (cp.OPTIMAL, cp.FEASIBLE) and search.objective_value + 0.5 >= most:
-        most, bound = int(search.objective_value + 0.5), int(search.best_objective_bound + 1e-6)
+        most, bound = int(search.objective_value + 0.5), min(bound, int(search.best_objective_bound + 1e-6))
         stretches = tuple(one for number, path in enumerate(paths) for one in path.chosen(number, search))
     return MostMet(most, bound, search.wall_time, stretches)
 

@@ -53,6 +53,11 @@ ARGUMENTS = {
     "dag list": ["--format", "x"],
     "dag solve": ["wait", "--method", "heft"],
     "dag periodic": ["--periods", "875,350,875,350"],
+    **{f"models {name}": ["--registry", "NEW"] for name in ("list", "verify")},
+    **{f"models {name}": ["no-such", "--registry", "NEW"] for name in ("show", "split", "rollback")},
+    "models pick": ["wait", "--registry", "NEW"],
+    "models update": ["x", "TRACE", "--registry", "NEW"],
+    "models merge": ["x", "a", "b", "--registry", "NEW"],
     "target serve": [],
     "lab doctor": [],
     "lab run": [],
@@ -97,6 +102,10 @@ INSTEAD = {
     ("scheduler run", "--for"): ["policy:idle"],
     ("scheduler switch", "arm"): ["--for", "pid=4999999"],
     ("scheduler switch", "--for"): ["policy:idle"],
+    **{
+        (f"models {name}", parameter): ["--registry", "NEW"]
+        for name, parameter in (("show", "model"), ("split", "name"), ("rollback", "name"), ("pick", "spec"))
+    },
     ("dag solve", "spec"): ["--method", "heft"],
     ("lab run", "arguments"): ["--kernel", "0"],
     ("lab validate", "spec"): ["-o", "NEW"],
