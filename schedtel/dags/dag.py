@@ -21,7 +21,7 @@ import numpy as np
 from schedtel.errors import UsageError
 from schedtel.suggestions import did_you_mean
 
-MOST_JOBS, MOST_DEVICES, LONGEST = 5_000, 256, 10**9
+MOST_JOBS, MOST_DEVICES, LONGEST = 2_000, 64, 10**9
 #: A time on a kind of device that cannot run the job.
 NEVER = -1
 _MOST_SHOWN = 40

@@ -30,7 +30,7 @@ from schedtel.errors import UsageError
 from schedtel.suggestions import did_you_mean
 
 _MEMORIES = ("shared", "own")
-_MOST_SHOWN = 40
+_MOST_SHOWN, _MOST_NAME = 40, 100
 _TOP = ("name", "unit", "devices", "jobs")
 
 
@@ -48,7 +48,7 @@ def graph_of(spec: str) -> Dag:
             )
         return preset(spec)
     table = _json(spec) if spec.endswith(".json") else read_toml(spec, "graph")
-    return parse_graph(table, os.path.basename(spec))
+    return parse_graph(table, os.path.basename(spec)[:_MOST_NAME])
 
 
 def _json(path: str) -> Any:
@@ -64,8 +64,11 @@ def parse_graph(table: object, name: str) -> Dag:
     _refuse_unknown(top, _TOP, name)
     called = top.get("name", name)
     unit = top.get("unit", "")
-    if not isinstance(called, str) or not isinstance(unit, str) or not called:
-        raise UsageError(f"cannot use graph {name[:_MOST_SHOWN]!r}: its name and unit must be texts (quote them)")
+    if not all(isinstance(text, str) and len(text) <= _MOST_NAME for text in (called, unit)) or not called:
+        raise UsageError(
+            f"cannot use graph {name[:_MOST_SHOWN]!r}: its name and unit must be texts "
+            f"of up to {_MOST_NAME} letters (quote them)"
+        )
     kinds = tuple(_kind(key, value) for key, value in _table(top.get("devices"), "devices").items())
     jobs = _table(top.get("jobs"), "jobs")
     numbers = {job: number for number, job in enumerate(jobs)}

@@ -87,17 +87,24 @@ def _propose(store: Store, judge: Judge, name: str, proposed: _Proposal) -> Verd
     for manifest in map(store.manifest, dict.fromkeys((*proposed.parents, *history[-1:]))):
         for graph, known in manifest.evaluation.items():
             before[graph] = min(known.cost, before.get(graph, known.cost))
-            dags[graph] = store.graph(known.graph, graph)
+            if dags.setdefault(graph, store.graph(known.graph, graph)) != store.graph(known.graph, graph):
+                raise UsageError(f"cannot judge model {name}: another graph is called {graph[:40]!r} (rename one)")
     if not dags:
         raise UsageError(f"cannot judge model {name}: no graph is known (give one: --graph cholesky-5)")
     network = Network(proposed.arrays)
     evaluation = {graph: _known(store, judge, network, dag) for graph, dag in sorted(dags.items())}
     manifest = Manifest(store.put_weights(proposed.arrays), proposed.made, proposed.parents, evaluation)
+    if history and _is_same(store.manifest(history[-1]), manifest):
+        return Verdict(history[-1], before, manifest.costs)
     version = store.put(manifest)
     worse = losses(before, manifest.costs, proposed.threshold)
-    if not worse and version not in history[-1:]:
+    if not worse:
         store.set_history(name, [*history, version])
     return Verdict(version, before, manifest.costs, worse)
+
+
+def _is_same(one: Manifest, other: Manifest) -> bool:
+    return (one.weights, one.evaluation) == (other.weights, other.evaluation)
 
 
 def _known(store: Store, judge: Judge, network: Network, dag: Dag) -> Known:

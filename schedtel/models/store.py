@@ -62,14 +62,16 @@ class Store:
 
     def _put(self, kind: str, content: bytes) -> str:
         name = digest_of(content)
-        if not (self.root / kind / name).exists():
-            self._write(kind, name, content, replaces=False)
+        try:
+            self.read(kind, name)
+        except UsageError:  # missing, or damaged: this is what it was
+            self._write(kind, name, content)
         return name
 
-    def _write(self, folder: str, name: str, content: bytes, *, replaces: bool) -> None:
+    def _write(self, folder: str, name: str, content: bytes) -> None:
         directory = open_directory(self.root / folder)
         try:
-            write_whole(name, content, folder=directory, replaces=replaces)
+            write_whole(name, content, folder=directory)
         except OSError as error:
             raise RecordingError(
                 f"cannot write {self.root}: {error.strerror} (choose another registry, or free space)"
@@ -148,7 +150,7 @@ class Store:
 
     def set_history(self, name: str, versions: list[str]) -> None:
         """Have a name lead to the last of these versions."""
-        self._write(_NAMES, checked_name(name), canonical(_signed(versions)), replaces=True)
+        self._write(_NAMES, checked_name(name), canonical(_signed(versions)))
 
     def resolve(self, text: str) -> str:
         """The version that a name, or at least 8 digits of a version, stands for. Raises :class:`UsageError`."""

@@ -136,6 +136,28 @@ def test_a_version_that_loses_on_a_known_graph_is_not_accepted(store):
     assert list(faults(store)) == []
 
 
+def test_the_same_weights_are_no_new_version(store):
+    first = update(store, by_weight, "m", weights(1.0), GRAPHS, 0)
+    assert update(store, by_weight, "m", weights(1.0), {}, 0).version == first.version
+    assert store.history("m") == [first.version]
+
+
+def test_another_graph_of_a_known_name_is_refused(store):
+    update(store, by_weight, "m", weights(1.0), {"wait": GRAPHS["wait"]}, 0)
+    other = {"wait": GRAPHS["wait"].with_devices({"cpu": 2})}
+    assert "another graph is called 'wait'" in refused(
+        UsageError, update, store, by_weight, "m", weights(2.0), other, 9
+    )
+
+
+def test_what_is_damaged_is_mended_by_who_writes_it_again(store):
+    update(store, by_weight, "m", weights(1.0), GRAPHS, 0)
+    next((store.root / "weights").glob("[!.]*")).write_bytes(b"damaged")
+    assert len(list(faults(store))) == 1
+    update(store, by_weight, "n", weights(1.0), GRAPHS, 0)
+    assert list(faults(store)) == []
+
+
 def test_losses_are_by_share():
     assert losses({"a": 100, "b": 100}, {"a": 102, "b": 103, "c": 9}, 0.02) == ("b",)
 
