@@ -120,15 +120,24 @@ def pick(spec: str, registry: str | None, kind: str) -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("weights", metavar="FILE")
 @click.option("--graph", "specs", metavar="SPEC", multiple=True, help="Judge it on this one, too; several times.")
+@click.option("--from", "came_from", metavar="MODEL", help="What it was trained on from; else the version of NAME.")
 @together(_WRITING)
-def update(name: str, weights: str, specs: tuple[str, ...], registry: str | None, threshold: float, kind: str) -> int:
+def update(
+    name: str,
+    weights: str,
+    specs: tuple[str, ...],
+    came_from: str | None,
+    registry: str | None,
+    threshold: float,
+    kind: str,
+) -> int:
     """Put the weights of FILE under NAME, judged on all graphs that the version there was judged on, and on SPEC.
 
     If one of these costs more than before by more than --threshold, NAME stays as it was, and the status is 1.
     """
     dags = {dag.name: dag for dag in map(graph_of, specs)}
     arrays = read_weights(weights)
-    return _told(name, update_model(_store(registry), _judge(), name, arrays, dags, threshold), kind)
+    return _told(name, update_model(_store(registry), _judge(), name, arrays, dags, threshold, came_from), kind)
 
 
 @command.command("merge", short_help="Merge models of one ancestor.")

@@ -41,17 +41,27 @@ class Verdict:
         return not self.worse
 
 
-def update(store: Store, judge: Judge, name: str, arrays: Arrays, dags: Mapping[str, Dag], threshold: float) -> Verdict:
+def update(
+    store: Store,
+    judge: Judge,
+    name: str,
+    arrays: Arrays,
+    dags: Mapping[str, Dag],
+    threshold: float,
+    came_from: str | None = None,
+) -> Verdict:
     """Put weights under a name, as what follows the version there now. A name that is new begins.
 
     :param dags: graphs to judge it on, besides all that the version before was judged on.
     :param threshold: by which share a cost may rise on a graph that was known before.
+    :param came_from: the model that these weights were trained on from; None: the version there now.
 
     The name stays where it was if the costs rise by more. Raises :class:`UsageError` for weights that are no network,
     and for no graphs.
     """
     with store.writing():
-        parents = tuple(store.history(name)[-1:]) if checked_name(name) in store.names() else ()
+        newest = store.history(name)[-1:] if checked_name(name) in store.names() else []
+        parents = tuple(newest) if came_from is None else (store.resolve(came_from),)
         return _propose(store, judge, name, _Proposal(arrays, "update", parents, dags, threshold))
 
 

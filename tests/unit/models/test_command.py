@@ -50,6 +50,16 @@ def test_from_weights_to_a_version_and_back(models, files):
     assert models("verify") == (0, "nothing is damaged and nothing is missing\n", "")
 
 
+def test_models_that_were_trained_on_from_one_are_merged(models, files):
+    assert models("update", "base", files["first"], "--graph", "wait")[0] == 0
+    assert models("update", "other", files["longest"], "--from", "base", "--threshold", "10")[0] == 0
+    status, out, _ = models("merge", "both", "base", "other", "--threshold", "10", "--format", "json")
+    assert (status, json.loads(out)["accepted"]) == (0, True)
+    assert models("update", "stranger", files["longest"], "--graph", "wait")[0] == 0
+    status, _, err = models("merge", "none", "base", "stranger")
+    assert (status, "no common ancestor" in err) == (2, True)
+
+
 def test_what_is_damaged_is_found_and_not_used(models, files, tmp_path):
     assert models("update", "m", files["first"], "--graph", "wait")[0] == 0
     path = next((tmp_path / "registry" / "weights").iterdir())
