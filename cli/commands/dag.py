@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from schedtel.access.files import write_whole
 from schedtel.cli import lines
-from schedtel.cli.display.dags import show_comparison, show_families, show_periodic
+from schedtel.cli.display.dags import show_comparison, show_families, show_periodic, show_rule
 from schedtel.cli.options import together
 from schedtel.cli.strict import StrictGroup
 from schedtel.dags.comparison import METHODS, compare
 from schedtel.dags.families import FAMILIES, WAIT
-from schedtel.dags.heuristics import HEURISTICS
+from schedtel.dags.heuristics import HEURISTICS, heft
 from schedtel.dags.pipelines import configurations, edf, jobs_of, met, pipelines
 from schedtel.dags.solver import solver_is_installed
 from schedtel.dags.spec import graph_of
@@ -120,6 +121,31 @@ def _device_counts(text: str) -> dict[str, int]:
             )
         counts[match[1]] = int(match[2])
     return counts
+
+
+@command.command("search", short_help="Search for a rule that schedules graphs well.")
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where its weights go, for `models update`.")
+@click.option("--rounds", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How long to search.")
+@click.option(
+    "--noise", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Times vary by this share meanwhile."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31), default=1, show_default=True, help="Of what is drawn.")
+def search(specs: tuple[str, ...], output: str, rounds: int, noise: float, seed: int) -> None:
+    """Search for one linear rule that decides well on all graphs SPEC, and write it as the weights of a model.
+
+    It decides which ready job goes to which device, or that a device waits. The same arguments give the same rule.
+    Needs `schedtel[sim]` and `schedtel[agent]`.
+    """
+    dags = [graph_of(spec) for spec in specs]
+    from schedtel.environments.dag_policy import makespan  # noqa: PLC0415  (numba, which nothing else here needs)
+    from schedtel.environments.rule_search import search as search_rule  # noqa: PLC0415
+    from schedtel.models.network import Network  # noqa: PLC0415
+    from schedtel.models.weights import weights_bytes  # noqa: PLC0415
+
+    rule = search_rule(dags, rounds, noise, seed)
+    write_whole(output, weights_bytes(rule))
+    show_rule({dag.name: (makespan(Network(rule), dag), heft(dag).makespan(dag), dag.least_makespan) for dag in dags})
 
 
 @command.command("periodic", short_help="Deadlines that periodic pipelines can meet.")

@@ -56,6 +56,17 @@ def _size(dag: Dag) -> str:
     return f"{len(dag.jobs):,} jobs, {len(dag.edges):,} edges, {devices}"
 
 
+def show_rule(makespans: dict[str, tuple[float, int, int]]) -> None:
+    """One row for each graph: the makespan by a rule, that by HEFT, and the bound."""
+    table = Grid()
+    table.column("graph")
+    for header in ("by the rule", "HEFT", "bound"):
+        table.column(header, right=True)
+    for name, (by_rule, by_heft, bound) in makespans.items():
+        table.row(name, f"{by_rule:,.0f}", f"{by_heft:,}", f"{bound:,}")
+    show(table)
+
+
 def show_periodic(rows: list[dict[str, Any]], scale: float) -> None:
     """One row for each configuration, and their sum."""
     table = Grid()

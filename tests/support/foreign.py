@@ -98,7 +98,7 @@ ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list")}
 ON_THIS_MACHINE |= {
     ("models", name) for name in ("list", "show", "pick", "update", "merge", "split", "rollback", "verify")
 }
-ON_THIS_MACHINE |= {("dag", name) for name in ("list", "solve", "periodic")}
+ON_THIS_MACHINE |= {("dag", name) for name in ("list", "solve", "search", "periodic")}
 
 
 def calls():
