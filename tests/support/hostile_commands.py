@@ -52,7 +52,7 @@ ARGUMENTS = {
     "sim run": ["no-such-preset"],
     "dag list": ["--format", "x"],
     "dag solve": ["wait", "--method", "heft"],
-    "dag search": ["wait", "-o", "NEW", "--rounds", "1"],
+    "dag search": ["no-such-graph", "-o", "NEW"],
     "dag periodic": ["--periods", "875,350,875,350"],
     **{f"models {name}": ["--registry", "NEW"] for name in ("list", "verify")},
     **{f"models {name}": ["no-such", "--registry", "NEW"] for name in ("show", "split", "rollback")},
@@ -108,8 +108,7 @@ INSTEAD = {
         for name, parameter in (("show", "model"), ("split", "name"), ("rollback", "name"), ("pick", "spec"))
     },
     ("dag solve", "spec"): ["--method", "heft"],
-    ("dag search", "specs"): ["-o", "NEW", "--rounds", "1"],
-    ("dag search", "--rounds"): ["no-such", "-o", "NEW"],
+    ("dag search", "specs"): ["-o", "NEW"],
     ("lab run", "arguments"): ["--kernel", "0"],
     ("lab validate", "spec"): ["-o", "NEW"],
     ("lab validate", "--output"): ["TRACE"],
