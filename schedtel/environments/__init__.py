@@ -8,4 +8,6 @@
     rule_search  graphs                → the arrays of a linear rule that decides well
     periodic_sim periods               → PeriodicSim: what runs where, and how many kernels at once
     periodic_arrays, periodic_engine   the same as those of graphs
+
+``docs/dags.md`` says what the two observe, may do and are rewarded for.
 """
