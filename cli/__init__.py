@@ -37,6 +37,8 @@ _COMMANDS = (
     "features",
     "workload",
     "sim",
+    "dag",
+    "models",
     "scheduler",
     "experiment",
     "trial",

@@ -82,7 +82,7 @@ PLACES |= {
     "listen": "LISTEN",
 }
 #: Commands that show no names of a recording, a stream or a trace: they trace this machine, make a load on it,
-#: or have names of workloads and arms only, which tests/unit/experiments and tests/unit/agent try.
+#: or have names of workloads, arms and graphs only, which tests/unit/experiments, agent, dags and models try.
 ON_THIS_MACHINE = {("live",), ("record",), ("doctor",)}
 ON_THIS_MACHINE |= {("scheduler", name) for name in ("list", "current", "run", "switch", "restore", "watch")}
 ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "pack")}
@@ -95,6 +95,10 @@ ON_THIS_MACHINE |= {("events", name) for name in ("record", "snapshot", "export"
 ON_THIS_MACHINE |= {("timehist",), ("latency",)}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list")}
+ON_THIS_MACHINE |= {
+    ("models", name) for name in ("list", "show", "pick", "update", "merge", "split", "rollback", "verify")
+}
+ON_THIS_MACHINE |= {("dag", name) for name in ("list", "solve", "search", "periodic")}
 
 
 def calls():

@@ -51,6 +51,15 @@ ARGUMENTS = {
     "workload run": ["no-such-preset"],
     "sim list": ["--format", "x"],
     "sim run": ["no-such-preset"],
+    "dag list": ["--format", "x"],
+    "dag solve": ["wait", "--method", "heft"],
+    "dag search": ["no-such-graph", "-o", "NEW"],
+    "dag periodic": ["--periods", "875,350,875,350"],
+    **{f"models {name}": ["--registry", "NEW"] for name in ("list", "verify")},
+    **{f"models {name}": ["no-such", "--registry", "NEW"] for name in ("show", "split", "rollback")},
+    "models pick": ["wait", "--registry", "NEW"],
+    "models update": ["x", "TRACE", "--registry", "NEW"],
+    "models merge": ["x", "a", "b", "--registry", "NEW"],
     "target serve": [],
     "lab doctor": [],
     "lab run": [],
@@ -95,6 +104,12 @@ INSTEAD = {
     ("scheduler run", "--for"): ["policy:idle"],
     ("scheduler switch", "arm"): ["--for", "pid=4999999"],
     ("scheduler switch", "--for"): ["policy:idle"],
+    **{
+        (f"models {name}", parameter): ["--registry", "NEW"]
+        for name, parameter in (("show", "model"), ("split", "name"), ("rollback", "name"), ("pick", "spec"))
+    },
+    ("dag solve", "spec"): ["--method", "heft"],
+    ("dag search", "specs"): ["-o", "NEW"],
     ("lab run", "arguments"): ["--kernel", "0"],
     ("lab validate", "spec"): ["-o", "NEW"],
     ("lab validate", "--output"): ["TRACE"],

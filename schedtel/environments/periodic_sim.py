@@ -1,0 +1,94 @@
+"""Periods of pipelines in; an environment in which a decision is what runs where, and how many kernels at once, out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedtel.dags.pipelines import DEVICES, configurations, pipelines
+from schedtel.environments import periodic_engine
+from schedtel.environments.batched import Masks, Observations
+from schedtel.environments.periodic_arrays import instance_of, runs_for
+from schedtel.environments.stepping import MOST_COUNT, Buffers, need_between, random_states
+from schedtel.errors import UsageError
+
+
+class PeriodicSim:
+    """``count`` machines, each of which runs one hyperperiod of a configuration that is drawn, again and again.
+
+    An action is (pipeline x devices + device) x kernels + kernels at once - 1; the last action waits for the next
+    moment at which a device is idle or a job ready. A reward is a met deadline's share of the episode's jobs, so an
+    episode's sum is the share that was met. Observations and masks are overwritten by the next step.
+
+    :param scale: factor of the published times, by which alone EDF meets all deadlines.
+    :param periods_ms: the configurations to draw from; None: all 81.
+    :param drops: whether a job that cannot meet its deadline any more is dropped; else it must be finished.
+    """
+
+    def __init__(
+        self,
+        count: int = 1,
+        *,
+        scale: float = 1.6,
+        periods_ms: Sequence[Sequence[int]] | None = None,
+        drops: bool = True,
+    ) -> None:
+        need_between("count", count, 1, MOST_COUNT)
+        self.configurations = [tuple(one) for one in (configurations() if periods_ms is None else periods_ms)]
+        if not self.configurations:
+            raise UsageError("cannot make environments of no configuration: there is nothing to draw (give one)")
+        sets = [pipelines(one, scale) for one in self.configurations]
+        self.count, self.drops = count, drops
+        self._instance = instance_of(sets, drops=drops)
+        self._runs = runs_for(self._instance, count)
+        chains, kernels = self._instance.times.shape[:2]
+        self.observation_size = chains * periodic_engine.SEEN + periodic_engine.BESIDES
+        self.action_count = chains * len(DEVICES) * kernels + 1
+        self._buffers = Buffers(count, self.observation_size, self.action_count)
+        self.reset(0)
+
+    def reset(self, seed: int) -> tuple[Observations, Masks]:
+        """As :meth:`Batched.reset`. The same seed draws the same configurations."""
+        self._runs.random[:] = random_states(seed, self.count)
+        self._step(np.full(self.count, periodic_engine.BEGIN, np.int32))
+        return self._buffers.seen, self._buffers.masks
+
+    def step(self, actions: NDArray[np.int32]) -> tuple[Observations, NDArray[np.float32], Masks, Masks]:
+        """As :meth:`Batched.step`. Raises :class:`UsageError` for an action that the mask excludes."""
+        self._step(self._buffers.checked(actions))
+        return self._buffers.seen, self._buffers.rewards, self._buffers.ended, self._buffers.masks
+
+    def _step(self, actions: NDArray[np.int32]) -> None:
+        b = self._buffers
+        periodic_engine.step(self._instance, self._runs, actions, b.seen, b.rewards, b.ended, b.masks)
+
+    def action(self, pipeline: int, device: int, kernels: int) -> int:
+        """The action that runs so many kernels of a pipeline's oldest ready job as one stretch on a device."""
+        return (pipeline * len(DEVICES) + device) * self._instance.times.shape[1] + kernels - 1
+
+    def edf_actions(self) -> NDArray[np.int32]:
+        """What EDF does in each environment: the earliest deadline, all that is left at once, where it ends first."""
+        return np.array([self._edf(e) for e in range(self.count)], np.int32)
+
+    def _edf(self, e: int) -> int:
+        i, r = self._instance, self._runs
+        k = int(r.configuration[e])
+        able = [(int(i.deadline[k, n]), int(n), p) for p, n in enumerate(r.chosen[e]) if n >= 0]
+        _, job, p = min(able)
+        first, length = int(r.done[e, job]), int(i.length[p])
+        ends = [
+            max(int(r.now[e]), int(free)) + int(i.times[p, first, length - 1, d]) for d, free in enumerate(r.free[e])
+        ]
+        return self.action(p, int(np.argmin(ends)), length - first)
+
+    @property
+    def met(self) -> NDArray[np.int64]:
+        """How many jobs met their deadline in the last episode that ended in each environment; -1 for none."""
+        return self._runs.ended_met
+
+    @property
+    def ended_configurations(self) -> NDArray[np.int64]:
+        """Of which configuration that episode was."""
+        return self._runs.ended_configuration

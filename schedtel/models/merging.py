@@ -1,0 +1,86 @@
+"""Arrays of several versions in; one version's arrays out.
+
+Averaging weights makes sense only for networks that were trained on from one: networks that began elsewhere compute the
+same with their units in another order. So versions without a common ancestor are refused.
+
+TIES: P. Yadav et al., "TIES-Merging: Resolving Interference When Merging Models", NeurIPS 2023. Of the changes since
+the ancestor, the largest are kept, each number takes the sign that weighs more, and those that agree are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedtel.errors import UsageError
+from schedtel.models.store import Store
+from schedtel.models.weights import Arrays
+
+#: The share of changes that TIES keeps.
+_KEPT = 0.2
+
+
+def average(_: Arrays, versions: Sequence[Arrays]) -> Arrays:
+    """The mean of each number."""
+    return {name: np.mean([one[name] for one in versions], axis=0, dtype=np.float32) for name in versions[0]}
+
+
+def ties(ancestor: Arrays, versions: Sequence[Arrays]) -> Arrays:
+    """The ancestor, with the largest changes of each version where their signs agree."""
+    changes = [{name: one[name] - ancestor[name] for name in ancestor} for one in versions]
+    limits = [
+        np.quantile(np.concatenate([np.abs(c).ravel() for c in change.values()]), 1 - _KEPT) for change in changes
+    ]
+    merged = {}
+    for name, before in ancestor.items():
+        kept = np.stack(
+            [np.where(np.abs(c[name]) >= limit, c[name], 0) for c, limit in zip(changes, limits, strict=True)]
+        )
+        merged[name] = (before + _agreed(kept)).astype(np.float32)
+    return merged
+
+
+def _agreed(changes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of those changes that have the sign of the sum; 0 where there is none."""
+    agree = np.where(np.sign(changes) == np.sign(changes.sum(axis=0)), changes, 0)
+    return np.asarray(agree.sum(axis=0) / np.maximum(1, (agree != 0).sum(axis=0)), np.float32)
+
+
+#: Name of a method → the ancestor's arrays and the versions', in; the merged ones out.
+METHODS: dict[str, Callable[[Arrays, Sequence[Arrays]], Arrays]] = {"average": average, "ties": ties}
+
+
+def common_ancestor(store: Store, versions: Sequence[str]) -> str:
+    """The version that all of these come from, the nearest to the first. Raises :class:`UsageError` for none."""
+    others = [set(ancestors(store, version)) for version in versions[1:]]
+    for version in ancestors(store, versions[0]):
+        if all(version in found for found in others):
+            return version
+    raise UsageError(
+        "cannot merge these models: they have no common ancestor, and the mean of strangers is none of them "
+        "(train one on what the other knows, with `schedtel models update`)"
+    )
+
+
+def ancestors(store: Store, version: str) -> list[str]:
+    """A version and all that it comes from, the nearest first."""
+    found = [version]
+    for one in found:  # grows while it is walked
+        found += [parent for parent in store.manifest(one).parents if parent not in found]
+    return found
+
+
+def merged(store: Store, versions: Sequence[str], method: str) -> Arrays:
+    """The arrays of these versions, merged by a method of ``METHODS``.
+
+    Raises :class:`UsageError` without a common ancestor, and for networks of other shapes.
+    """
+    ancestor = store.arrays(common_ancestor(store, versions))
+    arrays = [store.arrays(version) for version in versions]
+    shapes = {name: values.shape for name, values in ancestor.items()}
+    for one in arrays:
+        if {name: values.shape for name, values in one.items()} != shapes:
+            raise UsageError("cannot merge these models: their networks have other shapes (train them from one)")
+    return METHODS[method](ancestor, arrays)
