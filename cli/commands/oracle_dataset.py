@@ -53,8 +53,8 @@ def dataset(
     """Run workloads on this machine, record all its events meanwhile, and write them by the roles of tasks.
 
     Without --workload it runs eight presets. The first three fifths of a workload's runs are to learn from, the others
-    to test on. Only tasks of the workload and of the kernel have their names in it; all others are `other`. With --from,
-    all names are kept.
+    to test on. Only tasks of the workload and of the kernel have their names in it, and all others are `other`. With
+    --from, all names are kept.
     """
     from schedtel.oracle.dataset import DatasetWriter  # noqa: PLC0415  (pyarrow, which other commands do without)
     from schedtel.oracle.recorded import WORKLOADS  # noqa: PLC0415  (see above)

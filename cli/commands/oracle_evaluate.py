@@ -26,7 +26,14 @@ from schedtel.cli.strict import StrictCommand
     show_default=True,
     help="With --train: how often each network goes through its samples.",
 )
-def evaluate(directory: str, file: str, output: str | None, train: bool, epochs: int) -> None:
+@click.option(
+    "--forecasts",
+    type=click.IntRange(10, 1_000_000),
+    default=2000,
+    show_default=True,
+    help="The most forecasts of a run that count, the first ones.",
+)
+def evaluate(directory: str, file: str, output: str | None, train: bool, epochs: int, forecasts: int) -> None:
     """Test a model on the test runs of the dataset DIR, beside rules that learn nothing and Markov chances that learn
     in the run itself. A run that the model learned from is refused.
     """
@@ -35,7 +42,7 @@ def evaluate(directory: str, file: str, output: str | None, train: bool, epochs:
     from schedtel.oracle.models import load_model  # noqa: PLC0415  (see above)
     from schedtel.oracle.page import text_of  # noqa: PLC0415  (see above)
 
-    evaluation = judge(Dataset(directory), load_model(file), epochs if train else None, lines.remark)
+    evaluation = judge(Dataset(directory), load_model(file), forecasts, epochs if train else None, lines.remark)
     for line in text_of(evaluation):
         lines.answer(line)
     if output is not None:

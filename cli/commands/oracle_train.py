@@ -20,7 +20,14 @@ from schedtel.errors import UsageError
     show_default=True,
     help="How often each goes through the samples.",
 )
-def train(directory: str, output: str, seeds: int, epochs: int) -> None:
+@click.option(
+    "--forecasts",
+    type=click.IntRange(10, 1_000_000),
+    default=2000,
+    show_default=True,
+    help="The most forecasts of a run that count, the first ones.",
+)
+def train(directory: str, output: str, seeds: int, epochs: int, forecasts: int) -> None:
     """Train pointer networks on the training runs of the dataset DIR: one for each seed, all in FILE."""
     from schedtel.oracle.dataset import Dataset  # noqa: PLC0415  (pyarrow, which other commands do without)
     from schedtel.oracle.evaluation import samples_of_dataset  # noqa: PLC0415  (see above)
@@ -32,7 +39,7 @@ def train(directory: str, output: str, seeds: int, epochs: int) -> None:
     dataset = Dataset(directory)
     facts = {"torch": str(torch_here().__version__), "epochs": str(epochs)}
     entries = [entry for entry in dataset.entries if entry.is_for_training]
-    samples = samples_of_dataset(dataset, entries)
+    samples = samples_of_dataset(dataset, entries, forecasts)
     networks = {seed: trained_pointer(samples, seed, epochs) for seed in range(seeds)}
     workloads = tuple(dict.fromkeys(entry.workload for entry in entries))
     save_model(Model(networks, tuple(entry.digest for entry in entries), workloads, facts), output)

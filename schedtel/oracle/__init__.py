@@ -14,5 +14,5 @@ networks    samples                         → trained networks (the only modul
 models      a trained network               ⇄ a file
 scores      forecasts, answers              → top-1, top-5, NLL, calibration, with intervals
 evaluation  a dataset, a model              → all of these, for all forecasters
-page        an evaluation                   → text, and the figures of a page
+page        an evaluation                   → text, and an HTML page
 """

@@ -67,12 +67,17 @@ class DatasetWriter:
         if not self._place.is_empty():
             raise RecordingError(f"cannot write a dataset to {self.where}: it is not empty (choose another directory)")
         self._runs: list[dict[str, Any]] = []
+        #: What each run was, so that nothing comes twice, and thus on both sides of the split.
+        self._seen: dict[bytes, str] = {}
         self.bytes_written = 0
 
     def add(self, run: Run) -> None:
         """Write a run's file."""
         if not run.workload.replace("-", "").replace("_", "").isalnum() or len(run.workload) > 40:
             raise UsageError(f"cannot name a workload {run.workload!r}: letters, digits, - and _ only (at most 40)")
+        same = self._seen.setdefault(hashlib.sha256(run.events.tobytes()).digest(), run.name)
+        if same != run.name:
+            raise UsageError(f"cannot use {run.name}: it is the same run as {same} (name each recording once)")
         content = to_parquet(run)
         name = f"{run.workload}/part-{run.number:06d}.parquet"
         self.bytes_written += self._place.write(name, content)
@@ -102,8 +107,8 @@ class DatasetWriter:
             "run_version": RUN_VERSION,
             "schedtel": __version__,
             **_machine(),
-            **facts,
             "licence": "that of schedtel (Apache-2.0), where nothing else is told",
+            **facts,
             "columns": _COLUMNS,
             "splits": "by runs, within each workload: the first ones to learn from, the others to test on",
             "runs": self._runs,

@@ -1,8 +1,9 @@
 """A dataset and a model in; how good each forecaster is, on runs and on workloads that it has not seen, out.
 
 *Runs*: networks learned from the runs of the dataset that are to learn from, and are tested on the others. *Workloads*:
-for each workload in turn, they learned from the runs of the others, and are tested on all runs of this one. Rules and
-Markov chances learn nothing before: they are the same in both.
+for each workload in turn, they learned from the runs of the others, and are tested on all runs of this one; of the
+recurrent networks, which do not know its roles, with one seed only. Rules and Markov chances learn nothing before: they
+are the same in both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from schedtel._version import __version__
 from schedtel.errors import UsageError
 from schedtel.oracle import pointer
-from schedtel.oracle.dataset import Dataset
+from schedtel.oracle.dataset import Dataset, Entry
 from schedtel.oracle.models import Model
 from schedtel.oracle.rules import MARKOV, RULES, rule, without_idle
 from schedtel.oracle.samples import Samples, samples_of
@@ -34,9 +35,9 @@ Forecasters = dict[str, Sequence[Callable[[Samples], np.ndarray]]]
 Say = Callable[[str], None]
 
 
-def samples_of_dataset(dataset: Dataset, entries: Iterable[Any]) -> list[Samples]:
-    """The forecasts of runs. Raises :class:`UsageError` where none has any."""
-    found = [samples_of(dataset.read(entry)) for entry in entries]
+def samples_of_dataset(dataset: Dataset, entries: Iterable[Entry], most: int) -> list[Samples]:
+    """The forecasts of runs, the first ``most`` of each. Raises :class:`UsageError` where none has any."""
+    found = [samples_of(dataset.read(entry), most) for entry in entries]
     found = [one for one in found if len(one)]
     if not found:
         raise UsageError(f"cannot use {dataset.where}: its runs are too short for forecasts (record longer ones)")
@@ -52,9 +53,10 @@ def refuse_what_was_learned(dataset: Dataset, model: Model) -> None:
             )
 
 
-def evaluate(dataset: Dataset, model: Model, epochs: int | None, say: Say) -> dict[str, Any]:
+def evaluate(dataset: Dataset, model: Model, most: int, epochs: int | None, say: Say) -> dict[str, Any]:
     """The evaluation, as JSON has it.
 
+    :param most: how many forecasts of a run count, the first ones.
     :param epochs: how often networks to compare with, and those for workloads that are left out, go through their
         samples; None: none are trained.
     :param say: is told what is being done.
@@ -64,12 +66,12 @@ def evaluate(dataset: Dataset, model: Model, epochs: int | None, say: Say) -> di
     refuse_what_was_learned(dataset, model)
     say("reading the runs")
     began = time.perf_counter_ns()
-    tested = samples_of_dataset(dataset, (entry for entry in dataset.entries if not entry.is_for_training))
+    tested = samples_of_dataset(dataset, (entry for entry in dataset.entries if not entry.is_for_training), most)
     reading_us = (time.perf_counter_ns() - began) / 1e3 / sum(map(len, tested))
     networks: Forecasters = {POINTER: [_by(weights) for weights in model.networks.values()]}
     learned: list[Samples] = []
     if epochs is not None:
-        learned = samples_of_dataset(dataset, (entry for entry in dataset.entries if entry.is_for_training))
+        learned = samples_of_dataset(dataset, (entry for entry in dataset.entries if entry.is_for_training), most)
         networks |= _recurrent(learned, list(model.networks), epochs, say)
     parts = {"runs": _part(tested, networks)}
     if epochs is not None and len(dataset.workloads) > 1:
@@ -118,7 +120,7 @@ def _left_out(
         others = [each for each in learned if each.run.workload != workload]
         own = [each for each in (*learned, *tested) if each.run.workload == workload]
         networks: Forecasters = {POINTER: [_by(trained_pointer(others, seed, epochs)) for seed in seeds]}
-        networks |= _recurrent(others, seeds, epochs, lambda _: None)
+        networks |= _recurrent(others, seeds[:1], epochs, lambda _: None)
         for name, by_seed in _scores(own, networks).items():
             rows = scored.setdefault(name, [[] for _ in by_seed])
             scored[name] = [[*row, *more] for row, more in zip(rows, by_seed, strict=True)]
@@ -183,7 +185,7 @@ def _gain(figures: dict[str, Figures], beside: str) -> dict[str, Any]:
 
 
 def latency_us(weights: pointer.Weights, samples: Sequence[Samples]) -> dict[str, float]:
-    """How long one forecast takes from its features, in microseconds, on one CPU: the median and the 99th percentile."""
+    """How long one forecast takes from its features, in microseconds, on one CPU: median and 99th percentile."""
     rows = [
         np.ascontiguousarray(each.features[at, : each.counts[at]])
         for each in samples

@@ -24,7 +24,7 @@ from schedtel.oracle.samples import Samples
 _BATCH, _RATE = 512, 4e-3
 #: Of recurrent networks: switches of a sequence, sequences of a batch, and how often a role must come to have an index.
 _LENGTH, _SEQUENCES, _LEAST = 64, 32, 5
-_EMBEDDING, _HIDDEN, _LAYERS = 32, 96, 2
+_EMBEDDING, _HIDDEN, _LAYERS = 32, 64, 2
 
 
 def torch_here() -> ModuleType:

@@ -118,19 +118,25 @@ class Figures:
 
 
 def _interval(values: np.ndarray, beside: np.ndarray | None, places: list[np.ndarray]) -> Interval:
+    """The mean over workloads of the means over their runs and over seeds, by the runs and seeds of resamples.
+
+    :param values: of shape (seeds, runs); ``beside``, which is taken from it, may have other seeds.
+    """
     random = np.random.default_rng(0)
-
-    def once(resample: bool) -> float:
-        chosen = [random.choice(own, len(own)) if resample else own for own in places]
-        total = 0.0
-        for array, sign in ((values, 1), (beside, -1)):
-            if array is not None:
-                seeds = random.integers(len(array), size=len(array)) if resample else np.arange(len(array))
-                by_run = array[seeds].mean(axis=0)
-                total += sign * float(np.mean([by_run[own].mean() for own in chosen]))
-        return total
-
-    drawn = np.array([once(resample=True) for _ in range(_RESAMPLES)])
+    runs = np.zeros((_RESAMPLES + 1, values.shape[1]))
+    for own in places:
+        drawn = random.multinomial(len(own), np.full(len(own), 1 / len(own)), _RESAMPLES)
+        runs[:, own] = np.concatenate([np.ones((1, len(own))), drawn]) / len(own) / len(places)
+    found = _means(values, runs, random)
+    if beside is not None:
+        found -= _means(beside, runs, random)
     tail = (1 - _LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(once(resample=False), float(low), float(high))
+    low, high = np.quantile(found[1:], [tail, 1 - tail])
+    return Interval(float(found[0]), float(low), float(high))
+
+
+def _means(values: np.ndarray, runs: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Means by weights of runs, shape (resamples, runs), the first with all seeds and the others with drawn ones."""
+    drawn = random.multinomial(len(values), np.full(len(values), 1 / len(values)), len(runs) - 1)
+    seeds = np.concatenate([np.ones((1, len(values))), drawn]) / len(values)
+    return np.einsum("ks,sr,kr->k", seeds, np.nan_to_num(values), runs, optimize=True)
