@@ -42,7 +42,8 @@ def evaluate(directory: str, file: str, output: str | None, train: bool, epochs:
     from schedtel.oracle.models import load_model  # noqa: PLC0415  (see above)
     from schedtel.oracle.page import text_of  # noqa: PLC0415  (see above)
 
-    evaluation = judge(Dataset(directory), load_model(file), forecasts, epochs if train else None, lines.remark)
+    model = load_model(file)
+    evaluation = judge(Dataset(directory), model, forecasts, epochs if train else None, lines.remark)
     for line in text_of(evaluation):
         lines.answer(line)
     if output is not None:

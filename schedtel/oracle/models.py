@@ -96,8 +96,9 @@ def _made(arrays: dict[str, np.ndarray], said: dict[str, Any]) -> Model:
     if not 0 < len(set(seeds)) == len(seeds) <= _MOST_SEEDS:
         raise ValueError("seeds")
     networks = {seed: Weights(**{name: _array(arrays, f"{seed}.{name}", name) for name in SHAPES}) for seed in seeds}
-    texts = (tuple(str(text) for text in said[name]) for name in ("learned_from", "workloads"))
-    return Model(networks, *texts, {str(name): str(text) for name, text in said["facts"].items() if name != "schedtel"})
+    learned_from, workloads = (tuple(map(str, said[name])) for name in ("learned_from", "workloads"))
+    facts = {str(name): str(text) for name, text in said["facts"].items() if name != "schedtel"}
+    return Model(networks, learned_from, workloads, facts)
 
 
 def _array(arrays: dict[str, np.ndarray], key: str, name: str) -> np.ndarray:
