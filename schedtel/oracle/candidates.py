@@ -36,6 +36,7 @@ FEATURES = (
     ("markov1", "its chance after the task that runs"),
     ("markov2", "its chance after the last two tasks"),
     ("markov3", "its chance after the last three tasks"),
+    ("markov3_log", "the logarithm of that chance, from -4 to 0"),
     ("repeats", "it came when the last two tasks were last the same"),
     ("is_woken", "how often the task that runs woke it, a run"),
     ("relative", "it has the name of the task that runs"),
@@ -53,7 +54,7 @@ FEATURES = (
     ("now_real_time", "the task that runs is of the real-time or deadline class"),
 )
 NAMES = tuple(name for name, _ in FEATURES)
-_FIRST_FAIR_PRIO = 100
+_FIRST_FAIR_PRIO, _LEAST_CHANCE = 100, 1e-4
 
 
 def log_ns(time_ns: float) -> float:
@@ -112,7 +113,7 @@ class _View:
         """The features of a candidate."""
         task, place = self._machine.tasks[candidate], self._places.get(candidate, -1)
         is_queued, is_leaver = place >= 0, candidate == self._leaver
-        sleeps = task.blocked_ns is not None
+        sleeps, by_past = task.blocked_ns is not None, chances(candidate, self._running, self._counts)
         return (
             float(is_queued),
             float(not is_queued and (task.queued_on != UNKNOWN_CPU or task.running_on != UNKNOWN_CPU)),
@@ -127,7 +128,8 @@ class _View:
             self._late(task.woken_ns, task.between_ns),
             task.share(self._now_ns),
             task.blocks,
-            *chances(candidate, self._running, self._counts),
+            *by_past,
+            math.log10(max(by_past[3], _LEAST_CHANCE)),
             float(candidate == self._counts[2].last),
             self._woken[candidate] / self._runs if candidate in self._woken else 0.0,
             float(task.comm == self._comm),

@@ -17,7 +17,7 @@ from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.recording import EventRecording
 from schedtel.eventlog.schema import KINDS
 from schedtel.foreign_text import text_of, text_of_path
-from schedtel.oracle.runs import EVENT, IDLE, IDLE_ROLE, NOBODY, UNKNOWN_CPU, Kind, Left, Run
+from schedtel.oracle.runs import EVENT, IDLE, IDLE_ROLE, NOBODY, OTHERS, UNKNOWN_CPU, Kind, Left, Run
 from schedtel.records.event_layout import STATES
 from schedtel.traces import events as traced
 from schedtel.traces.file import TraceFile
@@ -37,7 +37,7 @@ _LEFT_OF_TRACE = {traced.PrevState.RUNNING: Left.GIVES_WAY, traced.PrevState.PRE
 def run_of_recording(where: str, workload: str, number: int, is_told: Callable[[str], bool] | None = None) -> Run:
     """The run in a directory or URI of `schedtel events record`.
 
-    :param is_told: whether a task of that name keeps it; all others but the kernel's own are ``other``. None: all do.
+    :param is_told: whether a task of that name keeps it; all others but the kernel's own are OTHERS. None: all do.
 
     Raises :class:`RecordingError` if it is none, damaged from the begin to the end, or has no events.
     """
@@ -51,7 +51,7 @@ def run_of_recording(where: str, workload: str, number: int, is_told: Callable[[
     if is_told is not None:
         of_kernel = column(told, "kernel_thread").astype(bool)
         names = [
-            name if (life < len(of_kernel) and of_kernel[life]) or is_told(text_of(name)) else b"other"
+            name if (life < len(of_kernel) and of_kernel[life]) or is_told(text_of(name)) else OTHERS.encode()
             for life, name in enumerate(names)
         ]
     facts = {name: recording.metadata.get(name, "") for name in ("kernel", "filter")} | {"source": "events"}

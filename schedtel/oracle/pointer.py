@@ -15,7 +15,7 @@ from schedtel.oracle.candidates import MOST_CANDIDATES, NAMES
 from schedtel.oracle.samples import Samples
 
 #: Width of the layers.
-HIDDEN = 48
+HIDDEN = 32
 #: Forecasts that are made at once.
 _PIECE = 4096
 

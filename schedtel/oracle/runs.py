@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 RUN_VERSION = 1
 IDLE, NOBODY = 0, -1
 IDLE_ROLE = "idle"
+#: The name of tasks that belong neither to the workload nor to the kernel.
+OTHERS = "other"
 #: What a CPU or a task that is not told has in its place; a gap on all CPUs.
 UNKNOWN_CPU = -1
 _MOST_ROLES, _MOST_EVENTS, _MOST_CPU, _MOST_NS = 1 << 20, 1 << 24, 8192, 1 << 62

@@ -1,7 +1,8 @@
 """A run in; the forecasts that are to be made in it, what is known at each, and who really came next, out.
 
-A forecast is asked for right after each switch on a CPU, and answered by the CPU's next switch. One whose answer is not
-seen, since events are missing in between, is left out.
+A forecast is asked for right after a switch on a CPU, and answered by the CPU's next switch. One whose answer is not
+seen, since events are missing in between, is left out. What other jobs on the machine do among themselves is not asked
+for: the task that has come is one of the workload or of the kernel, or the idle task.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from schedtel.oracle.candidates import MOST_CANDIDATES, NAMES, forecast_of
 from schedtel.oracle.machine import Machine
-from schedtel.oracle.runs import IDLE, NOBODY, UNKNOWN_CPU, Kind, Run
+from schedtel.oracle.runs import IDLE, NOBODY, OTHERS, UNKNOWN_CPU, Kind, Run, comm_of
 
 #: The first switches of a run are not to be forecast: nothing is known yet.
 WARM_SWITCHES = 500
@@ -58,6 +59,7 @@ def samples_of(run: Run, most: int | None = None, warm: int = WARM_SWITCHES) -> 
     :param warm: how many switches come before the first.
     """
     machine, made, open_ = Machine(run.roles), _Made(), dict[int, tuple[list[int], list[tuple[float, ...]], int]]()
+    is_own = [comm_of(role) != OTHERS for role in run.roles]
     switches = -1
     for event in run.events.tolist():
         now_ns, cpu, kind, task = event[:4]
@@ -71,7 +73,7 @@ def samples_of(run: Run, most: int | None = None, warm: int = WARM_SWITCHES) -> 
             made.add(*asked, task)
             if most is not None and len(made.answers) >= most:
                 break
-        if switches >= warm:
+        if switches >= warm and is_own[task]:
             open_[cpu] = (*forecast_of(machine, cpu, now_ns), switches)
     return made.samples(run)
 

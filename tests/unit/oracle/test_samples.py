@@ -32,6 +32,12 @@ def test_a_forecast_whose_answer_is_not_seen_is_left_out(between):
     assert samples_of(run, warm=0).came.tolist() == [IDLE]
 
 
+def test_what_other_jobs_do_among_themselves_is_not_asked_for():
+    run = run_of([switch(0, 0, IDLE, 1), switch(1, 0, 1, 2), switch(2, 0, 2, 3), switch(3, 0, 3, IDLE)], tasks=3)
+    beside = Run("web", 1, ("idle", "own#1", "other#1", "other#2"), run.events)
+    assert samples_of(beside, warm=0).came.tolist() == [2]
+
+
 def test_a_gap_on_another_cpu_leaves_it_in():
     run = run_of([switch(0, 0, IDLE, 1), gap(1, 1), switch(2, 0, 1, IDLE)])
     assert samples_of(run, warm=0).came.tolist() == [IDLE]
