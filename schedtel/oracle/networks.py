@@ -22,8 +22,9 @@ from schedtel.oracle.runs import Kind, Left, Run
 from schedtel.oracle.samples import Samples
 
 _BATCH, _RATE = 512, 4e-3
-#: Of recurrent networks: switches of a sequence, sequences of a batch, and how often a role must come to have an index.
-_LENGTH, _SEQUENCES, _LEAST = 64, 32, 5
+#: Of recurrent networks: switches of a sequence, sequences of a batch, how often a role must come to have an index, and
+#: how many switches of a run on a CPU are learned from, the first ones.
+_LENGTH, _SEQUENCES, _LEAST, _MOST_SWITCHES = 64, 32, 5, 1000
 _EMBEDDING, _HIDDEN, _LAYERS = 32, 64, 2
 
 
@@ -179,7 +180,7 @@ def _sequences(runs: Sequence[Run], indices: dict[str, int]) -> tuple[np.ndarray
     ids, extra = [], []
     for run in runs:
         for _, own, beside in _by_cpu(run, indices):
-            for begin in range(0, len(own) - _LENGTH, _LENGTH):
+            for begin in range(0, min(len(own), _MOST_SWITCHES) - _LENGTH, _LENGTH):
                 ids.append(own[begin : begin + _LENGTH + 1])
                 extra.append(beside[begin : begin + _LENGTH + 1])
     if not ids:
