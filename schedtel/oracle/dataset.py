@@ -26,8 +26,8 @@ from schedtel.recordings.storage import place_of
 
 CARD = "card.json"
 DATASET_VERSION = 1
-#: The share of a workload's runs that are to learn from, rounded up; at least one run is to test on.
-_TRAINING_SHARE = 0.6
+#: Of a workload's runs so many percent are to learn from, rounded up; at least one run is to test on.
+_TRAINING_PERCENT = 60
 _MOST_RUNS, _MOST_FILE_BYTES = 4096, 256 << 20
 _COLUMNS = {
     "time_ns": "when it happened, in nanoseconds since the first event of the run",
@@ -73,8 +73,7 @@ class DatasetWriter:
 
     def add(self, run: Run) -> None:
         """Write a run's file."""
-        if not run.workload.replace("-", "").replace("_", "").isalnum() or len(run.workload) > 40:
-            raise UsageError(f"cannot name a workload {run.workload!r}: letters, digits, - and _ only (at most 40)")
+        need_name(run.workload)
         same = self._seen.setdefault(hashlib.sha256(run.events.tobytes()).digest(), run.name)
         if same != run.name:
             raise UsageError(f"cannot use {run.name}: it is the same run as {same} (name each recording once)")
@@ -123,6 +122,12 @@ class DatasetWriter:
         self._place.withdraw()
 
 
+def need_name(workload: str) -> None:
+    """Raise :class:`UsageError` for a workload's name that is none for a folder."""
+    if not workload.replace("-", "").replace("_", "").isalnum() or not workload.isascii() or len(workload) > 40:
+        raise UsageError(f"cannot name a workload {workload[:60]!r}: only letters, digits, - and _ (at most 40)")
+
+
 def split(workloads: list[str]) -> list[bool]:
     """Whether each run is to be learned from.
 
@@ -131,7 +136,7 @@ def split(workloads: list[str]) -> list[bool]:
     numbers = {name: workloads.count(name) for name in set(workloads)}
     found, seen = [], dict.fromkeys(numbers, 0)
     for name in workloads:
-        most = min(numbers[name] - 1, -(-int(100 * _TRAINING_SHARE) * numbers[name] // 100)) if numbers[name] > 1 else 0
+        most = min(numbers[name] - 1, -(-_TRAINING_PERCENT * numbers[name] // 100))
         found.append(seen[name] < most)
         seen[name] += 1
     return found

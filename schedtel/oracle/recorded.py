@@ -13,6 +13,7 @@ from schedtel.eventlog.recorder import EventRecorder, record
 from schedtel.eventlog.tracing import Tracing
 from schedtel.kernel.filters import Filter
 from schedtel.latch import Latch
+from schedtel.oracle.dataset import need_name
 from schedtel.oracle.gather import run_of_recording
 from schedtel.oracle.runs import Run, cut
 from schedtel.workloads.plan import make_plan
@@ -61,7 +62,8 @@ def recorded_run(
     stop = Latch()
     job = _Job(Runner(make_plan(workload)), stop)
     on_stop(job.runner.stop)
-    name = os.path.basename(spec).removesuffix(".toml")
+    name = name_of(spec)
+    need_name(name)
     with tempfile.TemporaryDirectory(prefix="schedtel-") as folder:
         thread = threading.Thread(target=job.run)
         with EventRecorder(folder) as recorder, closing(Tracing(Filter())) as tracing:
@@ -74,6 +76,11 @@ def recorded_run(
         if job.error is not None:
             raise job.error
         return cut(run_of_recording(folder, name, number, lambda comm: is_its(workload, comm)), SETTLING_NS, switches)
+
+
+def name_of(spec: str) -> str:
+    """What a preset or a file is called in a dataset."""
+    return os.path.basename(spec).removesuffix(".toml")
 
 
 def is_its(workload: Workload, comm: str) -> bool:
