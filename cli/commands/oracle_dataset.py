@@ -110,9 +110,10 @@ def _recorded(
     with stop_on_signals(lambda: [end() for end in stop], None) as signals:
         for number in range(1, runs + 1):
             for spec in workloads:
-                run = recorded_run(spec, number, length_ns, switches, stop.append)
-                stop.clear()
-                stopped += signals
-                if stopped:
+                if not signals:
+                    run = recorded_run(spec, number, length_ns, switches, stop.append)
+                    stop.clear()
+                if signals:
+                    stopped += signals
                     return
                 yield run

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from schedtel._version import __version__
 from schedtel.access.files import read_with_mode, write_whole
 from schedtel.errors import RecordingError, UsageError
@@ -53,7 +55,7 @@ class Entry:
 
 
 class DatasetWriter:
-    """Writes a dataset: :meth:`add` for each run, then :meth:`finish`.
+    """Writes a dataset: :meth:`add` for each run, then :meth:`finish`, which writes all of them.
 
     Raises :class:`RecordingError` if the directory is not empty or cannot be written.
     """
@@ -67,24 +69,24 @@ class DatasetWriter:
         if not self._place.is_empty():
             raise RecordingError(f"cannot write a dataset to {self.where}: it is not empty (choose another directory)")
         self._runs: list[dict[str, Any]] = []
+        self._contents: list[pa.Buffer] = []
         #: What each run was, so that nothing comes twice, and thus on both sides of the split.
         self._seen: dict[bytes, str] = {}
         self.bytes_written = 0
 
     def add(self, run: Run) -> None:
-        """Write a run's file."""
+        """Take a run. Raises :class:`UsageError` for one that was added before, or whose workload is no name."""
         need_name(run.workload)
         same = self._seen.setdefault(hashlib.sha256(run.events.tobytes()).digest(), run.name)
         if same != run.name:
             raise UsageError(f"cannot use {run.name}: it is the same run as {same} (name each recording once)")
         content = to_parquet(run)
-        name = f"{run.workload}/part-{run.number:06d}.parquet"
-        self.bytes_written += self._place.write(name, content)
+        self._contents.append(content)
         self._runs.append(
             {
                 "workload": run.workload,
                 "run": run.number,
-                "file": name,
+                "file": f"{run.workload}/part-{run.number:06d}.parquet",
                 "sha256": hashlib.sha256(content).hexdigest(),
                 "switches": run.switches,
                 "events": len(run.events),
@@ -94,12 +96,14 @@ class DatasetWriter:
         )
 
     def finish(self, facts: dict[str, Any]) -> None:
-        """Write the card, which makes it a dataset.
+        """Write the runs, and then the card, which makes it a dataset.
 
         :param facts: what else the card is to tell.
         """
         for entry, is_for_training in zip(self._runs, split([one["workload"] for one in self._runs]), strict=True):
             entry["split"] = "train" if is_for_training else "test"
+        for entry, content in zip(self._runs, self._contents, strict=True):
+            self.bytes_written += self._place.write(entry["file"], content)
         card = {
             "dataset": "schedtel.oracle",
             "version": DATASET_VERSION,
