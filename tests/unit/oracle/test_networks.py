@@ -56,8 +56,8 @@ def test_numpy_s_forecasts_are_torch_s(samples):
 
 def test_networks_learn_a_load_better_than_counts_and_each_seed_is_one_network():
     pytest.importorskip("torch", reason="needs torch, of the extra learn")
-    learned, tested = [samples_of(drawn_run(seed, 1200)) for seed in (10, 11)], samples_of(drawn_run(12, 1000))
-    network = trained_pointer(learned, seed=3, epochs=10)
+    learned, tested = [samples_of(drawn_run(seed, 1000)) for seed in (10, 11)], samples_of(drawn_run(12, 800))
+    network = trained_pointer(learned, seed=3, epochs=8)
     found = score(pointer.forecasts(network, tested), tested)
     counted = score(rule(tested, "markov2"), tested)
     assert found.top1 > counted.top1 + 0.1
