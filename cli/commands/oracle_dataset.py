@@ -106,13 +106,18 @@ def _recorded(
     """Runs of workloads on this machine, in turns, so that what changes on it meanwhile meets all of them."""
     from schedtel.oracle.recorded import recorded_run  # noqa: PLC0415  (as in dataset)
 
-    stop: list[Callable[[], None]] = []
-    with stop_on_signals(lambda: [end() for end in stop], None) as signals:
+    ends: list[Callable[[], None]] = []
+
+    def stop() -> None:
+        for end in ends:
+            end()
+
+    with stop_on_signals(stop, None) as signals:
         for number in range(1, runs + 1):
             for spec in workloads:
                 if not signals:
-                    run = recorded_run(spec, number, length_ns, switches, stop.append)
-                    stop.clear()
+                    run = recorded_run(spec, number, length_ns, switches, ends.append)
+                    ends.clear()
                 if signals:
                     stopped += signals
                     return
