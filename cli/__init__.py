@@ -43,6 +43,7 @@ _COMMANDS = (
     "experiment",
     "trial",
     "agent",
+    "oracle",
     "lab",
     "target",
     "doctor",

@@ -19,6 +19,7 @@ The packages, in the order in which data flows through them:
     agent       windows under arms                                    → which arm to run next, and judgements of that
     simulator   a planned workload and a machine                      → the windows that it would have made
     eventlog    a filter, or a recording of events                    → single events, as Arrow tables
+    oracle      recorded events                                       → who is next on a CPU, and how sure that is
     report      timelines                                             → one HTML page
     export      windows                                               → metrics for Prometheus and OpenTelemetry
     doctor      this machine and this user                            → what can be done here; do the laws hold?

@@ -90,6 +90,8 @@ ON_THIS_MACHINE |= {("trial", name) for name in ("run", "report")}
 ON_THIS_MACHINE |= {("lab", name) for name in ("doctor", "run", "shell", "validate")}
 ON_THIS_MACHINE |= {("target", "serve")}
 ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "report", "train", "replay", "evaluate")}
+#: Names of workloads only, which tests/unit/oracle tries.
+ON_THIS_MACHINE |= {("oracle", name) for name in ("dataset", "train", "evaluate", "report")}
 #: Names in recordings of events: tests/kernel/test_events_as_text.py.
 ON_THIS_MACHINE |= {("events", name) for name in ("record", "snapshot", "export", "windows")}
 ON_THIS_MACHINE |= {("timehist",), ("latency",)}

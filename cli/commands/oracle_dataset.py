@@ -1,0 +1,124 @@
+"""``schedtel oracle dataset``: workloads, or recordings and traces that exist, in; a dataset of runs out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from schedtel.cli import lines
+from schedtel.cli.session import stop_on_signals
+from schedtel.cli.strict import StrictCommand
+from schedtel.durations import parse_duration
+from schedtel.errors import UsageError
+
+if TYPE_CHECKING:
+    from schedtel.oracle.runs import Run
+
+
+@click.command("dataset", cls=StrictCommand, short_help="Record workloads as a dataset of runs.")
+@click.option("-o", "--output", required=True, metavar="DIR", help="A directory, new or empty.")
+@click.option(
+    "--workload", "workloads", multiple=True, metavar="SPEC", help="A preset or a file to run; may be repeated."
+)
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Run nothing, but take a recording of events, or a text of perf or ftrace, as a run of the workload NAME; "
+    "may be repeated.",
+)
+@click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs of each workload.")
+@click.option("-d", "--duration", default="5s", show_default=True, metavar="DURATION", help="Length of a run.")
+@click.option(
+    "--switches",
+    type=click.IntRange(100, 1_000_000),
+    default=3500,
+    show_default=True,
+    help="The most switches that are kept of a run, the first ones.",
+)
+@click.option("--licence", default="", metavar="TEXT", help="What the card says of the licence.")
+def dataset(
+    output: str,
+    workloads: tuple[str, ...],
+    sources: tuple[str, ...],
+    runs: int,
+    duration: str,
+    switches: int,
+    licence: str,
+) -> int:
+    """Run workloads on this machine, record all its events meanwhile, and write them by the roles of tasks.
+
+    Without --workload it runs eight presets. The first three fifths of a workload's runs are to learn from, the others
+    to test on. Only tasks of the workload and of the kernel have their names in it, and all others are `other`. With
+    --from, all names are kept.
+    """
+    from schedtel.oracle.dataset import DatasetWriter  # noqa: PLC0415  (pyarrow, which other commands do without)
+    from schedtel.oracle.recorded import WORKLOADS  # noqa: PLC0415  (see above)
+
+    if sources and workloads:
+        raise UsageError("cannot use --from with --workload: one takes what exists, the other records (drop one)")
+    length_ns = parse_duration(duration)
+    pairs = [_pair(source) for source in sources]
+    stopped: list[str] = []
+    writer = DatasetWriter(output)
+    try:
+        made = (
+            _taken(pairs, switches) if pairs else _recorded(workloads or WORKLOADS, runs, length_ns, switches, stopped)
+        )
+        for run in made:
+            writer.add(run)
+            lines.remark(f"{run.name}: {run.switches} switches of {len(run.roles) - 1} tasks")
+        if stopped:
+            raise UsageError(f"cannot write a dataset of a part: {stopped[0]} came (record it again)")
+        writer.finish({"licence": licence} if licence else {})
+    finally:
+        writer.withdraw()
+    lines.remark(f"wrote {output}: {writer.bytes_written / 1e6:.2f} MB")
+    return 0
+
+
+def _pair(source: str) -> tuple[str, str]:
+    name, sign, path = source.partition("=")
+    if not (name and sign and path):
+        raise UsageError(f"cannot use --from {source!r}: it is NAME=PATH (such as web=rec)")
+    return name, path
+
+
+def _taken(pairs: list[tuple[str, str]], switches: int) -> Iterator[Run]:
+    """What exists, as runs: those of a name in the order in which they were given."""
+    from schedtel.oracle.gather import run_of_recording, run_of_trace  # noqa: PLC0415  (as in dataset)
+    from schedtel.oracle.runs import cut  # noqa: PLC0415  (see above)
+
+    numbers: dict[str, int] = {}
+    for name, path in pairs:
+        numbers[name] = numbers.get(name, 0) + 1
+        taken = run_of_trace if os.path.isfile(path) else run_of_recording
+        yield cut(taken(path, name, numbers[name]), 0, switches)
+
+
+def _recorded(
+    workloads: tuple[str, ...], runs: int, length_ns: int, switches: int, stopped: list[str]
+) -> Iterator[Run]:
+    """Runs of workloads on this machine, in turns, so that what changes on it meanwhile meets all of them."""
+    from schedtel.oracle.recorded import recorded_run  # noqa: PLC0415  (as in dataset)
+
+    ends: list[Callable[[], None]] = []
+
+    def stop() -> None:
+        for end in ends:
+            end()
+
+    with stop_on_signals(stop, None) as signals:
+        for number in range(1, runs + 1):
+            for spec in workloads:
+                if not signals:
+                    run = recorded_run(spec, number, length_ns, switches, ends.append)
+                    ends.clear()
+                if signals:
+                    stopped += signals
+                    return
+                yield run

@@ -1,0 +1,49 @@
+"""``schedtel oracle train``: a dataset in; a model that has learned from its training runs out."""
+
+import os
+
+import click
+
+from schedtel.cli import lines
+from schedtel.cli.strict import StrictCommand
+from schedtel.errors import UsageError
+
+
+@click.command("train", cls=StrictCommand, short_help="Train a model on a dataset.")
+@click.argument("directory", metavar="DIR")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The model to write, as safetensors.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="Networks to train.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1, 1000),
+    default=6,
+    show_default=True,
+    help="How often each goes through the samples.",
+)
+@click.option(
+    "--forecasts",
+    type=click.IntRange(10, 1_000_000),
+    default=2000,
+    show_default=True,
+    help="The most forecasts of a run that count, the first ones.",
+)
+def train(directory: str, output: str, seeds: int, epochs: int, forecasts: int) -> None:
+    """Train pointer networks on the training runs of the dataset DIR: one for each seed, all in FILE."""
+    from schedtel.oracle.dataset import Dataset  # noqa: PLC0415  (pyarrow, which other commands do without)
+    from schedtel.oracle.evaluation import samples_of_dataset  # noqa: PLC0415  (see above)
+    from schedtel.oracle.models import Model, save_model  # noqa: PLC0415  (see above)
+    from schedtel.oracle.networks import torch_here, trained_pointer  # noqa: PLC0415  (see above)
+
+    if os.path.isdir(output):
+        raise UsageError(f"cannot write {output}: it is a directory (name a file)")
+    dataset = Dataset(directory)
+    facts = {"torch": str(torch_here().__version__), "epochs": str(epochs)}
+    entries = [entry for entry in dataset.entries if entry.is_for_training]
+    samples = samples_of_dataset(dataset, entries, forecasts)
+    networks = {seed: trained_pointer(samples, seed, epochs) for seed in range(seeds)}
+    workloads = tuple(dict.fromkeys(entry.workload for entry in entries))
+    save_model(Model(networks, tuple(entry.digest for entry in entries), workloads, facts), output)
+    lines.remark(
+        f"wrote {output}: {seeds} networks of {networks[0].parameters} parameters, trained on {sum(map(len, samples))} "
+        f"forecasts of {len(entries)} runs, {os.path.getsize(output) / 1e6:.2f} MB"
+    )

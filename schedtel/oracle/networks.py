@@ -1,0 +1,188 @@
+"""Samples in; networks that have learned from them out, by torch, which no other module imports.
+
+The pointer network's arrays go to numpy. The recurrent ones, an LSTM and a GRU over the roles that ran on a CPU one
+after the other, are there to be compared with; they stay here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from schedtel.errors import CapabilityError
+from schedtel.oracle.candidates import MOST_CANDIDATES
+from schedtel.oracle.pointer import SHAPES, Weights
+from schedtel.oracle.rules import logs
+from schedtel.oracle.runs import Kind, Left, Run
+from schedtel.oracle.samples import Samples
+
+_BATCH, _RATE = 512, 4e-3
+#: Of recurrent networks: switches of a sequence, sequences of a batch, how often a role must come to have an index, and
+#: how many switches of a run on a CPU are learned from, the first ones.
+_LENGTH, _SEQUENCES, _LEAST, _MOST_SWITCHES = 64, 32, 5, 1000
+_EMBEDDING, _HIDDEN, _LAYERS = 32, 64, 2
+
+
+def torch_here() -> ModuleType:
+    """torch, on one thread. Raises :class:`CapabilityError` where it is not installed."""
+    try:
+        import torch  # noqa: PLC0415  (of an extra)
+    except ImportError as error:
+        raise CapabilityError("cannot train: torch is not installed (pip install 'schedtel[learn]')") from error
+    torch.set_num_threads(1)
+    return torch
+
+
+# ---- the pointer network ----
+
+
+def trained_pointer(samples: Sequence[Samples], seed: int, epochs: int) -> Weights:
+    """A pointer network that has learned from the forecasts of some runs.
+
+    :param seed: of its first weights and of the order of the samples. The same seed gives the same network with the
+        same version of torch on the same kind of processor.
+    """
+    torch = torch_here()
+    torch.manual_seed(seed)
+    features = torch.from_numpy(np.concatenate([each.features for each in samples]))
+    counts = torch.from_numpy(np.concatenate([each.counts for each in samples]))
+    answers = torch.from_numpy(np.concatenate([each.answers for each in samples]))
+    layers = {name: torch.nn.Parameter(_first(torch, name)) for name in SHAPES}
+    optimizer = torch.optim.Adam(layers.values(), _RATE)
+    steps = epochs * -(-len(answers) // _BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, max(2, steps))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(answers)).split(_BATCH):
+            found = pointer_scores(torch, layers, features[rows], counts[rows])
+            loss = torch.nn.functional.cross_entropy(found, answers[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return Weights(**{name: layer.detach().numpy().copy() for name, layer in layers.items()})
+
+
+def _first(torch: ModuleType, name: str) -> Any:
+    shape = SHAPES[name]
+    if name.startswith("b"):
+        return torch.zeros(shape)
+    return torch.randn(shape) * (2 / shape[0]) ** 0.5
+
+
+def pointer_scores(torch: ModuleType, layers: dict[str, Any], features: Any, counts: Any) -> Any:
+    """The scores of :func:`schedtel.oracle.pointer.scores` for several forecasts at once, as tensors."""
+    is_there = torch.arange(MOST_CANDIDATES)[None] < counts[:, None]
+    layer = torch.relu(features @ layers["w1"] + layers["b1"])
+    layer = torch.relu(layer @ layers["w2"] + layers["b2"])
+    mean = (layer * is_there[:, :, None]).sum(1) / counts[:, None].clamp(min=1)
+    beside = torch.relu(layer @ layers["w3"] + (mean @ layers["w3_mean"] + layers["b3"])[:, None])
+    raw = (beside @ layers["w4"]).masked_fill(~is_there, -1e9)
+    return torch.cat([raw, (mean @ layers["w_other"] + layers["b_other"])[:, None]], 1)
+
+
+# ---- recurrent networks ----
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """A trained LSTM or GRU, and the index of each role that it knows; 0 is for all others."""
+
+    network: Any
+    indices: dict[str, int]
+
+    def forecasts(self, samples: Samples) -> np.ndarray:
+        """Logarithms of the chances of the candidates of a run.
+
+        What the network gives to roles that it does not know is divided among the candidates that have such roles. So
+        it can be right about one of them, where it is the only one.
+        """
+        torch, run = torch_here(), samples.run
+        by_switch = np.zeros((run.switches, len(self.indices) + 1), np.float32)
+        with torch.no_grad():
+            for rows, ids, extra in _by_cpu(run, self.indices):
+                given = self.network(torch.from_numpy(ids)[None], torch.from_numpy(extra)[None])[0]
+                by_switch[rows] = torch.softmax(given, 1).numpy()
+        index = np.array([self.indices.get(role, 0) for role in run.roles], np.int64)
+        given = by_switch[samples.switches]
+        is_there = samples.tasks >= 0
+        places = np.where(is_there, index[samples.tasks.clip(min=0)], 0)
+        unknown = is_there & (places == 0)
+        chances = np.take_along_axis(given, places, axis=1)
+        return logs(np.where(unknown, chances / unknown.sum(axis=1, keepdims=True).clip(min=1), chances), samples)
+
+
+def trained_recurrent(kind: str, runs: Sequence[Run], seed: int, epochs: int) -> Recurrent:
+    """An LSTM or a GRU of two layers that has learned which role comes after those before it on a CPU.
+
+    :param kind: ``LSTM`` or ``GRU``.
+    """
+    torch = torch_here()
+    torch.manual_seed(seed)
+    often = Counter(run.roles[task] for run in runs for task in _switches(run)["task"].tolist())
+    indices = {role: place for place, (role, count) in enumerate(often.most_common(), 1) if count >= _LEAST}
+    ids, extra = _sequences(runs, indices)
+    network = _network(torch, kind, len(indices) + 1)
+    optimizer = torch.optim.Adam(network.parameters(), _RATE)
+    given, more = torch.from_numpy(ids), torch.from_numpy(extra)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, max(2, epochs * -(-len(ids) // _SEQUENCES)))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(ids)).split(_SEQUENCES):
+            found = network(given[rows, :-1], more[rows, :-1])
+            loss = torch.nn.functional.cross_entropy(found.flatten(0, 1), given[rows, 1:].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return Recurrent(network.eval(), indices)
+
+
+def _network(torch: ModuleType, kind: str, roles: int) -> Any:
+    class Network(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch is only known at run time
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(roles, _EMBEDDING)
+            self.layers = getattr(torch.nn, kind)(_EMBEDDING + 2, _HIDDEN, _LAYERS, batch_first=True)
+            self.head = torch.nn.Linear(_HIDDEN, roles)
+
+        def forward(self, ids: Any, extra: Any) -> Any:
+            return self.head(self.layers(torch.cat([self.embedding(ids), extra], -1))[0])
+
+    return Network()
+
+
+def _switches(run: Run) -> np.ndarray:
+    return run.events[run.events["kind"] == Kind.SWITCH]
+
+
+def _by_cpu(run: Run, indices: dict[str, int]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each CPU: the places of its switches, the indices of the roles that come, and two numbers beside each.
+
+    These are the logarithm of the time since the switch before, and whether the task that leaves goes on waiting.
+    """
+    switches, found = _switches(run), []
+    index = np.array([indices.get(role, 0) for role in run.roles], np.int64)
+    for cpu in np.unique(switches["cpu"]).tolist():
+        rows = np.flatnonzero(switches["cpu"] == cpu)
+        own = switches[rows]
+        apart = np.log10(np.diff(own["time_ns"], prepend=own["time_ns"][:1]) + 1.0) / 5 - 1
+        extra = np.stack([apart, own["left"] != Left.BLOCKED], 1).astype(np.float32)
+        found.append((rows, index[own["task"]], extra))
+    return found
+
+
+def _sequences(runs: Sequence[Run], indices: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences of one switch more than _LENGTH, of one CPU of one run each."""
+    ids, extra = [], []
+    for run in runs:
+        for _, own, beside in _by_cpu(run, indices):
+            for begin in range(0, min(len(own), _MOST_SWITCHES) - _LENGTH, _LENGTH):
+                ids.append(own[begin : begin + _LENGTH + 1])
+                extra.append(beside[begin : begin + _LENGTH + 1])
+    if not ids:
+        return np.zeros((0, _LENGTH + 1), np.int64), np.zeros((0, _LENGTH + 1, 2), np.float32)
+    return np.stack(ids), np.stack(extra)
