@@ -1,9 +1,9 @@
-"""Events of all CPUs, brought into the order of time: rows of three tables that belong together."""
+"""Events of all CPUs, brought into the order of time: rows of tables that belong together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,14 @@ SLACK_NS = 100_000_000
 
 @dataclass(frozen=True)
 class EventBatch:
-    """What happened in a stretch of time: tables ``events``, in the order of time, ``tasks`` and ``gaps``."""
+    """What happened in a stretch of time: tables ``events``, in the order of time, ``tasks`` and ``gaps``; and
+    ``books``, in the order of time on each CPU, without rows where they were not asked for.
+    """
 
     events: pa.Table
     tasks: pa.Table
     gaps: pa.Table
+    books: pa.Table
 
 
 def sorted_by_time(events: pa.Table) -> pa.Table:
@@ -42,6 +45,6 @@ def in_order(batches: Iterable[EventBatch], slack_ns: int = SLACK_NS) -> Iterato
         times = column(events, "time_ns")
         ready = int(np.searchsorted(times, times[-1] - slack_ns)) if len(times) else 0
         held = events.slice(ready)
-        yield EventBatch(events.slice(0, ready), batch.tasks, batch.gaps)
+        yield replace(batch, events=events.slice(0, ready))
     if held.num_rows:
-        yield EventBatch(held, no_rows("tasks"), no_rows("gaps"))
+        yield EventBatch(held, *map(no_rows, ("tasks", "gaps", "books")))
