@@ -5,7 +5,7 @@
  *
  * A task that the load balancer moves is put on its new queue after its migration has been told, and no event follows.
  * So a CPU has a list of the tasks that were sent to it, and tells of them at its next switch. The list also has those
- * that wait when tracing begins, and one that has left the CPU unseen and may still wait.
+ * that wait before the first switch that is seen, and one that has left the CPU unseen and may still wait.
  */
 #ifndef SCHEDTEL_EVENTS_BOOKS_H
 #define SCHEDTEL_EVENTS_BOOKS_H
@@ -39,7 +39,7 @@ struct {
 /* ---- what a CPU keeps in mind ---- */
 
 #define UNTOLD 256
-#define UNTOLD_AT_ONCE 16
+#define UNTOLD_AT_ONCE 32
 
 /* The list of a CPU's tasks that no event has told of. Any CPU may add to it; the rest is the CPU's own. */
 struct untold {
@@ -269,9 +269,15 @@ static inlined void book_switch(struct task_struct *prev, struct task_struct *ne
 	book_task(number_of(list, next), told, now << EVENT_KIND_BITS | BOOK_COMES);
 }
 
+/* Before its CPU has had a switch that these programs saw, a task that is told may have run and gone by then. */
 static inlined void book_wakeup(struct task_struct *task, __u64 now)
 {
+	__u32 cpu = cpu_field(task);
+	struct untold *list = bpf_map_lookup_elem(&untold, &cpu);
+
 	book(task, now, BOOK_WAKES);
+	if (list && unlikely(!list->came))
+		add_untold(cpu, (__u64)task, task->pid);
 }
 
 /* A task that was not queued is woken, and told of then. */

@@ -92,7 +92,7 @@ ON_THIS_MACHINE |= {("target", "serve")}
 ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "report", "train", "evaluate")}
 #: Names in recordings of events: tests/kernel/test_events_as_text.py.
 ON_THIS_MACHINE |= {("events", name) for name in ("record", "snapshot", "export", "windows")}
-ON_THIS_MACHINE |= {("timehist",), ("latency",)}
+ON_THIS_MACHINE |= {("timehist",), ("latency",), ("oracle", "pick")}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list")}
 

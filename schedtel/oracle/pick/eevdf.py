@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class Entity:
     """A thread, or a group of threads on one CPU, as the scheduler sees it.
 
-    ``tid``: of a thread; None of a group, whose threads and groups are on the queue ``inner``. ``is_protected``: while it
-    runs, others wait. ``is_delayed``: it sleeps, and is on its queue until it is chosen.
+    ``tid``: of a thread; None of a group, whose threads and groups are on the queue ``inner``. ``is_protected``: while
+    it runs, others wait. ``is_delayed``: it sleeps, and is on its queue until it is chosen.
     """
 
     number: int

@@ -47,13 +47,22 @@ class Emulator:
 
     def _take_over(self, entity: Entity, book: Book) -> None:
         was = (entity.vruntime, entity.deadline, entity.weight)
-        if entity.queue != book.queue or not book.on_rq or was != (book.vruntime, book.deadline, book.weight):
+        if entity.queue != book.queue or not book.on_rq:
             self._take_off(entity)
+        elif was != (book.vruntime, book.deadline, book.weight):
+            self._queues[entity.queue].entities.pop(entity.number, None)
         entity.queue, entity.parent = book.queue, book.parent
         entity.vruntime, entity.deadline, entity.weight = book.vruntime, book.deadline, book.weight
         entity.is_protected, entity.is_delayed = book.is_protected, book.is_delayed
         if book.on_rq:  # one that has changed was taken off and comes behind its equals
             self._queues[book.queue].entities.setdefault(book.entity, entity)
+
+    def begin(self, cpu: int) -> None:
+        """Nothing is known of a CPU: what was told before its first switch may be out of date."""
+        left = [self._tops.pop(cpu)] if cpu in self._tops else []
+        while left:
+            queue = self._queues.pop(left.pop(), Queue())
+            left += [entity.inner for entity in queue.entities.values() if entity.inner is not None]
 
     def tell_buddies(self, books: Iterable[Book]) -> None:
         """Take over which entities are favoured, as it is after the choice."""
@@ -89,6 +98,10 @@ class Emulator:
     def entity_of(self, tid: int) -> Entity | None:
         """What was told of a thread last; None if nothing was."""
         return self._threads.get(tid)
+
+    def is_favoured(self, entity: Entity) -> bool:
+        """Whether its queue chooses the entity out of turn."""
+        return self._queues[entity.queue].buddy == entity.number
 
     def rivals(self, one: Entity, other: Entity) -> tuple[Entity, Entity] | None:
         """The two, or their groups, on the queue where the choice between them was made; None if there is none."""

@@ -17,8 +17,9 @@ from schedtel.oracle.pick.waiting import FIRST_FAIR, Wait, Waiting
 from schedtel.oracle.pick.without_books import WithoutBooks
 
 #: Why another thread came than was said: it was not known to wait, since an event is missing; it or the other one was
-#: moved, and nothing was told of it since; one of the two is of a higher class; the two have the same deadline; else.
-REASONS = ("lost event", "moved", "class", "tie", "other")
+#: moved, and nothing was told of it since; one of the two is of a higher class; the two have the same deadline; a group
+#: was taken for favoured; else.
+REASONS = ("lost event", "moved", "class", "tie", "favoured", "other")
 #: Nobody.
 _NONE = -1
 
@@ -73,9 +74,9 @@ def judge(recording: EventRecording, most_switches: int) -> Picks:
             "--books`)"
         )
     spoiled = _spoiled(recording, follower.picks)
-    contested = [pick.waiting > 1 for pick in follower.picks]
-    kept = [pick for pick, is_in, is_out in zip(follower.picks, contested, spoiled, strict=True) if is_in and not is_out]
-    return Picks(kept, len(follower.picks), sum(contested) - len(kept))
+    contested = [(pick, is_out) for pick, is_out in zip(follower.picks, spoiled, strict=True) if pick.waiting > 1]
+    kept = [pick for pick, is_out in contested if not is_out]
+    return Picks(kept, len(follower.picks), len(contested) - len(kept))
 
 
 def _spoiled(recording: EventRecording, picks: list[Pick]) -> list[bool]:
@@ -121,6 +122,8 @@ class _Follower:
             self._emulator.forget(tid)
 
     def _switch(self, step: Step) -> None:
+        if self._waiting.begins(step):
+            self._emulator.begin(step.cpu)
         ghost = self._waiting.ghost(step)
         if ghost is not None:
             self._waiting.forget(ghost)
@@ -189,4 +192,6 @@ class _Follower:
             return "class"
         own, other = self._emulator.entity_of(step.tid), self._emulator.entity_of(guess)
         rivals = self._emulator.rivals(own, other) if own and other else None
-        return "tie" if rivals and rivals[0].deadline == rivals[1].deadline else "other"
+        if rivals and rivals[0].deadline == rivals[1].deadline:
+            return "tie"
+        return "favoured" if rivals and self._emulator.is_favoured(rivals[1]) else "other"

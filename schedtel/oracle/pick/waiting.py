@@ -47,6 +47,14 @@ class Waiting:
         running = self.running.get(step.cpu)
         return running if running not in (None, 0, step.prev_tid) else None
 
+    def begins(self, step: Step) -> bool:
+        """Whether a switch is the first one of its CPU; if so, all that is known of the CPU is forgotten."""
+        if step.cpu in self.running:
+            return False
+        for tid in list(self._waits[step.cpu]):
+            self._stop(tid)
+        return True
+
     def follow(self, step: Step) -> None:
         """What an event changes."""
         if step.kind == SWITCH:

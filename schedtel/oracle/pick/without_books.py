@@ -1,8 +1,8 @@
 """Events alone in; the thread that EEVDF would choose next out, by times and priorities.
 
-It is EEVDF from the beginning: virtual time grows by what was seen to run, a thread that is woken is put at the mean less
-its lag. What no event tells is left out: groups and their weights, slices that a thread has asked for, and where threads
-stood when tracing began. So all threads of a CPU are on one queue here.
+It is EEVDF from the beginning: virtual time grows by what was seen to run, a thread that is woken is put at the mean
+less its lag. What no event tells is left out: groups and their weights, slices that a thread has asked for, and where
+threads stood when tracing began. So all threads of a CPU are on one queue here.
 """
 
 from __future__ import annotations
