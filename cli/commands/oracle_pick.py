@@ -1,4 +1,4 @@
-"""``schedtel oracle pick``: recordings of events with books in; how often EEVDF's arithmetic names the next thread out."""
+"""``schedtel oracle pick``: recordings with books in; how often EEVDF's arithmetic names the next thread out."""
 
 from __future__ import annotations
 

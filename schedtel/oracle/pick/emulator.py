@@ -152,6 +152,8 @@ class Emulator:
     def _choose(self, number: int, current: set[int], barred: set[int]) -> Entity | None:
         queue = self._queues[number]
         running = next((queue.entities[own] for own in current if own in queue.entities), None)
+        if running and not running.is_protected and queue.buddy == running.number and len(queue.entities) > 1:
+            queue.buddy = None  # its time is up (update_curr())
         return choose(queue, running, barred)
 
     def _barred(self, number: int | None) -> set[int]:

@@ -47,7 +47,7 @@ def total(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """A table with a line for each recording; mean and worst where there are several; and the reasons."""
-    width = max(len(row["recording"]) for row in rows)
+    width = max(5, *(len(row["recording"]) for row in rows))
     heads = ["switches", "contested", "spoiled", "waiting", *_HEADS.values()]
     told = [f"{'':{width}}  " + "  ".join(heads)]
     for row in rows:

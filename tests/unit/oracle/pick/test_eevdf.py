@@ -24,7 +24,7 @@ def test_who_has_had_more_than_the_mean_is_not_eligible():
 
 
 def test_the_mean_is_weighted():
-    """(0 * 3072 + 40 * 1024) / 4096 = 10; with equal weights it would be 20. Of the threads at 11 and 9 one is above."""
+    """(0 * 3072 + 40 * 1024) / 4096 = 10; with equal weights it would be 20. Of 9, 10 and 11 one is above."""
     three = (entity(1, 0, 900, weight=3072), entity(2, 40, 800))
     lag = Lag(queue(*three))
     assert [lag.is_eligible(entity(9, vruntime, 0)) for vruntime in (9, 10, 11)] == [True, True, False]

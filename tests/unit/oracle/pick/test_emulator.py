@@ -86,14 +86,28 @@ def test_a_group_that_has_only_a_sleeper_goes_with_it():
 
 def test_when_a_thread_falls_asleep_the_group_with_others_is_favoured_if_it_is_eligible():
     """The group B has the earlier deadline."""
-    leaves = in_a(1, 50, 60, (10, 90), on_rq=False)
-    others = (in_a(2, 0, 20, (10, 90)), in_b(3, 0, 10, (10, 40)))
-    emulator = told(*others, leaves)
+    emulator, leaves = left_by_a_sleeper(group_vruntime=10)
+    assert picked(emulator) == 3
+    emulator.fell_asleep(leaves)
+    assert picked(emulator) == 2
+    emulator.tell(in_a(2, 0, 20, (80, 90)), CPU)  # it has had more than its share
+    assert picked(emulator) == 3
+
+
+def test_a_group_whose_time_is_up_is_not_favoured_any_more():
+    emulator, leaves = left_by_a_sleeper(group_vruntime=10)
+    emulator.fell_asleep(leaves)
     assert picked(emulator, running=[1, GROUP_A]) == 3
+    emulator, leaves = left_by_a_sleeper(group_vruntime=10, protected=True)
     emulator.fell_asleep(leaves)
     assert picked(emulator, running=[1, GROUP_A]) == 2
-    emulator.tell(in_a(2, 0, 20, (80, 90)), CPU)  # it has had more than its share
-    assert picked(emulator, running=[1, GROUP_A]) == 3
+
+
+def left_by_a_sleeper(group_vruntime, *, protected=False):
+    """1 of the group A falls asleep, 2 of it waits, and so does 3 of B. And the books of 1."""
+    leaves = [thread(1, 50, 60, queue=A, parent=GROUP_A, on_rq=False)]
+    leaves.append(group(GROUP_A, 1, group_vruntime, 90)._replace(is_protected=protected))
+    return told(in_a(2, 0, 20, (group_vruntime, 90)), in_b(3, 0, 10, (10, 40)), leaves), leaves
 
 
 def test_no_group_is_favoured_by_a_sleeper_that_stays():
