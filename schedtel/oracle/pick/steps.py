@@ -86,7 +86,7 @@ def _joined(events: pa.Table, books: pa.Table) -> Iterator[Step]:
     columns += [words(events, "prev_state", STATES), column(events, "target_cpu"), column(events, "source_cpu")]
     spans = zip(first.tolist(), last.tolist(), strict=True)
     for fields, (begin, end) in zip(zip(*(each.tolist() for each in columns), strict=True), spans, strict=True):
-        yield Step(*fields, own[begin:end])
+        yield Step._make((*fields, own[begin:end]))
 
 
 def _places(cpus: np.ndarray, times: np.ndarray, books: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,8 +107,8 @@ def _books(books: pa.Table, rows: np.ndarray) -> list[Book]:
     # Kernels without vprot keep the deadline in vlag for as long as an entity is protected (RUN_TO_PARITY).
     parity = known(books, "vlag_ns") & (column(books, "vlag_ns") == deadline)
     protected = np.where(known(books, "vprot_ns"), vprot > vruntime, parity)
-    has_parent = known(books, "parent")
-    parents = np.where(has_parent, column(books, "parent").astype(object), None)
+    parents = column(books, "parent").astype(object)
+    parents[~known(books, "parent")] = None
     columns = [column(books, "tid"), words(books, "role", BOOK_ROLES), column(books, "level"), column(books, "entity")]
     columns += [parents, column(books, "queue"), vruntime, deadline]
     columns += [np.maximum(2, column(books, "weight") >> 10), protected]

@@ -22,7 +22,7 @@ class Wait:
 
 
 class Waiting:
-    """Who runs and who waits on each CPU. ``missed``: threads that left a CPU and were not seen to come there."""
+    """Who runs and who waits on each CPU."""
 
     def __init__(self) -> None:
         self.running: dict[int, int] = {}
