@@ -11,6 +11,7 @@
  *   rings.h           the ring of a CPU
  *   selected.h        the filter
  *   lives.h           births, execs, names, exits
+ *   books.h           the scheduler's books, in books.bpf.c only
  *
  * It needs what core needs: BTF and Linux 5.15 or later.
  */
@@ -31,6 +32,16 @@ const volatile struct settings settings = {};
 #include "lives.h"
 #include "rings.h"
 #include "selected.h"
+#ifdef WITH_BOOKS
+#include "book_records.h"
+#include "book_fields.h"
+#include "books.h"
+#else
+static inlined void book_switch(struct task_struct *prev, struct task_struct *next, __u64 now) {}
+static inlined void book_wakeup(struct task_struct *task, __u64 now) {}
+static inlined void book_migration(struct task_struct *task, __u32 to, __u64 now) {}
+static inlined void book_alive(struct task_struct *task) {}
+#endif
 
 /* ---- switches, wakeups, migrations ---- */
 
@@ -71,7 +82,7 @@ SEC("tp_btf/sched_switch")
 int on_switch(__u64 *ctx)
 {
 	struct task_struct *prev = (struct task_struct *)ctx[PREV], *next = (struct task_struct *)ctx[NEXT];
-	__u64 followed = is_selected(next), unseen;
+	__u64 followed = is_selected(next), unseen, now;
 	struct event_ring *ring = this_ring();
 
 	if (!ring)
@@ -80,9 +91,11 @@ int on_switch(__u64 *ctx)
 	if (!followed && !ring->follows && !unseen)
 		return 0;
 	ring->follows = followed;
-	put(ring, EVENT_SWITCH,
-	    task_and_prio(next) | (__u64)(__u32)prev->pid << BODY_PREV | state_left(prev, ctx[PREEMPT]) << BODY_STATE |
-		    followed << BODY_FOLLOWED | unseen << BODY_UNSEEN);
+	now = put(ring, EVENT_SWITCH,
+		  task_and_prio(next) | (__u64)(__u32)prev->pid << BODY_PREV |
+			  state_left(prev, ctx[PREEMPT]) << BODY_STATE | followed << BODY_FOLLOWED |
+			  unseen << BODY_UNSEEN);
+	book_switch(prev, next, now);
 	return 0;
 }
 
@@ -91,7 +104,7 @@ static inlined int put_wakeup(struct task_struct *task, __u64 kind)
 	struct event_ring *ring = this_ring();
 
 	if (ring && is_selected(task))
-		put(ring, kind, task_and_prio(task) | (__u64)cpu_field(task) << BODY_CPU);
+		book_wakeup(task, put(ring, kind, task_and_prio(task) | (__u64)cpu_field(task) << BODY_CPU));
 	return 0;
 }
 
@@ -111,10 +124,14 @@ SEC("tp_btf/sched_migrate_task")
 int BPF_PROG(on_migrate, struct task_struct *task, int to)
 {
 	struct event_ring *ring = this_ring();
+	__u64 now;
 
-	if (ring && is_selected(task))
-		put(ring, EVENT_MIGRATE,
-		    task_and_prio(task) | (__u64)(__u16)cpu_field(task) << BODY_CPU | (__u64)(__u16)to << BODY_TO_CPU);
+	if (!ring || !is_selected(task))
+		return 0;
+	now = put(ring, EVENT_MIGRATE,
+		  task_and_prio(task) | (__u64)(__u16)cpu_field(task) << BODY_CPU |
+			  (__u64)(__u16)to << BODY_TO_CPU);
+	book_migration(task, to, now);
 	return 0;
 }
 
@@ -164,6 +181,7 @@ int tell_alive(struct bpf_iter__task *ctx)
 		return 0;
 	if (settings.by_process && descends(task))
 		mark(task);
+	book_alive(task);
 	describe(&life, task, LIFE_ALIVE, 0);
 	bpf_seq_write(ctx->meta->seq, &life, sizeof(life));
 	return 0;

@@ -80,7 +80,8 @@ static outlined int tell_loss(struct event_ring *ring, __u64 now)
 	return 0;
 }
 
-static inlined void put(struct event_ring *ring, __u64 kind, __u64 body)
+/* Returns the time of the event. */
+static inlined __u64 put(struct event_ring *ring, __u64 kind, __u64 body)
 {
 	__u64 now = bpf_ktime_get_ns();
 
@@ -90,6 +91,7 @@ static inlined void put(struct event_ring *ring, __u64 kind, __u64 body)
 		append(ring, now, kind, body);
 	else
 		ring->lost++;
+	return now;
 }
 
 #endif

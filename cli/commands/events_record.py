@@ -74,6 +74,12 @@ _OF_THE_RING = ("triggers", "window", "ring_memory")
     help="Size of each CPU's ring in the kernel, a power of two: 65,536 events a megabyte.  [default: 8, less with "
     "over 64 CPUs]",
 )
+@click.option(
+    "--books",
+    is_flag=True,
+    help="Also write the scheduler's own books at each event to DIR/books: vruntime, deadline, weight and the like, of "
+    "threads and of their groups. Needs Linux 6.6 or later.",
+)
 @log_options
 @click.argument("arguments", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 def record(
@@ -82,6 +88,7 @@ def record(
     duration: str | None,
     ring: str | None,
     ring_size: int | None,
+    books: bool,
     quiet: bool,
     verbose: bool,
     **options: Any,
@@ -100,12 +107,18 @@ def record(
     ring_bytes = None if ring_size is None else ring_size << 20
     if ring is None:
         refuse(_OF_THE_RING, "a recording of all events", "it is for --ring")
-        return _record_all(output, duration_ns, ring_bytes, options, arguments)
+        return _record_all(output, duration_ns, ring_bytes, books, options, arguments)
+    refuse(("books",), "--ring", "they are for a recording of all events")
     return _keep_the_last(output, duration_ns, ring_bytes, ring, options, arguments)
 
 
 def _record_all(
-    output: str, duration_ns: int | None, ring_bytes: int | None, options: dict[str, Any], arguments: tuple[str, ...]
+    output: str,
+    duration_ns: int | None,
+    ring_bytes: int | None,
+    books: bool,
+    options: dict[str, Any],
+    arguments: tuple[str, ...],
 ) -> int:
     from schedtel.eventlog.recorder import EventRecorder, describe, record  # noqa: PLC0415  (pyarrow)
     from schedtel.eventlog.tracing import Tracing  # noqa: PLC0415  (see above)
@@ -115,7 +128,7 @@ def _record_all(
     with (
         EventRecorder(output) as recorder,
         filter_and_command(options, arguments) as (task_filter, traced),
-        closing(Tracing(task_filter, ring_bytes)) as tracing,
+        closing(Tracing(task_filter, ring_bytes, books=books)) as tracing,
         stop_on_signals(stop.set, traced) as signals,
     ):
         if traced:

@@ -3,6 +3,7 @@
 tracing     a filter                               → raw events of this machine, by CPU, as they are written
 decode      raw events of a CPU                    → columns, and gaps
 lives       life events                            → rows of tasks
+books       raw books of a CPU                     → rows of books, and gaps
 recorder    raw events, lives, gaps                → Parquet files
 files       a Parquet file                         → its rows, checked
 ring        raw events, lives                      → those of the last seconds, by themselves
@@ -49,10 +50,11 @@ def events(
     duration: str | None = None,
     every: str = "100ms",
     ring_bytes: int | None = None,
+    books: bool = False,
 ) -> EventRecording | LiveEvents:
     """Single scheduling events: those of a recording, or of this machine from now on (with CAP_BPF and CAP_PERFMON).
 
-    Both are iterated over as batches of three Arrow tables, and a recording also has each table as a whole
+    Both are iterated over as batches of Arrow tables, and a recording also has each table as a whole
     (:meth:`EventRecording.events` and so on). Times are nanoseconds of CLOCK_MONOTONIC.
 
     - ``events``: ``time_ns``, ``cpu``, ``event`` (switch, wakeup, wakeup_new or migrate), ``tid``, ``prio``; of a
@@ -62,6 +64,7 @@ def events(
       ``kernel_thread``.
       A tid and a time name a life: the last of its rows at or before that time.
     - ``gaps``: ``cpu``, ``from_ns``, ``to_ns``, ``events`` (how many are missing), ``cause``.
+    - ``books``: what the scheduler keeps of the threads and groups of an event, where it was asked for.
 
     :param where: a directory or URI that `schedtel events record` wrote; None: this machine. The parameters below are
         for this machine.
@@ -69,6 +72,7 @@ def events(
     :param every: how often there is a batch.
     :param ring_bytes: size of each CPU's ring, a power of two, 16 bytes an event; what finds it full is lost, and told
         in ``gaps``. None: 8 MiB, and less where there are more than 64 CPUs.
+    :param books: also the scheduler's own books at each event; they take 2.5 times the ring's memory besides.
 
     The other parameters are those of :class:`schedtel.Filter`. A switch is recorded if the task that comes in is
     selected, or the one that leaves was when it came in.
@@ -78,9 +82,9 @@ def events(
     """
     chosen = Filter(cgroup, pid, tid, uid, comm, kernel_threads)
     if where is None:
-        return LiveEvents(chosen, duration, every, ring_bytes)
-    if chosen != Filter() or duration is not None or ring_bytes is not None:
+        return LiveEvents(chosen, duration, every, ring_bytes, books=books)
+    if chosen != Filter() or duration is not None or ring_bytes is not None or books:
         raise UsageError(
-            f"cannot use a filter, a duration or a ring with {where}: they are for this machine (drop them)"
+            f"cannot use a filter, a duration, a ring or books with {where}: they are for this machine (drop them)"
         )
     return EventRecording(where)

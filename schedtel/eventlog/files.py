@@ -22,7 +22,8 @@ _PREFIX = b"schedtel."
 _TIMES, _TIDS, _CPUS, _NUMBERS = 1 << 60, 1 << 22, 8192, 1 << 62
 _LIMITS = dict.fromkeys(("time_ns", "from_ns", "to_ns", "start_boottime_ns"), _TIMES)
 _LIMITS |= dict.fromkeys(("tid", "tgid", "prev_tid", "parent_tid", "previous_tid"), _TIDS)
-_LIMITS |= dict.fromkeys(("cpu", "target_cpu", "source_cpu"), _CPUS) | {"events": _NUMBERS}
+_LIMITS |= dict.fromkeys(("cpu", "target_cpu", "source_cpu"), _CPUS)
+_LIMITS |= dict.fromkeys(("events", "entity", "parent", "queue", "weight", "slice_ns"), _NUMBERS)
 
 
 class DamagedPart(Exception):  # noqa: N818  (it says of a part what it is; no caller outside of this package sees it)
@@ -105,6 +106,12 @@ def column(table: pa.Table, name: str) -> np.ndarray:
 def known(table: pa.Table, name: str) -> np.ndarray:
     """Where a column is not null: booleans."""
     return np.concatenate([valid(chunk) for chunk in table[name].chunks] or [np.zeros(0, bool)])
+
+
+def losses(gaps: pa.Table) -> np.ndarray:
+    """The places of the rows of ``gaps`` that tell of lost events of a known CPU."""
+    of_events = [cause != "books_full" for cause in gaps["cause"].to_pylist()]
+    return np.flatnonzero(known(gaps, "cpu") & np.array(of_events, bool))
 
 
 def words(table: pa.Table, name: str, vocabulary: tuple[str, ...]) -> np.ndarray:

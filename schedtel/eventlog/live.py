@@ -37,10 +37,12 @@ class LiveEvents:
         duration: str | None = None,
         every: str = "100ms",
         ring_bytes: int | None = None,
+        *,
+        books: bool = False,
     ) -> None:
         self._every_ns = parse_duration(every)
         duration_ns = None if duration is None else parse_duration(duration)
-        self._tracing, self._stopped = Tracing(task_filter or Filter(), ring_bytes), Latch()
+        self._tracing, self._stopped = Tracing(task_filter or Filter(), ring_bytes, books=books), Latch()
         self._end_ns = None if duration_ns is None else self._tracing.start_ns + duration_ns
         self.metadata = self._tracing.facts()
 
@@ -57,16 +59,18 @@ class LiveEvents:
             if stopped or (self._end_ns is not None and time.monotonic_ns() >= self._end_ns):
                 self._tracing.end()
             pieces = self._tracing.take()
-            is_over = self._tracing.ended and not pieces.events
+            is_over = self._tracing.ended and pieces.is_last
             yield self._decoded(pieces, [] if self._tracing.ended and not is_over else self._tracing.gaps())
 
     def _decoded(self, pieces: Pieces, gaps: list[Gap]) -> EventBatch:
         decoded = [self._tracing.decoder.decode(cpu, events) for cpu, events in pieces.events.items()]
-        gaps = [gap for _, own in decoded for gap in own] + gaps
+        books = [self._tracing.decoder.books.decode(cpu, own) for cpu, own in pieces.books.items()]
+        gaps = [gap for _, own in decoded + books for gap in own] + gaps
         return EventBatch(
             _table("events", [events.batch(stored=False) for events, _ in decoded]),
             _table("tasks", [task_batch(pieces.lives)] if len(pieces.lives) else []),
             _table("gaps", [gap_batch(gaps)] if gaps else []),
+            _table("books", [batch for batch, _ in books]),
         )
 
     def stop(self) -> None:

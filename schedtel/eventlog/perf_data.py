@@ -6,11 +6,10 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schedtel.eventlog import perf_head
 from schedtel.eventlog.batch import EventBatch
-from schedtel.eventlog.files import column, words
+from schedtel.eventlog.files import column, losses, words
 from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.recording import EventRecording
 from schedtel.eventlog.running import Columns, Running
@@ -113,11 +112,11 @@ def _forks(tasks: Tasks, rows: np.ndarray) -> np.ndarray:
 
 
 def _losses(gaps: pa.Table) -> np.ndarray:
-    gaps = gaps.filter(pc.is_valid(gaps["cpu"]))
-    records = np.zeros(gaps.num_rows, _LOSSES)
+    rows = losses(gaps)
+    records = np.zeros(len(rows), _LOSSES)
     records["type"], records["size"], records["id"] = _LOST, _LOSSES.itemsize, perf_head.SWITCH.number
-    records["event"], records["lost"] = perf_head.SWITCH.number, column(gaps, "events")
-    records["id_time"], records["id_cpu"] = column(gaps, "to_ns"), column(gaps, "cpu")
+    records["event"], records["lost"] = perf_head.SWITCH.number, column(gaps, "events")[rows]
+    records["id_time"], records["id_cpu"] = column(gaps, "to_ns")[rows], column(gaps, "cpu")[rows]
     return records
 
 

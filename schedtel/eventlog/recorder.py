@@ -1,12 +1,13 @@
-"""Pieces of events in; Parquet files of the tables ``events``, ``tasks`` and ``gaps`` out, part by part.
+"""Pieces of events in; Parquet files of the tables ``events``, ``tasks``, ``gaps`` and ``books`` out, part by part.
 
     DIR/tasks/part-000001.parquet
     DIR/gaps/part-000001.parquet
+    DIR/books/part-000001.parquet
     DIR/events/part-000001.parquet
 
 A part is made in memory and written at once, to a file that gets its name when it is whole. A recorder that is killed
 loses the part in progress, so a part spans five seconds at most, or 8 MB. ``events`` is written last: a part counts
-once its events are there. ``tasks`` and ``gaps`` have files only for parts in which they have rows.
+once its events are there. The other tables have files only for parts in which they have rows.
 
 Within a part, a row group has events of one CPU. Their times rise, so their differences are small; and of most switches
 the task that leaves is the one that came in before, so it is left out. On load it is put back.
@@ -36,14 +37,17 @@ from schedtel.records.event_layout import SWITCH
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-#: Events of a row group, so few that what is made of them is a few MB; and when a part is closed.
-_GROUP_EVENTS = 1 << 16
+#: Events of a row group, and rows of one of books, so few that what is made of them is a few MB. And when a part is
+#: closed.
+_GROUP_EVENTS, _GROUP_BOOKS = 1 << 16, 1 << 15
 _PART_NS, _PART_BYTES = 5_000_000_000, 8 << 20
 #: How often copied events are taken over.
 POLL_NS = 100_000_000
 _OPTIONS = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
 #: Where values rise; all other columns have a dictionary.
 _DELTA = "DELTA_BINARY_PACKED"
+#: The columns of books in which few values come twice.
+_CHANGING = ("time_ns", "vruntime_ns", "deadline_ns", "vlag_ns", "vprot_ns")
 
 
 class EventRecorder:
@@ -124,7 +128,7 @@ def record(tracing: Tracing, recorder: EventRecorder, stop: Latch, duration_ns: 
         if stop.wait(rest_ns / 1e9) or (end_ns is not None and time.monotonic_ns() >= end_ns):
             tracing.end()
         pieces = tracing.take()
-        is_over = tracing.ended and not pieces.events
+        is_over = tracing.ended and pieces.is_last
         recorder.add(pieces, tracing.decoder)
         if recorder.is_due or is_over:
             recorder.write(tracing.decoder, tracing.gaps() if not tracing.ended or is_over else [])
@@ -137,13 +141,14 @@ class _Part:
         self.begin_ns, self._metadata = time.monotonic_ns(), metadata
         self.events = self.lost = 0
         self._raw: dict[int, list[np.ndarray]] = {}
+        self._raw_books: dict[int, list[np.ndarray]] = {}
         self._lives: list[np.ndarray] = []
         self._gaps: list[Gap] = []
-        self._file = _EventsFile(metadata)
+        self._file, self._books = _EventsFile(metadata), _BooksFile(metadata)
 
     @property
     def size(self) -> int:
-        return self._file.size
+        return self._file.size + self._books.size
 
     def add(self, pieces: Pieces, decoder: Decoder) -> None:
         for cpu, events in pieces.events.items():
@@ -153,6 +158,15 @@ class _Part:
         if len(pieces.lives):
             self._lives.append(pieces.lives)
         self._gaps += pieces.gaps
+        for cpu, books in pieces.books.items():
+            self._raw_books.setdefault(cpu, []).append(books)
+            if sum(map(len, self._raw_books[cpu])) >= _GROUP_BOOKS:
+                self._decode_books(cpu, decoder)
+
+    def _decode_books(self, cpu: int, decoder: Decoder) -> None:
+        rows, gaps = decoder.books.decode(cpu, np.concatenate(self._raw_books.pop(cpu)))
+        self._gaps += gaps
+        self._books.add(rows)
 
     def _decode(self, cpu: int, decoder: Decoder) -> None:
         decoded, gaps = decoder.decode(cpu, np.concatenate(self._raw.pop(cpu)))
@@ -164,6 +178,8 @@ class _Part:
         """Table → the bytes of its file, in the order in which they are to be written."""
         for cpu in list(self._raw):
             self._decode(cpu, decoder)
+        for cpu in list(self._raw_books):
+            self._decode_books(cpu, decoder)
         gaps = self._gaps + gaps
         self.lost = sum(gap.events for gap in gaps)
         found = {}
@@ -172,6 +188,8 @@ class _Part:
             found["tasks"] = _whole(lives, self._metadata, ("time_ns", "start_boottime_ns"))
         if gaps:
             found["gaps"] = _whole(gap_batch(gaps), self._metadata, ("from_ns", "to_ns"))
+        if self._books.size:
+            found["books"] = self._books.end()
         return {**found, "events": self._file.end()}
 
 
@@ -203,6 +221,29 @@ class _EventsFile:
         return replace(decoded, implied=implied)
 
     def end(self) -> pa.Buffer:
+        self._writer.close()
+        return self._sink.getvalue()
+
+
+class _BooksFile:
+    """The growing bytes of a part's file of books: a row group for each piece. There is none without books."""
+
+    def __init__(self, metadata: dict[str, str]) -> None:
+        self._metadata = metadata
+        self._sink: pa.BufferOutputStream | None = None
+
+    @property
+    def size(self) -> int:
+        return int(self._sink.tell()) if self._sink else 0
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        if not self._sink:
+            self._sink = pa.BufferOutputStream()
+            self._writer = writer(self._sink, ARROW["books"].with_metadata(self._metadata), _CHANGING)
+        self._writer.write_batch(rows.replace_schema_metadata(self._metadata))
+
+    def end(self) -> pa.Buffer:
+        assert self._sink
         self._writer.close()
         return self._sink.getvalue()
 

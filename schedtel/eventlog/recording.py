@@ -1,4 +1,4 @@
-"""A directory or URI that ``schedtel events record`` wrote in; its events, tasks and gaps as Arrow tables out."""
+"""A directory or URI that ``schedtel events record`` wrote in; its tables as Arrow tables out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from schedtel.errors import RecordingError
 from schedtel.eventlog.batch import EventBatch, in_order
 from schedtel.eventlog.files import DamagedPart, read_facts, read_table
-from schedtel.eventlog.schema import no_rows
+from schedtel.eventlog.schema import ARROW, no_rows
 from schedtel.recordings.storage import place_of
 
 
@@ -61,7 +61,7 @@ class EventRecording:
         self.damaged, whole = [], 0
         for part in self._parts:
             try:
-                yield EventBatch(*(read_table(self._place, table, part) for table in ("events", "tasks", "gaps")))
+                yield EventBatch(**{table: read_table(self._place, table, part) for table in ARROW})
                 whole += 1
             except DamagedPart as flaw:
                 self.damaged.append(str(flaw))
@@ -79,6 +79,10 @@ class EventRecording:
     def gaps(self) -> pa.Table:
         """Where events are missing, and how many: all losses that are known of."""
         return _together("gaps", [batch.gaps for batch in self])
+
+    def books(self) -> pa.Table:
+        """The scheduler's books at each event, in the order of time on each CPU; no rows if they were not recorded."""
+        return _together("books", [batch.books for batch in self])
 
 
 def _number(text: str, most: int) -> int:

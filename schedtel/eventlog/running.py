@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from schedtel.eventlog.batch import EventBatch
-from schedtel.eventlog.files import column, known, words
+from schedtel.eventlog.files import column, losses, words
 from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.schema import KINDS
 
@@ -107,7 +107,7 @@ class Pieces:
             yield from self._cut(cpu, own, times[own])
 
     def _add(self, gaps: pa.Table) -> None:
-        rows = np.flatnonzero(known(gaps, "cpu"))
+        rows = losses(gaps)
         columns = (column(gaps, name)[rows].tolist() for name in ("cpu", "to_ns", "events"))
         for cpu, to_ns, events in zip(*columns, strict=True):
             self._gaps.setdefault(cpu, []).append((to_ns, events))

@@ -15,8 +15,10 @@ KINDS = ("switch", "wakeup", "wakeup_new", "migrate")
 LIFE_KINDS = ("alive", "newtask", "exec", "rename", "exit")
 #: Why events are missing: the CPU's ring was full; a thread leaves a CPU that was not seen to come there, as the kernel
 #: has withheld the event, or the filter has begun to select the thread meanwhile; a CPU has come online that has no
-#: ring; the ring of life events was full; a program was not run.
-GAP_CAUSES = ("ring_full", "unseen", "no_ring", "lives_full", "not_run")
+#: ring; the ring of life events was full; a program was not run; the CPU's ring of books was full.
+GAP_CAUSES = ("ring_full", "unseen", "no_ring", "lives_full", "not_run", "books_full")
+#: What an entity's books are told for: its task leaves, comes, is woken, migrates, or has been queued without an event.
+BOOK_ROLES = ("leaves", "comes", "wakes", "migrates", "queued")
 _NAME = pa.dictionary(pa.int32(), pa.string())
 
 EVENTS = (
@@ -48,15 +50,37 @@ GAPS = (
     Column("cpu", pa.uint16(), "", "the CPU whose events are missing; null: any"),
     nanoseconds("from_ns", "the last event before, on CLOCK_MONOTONIC; or the begin of tracing"),
     nanoseconds("to_ns", "the first event after; or when it was noticed"),
-    count("events", "how many are missing; of unseen at least so many"),
+    count("events", "how many are missing; of unseen at least so many; of books_full, rows of books"),
     Column("cause", _NAME, "", f"one of {', '.join(GAP_CAUSES)}"),
 )
-COLUMNS = {"events": EVENTS, "tasks": TASKS, "gaps": GAPS}
+BOOKS = (
+    nanoseconds("time_ns", "the time of the event; with cpu and tid it names the row of events"),
+    Column("cpu", pa.uint16(), "", "the CPU on which it happened"),
+    Column("tid", pa.int32(), "", "the thread that the entity is, or that is in its group"),
+    Column("role", _NAME, "", f"one of {', '.join(BOOK_ROLES)}: what the event says of tid"),
+    Column("level", pa.uint8(), "", "0: the thread itself, 1: its group, 2: the group of that, and so on"),
+    Column("entity", pa.int64(), "", "a number for the entity, the same in the whole recording"),
+    Column("parent", pa.int64(), "", "the entity of its group on that CPU; null at the top"),
+    Column("queue", pa.int64(), "", "a number for the queue that the entity is on: a group's on one CPU"),
+    Column("vruntime_ns", pa.int64(), "virtual ns", "its virtual run time: a nanosecond at the weight of nice 0"),
+    Column("deadline_ns", pa.int64(), "virtual ns", "its virtual deadline"),
+    Column("vlag_ns", pa.int64(), "virtual ns", "its lag when it left the queue; null where vprot has its place"),
+    Column("vprot_ns", pa.int64(), "virtual ns", "the vruntime up to which it is protected; null off the queue"),
+    nanoseconds("slice_ns", "the run time that it asks for at a time"),
+    Column("weight", pa.int64(), "1", "its load weight: 1,048,576 is that of nice 0"),
+    Column("on_rq", pa.bool_(), "", "whether it is on its queue; what runs is on it, too"),
+    Column("sched_delayed", pa.bool_(), "", "whether it sleeps, but stays on the queue until its lag is spent"),
+    Column("is_current", pa.bool_(), "", "whether it is what its queue runs"),
+    Column("is_buddy", pa.bool_(), "", "whether its queue chooses it next, out of turn, if it is eligible"),
+    Column("queued", pa.uint16(), "1", "entities on its queue, with itself; 65535 for more"),
+)
+COLUMNS = {"events": EVENTS, "tasks": TASKS, "gaps": GAPS, "books": BOOKS}
 #: Columns that may be null. A file in which another one is null is refused.
 NULLABLE = {
     "events": {"prev_tid", "prev_state", "target_cpu", "source_cpu"},
     "tasks": {"cpu", "parent_tid", "previous_tid", "exit_code"},
     "gaps": {"cpu"},
+    "books": {"parent", "vlag_ns", "vprot_ns"},
 }
 
 

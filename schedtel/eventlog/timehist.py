@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from schedtel.eventlog.files import column, known, words
+from schedtel.eventlog.files import column, losses, words
 from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.schema import KINDS
 from schedtel.foreign_text import Printable
@@ -143,8 +143,7 @@ def lines(ended: Stretches, tasks: Tasks, gaps: pa.Table) -> Iterator[bytes]:
 
 def _lost(ended: Stretches, gaps: pa.Table) -> dict[int, bytes]:
     """Number of lines before → the lines of gaps that come then."""
-    with_cpu = np.flatnonzero(known(gaps, "cpu"))
-    columns = [column(gaps, name)[with_cpu].tolist() for name in ("to_ns", "events", "cpu")]
+    columns = [column(gaps, name)[losses(gaps)].tolist() for name in ("to_ns", "events", "cpu")]
     found: dict[int, bytes] = {}
     for to_ns, events, cpu in sorted(zip(*columns, strict=True)):
         at = int(np.searchsorted(ended.time_ns, to_ns, side="right"))

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from schedtel.errors import UsageError
+from schedtel.eventlog.books import BookDecoder
 from schedtel.eventlog.decode import CpuState, Decoded, Gap, decode
 from schedtel.eventlog.schema import EVENTS_VERSION
 from schedtel.foreign_text import text_of_path
@@ -24,22 +25,30 @@ from schedtel.kernel.filters import Filter
 
 @dataclass
 class Pieces:
-    """What has happened since the last call: raw events by CPU, life events, and gaps that no event tells of."""
+    """What has happened since the last call: raw events by CPU, life events, gaps that no event tells of, and raw books
+    by CPU.
+    """
 
     events: dict[int, np.ndarray]
     lives: np.ndarray
     gaps: list[Gap] = field(default_factory=list)
+    books: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether there was nothing left to take, once tracing has ended."""
+        return not self.events and not self.books
 
 
 class Decoder:
-    """Decodes the events of each CPU, which come in pieces.
+    """Decodes the events of each CPU, which come in pieces. ``books`` decodes the books of the same run.
 
     :param start_ns: when tracing began.
     :param last_ns: CPU → when its last event before the first piece was, where there was one.
     """
 
     def __init__(self, start_ns: int, last_ns: Mapping[int, int] = MappingProxyType({})) -> None:
-        self._start_ns = start_ns
+        self._start_ns, self.books = start_ns, BookDecoder(start_ns)
         self._states = {cpu: CpuState(time_ns) for cpu, time_ns in last_ns.items()}
 
     def begin_after(self, cpu: int, last_ns: int) -> None:
@@ -68,12 +77,12 @@ class Tracing:
     user's privileges lack something.
     """
 
-    def __init__(self, task_filter: Filter, ring_bytes: int | None = None) -> None:
+    def __init__(self, task_filter: Filter, ring_bytes: int | None = None, *, books: bool = False) -> None:
         if task_filter.min_activity is not None or task_filter.all_tasks:
             raise UsageError("cannot use min_activity or all_tasks with events: they are for windows (drop them)")
         require_machine_clocks()
         self.filter, self.start_ns = task_filter, time.monotonic_ns()
-        self._tracer, self._copies, self.ended = EventTracer(task_filter, ring_bytes), Copies(), False
+        self._tracer, self._copies, self.ended = EventTracer(task_filter, ring_bytes, books=books), Copies(), False
         try:
             self._drain = Drain(self._tracer, self._copies)
         except BaseException:
@@ -109,7 +118,7 @@ class Tracing:
             self._tracer.drain(self._copies)
         taken = self._copies.take()
         lives, self._lives = np.concatenate([*self._lives, taken.lives]), []
-        return Pieces(taken.events, lives)
+        return Pieces(taken.events, lives, books=taken.books)
 
     def gaps(self) -> list[Gap]:
         """Losses of no certain CPU since the last call; after :meth:`end`, also what each CPU lost last."""
@@ -121,7 +130,7 @@ class Tracing:
         ]
         self._checked_ns, self._lives_lost, self._skipped = now, lives_lost, skipped
         if self.ended:
-            found += self.last_gaps(self.lost_at_end(), self.decoder, now)
+            found += self.last_gaps(self.lost_at_end(), self.decoder, now) + self._last_gaps_of_books(now)
         return [gap for gap in found if gap.events]
 
     def lost_at_end(self) -> dict[int, int]:
@@ -136,6 +145,10 @@ class Tracing:
         """
         causes = {cpu: "ring_full" if cpu in self._tracer.cpus else "no_ring" for cpu in lost}
         return [Gap(cpu, decoder.last_ns(cpu), now_ns, events, causes[cpu]) for cpu, events in lost.items()]
+
+    def _last_gaps_of_books(self, now_ns: int) -> list[Gap]:
+        lost = self._tracer.books_lost_at_end
+        return [Gap(cpu, self.decoder.books.last_ns(cpu), now_ns, rows, "books_full") for cpu, rows in lost.items()]
 
     def facts(self) -> dict[str, str]:
         """What a reader must know to understand the events."""

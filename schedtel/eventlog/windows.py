@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from schedtel.errors import RecordingError
 from schedtel.eventlog.batch import EventBatch
-from schedtel.eventlog.files import column, known, words
+from schedtel.eventlog.files import column, losses, words
 from schedtel.eventlog.lookup import Tasks
 from schedtel.eventlog.recording import EventRecording
 from schedtel.eventlog.schema import KINDS, LIFE_KINDS
@@ -133,7 +133,8 @@ class EventWindows(Source):
 
 
 def _lost(gaps: pa.Table) -> np.ndarray:
-    found = np.zeros(gaps.num_rows, EVENT)
-    found["time_ns"], found["cpu"] = column(gaps, "to_ns"), column(gaps, "cpu")
-    found["kind"], found["argument"] = Kind.LOST, column(gaps, "events").clip(max=2**32 - 1)
-    return found[known(gaps, "cpu")]
+    rows = losses(gaps)
+    found = np.zeros(len(rows), EVENT)
+    found["time_ns"], found["cpu"] = column(gaps, "to_ns")[rows], column(gaps, "cpu")[rows]
+    found["kind"], found["argument"] = Kind.LOST, column(gaps, "events")[rows].clip(max=2**32 - 1)
+    return found

@@ -15,4 +15,5 @@ models      a trained network               ⇄ a file
 scores      forecasts, answers              → top-1, top-5, NLL, calibration, with intervals
 evaluation  a dataset, a model              → all of these, for all forecasters
 page        an evaluation                   → text, and an HTML page
+pick        events with books               → whom EEVDF picks at a switch, and how often that is so
 """

@@ -47,11 +47,13 @@ EVENT_CONTRACT = {
     "settings": SETTINGS,
 }
 
+#: Where a time begins in its word: below it is what happened.
+TIME_AT = 4
 #: States of the task that leaves, by the highest bit that is set, as perf's and ftrace's letters; then preempted.
 STATES = ("R", "S", "D", "T", "t", "X", "Z", "P", "I", "R+")
 #: Of each of them, the tracepoint's prev_state.
 STATE_BITS = np.array([0, *(1 << bit for bit in range(len(STATES) - 1))], np.int64)
-_KIND_BITS, _TID_BITS, _PRIO_AT, _PREV_AT, _STATE_AT, _FOLLOWED_AT, _UNSEEN_AT = 4, 22, 22, 30, 52, 61, 62
+_TID_BITS, _PRIO_AT, _PREV_AT, _STATE_AT, _FOLLOWED_AT, _UNSEEN_AT = 22, 22, 30, 52, 61, 62
 _CPU_AT, _TO_CPU_AT = 30, 46
 #: Of each of the 512 values of a state, the place in ``STATES``.
 _STATE_PLACES = np.array([value.bit_length() for value in range(512)], np.int8)
@@ -59,12 +61,12 @@ _STATE_PLACES = np.array([value.bit_length() for value in range(512)], np.int8)
 
 def times(events: np.ndarray) -> np.ndarray:
     """When they happened, in nanoseconds of CLOCK_MONOTONIC; int64."""
-    return (events["time_kind"] >> np.uint64(_KIND_BITS)).view(np.int64)
+    return (events["time_kind"] >> np.uint64(TIME_AT)).view(np.int64)
 
 
 def kinds(events: np.ndarray) -> np.ndarray:
     """Which of SWITCH, WAKEUP, WAKEUP_NEW, MIGRATE and LOST each is; uint8."""
-    return (events["time_kind"] & np.uint64((1 << _KIND_BITS) - 1)).astype(np.uint8)
+    return (events["time_kind"] & np.uint64((1 << TIME_AT) - 1)).astype(np.uint8)
 
 
 def _field(events: np.ndarray, at: int, bits: int) -> np.ndarray:

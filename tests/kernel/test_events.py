@@ -5,13 +5,12 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from kernel_programs import program_ids
+from traced_events import tracing
 from waiting import PATIENCE_S, eventually
 
 import schedtel
@@ -26,47 +25,6 @@ sys.stdin.readline()
 for _ in range(int(sys.argv[2])):
     time.sleep(float(sys.argv[3]))
 """
-
-
-class Traced:
-    """All batches of live events, once the body of :func:`tracing` is over."""
-
-    def __init__(self):
-        self.batches = []
-
-    def table(self, name):
-        return pa.concat_tables([getattr(batch, name) for batch in self.batches])
-
-    def rows(self, name, **where):
-        return [
-            row for row in self.table(name).to_pylist() if all(row[column] == value for column, value in where.items())
-        ]
-
-    def gaps(self, *causes):
-        return [row for row in self.rows("gaps") if row["cause"] in causes]
-
-
-@contextmanager
-def tracing(**options):
-    """Trace in a thread while the body runs."""
-    traced, failed = Traced(), []
-    with schedtel.events(every="50ms", **options) as source:
-
-        def collect():
-            try:
-                traced.batches += list(source)
-            except BaseException as error:  # noqa: BLE001  (raised again below, where pytest sees it)
-                failed.append(error)
-
-        thread = threading.Thread(target=collect)
-        thread.start()
-        try:
-            yield traced
-        finally:
-            source.stop()
-            thread.join()
-    if failed:
-        raise failed[0]
 
 
 def sleeper(cpu, times, seconds):

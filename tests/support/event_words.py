@@ -4,6 +4,7 @@ import numpy as np
 
 from schedtel.eventlog.recorder import EventRecorder
 from schedtel.eventlog.tracing import Decoder, Pieces
+from schedtel.records.book_layout import BOOK
 from schedtel.records.event_layout import EVENT, LIFE_EVENT
 
 #: Metadata of a recording.
@@ -48,9 +49,20 @@ def lives(*records):
     return np.array(list(records), LIFE_EVENT)
 
 
-def pieces(events, *records):
-    """By CPU the words of events; and life events."""
-    return Pieces({cpu: raw(*words) for cpu, words in events.items()}, lives(*records))
+def book(ns, tid, *, role=1, level=0, entity=0x1000, queue=0x9000, flags=1, **fields):
+    """role: 1 leaves, 2 comes, 3 is woken, 4 migrates, 5 is queued, 6 records were lost."""
+    record = np.zeros((), BOOK)
+    record["time_role"], record["tid"], record["level"] = ns << 4 | role, tid, level
+    record["entity"], record["queue"], record["flags"] = entity, queue, flags
+    for name, value in fields.items():
+        record[name] = value % 2**64
+    return record
+
+
+def pieces(events, *records, books=None):
+    """By CPU the words of events; life events; and by CPU books."""
+    own = {cpu: np.array(told, BOOK) for cpu, told in (books or {}).items()}
+    return Pieces({cpu: raw(*words) for cpu, words in events.items()}, lives(*records), books=own)
 
 
 def recorded(where, *parts, gaps=(), facts=FACTS):

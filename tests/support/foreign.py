@@ -94,7 +94,7 @@ ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "repo
 ON_THIS_MACHINE |= {("oracle", name) for name in ("dataset", "train", "evaluate", "report")}
 #: Names in recordings of events: tests/kernel/test_events_as_text.py.
 ON_THIS_MACHINE |= {("events", name) for name in ("record", "snapshot", "export", "windows")}
-ON_THIS_MACHINE |= {("timehist",), ("latency",)}
+ON_THIS_MACHINE |= {("timehist",), ("latency",), ("oracle", "pick")}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list")}
 ON_THIS_MACHINE |= {

@@ -38,6 +38,7 @@ ARGUMENTS = {
     "latency": ["RECORDING"],
     "events export": ["RECORDING", "-o", "NEW"],
     "events windows": ["RECORDING", "-o", "NEW"],
+    "oracle pick": ["RECORDING"],
     "features": ["-o", "KEPT", "-c", "/no/such/cgroup"],
     "scheduler list": ["--format", "x"],
     "scheduler current": ["--for", "pid=4999999"],

@@ -1,4 +1,4 @@
-"""A filter in; the programs of ``bpf/events`` attached, and what they write in mapped memory, out.
+"""A filter in; the programs of ``bpf/events`` attached, and what they write, out.
 
 Each CPU that is online has a ring. Events of a CPU that comes online later are lost, and counted.
 """
@@ -8,17 +8,18 @@ import os
 
 import numpy as np
 
-from schedtel.errors import CollectorError, UsageError
+from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.host.cpus import online_cpus, possible_cpus
 from schedtel.kernel.btf import ObjectTypes, check_contract
 from schedtel.kernel.core.programs import object_image, packed
 from schedtel.kernel.core.ring import Ring
 from schedtel.kernel.events.copies import Copies
+from schedtel.kernel.events.rings import Rings
 from schedtel.kernel.filters import Filter
-from schedtel.kernel.libbpf import BpfObject
+from schedtel.kernel.libbpf import BpfObject, KernelTypes
 from schedtel.kernel.privileges import require_capabilities
-from schedtel.records.buffer import opaque
-from schedtel.records.event_layout import EVENT, EVENT_CONTRACT, EVENT_RING, EVENT_TOTALS, LIFE_EVENT
+from schedtel.records.book_layout import BOOK, BOOK_CONTRACT
+from schedtel.records.event_layout import EVENT, EVENT_CONTRACT, EVENT_TOTALS, LIFE_EVENT
 
 #: Those of lives come first, so that no event is of a task that nothing tells of.
 _LIVES = ("on_exit", "on_rename", "on_exec", "on_newtask")
@@ -29,6 +30,10 @@ _LIVES_BYTES = 1 << 20
 #: with many CPUs all rings together have at most so much memory, and each at least the last figure.
 _RING_BYTES, _ALL_RINGS_BYTES, _LEAST_RING_BYTES = 8 << 20, 512 << 20, 1 << 20
 _READ_BYTES = 1 << 16
+#: Room in a ring of events for each record in the ring of books beside it, which takes 2.5 times the memory.
+_EVENTS_A_BOOK = 2
+#: What books are made of: fields of sched_entity that came with EEVDF (Linux 6.6).
+_BOOK_FIELDS = ("deadline", "vlag", "slice")
 
 
 def default_ring_bytes(cpus: int) -> int:
@@ -37,24 +42,40 @@ def default_ring_bytes(cpus: int) -> int:
     return 1 << (share.bit_length() - 1)
 
 
+def require_books() -> None:
+    """Raise :class:`CapabilityError` where this kernel's scheduler does not keep the books that are recorded."""
+    with KernelTypes() as kernel:
+        missing = [field for field in _BOOK_FIELDS if not kernel.has_member("sched_entity", field)]
+    if missing:
+        raise CapabilityError(
+            f"cannot record the scheduler's books: this kernel's sched_entity has no {missing[0]} (record without "
+            "books, or use a kernel with EEVDF, Linux 6.6 or later)"
+        )
+
+
 class EventTracer:
     """The programs, attached, and the rings. ``alive`` tells of the tasks at attach, shape (n,) of LIFE_EVENT.
 
     :param ring_bytes: the size of each CPU's ring, a power of two of at least a page; None: by the number of CPUs.
+    :param books: also write the scheduler's books at each event, to rings of their own.
 
     Raises :class:`UsageError` for a wrong value, and :class:`CapabilityError` where the kernel, the machine or the
     user's privileges lack something.
     """
 
-    def __init__(self, task_filter: Filter, ring_bytes: int | None = None) -> None:
+    def __init__(self, task_filter: Filter, ring_bytes: int | None = None, *, books: bool = False) -> None:
         settings = task_filter.settings()
         self.cpus = sorted(online_cpus())
         size = default_ring_bytes(len(self.cpus)) if ring_bytes is None else ring_bytes
         if size < mmap.PAGESIZE or size & (size - 1):
             raise UsageError(f"cannot use a ring of {size} bytes: it must be a power of two, at least {mmap.PAGESIZE}")
-        self.ring_events = size // EVENT.itemsize
+        ring_events = size // EVENT.itemsize
+        self._events = Rings("rings", "events", EVENT, self.cpus, ring_events)
+        self._books = Rings("book_rings", "books", BOOK, self.cpus, ring_events // _EVENTS_A_BOOK) if books else None
         require_capabilities()
-        self._object = BpfObject(object_image("events"))
+        if books:
+            require_books()
+        self._object = BpfObject(object_image("books" if books else "events"))
         try:
             self._load(settings)
             self._map()
@@ -67,24 +88,22 @@ class EventTracer:
 
     def _load(self, settings: dict[str, object]) -> None:
         structs = ObjectTypes(self._object.raw_btf()).structs()
-        check_contract(structs, EVENT_CONTRACT)
+        check_contract(structs, BOOK_CONTRACT if self._books else EVENT_CONTRACT)
         self._object.set_initial_value("schedtel.rodata", packed(structs["settings"], settings))
-        self._object.set_max_entries("rings", possible_cpus())
-        self._object.set_max_entries("events", len(self.cpus) * self.ring_events)
+        self._events.set_sizes(self._object)
         self._object.set_max_entries("lives", _LIVES_BYTES)
+        if self._books:
+            self._books.set_sizes(self._object)
+            self._object.set_max_entries("untold", possible_cpus())
         self._object.load()
 
     def _map(self) -> None:
-        ring_map = mmap.mmap(self._object.map_fd("rings"), possible_cpus() * EVENT_RING.itemsize, mmap.MAP_SHARED)
-        event_bytes = len(self.cpus) * self.ring_events * EVENT.itemsize
-        event_map = mmap.mmap(self._object.map_fd("events"), event_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+        self._events.map(self._object)
+        if self._books:
+            self._books.map(self._object)
         totals_map = mmap.mmap(self._object.map_fd("schedtel.bss"), EVENT_TOTALS.itemsize, mmap.MAP_SHARED)
-        self._rings = np.frombuffer(ring_map, EVENT_RING)
-        self._events = np.frombuffer(event_map, opaque(EVENT)).reshape(len(self.cpus), self.ring_events)
         self._totals = np.frombuffer(totals_map, EVENT_TOTALS, count=1)[0]
         self._lives = Ring(self._object.map_fd("lives"), _LIVES_BYTES, LIFE_EVENT)
-        for place, cpu in enumerate(self.cpus):
-            self._rings["first"][cpu], self._rings["size"][cpu] = place * self.ring_events, self.ring_events
 
     def _attach(self, visits: int) -> np.ndarray:
         """Attach all programs, and have all tasks visited.
@@ -117,27 +136,21 @@ class EventTracer:
 
         One thread calls it.
         """
-        heads, tails, has_all = self._rings["head"], self._rings["tail"], True
-        for place, cpu in enumerate(self.cpus):
-            tail, written = int(tails[cpu]), int(heads[cpu])
-            head = min(written, tail + into.room)
-            has_all = has_all and head == written
-            if head == tail:
-                continue
-            begin, end = tail % self.ring_events, head % self.ring_events
-            if begin < end:
-                into.add(cpu, self._events[place, begin:end].copy())
-            else:
-                into.add(cpu, np.concatenate([self._events[place, begin:], self._events[place, :end]]))
-            tails[cpu] = head
+        has_all = self._events.drain(into.events)
+        if self._books:  # after the events: an event's books are written behind it
+            has_all = self._books.drain(into.books) and has_all
         self._lives.drain(into)
         return has_all
 
     @property
     def lost_at_end(self) -> dict[int, int]:
         """CPU → how many events were lost after the last one that its ring has, where there are any."""
-        lost = self._rings["lost"]
-        return {int(cpu): int(lost[cpu]) for cpu in np.flatnonzero(lost)}
+        return self._events.lost_at_end
+
+    @property
+    def books_lost_at_end(self) -> dict[int, int]:
+        """The same of the books."""
+        return self._books.lost_at_end if self._books else {}
 
     @property
     def lives_lost(self) -> int:

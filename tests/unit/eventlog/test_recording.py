@@ -255,7 +255,7 @@ def test_any_byte_changed_is_noticed_or_of_no_matter(recording, tmp_path):
 
 
 def test_options_for_this_machine_are_refused_for_a_recording(recording):
-    for option in ({"duration": "1s"}, {"pid": 1}, {"ring_bytes": 4096}):
+    for option in ({"duration": "1s"}, {"pid": 1}, {"ring_bytes": 4096}, {"books": True}):
         with pytest.raises(schedtel.UsageError, match="they are for this machine"):
             schedtel.events(recording, **option)
 

@@ -55,6 +55,7 @@ def test_what_is_compiled_ships_compiled_and_what_bcc_compiles_as_source(wheel):
         "schedtel/_bpf/core.bpf.o",
         "schedtel/_bpf/core_walk.bpf.o",
         "schedtel/_bpf/counters.bpf.o",
+        "schedtel/_bpf/books.bpf.o",
         "schedtel/_bpf/events.bpf.o",
         "schedtel/_native/ndjson.so",
         "schedtel/_native/replay.so",

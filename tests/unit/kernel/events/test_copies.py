@@ -15,7 +15,7 @@ from schedtel.records.event_layout import EVENT, times
 
 
 def added(copies, cpu, *words):
-    copies.add(cpu, raw(*words).view(opaque(EVENT)))
+    copies.events.add(cpu, raw(*words).view(opaque(EVENT)))
 
 
 def test_what_is_added_is_taken_once_by_cpu_and_in_order():
@@ -34,11 +34,11 @@ def test_what_is_added_is_taken_once_by_cpu_and_in_order():
 def test_room_shrinks_with_what_waits_and_comes_back():
     copies = Copies(most_events=3)
     added(copies, 0, wakeup(1, 1, 0), wakeup(2, 1, 0))
-    assert (copies.room, copies.waiting) == (1, 2)
+    assert (copies.events.room, copies.events.waiting) == (1, 2)
     added(copies, 0, wakeup(3, 1, 0), wakeup(4, 1, 0))
-    assert copies.room == 0
+    assert copies.events.room == 0
     copies.take()
-    assert copies.room == 3
+    assert copies.events.room == 3
 
 
 def test_two_threads_lose_nothing():
