@@ -31,6 +31,7 @@ from schedtel.experiments.running import Experiment
 from schedtel.experiments.spec import ExperimentSpec, read_spec
 from schedtel.experiments.store import Run, read_store
 from schedtel.experiments.tables import csv_of, table_of, text_of
+from schedtel.host.preemption import MODELS
 from schedtel.lab import cluster
 from schedtel.lab.experiment import LabExperiment, in_local_guests, scheduler_names
 from schedtel.lab.jobs import machine
@@ -72,6 +73,11 @@ def plan(spec: str, kind: str) -> None:
     "--kernel", metavar="VERSION", help=f"With --lab: the guest's kernel, 6.18 or 7.2.  [default: {DEFAULT_KERNEL}]"
 )
 @click.option("--cpus", type=int, help="With --lab: the guest's CPUs, 1 or 2.  [default: 1]")
+@click.option(
+    "--preempt",
+    type=click.Choice(MODELS),
+    help="With --lab: its kernel's model of preemption.  [default: the one it was built with]",
+)
 @click.option("--kvm", is_flag=True, help="With --lab: real time instead of virtual time, on a machine with KVM.")
 @click.option(
     "--scx", "programs", multiple=True, metavar="PATH", help="With --lab: program scx_NAME of an arm. May be repeated."
@@ -122,7 +128,7 @@ def _experiment(
 
 
 def _refuse_what_is_for_guests(options: dict[str, Any]) -> None:
-    given = [name for name in ("kernel", "cpus", "jobs", "ray_address") if options[name] is not None]
+    given = [name for name in ("kernel", "cpus", "preempt", "jobs", "ray_address") if options[name] is not None]
     given += [name for name, option in (("kvm", "kvm"), ("scx", "programs")) if options[option]]
     if given:
         option = given[0].replace("_", "-")
@@ -135,12 +141,12 @@ def _lab_experiment(
     kernel, cpus = options["kernel"] or DEFAULT_KERNEL, 1 if options["cpus"] is None else options["cpus"]
     address, jobs, programs = options["ray_address"], options["jobs"], [Path(path) for path in options["programs"]]
     if address is None:
-        guest = machine(kernel, cpus, lines.remark, kvm=options["kvm"])
+        guest = machine(kernel, cpus, lines.remark, kvm=options["kvm"], preempt=options["preempt"])
         return in_local_guests(spec, output, guest, programs, jobs, lines.remark, facts)
     if options["kvm"]:
         raise UsageError("cannot use --kvm on a cluster: its runs begin from a snapshot in virtual time (drop one)")
     cluster.refuse_without_ray()
-    guest = machine(kernel, cpus, lines.remark)
+    guest = machine(kernel, cpus, lines.remark, preempt=options["preempt"])
     schedulers = guest_files(scheduler_names(spec), programs, lines.remark)
     places = partial(cluster.ClusterGuests, address, guest, kernel, schedulers, jobs)
     return LabExperiment(spec, output, guest, schedulers, lambda _: places(), facts)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from schedtel.cli.strict import StrictGroup
 from schedtel.errors import UsageError
 from schedtel.experiments.running import Experiment
 from schedtel.experiments.spec import ExperimentSpec, read_spec
+from schedtel.host.preemption import MODELS
 from schedtel.lab import jobs, packages
 from schedtel.lab.doctor import survey
 from schedtel.lab.experiment import LabExperiment, in_local_guests
@@ -52,6 +54,11 @@ def doctor(fetching: bool) -> int:
     return _FAILED if failed else 0
 
 
+_preempt = click.option(
+    "--preempt",
+    type=click.Choice(MODELS),
+    help="Its kernel's model of preemption.  [default: the one it was built with]",
+)
 #: The options that choose a guest.
 _guest_options = together(
     (
@@ -59,6 +66,7 @@ _guest_options = together(
             "--kernel", default=packages.DEFAULT_KERNEL, metavar="VERSION", show_default=True, help="6.18 or 7.2."
         ),
         click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the guest: 1 or 2."),
+        _preempt,
         click.option("--kvm", is_flag=True, help="Real time instead of virtual time, on a machine with KVM."),
         click.option(
             "--scx",
@@ -84,15 +92,13 @@ _guest_options = together(
     help="End the guest after this time on this machine's clock.",
 )
 @click.argument("arguments", nargs=-1, metavar="-- COMMAND...", type=click.UNPROCESSED)
-def run(
-    kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...], timeout_s: int, arguments: tuple[str, ...]
-) -> int:
+def run(timeout_s: int, arguments: tuple[str, ...], **options: Any) -> int:
     """Run a COMMAND as root of a guest, and print what it says. The exit status is the command's.
 
     The guest has schedtel, python3 and busybox's programs, and nothing else of this machine.
     """
     jobs.job_file(arguments)
-    guest, files = _guest(kernel, cpus, kvm, schedulers)
+    guest, files = _guest(**options)
     stopped = Latch()
     with packages.scratch() as directory, stop_on_signals(stopped.set):
         start = beginning(guest, files, lines.remark, stopped.is_set)
@@ -103,13 +109,13 @@ def run(
 
 @command.command("shell", short_help="Open a shell in a guest.")
 @_guest_options
-def shell(kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...]) -> int:
+def shell(**options: Any) -> int:
     """Open a shell as root of a guest. Ctrl-C goes to the guest, Ctrl-] leaves.
 
     An idle guest waits in real time, and time follows its instructions while it works.
     """
     refuse_without_terminal()
-    guest, files = _guest(kernel, cpus, kvm, schedulers)
+    guest, files = _guest(**options)
     lines.remark("the guest starts: `exit` or Ctrl-] leaves it")
     with packages.scratch() as directory:
         opened = Shell(guest, directory)
@@ -118,9 +124,11 @@ def shell(kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...]) -> int
     return _STOPPED if status is None else status
 
 
-def _guest(kernel: str, cpus: int, kvm: bool, schedulers: tuple[str, ...]) -> tuple[Machine, dict[str, bytes]]:
+def _guest(
+    kernel: str, cpus: int, preempt: str | None, kvm: bool, schedulers: tuple[str, ...]
+) -> tuple[Machine, dict[str, bytes]]:
     """A guest, and the files that its schedulers need."""
-    guest = jobs.machine(kernel, cpus, lines.remark, kvm=kvm)
+    guest = jobs.machine(kernel, cpus, lines.remark, kvm=kvm, preempt=preempt)
     names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
     return guest, guest_files(names, paths, lines.remark)
 
@@ -139,6 +147,7 @@ def _pass_on(kind: bytes, content: bytes) -> None:
 @click.option("--only", "side", type=click.Choice([LIVE, LAB]), help="Make the runs of one side and no others.")
 @click.option("--kernel", metavar="VERSION", help="The guest's kernel, 6.18 or 7.2.  [default: this machine's version]")
 @click.option("--cpus", type=int, help="The guest's CPUs, 1 or 2.  [default: as here, 2 at most]")
+@click.option("--preempt", type=click.Choice(MODELS), help="Its model of preemption.  [default: as here, if it has it]")
 @click.option(
     "--format", "kind", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Text, or JSON."
 )
@@ -149,6 +158,7 @@ def validate(
     side: str | None,
     kernel: str | None,
     cpus: int | None,
+    preempt: str | None,
     kind: str,
 ) -> int:
     """Run an experiment on this machine and in the lab, and say how far both rank its arms alike.
@@ -157,26 +167,27 @@ def validate(
     directory already is not run again. Exit status 1 if runs are missing in the end.
     """
     if report is not None:
-        if (spec, output, side, kernel, cpus) != (None,) * 5:
-            raise UsageError("cannot use SPEC, -o, --only, --kernel or --cpus with --report: nothing runs (drop them)")
+        if (spec, output, side, kernel, cpus, preempt) != (None,) * 6:
+            raise UsageError("cannot use what runs are made with beside --report: nothing runs (drop all but --format)")
         _print_validity(report, kind)
         return 0
     if output is None:
         raise UsageError("cannot validate: where do the runs belong? (give -o DIR, or --report DIR)")
     experiment = read_spec(spec or GRID)
     for each in (LIVE, LAB) if side is None else (side,):
-        if not _made(experiment, Path(output, each), kernel, cpus):
+        if not _made(experiment, Path(output, each), kernel, cpus, preempt):
             return _FAILED
     if all(Path(output, each).exists() for each in (LIVE, LAB)):
         _print_validity(output, kind)
     return 0
 
 
-def _made(spec: ExperimentSpec, root: Path, kernel: str | None, cpus: int | None) -> bool:
+def _made(spec: ExperimentSpec, root: Path, kernel: str | None, cpus: int | None, preempt: str | None) -> bool:
     """Whether all runs of a side are there now."""
     experiment: Experiment | LabExperiment
     if root.name == LAB:
-        guest = jobs.machine(kernel or kernel_like_this_one(), cpus_like_here() if cpus is None else cpus, lines.remark)
+        kernel, cpus = kernel or kernel_like_this_one(), cpus_like_here() if cpus is None else cpus
+        guest = jobs.machine(kernel, cpus, lines.remark, preempt=preempt or jobs.preemption_like_here(kernel))
         experiment = in_local_guests(spec, root, guest, notice=lines.remark)
     else:
         experiment = Experiment(spec, root)

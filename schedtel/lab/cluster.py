@@ -62,7 +62,7 @@ class ClusterGuests:
         self._ray = _connected(address)
         self._make = self._ray.remote(num_cpus=1, max_retries=0)(done_here)
         self._same = versions(machine)
-        self._machine = (kernel, machine.cpus, tuple(sorted(schedulers.items())))
+        self._machine = (kernel, machine.cpus, machine.preempt, tuple(sorted(schedulers.items())))
         self._most = most or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._timeout_s, self._stopped = timeout_s, False
 
@@ -113,14 +113,14 @@ def versions(machine: Machine) -> dict[str, str]:
 
 def done_here(
     same: Mapping[str, str],
-    described: tuple[str, int, tuple[tuple[str, bytes], ...]],
+    described: tuple[str, int, str | None, tuple[tuple[str, bytes], ...]],
     files: Mapping[str, bytes],
     timeout_s: float,
 ) -> tuple[int, bytes, bytes] | str:
     """On a machine of the cluster: status, stderr and results of a job; or why there are none, as text.
 
     :param same: the versions that it must have.
-    :param described: kernel, number of CPUs and files of its guests.
+    :param described: kernel, number of CPUs, model of preemption and files of its guests.
     """
     try:
         guest, start = _beginning(*described)
@@ -136,9 +136,11 @@ def done_here(
 
 
 @cache
-def _beginning(kernel: str, cpus: int, schedulers: tuple[tuple[str, bytes], ...]) -> tuple[Machine, Bootable]:
+def _beginning(
+    kernel: str, cpus: int, preempt: str | None, schedulers: tuple[tuple[str, bytes], ...]
+) -> tuple[Machine, Bootable]:
     """The guest, and what its jobs begin from. Once in a process, which does many jobs."""
-    guest = machine(kernel, cpus)
+    guest = machine(kernel, cpus, preempt=preempt)
     start = snapshot(guest, dict(schedulers))
     if start is None:
         raise CollectorError("cannot make a run: the guest was stopped (run it again)")

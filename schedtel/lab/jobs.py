@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from schedtel.errors import CollectorError, UsageError
+from schedtel.host.preemption import MODELS, preemption_model
 from schedtel.lab import initramfs, packages
 from schedtel.lab.guest import JOB
 from schedtel.lab.kvm import refuse_without_kvm
@@ -19,27 +20,52 @@ from schedtel.lab.machine import Machine
 DIRECTORY = "/root"
 #: How many CPUs a guest may have.
 CPUS = (1, 2)
+#: Linux 7 has two models on x86-64; it boots with its own where it is told another one.
+_WITHOUT_OLD_MODELS, _OLD_MODELS = ("7.2",), ("none", "voluntary")
 
 
-def machine(kernel: str, cpus: int, tell: Callable[[str], object] = lambda _: None, *, kvm: bool = False) -> Machine:
+def machine(
+    kernel: str,
+    cpus: int,
+    tell: Callable[[str], object] = lambda _: None,
+    *,
+    kvm: bool = False,
+    preempt: str | None = None,
+) -> Machine:
     """A guest with one of the lab's kernels; what is missing in the cache is fetched.
 
     :param kernel: such as ``6.18``.
     :param cpus: 1 or 2.
     :param tell: called with a line before something takes long.
     :param kvm: in real time, on this host's CPUs.
+    :param preempt: one of :data:`schedtel.host.preemption.MODELS`; None: the model that the kernel was built with.
 
-    Raises :class:`UsageError` for another kernel or number, and :class:`CapabilityError` where something is missing.
+    Raises :class:`UsageError` for another kernel, number or model, and :class:`CapabilityError` where something is
+    missing.
     """
     if cpus not in CPUS:
         raise UsageError(f"cannot give a guest {cpus} CPUs: the lab is measured with one and two (use --cpus 1 or 2)")
     item = packages.kernel_item(kernel)
+    if preempt not in (None, *_models(kernel)):
+        raise UsageError(f"cannot give Linux {kernel} the preemption model {preempt}: it does not have it (drop it)")
     initramfs.refuse_other_machines()
     if kvm:
         refuse_without_kvm()
     qemu = packages.qemu_in(packages.fetched(packages.QEMU, tell))
     image = packages.image_in(packages.fetched(item, tell))
-    return Machine(qemu, image, initramfs.archive(packages.fetched(packages.BUSYBOX, tell)), cpus, kvm=kvm)
+    return Machine(
+        qemu, image, initramfs.archive(packages.fetched(packages.BUSYBOX, tell)), cpus, kvm=kvm, preempt=preempt
+    )
+
+
+def preemption_like_here(kernel: str) -> str | None:
+    """This machine's model of preemption; None where it is not known, or the kernel does not have it."""
+    model = preemption_model()
+    return model if model in _models(kernel) else None
+
+
+def _models(kernel: str) -> tuple[str, ...]:
+    return tuple(model for model in MODELS if kernel not in _WITHOUT_OLD_MODELS or model not in _OLD_MODELS)
 
 
 def job_file(command: Sequence[str], terminal: Mapping[str, str | int] | None = None) -> dict[str, bytes]:

@@ -57,6 +57,7 @@ class Machine:
     :param cpus: how many CPUs it has; they take turns on one thread of the host.
     :param memory_mb: in MiB.
     :param kvm: real time instead of virtual time; see :func:`schedtel.lab.kvm.refuse_without_kvm`.
+    :param preempt: the kernel's model of preemption; None: the one that it was built with.
     """
 
     qemu: Qemu
@@ -65,13 +66,15 @@ class Machine:
     cpus: int = 1
     memory_mb: int = 2048
     kvm: bool = False
+    preempt: str | None = None
 
     @property
     def name(self) -> str:
         """What decides how the guest runs: qemu, the kernel, CPUs, memory, and where its runs begin."""
         kernel = self.image.name if self.image.name != "vmlinuz" else f"vmlinuz-{self.image.parent.name}"
         clock = "kvm" if self.kvm else f"shift {SHIFT}, snapshot"
-        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, {clock}"
+        model = f", preempt={self.preempt}" if self.preempt else ""
+        return f"qemu {self.qemu.version}, {kernel}, {self.cpus} CPU, {self.memory_mb} MiB, {clock}{model}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -106,7 +109,7 @@ class Machine:
             "-initrd",
             "initrd",
             "-append",
-            " ".join((*KERNEL_WORDS, *_SAME_ADDRESSES)),
+            " ".join((*KERNEL_WORDS, *_SAME_ADDRESSES, *([f"preempt={self.preempt}"] if self.preempt else []))),
         ]
 
     def _execution(self, interactive: bool) -> list[str]:

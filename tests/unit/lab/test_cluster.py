@@ -110,7 +110,7 @@ def test_what_is_stopped_ends_its_tasks(guests):
 def test_a_machine_with_other_versions_makes_no_run(tmp_path, monkeypatch):
     machine = Machine(Qemu(tmp_path / "qemu-system-x86_10.0.2"), tmp_path / "vmlinuz-6.18", tmp_path / "archive")
     monkeypatch.setattr(cluster, "_beginning", lambda *_: (machine, None))
-    said = done_here({**versions(machine), "numpy": "1.0"}, ("6.18", 1, ()), {}, 9)
+    said = done_here({**versions(machine), "numpy": "1.0"}, ("6.18", 1, None, ()), {}, 9)
     assert said.startswith("cannot make a run: numpy is ")
     assert said.endswith(" there, and 1.0 here (install the same)")
 
@@ -119,7 +119,7 @@ def test_a_process_of_the_cluster_does_one_job_after_another(tmp_path, monkeypat
     machine = Machine(Qemu(tmp_path / "qemu-system-x86_10.0.2"), tmp_path / "vmlinuz-6.18", tmp_path / "archive")
     monkeypatch.setattr(cluster, "_beginning", lambda *_: (machine, None))
     monkeypatch.setattr(Guests, "_do", lambda guests, number, job: Done(0, job.files["/name"], b"results"))
-    said = [done_here(versions(machine), ("6.18", 1, ()), job.files, 9) for job in JOBS]
+    said = [done_here(versions(machine), ("6.18", 1, None, ()), job.files, 9) for job in JOBS]
     assert said == [(0, job.files["/name"], b"results") for job in JOBS]
 
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from schedtel.errors import CollectorError
+from schedtel.errors import CollectorError, UsageError
+from schedtel.lab import jobs
 from schedtel.lab.frames import STATUS, STDOUT, framed
 from schedtel.lab.machine import Boot, Machine
 from schedtel.lab.packages import Qemu
@@ -93,3 +94,16 @@ def test_the_last_words_of_a_qemu_that_fails_are_told(booted):
 def test_a_guest_that_hangs_is_ended(booted):
     with pytest.raises(CollectorError, match=r"not done within 0\.5 s"):
         booted("import time; time.sleep(600)", timeout_s=0.5)
+
+
+@pytest.mark.parametrize("model", [None, "none"])
+def test_a_guests_kernel_gets_its_model_of_preemption_and_runs_of_another_are_told_apart(tmp_path, model):
+    machine = Machine(Qemu(tmp_path), tmp_path / "vmlinuz-6.18", tmp_path / "archive", preempt=model)
+    words = machine.command()[-1].split()
+    assert [word for word in words if word.startswith("preempt=")] == ([f"preempt={model}"] if model else [])
+    assert ("preempt" in machine.name) == bool(model)
+
+
+def test_a_model_that_the_kernel_does_not_have_is_refused():
+    with pytest.raises(UsageError, match=r"Linux 7\.2 the preemption model none"):
+        jobs.machine("7.2", 1, preempt="none")
