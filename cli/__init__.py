@@ -41,6 +41,7 @@ _COMMANDS = (
     "experiment",
     "trial",
     "agent",
+    "train",
     "lab",
     "target",
     "doctor",

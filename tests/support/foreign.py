@@ -95,6 +95,7 @@ ON_THIS_MACHINE |= {("events", name) for name in ("record", "snapshot", "export"
 ON_THIS_MACHINE |= {("timehist",), ("latency",)}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
 ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list")}
+ON_THIS_MACHINE |= {("train", name) for name in ("MigrateSim", "list", "report", "judge")}
 
 
 def calls():
