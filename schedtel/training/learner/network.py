@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 _HIDDEN, _LAST_GAIN = 2, 0.1
 
 
-class Network(torch.nn.Module):
+class Network(torch.nn.Module):  # type: ignore[misc]  # torch's types are not read
     """Two hidden layers and one that gives a value v and a number a for each action.
 
     As action values they are v + a - mean(a): the duelling form (Z. Wang et al., 2016). As a policy, a are logits.
@@ -35,8 +35,8 @@ class Network(torch.nn.Module):
         with torch.no_grad():
             for number, layer in enumerate(self.layers):
                 gain = 2**0.5 if number < _HIDDEN else _LAST_GAIN
-                torch.nn.init.orthogonal_(layer.weight, gain, generator=draw)  # type: ignore[arg-type]
-                torch.nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                torch.nn.init.orthogonal_(layer.weight, gain, generator=draw)
+                torch.nn.init.zeros_(layer.bias)
 
     def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Values of shape (n,), and numbers of shape (n, actions)."""
@@ -116,7 +116,7 @@ class Optimiser:
     def descend(self, loss: torch.Tensor) -> None:
         """Take a step against the slope of a loss; a slope that is too large is shortened."""
         self._adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._largest, foreach=True)
         self._adam.step()
 
