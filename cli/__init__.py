@@ -44,6 +44,7 @@ _COMMANDS = (
     "trial",
     "agent",
     "oracle",
+    "train",
     "lab",
     "target",
     "doctor",

@@ -1,31 +1,33 @@
-"""Windows in; the same windows out, and how far they are in a line on stderr, if that is a terminal."""
+"""What is worked through in; the same out, and how far that is in a line on stderr, if that is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schedtel.cli.display.cells import terminal_console
 from schedtel.foreign_text import Printable
-from schedtel.windows.window import Window
+
+Item = TypeVar("Item")
 
 
 def with_progress(
-    windows: Iterable[Window],
+    items: Iterable[Item],
     verb: str,
     describe: Callable[[int], str],
     done: Callable[[], float | None] = lambda: None,
     *,
     hidden: bool,
-) -> Iterator[Window]:
-    """Yields the windows. After each one, the line is drawn again.
+) -> Iterator[Item]:
+    """Yields the items, windows for instance. After each one, the line is drawn again.
 
     :param verb: the first word of the line.
-    :param describe: number of windows so far → the rest of the line.
+    :param describe: number of items so far → the rest of the line.
     :param done: the part that is done, from 0 to 1; None if it is not known.
     """
     if hidden or not sys.stderr.isatty():
-        yield from windows
+        yield from items
         return
     columns = (
         TextColumn(verb, markup=False),
@@ -35,8 +37,8 @@ def with_progress(
     )
     with Progress(*columns, console=terminal_console(stderr=True), transient=True) as progress:
         task = progress.add_task("waiting for the first window", total=None)
-        for number, window in enumerate(windows, 1):
-            yield window
+        for number, item in enumerate(items, 1):
+            yield item
             part = done()
             progress.update(
                 task,

@@ -12,6 +12,8 @@ Masks: TypeAlias = NDArray[np.bool_]
 class Batched(Protocol):
     """Environments that are stepped together. What is returned is the caller's until the next call, and no longer.
 
+    One whose observation is of things that are alike may have a ``layout``, by which a learner treats them alike.
+
     An environment that has ended begins anew by itself: what is observed then is of its new episode.
     """
 

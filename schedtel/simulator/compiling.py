@@ -43,9 +43,10 @@ def kept(function: Function[Parameters, Result]) -> Function[Parameters, Result]
     return compiled
 
 
-def sources_digest() -> int:
-    """A number that another text of any module of this package changes."""
+def sources_digest(*folders: Path) -> int:
+    """A number that another text of any module of this package, or of other folders, changes."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for folder in (Path(__file__).parent, *folders):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:7], "little") | 1

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from schedtel.records.layout import RUNNING
 from schedtel.simulator.accounts import charge
 from schedtel.simulator.compiling import inlined, kept, sources_digest
-from schedtel.simulator.fair import balance, renew_deadline
+from schedtel.simulator.fair import balance, kick_idle, renew_deadline
 from schedtel.simulator.instructions import proceed
 from schedtel.simulator.policies import become_runnable, choose, leave_cpu, set_event
 from schedtel.simulator.queues import choose_anew, first_waiting, make_ready, remove
@@ -29,6 +29,7 @@ def look_at(s: State, c: int, now: int) -> None:
             renew_deadline(s, k)
             balance(s, c, now)
         choose_anew(s, c)
+        kick_idle(s, c)
         return
     s.tasks[k].remaining_ns = 0
     phase = proceed(s, k, now)
@@ -141,17 +142,21 @@ def step(s: State, until: int) -> bool:
         release(s, now)
     else:
         expire(s)
-    settle(s, now)
     return True
 
 
 @inlined
 def run(s: State, until: int) -> bool:
-    """Let the machine run. Returns whether it has done all that was planned, and so stopped earlier."""
-    machine = s.machine[0]
-    while step(s, until):
+    """Let the machine run. Returns whether it has done all that was planned, and so stopped earlier.
+
+    What was changed in the state since it last ran is settled first.
+    """
+    machine, goes_on = s.machine[0], True
+    while goes_on:
+        settle(s, machine.now_ns)
         if machine.stopped and machine.outstanding == 0:
             return True
+        goes_on = step(s, until)
     machine.now_ns = until
     return False
 

@@ -84,11 +84,22 @@ def pick(s: State, c: int, protect: bool) -> int:
 
 
 @inlined
-def longest_queue(s: State) -> int:
-    """The CPU that runs a task and has the longest queue; -1 where nothing waits."""
-    best, length = -1, 0
+def first_movable(s: State, source: int, c: int, most: int) -> int:
+    """The first task of a queue that may run on a CPU and has a weight of ``most`` or less; -1 for none."""
+    k = s.cpus[source].head
+    while k >= 0 and not (s.allowed[s.tasks[k].pinned, c] and s.tasks[k].weight <= most):
+        k = s.tasks[k].next
+    return int(k)
+
+
+@inlined
+def longest_queue(s: State, c: int) -> int:
+    """The CPU that runs a task and has the longest queue of those that have a task for another; -1 for none."""
+    best, length, is_pinned = -1, 0, s.machine[0].is_pinned
     for other in range(s.cpus.shape[0]):
         if s.cpus[other].length > length and s.cpus[other].current >= 0:
+            if is_pinned and first_movable(s, other, c, NEVER) < 0:
+                continue  # sched_balance_rq() goes on to the next queue, too (LBF_ALL_PINNED)
             best, length = other, s.cpus[other].length
     return best
 
@@ -96,7 +107,7 @@ def longest_queue(s: State) -> int:
 @inlined
 def steal(s: State, c: int) -> int:
     """A task that waits on another CPU, as new-idle balancing takes it: the first that may run here; -1 for none."""
-    busiest = longest_queue(s)
+    busiest = longest_queue(s, c)
     if busiest < 0:
         return -1
     return move(s, busiest, c, NEVER)
@@ -105,18 +116,23 @@ def steal(s: State, c: int) -> int:
 @inlined
 def move(s: State, source: int, c: int, most: int) -> int:
     """Move the first task of a queue that may run here and has a weight of ``most`` or less; -1 for none."""
-    k = s.cpus[source].head
-    while k >= 0 and not (s.allowed[s.tasks[k].pinned, c] and s.tasks[k].weight <= most):
-        k = s.tasks[k].next
+    k = first_movable(s, source, c, most)
     if k >= 0:
-        if s.cpus[source].current >= 0:
-            charge(s, source, s.machine[0].now_ns)
-        span = s.tasks[k].deadline - s.tasks[k].vruntime
-        part(s, source, k)
-        unlink(s, source, k)
-        join(s, c, k, span)
-        append(s, c, k)
-    return int(k)
+        transfer(s, k, source, c)
+    return k
+
+
+@inlined
+def transfer(s: State, k: int, source: int, c: int) -> None:
+    """Move a task that waits from one queue to another, with the lag that it has."""
+    for place in (source, c):
+        if s.cpus[place].current >= 0:
+            charge(s, place, s.machine[0].now_ns)
+    span = s.tasks[k].deadline - s.tasks[k].vruntime
+    part(s, source, k)
+    unlink(s, source, k)
+    join(s, c, k, span)
+    append(s, c, k)
 
 
 @inlined
@@ -144,6 +160,18 @@ def balance(s: State, c: int, now: int) -> None:
             heaviest, most = other, s.cpus[other].weight_sum - cpu.weight_sum
     if heaviest >= 0:
         move(s, heaviest, c, most)
+
+
+@inlined
+def kick_idle(s: State, c: int) -> None:
+    """At a tick of a CPU with a queue, idle ones look whether they may take of it: ``nohz_balancer_kick()``.
+
+    Only where tasks are kept from CPUs can one be idle then: what preempted a task may not run there.
+    """
+    if s.machine[0].is_pinned and s.machine[0].idle > 0 and s.cpus[c].length > 0:
+        for other in range(s.cpus.shape[0]):
+            if s.cpus[other].current < 0:
+                choose_anew(s, other)
 
 
 @inlined

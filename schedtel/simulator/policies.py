@@ -148,7 +148,9 @@ def take_cpu(s: State, c: int, k: int, now: int) -> None:
     account(s, k, now)
     end_wait(s, k, c, now)
     cpu.charged_ns = now
-    cpu.starts_ns = now + overhead(s, c, k, now)
+    cost = overhead(s, c, k, now)
+    cpu.starts_ns = now + cost
+    task.overhead_ns += cost
     if task.first_cpu_ns < 0:
         task.first_cpu_ns = now
     elif task.cpu != c:

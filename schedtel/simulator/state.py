@@ -83,6 +83,7 @@ TASK = np.dtype(
         ("first_cpu_ns", "<i8"),
         ("completion_ns", "<i8"),
         ("total_cpu_ns", "<i8"),
+        ("overhead_ns", "<i8"),  # of that: switches, and warming the caches of other CPUs
         # This window.
         ("max_wait_ns", "<i8"),
         ("burst_tat_sum_ns", "<i8"),

@@ -1,5 +1,8 @@
 """Small simulations for tests: a workload as text in; who ran when, and what became of the jobs, out."""
 
+import fcntl
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -133,3 +136,16 @@ def workloads(draw):
         "switch_ns": draw(st.sampled_from([101, 1_507])),
     }
     return text, machine
+
+
+# ---- compiling ----
+
+BUILD = Path(__file__).parents[2] / "build"
+
+
+def compile_once(use):
+    """Use what numba compiles: one of the processes that tests run in does so, the others load what it kept."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "simulator.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        use()

@@ -1,0 +1,149 @@
+"""``schedtel train``: an environment in; a network that acts well there out, and what it costs beside fixed rules."""
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schedtel.cli import lines
+from schedtel.cli.display.training import show_environments, show_judged, show_run
+from schedtel.cli.session import stop_on_signals
+from schedtel.cli.signals import restored_cursor
+from schedtel.cli.strict import StrictCommand, StrictGroup
+from schedtel.durations import parse_duration
+from schedtel.environments.registry import ENVIRONMENTS, Entry
+from schedtel.training.learner.settings import ALGORITHMS, Settings
+
+if TYPE_CHECKING:
+    from schedtel.training.learner.run import Run
+
+_FORMAT = click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for a person, or JSON.",
+)
+
+
+@click.group("train", cls=StrictGroup, short_help="Learn to schedule in a simulated environment.")
+def command() -> None:
+    """Learn to schedule in a simulated environment. Needs `schedtel[learn]`.
+
+    The environments are commands of their own; `list` says what is learned in each.
+    """
+
+
+def _train_command(name: str, entry: Entry) -> click.Command:
+    """The command that learns in one environment."""
+
+    @click.command(name, cls=StrictCommand, short_help=f"Learn to {entry.about}.")
+    @click.option("-o", "--output", metavar="DIR", required=True, help="Where the run is kept: new, or to go on with.")
+    @click.option("--algo", type=click.Choice(list(ALGORITHMS)), default="dqn", show_default=True, help="How to learn.")
+    @click.option("--steps", type=click.IntRange(1), default=2_000_000, show_default=True, help="Steps to learn from.")
+    @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn.")
+    @click.option(
+        "--environments",
+        "count",
+        type=click.IntRange(1, 65_536),
+        default=256,
+        show_default=True,
+        help="How many take a step together.",
+    )
+    @click.option(
+        "--checkpoint",
+        metavar="DURATION",
+        default="30s",
+        show_default=True,
+        help="From one checkpoint to the next.",
+    )
+    @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+    def train(output: str, algo: str, checkpoint: str, quiet: bool, **chosen: int) -> None:
+        settings, pause_ns = Settings(name, algo, **chosen), parse_duration(checkpoint)
+        from schedtel.training.learner.run import Run  # noqa: PLC0415  (torch, after the arguments are judged)
+
+        _learn(Run(settings, Path(output), pause_ns / 1e9), quiet=quiet)
+
+    train.help = (
+        f"Learn to {entry.about}, and keep what was learned in DIR.\n\n"
+        "With a DIR that holds a run of the same settings, it goes on from its last checkpoint, however it ended. "
+        "Ctrl-C ends it with a checkpoint."
+    )
+    return train
+
+
+for _name, _entry in ENVIRONMENTS.items():
+    command.add_command(_train_command(_name, _entry))
+
+
+def _learn(run: "Run", *, quiet: bool) -> None:
+    from schedtel.cli.display.progress import with_progress  # noqa: PLC0415  (see train)
+
+    def describe(_: int) -> str:
+        return f"{run.counters.steps:,} steps"
+
+    with (
+        nullcontext() if quiet or not sys.stderr.isatty() else restored_cursor(),
+        stop_on_signals(run.stop),
+    ):
+        for _ in with_progress(run, "training", describe, lambda: run.progress, hidden=quiet):
+            pass
+    show_run(run.settings, run.counters, run.rows)
+    if run.progress < 1:
+        lines.remark("interrupted: the same command goes on")
+
+
+@command.command("list", short_help="List the environments.")
+@_FORMAT
+def list_(kind: str) -> None:
+    """List the environments that can be learned in."""
+    if kind == "json":
+        lines.document(
+            json.dumps({"environments": {name: entry.about for name, entry in ENVIRONMENTS.items()}}, indent=2)
+        )
+    else:
+        show_environments()
+
+
+@command.command("report", short_help="Say how a run went.")
+@click.argument("directory", metavar="DIR")
+@_FORMAT
+def report(directory: str, kind: str) -> None:
+    """Say how the run in DIR went: its reward and its speed as it learned."""
+    from schedtel.training.learner import book, checkpoint  # noqa: PLC0415  (pyarrow)
+
+    where = Path(directory)
+    found = checkpoint.load(where)
+    rows = book.read_rows(where, found.counters.steps)
+    if kind == "json":
+        told: dict[str, Any] = {"settings": found.settings.as_dict(), "counters": vars(found.counters), "rows": rows}
+        lines.document(json.dumps(told, indent=2))
+    else:
+        show_run(found.settings, found.counters, rows)
+
+
+@command.command("judge", short_help="Compare what was learned with fixed rules.")
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.option("--episodes", type=click.IntRange(2, 65_536), default=256, show_default=True, help="Of each kind.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the episodes.")
+@_FORMAT
+def judge(directories: tuple[str, ...], episodes: int, seed: int, kind: str) -> None:
+    """Compare what the runs in DIR... have learned with fixed rules, in episodes that none of them has learned from.
+
+    With two runs or more, the interval of what was learned is over the runs: they should differ in their seed only.
+    """
+    from schedtel.training.learner.judged import judged  # noqa: PLC0415  (torch)
+
+    how, found = judged([Path(each) for each in directories], episodes, seed)
+    if kind == "json":
+        costs = {
+            one.group: {name: each.tolist() for name, each in one.rules.items()} | {"learned": one.learned.tolist()}
+            for one in found
+        }
+        lines.document(json.dumps({"cost": how.cost, "costs": costs}, indent=2))
+    else:
+        show_judged(how, found)

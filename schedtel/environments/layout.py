@@ -1,0 +1,15 @@
+"""How the numbers of an observation, and the actions, are grouped, where they are of things that are alike."""
+
+from typing import NamedTuple
+
+
+class Layout(NamedTuple):
+    """An observation is ``common`` numbers, then as many for each of some things; actions are as many for each of
+    these, then ``others``. What is learned of one thing is true of all, so a learner has one network for them.
+    """
+
+    common: int
+    things: int
+    numbers: int
+    actions: int
+    others: int

@@ -1,0 +1,18 @@
+"""Actions tried in many environments in; a network that acts well there out.
+
+The modules, in the order in which data flows through them:
+
+    settings     what is asked for                      → the same, checked
+    experience   environments and how to act            → chunks: what was seen, done and rewarded, step by step
+    replay       chunks                                 → transitions over some steps, drawn by their priority
+    network      observations                           → a value, and a number for each action; by torch
+    dqn          chunks, by ``replay``                  → a network of action values: duelling, double, n-step
+    algorithms   settings                               → the algorithm, in a form that has not learned yet
+    book         rows of figures                        ⇄ ``metrics.parquet``
+    checkpoint   an algorithm and its counters          ⇄ ``checkpoint.safetensors``
+    run          settings and a directory               → all of it at work in one process, and going on after its end
+    judged       checkpoints and rules                  → what their episodes cost, with intervals
+
+A checkpoint counts the steps that its network has learned from. What was done after it is not counted when a run goes
+on from it, and its rows are taken out of the book.
+"""

@@ -1,0 +1,50 @@
+"""Settings in; the algorithm out, which has not learned yet."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedtel.environments.batched import Batched
+from schedtel.environments.registry import entry_of
+from schedtel.training.learner.dqn import DQN
+from schedtel.training.learner.experience import Act, Chunk
+from schedtel.training.learner.network import Arrays, Network
+from schedtel.training.learner.settings import Settings
+
+
+class Algorithm(Protocol):
+    """What learns."""
+
+    #: Steps of all environments in a chunk.
+    chunk: int
+    network: Network
+    updates: int
+    loss: float
+
+    def acting(self, count: int, seed: int) -> Act:
+        """How to act in so many environments while it learns."""
+        ...
+
+    def take(self, chunk: Chunk) -> None:
+        """Learn from a chunk that was made by acting so."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What it has learned."""
+        ...
+
+    def fill(self, arrays: Arrays) -> None:
+        """Go on from what another has learned. Raises :class:`ValueError` for arrays that are not of such a one."""
+        ...
+
+
+def algorithm_of(settings: Settings, environment: Batched) -> Algorithm:
+    """The algorithm for environments of these sizes."""
+    return DQN(
+        settings,
+        environment.observation_size,
+        environment.action_count,
+        truncates=entry_of(settings.environment).truncates,
+        layout=getattr(environment, "layout", None),
+    )

@@ -1,0 +1,125 @@
+"""Chunks in; a network of action values out.
+
+V. Mnih et al., "Human-level control through deep reinforcement learning", 2015; H. van Hasselt et al., "Deep
+Reinforcement Learning with Double Q-learning", 2016; M. Hessel et al., "Rainbow", 2018, for the parts together.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from schedtel.environments.batched import Masks, Observations
+from schedtel.environments.layout import Layout
+from schedtel.training.learner.experience import Chunk
+from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of
+from schedtel.training.learner.replay import Batch, Replay
+from schedtel.training.learner.settings import Settings
+
+#: Steps of all environments in a chunk, and those over which a transition goes.
+CHUNK, AHEAD = 16, 3
+CAPACITY = 1 << 17
+#: Transitions of an update, those that are replayed for each step, and those that there must be before.
+BATCH, REPLAYED, LEAST = 512, 2.0, 16_384
+#: Updates from one copy of the network for the targets to the next.
+_COPIED = 500
+_LARGEST_SLOPE = 10.0
+#: The share of random actions is from 0.4 in the first environment to 0.4^8 in the last (D. Horgan et al., "Distributed
+#: Prioritized Experience Replay", 2018): it does not change with time, so a run that goes on needs no schedule.
+_EXPLORED, _EXPONENT = 0.4, 7.0
+
+
+class Exploring:
+    """The best action by a network; at random another, more often in the first environments than in the last."""
+
+    def __init__(self, network: Network, count: int, seed: int) -> None:
+        self._network, self._random = network, np.random.default_rng(seed)
+        self._share = _EXPLORED ** (1 + _EXPONENT * np.arange(count) / max(1, count - 1))
+        self._chances = np.zeros(count, np.float32)
+
+    def __call__(self, observations: Observations, masks: Masks) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        actions = best_actions(self._network, observations, masks)
+        rows = np.flatnonzero(self._random.random(len(actions)) < self._share)
+        numbers = self._random.random((len(rows), masks.shape[1]))
+        actions[rows] = np.where(masks[rows], numbers, -1.0).argmax(axis=1)
+        return actions, self._chances
+
+
+def best_actions(network: Network, observations: Observations, masks: Masks) -> NDArray[np.int32]:
+    """The allowed actions with the highest numbers: they are ordered as action values, and as chances, are."""
+    with torch.inference_mode():
+        numbers = network(torch.from_numpy(observations))[1].numpy()
+    return np.where(masks, numbers, -np.inf).argmax(axis=1).astype(np.int32)
+
+
+class DQN:
+    """The learner, with its replay."""
+
+    chunk = CHUNK
+
+    def __init__(
+        self, settings: Settings, numbers: int, actions: int, *, truncates: bool, layout: Layout | None = None
+    ) -> None:
+        self.network, self._target = (
+            network_of(numbers, actions, settings.hidden, settings.seed, layout) for _ in range(2)
+        )
+        self._optimiser = Optimiser(self.network, settings.rate, _LARGEST_SLOPE)
+        self._settings, self._truncates, self._sizes = settings, truncates, (numbers, actions)
+        self.updates, self.loss, self._owed = 0, 0.0, 0.0
+        self._replay: Replay | None = None
+
+    def acting(self, count: int, seed: int) -> Exploring:
+        """How to act while it learns."""
+        return Exploring(self.network, count, seed)
+
+    def take(self, chunk: Chunk) -> None:
+        """Learn from a chunk, and from what was before."""
+        replay = self._replay = self._replay or self.replay(self._settings.seed + self.updates)
+        replay.add(chunk)
+        if replay.size < LEAST:
+            return
+        self._owed += REPLAYED * chunk.steps
+        while self._owed >= BATCH:
+            batch = replay.sample(BATCH)
+            replay.learn(batch.places, self.update(batch))
+            self._owed -= BATCH
+
+    def replay(self, seed: int) -> Replay:
+        """An empty memory for what it learns from."""
+        return Replay(
+            CAPACITY,
+            *self._sizes,
+            ahead=AHEAD,
+            discount=self._settings.discount,
+            truncates=self._truncates,
+            seed=seed,
+        )
+
+    def update(self, batch: Batch) -> NDArray[np.float32]:
+        """Learn from some transitions; returns by how much each was wrong."""
+        weights, observations, later, masks, actions, rewards, discounts = map(torch.from_numpy, batch[1:])
+        with torch.no_grad():
+            chosen = self.network(later)[1].masked_fill_(~masks, -torch.inf).argmax(1, keepdim=True)
+            wanted = rewards + discounts * self._target.action_values(later).gather(1, chosen)[:, 0]
+        errors = self.network.action_values(observations).gather(1, actions[:, None])[:, 0] - wanted
+        losses = torch.nn.functional.smooth_l1_loss(errors, torch.zeros_like(errors), reduction="none")
+        loss = (weights * losses).mean()
+        self._optimiser.descend(loss)
+        self.loss = float(loss.detach())
+        self.updates += 1
+        if self.updates % _COPIED == 0:
+            self._target.load_state_dict(self.network.state_dict())
+        return errors.detach().numpy()
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What it has learned, without its replay."""
+        return (
+            arrays_of("network", self.network.state_dict())
+            | arrays_of("target", self._target.state_dict())
+            | arrays_of("adam", self._optimiser.tensors())
+        )
+
+    def fill(self, arrays: Arrays) -> None:
+        """Go on from what another has learned. Raises :class:`ValueError` for arrays that are not of such a learner."""
+        fill("network", self.network.state_dict(), arrays)
+        fill("target", self._target.state_dict(), arrays)
+        fill("adam", self._optimiser.tensors(), arrays)

@@ -1,0 +1,129 @@
+"""Observations in; a value, and a number for each action, out. Only this module and its users import torch."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedtel.environments.layout import Layout
+from schedtel.errors import CapabilityError
+
+try:
+    import torch
+except ImportError:
+    raise CapabilityError("cannot train: torch is not installed (pip install 'schedtel[learn]')") from None
+
+Arrays = Mapping[str, NDArray[np.generic]]
+#: More threads make these small matrices slower, and much slower where other programs run.
+torch.set_num_threads(1)
+#: Layers before the last; and the gain of that, with which all actions begin nearly equal.
+_HIDDEN, _LAST_GAIN = 2, 0.1
+
+
+class Network(torch.nn.Module):  # type: ignore[misc]  # torch's types are not read
+    """Two hidden layers and one that gives a value v and a number a for each action.
+
+    As action values they are v + a - mean(a): the duelling form (Z. Wang et al., 2016). As a policy, a are logits.
+
+    :param sizes: inputs and outputs of each layer.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[int, int]], seed: int) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(*size) for size in sizes)
+        draw = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for number, layer in enumerate(self.layers):
+                gain = 2**0.5 if number < _HIDDEN else _LAST_GAIN
+                torch.nn.init.orthogonal_(layer.weight, gain, generator=draw)
+                torch.nn.init.zeros_(layer.bias)
+
+    def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values of shape (n,), and numbers of shape (n, actions)."""
+        x = torch.relu(self.layers[0](observations))
+        x = self.layers[2](torch.relu(self.layers[1](x)))
+        return x[:, 0], x[:, 1:]
+
+    def action_values(self, observations: torch.Tensor) -> torch.Tensor:
+        """Shape (n, actions)."""
+        value, numbers = self(observations)
+        return value[:, None] + numbers - numbers.mean(1, keepdim=True)
+
+
+class SharedNetwork(Network):
+    """The same for things that are alike: each is seen with what is common, then with the mean of all of them.
+
+    (M. Zaheer et al., "Deep Sets", 2017.) What the actions of a thing are worth does not depend on its place.
+    """
+
+    def __init__(self, layout: Layout, hidden: int, seed: int) -> None:
+        first, second = (layout.common + layout.numbers, hidden), (2 * hidden, hidden)
+        super().__init__([first, second, (hidden, layout.actions), (hidden, 1 + layout.others)], seed)
+        self._layout = layout
+
+    def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`Network.forward`."""
+        count, layout = len(observations), self._layout
+        common = observations[:, None, : layout.common].expand(-1, layout.things, -1)
+        things = observations[:, layout.common :].view(count, layout.things, layout.numbers)
+        x = torch.relu(self.layers[0](torch.cat([common, things], 2)))
+        mean = x.mean(1, keepdim=True).expand(-1, layout.things, -1)
+        x = torch.relu(self.layers[1](torch.cat([x, mean], 2)))
+        whole = self.layers[3](x.mean(1))
+        return whole[:, 0], torch.cat([self.layers[2](x).view(count, -1), whole[:, 1:]], 1)
+
+
+def network_of(numbers: int, actions: int, hidden: int, seed: int, layout: Layout | None = None) -> Network:
+    """A network for observations of so many numbers, or of a layout."""
+    if layout:
+        return SharedNetwork(layout, hidden, seed)
+    return Network([(numbers, hidden), (hidden, hidden), (hidden, actions + 1)], seed)
+
+
+def arrays_of(name: str, parts: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.generic]]:
+    """Tensors by their name → arrays by a longer name."""
+    return {f"{name}.{part}": tensor.detach().numpy().copy() for part, tensor in parts.items()}
+
+
+def fill(name: str, parts: Mapping[str, torch.Tensor], arrays: Arrays) -> None:
+    """Put arrays into the tensors that :func:`arrays_of` took them from.
+
+    Raises :class:`ValueError` where one is missing, of another shape or type, or not finite.
+    """
+    with torch.no_grad():
+        for part, tensor in parts.items():
+            found = arrays.get(f"{name}.{part}")
+            if found is None or found.shape != tuple(tensor.shape) or found.dtype != tensor.numpy().dtype:
+                raise ValueError(f"{name}.{part}")
+            if not np.isfinite(found).all():
+                raise ValueError(f"{name}.{part}")
+            tensor.copy_(torch.from_numpy(found.copy()))
+
+
+class Optimiser:
+    """Adam over a network's weights, whose moments can be saved."""
+
+    def __init__(self, network: Network, rate: float, largest: float) -> None:
+        self._network, self._largest = network, largest
+        self._adam = torch.optim.Adam(network.parameters(), lr=rate, eps=1e-5, fused=True)
+        for weights in network.parameters():  # made at the first step otherwise, and so not there to be filled
+            self._adam.state[weights] = {
+                "step": torch.zeros(()),
+                "exp_avg": torch.zeros_like(weights),
+                "exp_avg_sq": torch.zeros_like(weights),
+            }
+
+    def descend(self, loss: torch.Tensor) -> None:
+        """Take a step against the slope of a loss; a slope that is too large is shortened."""
+        self._adam.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._largest, foreach=True)
+        self._adam.step()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The moments and the number of steps, by weights."""
+        return {
+            f"{name}.{part}": tensor
+            for name, weights in self._network.named_parameters()
+            for part, tensor in self._adam.state[weights].items()
+        }

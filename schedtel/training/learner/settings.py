@@ -1,0 +1,71 @@
+"""What a person asks a learner for in; the same, checked, with what is usual for the algorithm, out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from schedtel.environments.registry import entry_of
+from schedtel.errors import UsageError
+from schedtel.suggestions import did_you_mean
+
+#: Name → what it is, for a person.
+ALGORITHMS = {"dqn": "action values: duelling, double, n-step, with prioritised replay"}
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "steps": (1, 10**12),
+    "count": (1, 65_536),
+    "seed": (0, (1 << 62) - 1),
+    "discount": (0.0, 0.9999),
+    "rate": (1e-7, 1.0),
+    "hidden": (1, 4096),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to learn.
+
+    :param environment: a name of the registry.
+    :param algorithm: one of ``ALGORITHMS``.
+    :param steps: steps of environments to learn from, those of all of them added.
+    :param count: environments that take a step together.
+    :param discount: what a reward of the next step counts, against one of this step.
+    :param rate: step size of Adam.
+    :param hidden: width of the network's two layers.
+
+    Raises :class:`UsageError` for a name that is unknown, and for values out of range.
+    """
+
+    environment: str
+    algorithm: str = "dqn"
+    steps: int = 2_000_000
+    seed: int = 0
+    count: int = 256
+    discount: float = 0.95
+    rate: float = 5e-4
+    hidden: int = 64
+
+    def __post_init__(self) -> None:
+        entry_of(self.environment)
+        if self.algorithm not in ALGORITHMS:
+            raise UsageError(
+                f"cannot train by {self.algorithm[:60]!r}: it is unknown ({did_you_mean(self.algorithm, ALGORITHMS)})"
+            )
+        for name, (low, high) in _LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"cannot train with {name} {getattr(self, name):,}: it must be {low:,} to {high:,}")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def settings_of(said: object) -> Settings:
+    """The settings in what JSON said. Raises :class:`ValueError` or :class:`TypeError` where it does not say any."""
+    if not isinstance(said, dict):
+        raise TypeError("no settings")
+    kinds: dict[str, tuple[type, ...]] = dict.fromkeys(("steps", "seed", "count", "hidden"), (int,))
+    kinds |= {"environment": (str,), "algorithm": (str,), "discount": (int, float), "rate": (int, float)}
+    if said.keys() != kinds.keys() or any(type(said[name]) not in kind for name, kind in kinds.items()):
+        raise ValueError("other settings")
+    return Settings(**said)
