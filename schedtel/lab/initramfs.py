@@ -30,8 +30,8 @@ _KEPT_S = 2 * 24 * 3600
 _IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statistics", "subprocess", "tarfile", "tty",
                   "zoneinfo")  # fmt: skip
 #: Imports all that a guest will import, and prints which shared objects that maps: there is no list to keep, and no
-#: unused object. What needs an extra that is not installed is nothing for a guest. A guest neither simulates nor learns:
-#: numba alone would make its archive half as large again.
+#: unused object. What needs an extra that is not installed is nothing for a guest. A guest neither simulates nor
+#: learns: numba alone would make its archive half as large again.
 _PROBE = """
 import importlib, json, pkgutil, sys
 import click, decimal, numpy.random, pyarrow.compute, pyarrow.flight, pyarrow.parquet, rich.live
