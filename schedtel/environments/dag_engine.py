@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from schedtel.dags.dag import NEVER
 from schedtel.environments.dag_arrays import Graphs, Machines
+from schedtel.environments.stepping import BEGIN
 from schedtel.simulator.compiling import inlined, kept
 
-#: Instead of an action: begin anew.
-BEGIN = -1
 #: Numbers that are seen of each choice; docs/dags.md has their meaning.
 SEEN = 20
 _LATE = 1 << 62

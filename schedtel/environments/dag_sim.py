@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from schedtel.dags.dag import Dag
 from schedtel.dags.schedule import Schedule
 from schedtel.environments import dag_engine
-from schedtel.environments.batched import Masks, Observations
 from schedtel.environments.dag_arrays import graphs_of, machines_for
-from schedtel.environments.stepping import MOST_COUNT, Buffers, need_between, random_states
+from schedtel.environments.stepping import MOST_COUNT, Buffers, Stepped, need_between
 from schedtel.errors import UsageError
 
 MOST_CHOICES, MOST_NOISE = 512, 0.9
@@ -20,7 +19,7 @@ MOST_CHOICES, MOST_NOISE = 512, 0.9
 _MOST_JOBS = 1 << 24
 
 
-class DagSim:
+class DagSim(Stepped):
     """``count`` machines, each of which schedules a graph that is drawn from the given ones, again and again.
 
     An action below ``choices`` puts a ready job on a device; which, the observation says, ``dag_engine.SEEN`` numbers
@@ -42,27 +41,18 @@ class DagSim:
             raise UsageError(
                 f"cannot make {count} environments of {jobs} jobs: too many (at most {_MOST_JOBS // jobs})"
             )
-        self.dags, self.count, self.choices = tuple(dags), count, choices
-        self.observation_size, self.action_count = (choices + 1) * dag_engine.SEEN, choices + 1
+        self.dags, self.choices = tuple(dags), choices
         self._graphs = graphs_of(dags)
         self._machines = machines_for(self._graphs, count, choices, noise)
-        self._buffers = Buffers(count, self.observation_size, self.action_count)
-        self.reset(0)
+        super().__init__(count, (choices + 1) * dag_engine.SEEN, choices + 1)
 
-    def reset(self, seed: int) -> tuple[Observations, Masks]:
-        """As :meth:`Batched.reset`. The same seed draws the same graphs and times."""
-        self._machines.random[:] = random_states(seed, self.count)
-        self._step(np.full(self.count, dag_engine.BEGIN, np.int32))
-        return self._buffers.seen, self._buffers.masks
+    def _draws(self) -> NDArray[np.uint64]:
+        return self._machines.random
 
-    def step(self, actions: NDArray[np.int32]) -> tuple[Observations, NDArray[np.float32], Masks, Masks]:
-        """As :meth:`Batched.step`. Raises :class:`UsageError` for an action that the mask excludes."""
-        self._step(self._buffers.checked(actions))
-        return self._buffers.seen, self._buffers.rewards, self._buffers.ended, self._buffers.masks
-
-    def _step(self, actions: NDArray[np.int32]) -> None:
-        b = self._buffers
-        dag_engine.step(self._graphs, self._machines, actions, b.seen, b.rewards, b.ended, b.masks)
+    def _step(self, actions: NDArray[np.int32], written: Buffers) -> None:
+        dag_engine.step(
+            self._graphs, self._machines, actions, written.seen, written.rewards, written.ended, written.masks
+        )
 
     @property
     def makespans(self) -> NDArray[np.int64]:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.environments.periodic_arrays import Instance, Runs
+from schedtel.environments.stepping import BEGIN
 from schedtel.simulator.compiling import inlined, kept
 
-#: Instead of an action: begin anew.
-BEGIN = -1
 #: Numbers that are seen of each pipeline, and besides; docs/dags.md has their meaning.
 SEEN, BESIDES = 12, 3
 _LATE = 1 << 62

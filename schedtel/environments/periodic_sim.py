@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from schedtel.dags.pipelines import DEVICES, configurations, pipelines
 from schedtel.environments import periodic_engine
-from schedtel.environments.batched import Masks, Observations
 from schedtel.environments.periodic_arrays import instance_of, runs_for
-from schedtel.environments.stepping import MOST_COUNT, Buffers, need_between, random_states
+from schedtel.environments.stepping import MOST_COUNT, Buffers, Stepped, need_between
 from schedtel.errors import UsageError
 
 
-class PeriodicSim:
+class PeriodicSim(Stepped):
     """``count`` machines, each of which runs one hyperperiod of a configuration that is drawn, again and again.
 
     An action is (pipeline x devices + device) x kernels + kernels at once - 1; the last action waits for the next
@@ -40,29 +39,20 @@ class PeriodicSim:
         if not self.configurations:
             raise UsageError("cannot make environments of no configuration: there is nothing to draw (give one)")
         sets = [pipelines(one, scale) for one in self.configurations]
-        self.count, self.drops = count, drops
+        self.drops = drops
         self._instance = instance_of(sets, drops=drops)
         self._runs = runs_for(self._instance, count)
         chains, kernels = self._instance.times.shape[:2]
-        self.observation_size = chains * periodic_engine.SEEN + periodic_engine.BESIDES
-        self.action_count = chains * len(DEVICES) * kernels + 1
-        self._buffers = Buffers(count, self.observation_size, self.action_count)
-        self.reset(0)
+        seen = chains * periodic_engine.SEEN + periodic_engine.BESIDES
+        super().__init__(count, seen, chains * len(DEVICES) * kernels + 1)
 
-    def reset(self, seed: int) -> tuple[Observations, Masks]:
-        """As :meth:`Batched.reset`. The same seed draws the same configurations."""
-        self._runs.random[:] = random_states(seed, self.count)
-        self._step(np.full(self.count, periodic_engine.BEGIN, np.int32))
-        return self._buffers.seen, self._buffers.masks
+    def _draws(self) -> NDArray[np.uint64]:
+        return self._runs.random
 
-    def step(self, actions: NDArray[np.int32]) -> tuple[Observations, NDArray[np.float32], Masks, Masks]:
-        """As :meth:`Batched.step`. Raises :class:`UsageError` for an action that the mask excludes."""
-        self._step(self._buffers.checked(actions))
-        return self._buffers.seen, self._buffers.rewards, self._buffers.ended, self._buffers.masks
-
-    def _step(self, actions: NDArray[np.int32]) -> None:
-        b = self._buffers
-        periodic_engine.step(self._instance, self._runs, actions, b.seen, b.rewards, b.ended, b.masks)
+    def _step(self, actions: NDArray[np.int32], written: Buffers) -> None:
+        periodic_engine.step(
+            self._instance, self._runs, actions, written.seen, written.rewards, written.ended, written.masks
+        )
 
     def action(self, pipeline: int, device: int, kernels: int) -> int:
         """The action that runs so many kernels of a pipeline's oldest ready job as one stretch on a device."""

@@ -1,6 +1,8 @@
-"""What environments with a compiled engine share: their buffers, and the actions that they refuse."""
+"""What environments with a compiled engine share: how they step, their buffers, and the actions that they refuse."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,8 @@ from schedtel.environments.batched import Masks, Observations
 from schedtel.errors import UsageError
 
 MOST_COUNT = 1 << 16
+#: Instead of an action: begin anew.
+BEGIN = -1
 
 
 def need_between(what: str, value: float, least: float, most: float) -> None:
@@ -17,6 +21,34 @@ def need_between(what: str, value: float, least: float, most: float) -> None:
         raise UsageError(
             f"cannot make environments with {what} {value:g}: it is out of range (give {least:g} to {most:g})"
         )
+
+
+class Stepped(ABC):
+    """Environments whose engine writes into buffers. A class of them says how it is called and where its draws are."""
+
+    def __init__(self, count: int, observation_size: int, action_count: int) -> None:
+        self.count, self.observation_size, self.action_count = count, observation_size, action_count
+        self._buffers = Buffers(count, observation_size, action_count)
+        self.reset(0)
+
+    def reset(self, seed: int) -> tuple[Observations, Masks]:
+        """As :meth:`Batched.reset`. The same seed draws the same episodes."""
+        self._draws()[:] = random_states(seed, self.count)
+        self._step(np.full(self.count, BEGIN, np.int32), self._buffers)
+        return self._buffers.seen, self._buffers.masks
+
+    def step(self, actions: NDArray[np.int32]) -> tuple[Observations, NDArray[np.float32], Masks, Masks]:
+        """As :meth:`Batched.step`. Raises :class:`UsageError` for an action that the mask excludes."""
+        self._step(self._buffers.checked(actions), self._buffers)
+        return self._buffers.seen, self._buffers.rewards, self._buffers.ended, self._buffers.masks
+
+    @abstractmethod
+    def _draws(self) -> NDArray[np.uint64]:
+        """The states of the engine's draws, one for each environment."""
+
+    @abstractmethod
+    def _step(self, actions: NDArray[np.int32], written: Buffers) -> None:
+        """Have the engine take a step in each."""
 
 
 class Buffers:

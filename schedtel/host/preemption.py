@@ -1,8 +1,8 @@
 """This kernel's configuration, its command line and debugfs in; which model of preemption it has, out.
 
 The model decides when a CPU leaves a thread for one that has woken: ``none`` and ``voluntary`` at the next return to
-user mode; ``full`` at once; ``lazy``, for threads of the fair classes, without an interrupt for another CPU: at its next
-return to user mode or tick.
+user mode; ``full`` at once; ``lazy``, for threads of the fair classes, without an interrupt for another CPU, so at its
+next return to user mode or tick.
 """
 
 import gzip
