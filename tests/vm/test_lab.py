@@ -227,6 +227,9 @@ def test_runs_on_this_machine_and_in_the_lab_are_compared(guest, tmp_path, repor
     again = subprocess.run([*command, "--report", str(tmp_path / "runs")], check=True, capture_output=True)
     assert json.loads(again.stdout) == found
     assert found["lab"].startswith("kernel 6.18.")
+    if here := jobs.preemption_like_here("6.18"):
+        machine = json.loads((tmp_path / "runs" / "lab" / "experiment.json").read_text())["machine"]
+        assert machine.endswith(f"preempt={here}")
     assert found["repeats"] == 1
     turnaround = next(each for each in found["agreements"] if each["figure"] == "TAT")
     for side in ("live", "lab"):
