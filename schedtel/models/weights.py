@@ -8,13 +8,15 @@ flipped in a number is a valid file to safetensors, so the store compares the di
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.access.files import read_with_mode
-from schedtel.errors import CapabilityError, UsageError
+from schedtel.access.tensors import library
+from schedtel.errors import UsageError
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -24,6 +26,7 @@ _MOST_HEADER = 1 << 20
 _HEADER_LENGTH = 8
 #: No weight that was learned is larger.
 _LARGEST = 1e6
+_safetensors = partial(library, "use weights", "agent")
 
 
 def read_weights(path: str) -> Arrays:
@@ -67,13 +70,3 @@ def weights_bytes(arrays: Mapping[str, NDArray[np.float32]]) -> bytes:
 
 def _refused(name: str, why: str) -> UsageError:
     return UsageError(f"cannot use weights {name[:80]}: {why} (save them again)")
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy  # noqa: PLC0415  (of an extra)
-    except ImportError as error:
-        raise CapabilityError(
-            "cannot use weights: safetensors is not installed (pip install 'schedtel[agent]')"
-        ) from error
-    return safetensors.numpy

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from schedtel._version import __version__
 from schedtel.access.files import read_with_mode, write_whole
+from schedtel.access.tensors import library, said_in
 from schedtel.errors import CapabilityError, RecordingError, UsageError
 from schedtel.oracle.candidates import MOST_CANDIDATES, NAMES
 from schedtel.oracle.pointer import SHAPES, Weights
@@ -23,6 +25,7 @@ from schedtel.oracle.pointer import SHAPES, Weights
 FORMAT = 1
 _KEY = "schedtel.oracle"
 _MOST_BYTES, _MOST_SEEDS, _LARGEST = 4 << 20, 100, 1e6
+_safetensors = partial(library, "use files of models", "learn")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     content = read_with_mode(str(path), "model", _MOST_BYTES)[0]
     try:
         arrays = _safetensors().load(content)
-        said = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"][_KEY])
+        said = said_in(content, _KEY)
         version, features, candidates = int(said["format"]), tuple(said["features"]), said["candidates"]
     except CapabilityError:
         raise
@@ -106,13 +109,3 @@ def _array(arrays: dict[str, np.ndarray], key: str, name: str) -> np.ndarray:
     if found.shape != SHAPES[name] or found.dtype != np.float32 or not (np.abs(found) < _LARGEST).all():
         raise ValueError(key)
     return found
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy  # noqa: PLC0415  (of an extra)
-    except ImportError as error:
-        raise CapabilityError(
-            "cannot use files of models: safetensors is not installed (pip install 'schedtel[learn]')"
-        ) from error
-    return safetensors.numpy

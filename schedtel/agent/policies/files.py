@@ -11,11 +11,13 @@ import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from schedtel.access.files import read_with_mode, write_whole
+from schedtel.access.tensors import library, said_in
 from schedtel.agent.context import Context, check_features
 from schedtel.agent.policies.policy import MOST_ARMS, Policy
 from schedtel.agent.policies.protocol import Settings
@@ -31,6 +33,7 @@ _MOST_BYTES = 64 << 20
 #: No number that was learned is larger.
 _LARGEST = 1e12
 _NOT_NEGATIVE = ("counters", "seen", "variance", "tally.count", "tally.square", "adam.steps", "streak")
+_safetensors = partial(library, "use files of policies", "agent")
 
 
 def save_policy(policy: Policy, path: str | os.PathLike[str]) -> None:
@@ -60,7 +63,7 @@ def load_policy(
     content = read_with_mode(str(path), "policy", _MOST_BYTES)[0]
     try:
         arrays = _safetensors().load(content)
-        said = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"][_KEY])
+        said = said_in(content, _KEY)
         version = int(said["format"])
     except CapabilityError:
         raise
@@ -72,16 +75,6 @@ def load_policy(
     _fill(policy, arrays, said, path)
     _check(policy, arms, names, path)
     return policy
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy  # noqa: PLC0415  (of an extra)
-    except ImportError as error:
-        raise CapabilityError(
-            "cannot use files of policies: safetensors is not installed (pip install 'schedtel[agent]')"
-        ) from error
-    return safetensors.numpy
 
 
 def _description(policy: Policy) -> dict[str, Any]:

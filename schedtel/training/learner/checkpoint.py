@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.access.files import read_with_mode, write_whole
+from schedtel.access.tensors import library, said_in
 from schedtel.errors import CapabilityError, RecordingError, UsageError
 from schedtel.training.learner.settings import Settings, settings_of
 
@@ -22,6 +24,7 @@ NAME = "checkpoint.safetensors"
 FORMAT = 1
 _KEY = "schedtel.checkpoint"
 _MOST_BYTES = 1 << 30
+_safetensors = partial(library, "train", "learn")
 
 
 @dataclass
@@ -75,7 +78,7 @@ def load(directory: Path) -> Checkpoint:
     content = read_with_mode(str(path), "checkpoint", _MOST_BYTES)[0]
     try:
         arrays = _safetensors().load(content)
-        said = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"][_KEY])
+        said = said_in(content, _KEY)
         digest, version = said.pop("sha256"), said["format"]
     except CapabilityError:
         raise
@@ -104,11 +107,3 @@ def _digest(said: Mapping[str, object], arrays: Mapping[str, NDArray[np.generic]
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy  # noqa: PLC0415  (of an extra)
-    except ImportError:
-        raise CapabilityError("cannot train: safetensors is not installed (pip install 'schedtel[learn]')") from None
-    return safetensors.numpy
