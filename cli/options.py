@@ -167,6 +167,12 @@ _LOG = (
 )
 
 
+def format_option(*kinds: str) -> Decorator:
+    """``--format table|json``, and ``ndjson`` where a command has it."""
+    meaning = "A table for a person, or JSON." if len(kinds) == 2 else "A table, JSON, or a line of JSON for each job."
+    return click.option("--format", "kind", type=click.Choice(kinds), default="table", show_default=True, help=meaning)
+
+
 def together(options: tuple[Decorator, ...]) -> Decorator:
     """Several options as one decorator, in their order."""
 

@@ -9,7 +9,7 @@ import click
 from schedtel.access.files import write_whole
 from schedtel.cli import lines
 from schedtel.cli.display.dags import show_comparison, show_families, show_periodic, show_rule
-from schedtel.cli.options import together
+from schedtel.cli.options import format_option, together
 from schedtel.cli.strict import StrictGroup
 from schedtel.dags.comparison import METHODS, compare
 from schedtel.dags.families import FAMILIES, WAIT
@@ -21,14 +21,7 @@ from schedtel.durations import NS_PER_S, parse_duration
 from schedtel.errors import UsageError
 
 _COUNT = re.compile(r"([^=,]+)=([0-9]{1,9})")
-_FORMAT = click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for a person, or JSON.",
-)
+_FORMAT = format_option("table", "json")
 _LIMIT = click.option(
     "--limit", metavar="DURATION", default="30s", show_default=True, help="For how long CP-SAT may look for an optimum."
 )

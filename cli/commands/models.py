@@ -8,7 +8,7 @@ import click
 
 from schedtel.cli import lines
 from schedtel.cli.display.models import show_models, show_near, show_parts, show_verdict, show_version
-from schedtel.cli.options import together
+from schedtel.cli.options import format_option, together
 from schedtel.cli.strict import StrictGroup
 from schedtel.dags.fingerprint import fingerprint, how_near
 from schedtel.dags.spec import graph_of
@@ -31,14 +31,7 @@ _NOT_ACCEPTED = _FAULTY = 1
 _REGISTRY = click.option(
     "--registry", metavar="DIR", help="Directory of the models; else schedtel/models in $XDG_DATA_HOME."
 )
-_FORMAT = click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for a person, or JSON.",
-)
+_FORMAT = format_option("table", "json")
 _THRESHOLD = click.option(
     "--threshold",
     type=click.FloatRange(0, 10),

@@ -5,6 +5,7 @@ import json
 import click
 
 from schedtel.cli import lines
+from schedtel.cli.commands.oracle_train import forecasts_option
 from schedtel.cli.output import opened
 from schedtel.cli.strict import StrictCommand
 
@@ -26,13 +27,7 @@ from schedtel.cli.strict import StrictCommand
     show_default=True,
     help="With --train: how often each network goes through its samples.",
 )
-@click.option(
-    "--forecasts",
-    type=click.IntRange(10, 1_000_000),
-    default=2000,
-    show_default=True,
-    help="The most forecasts of a run that count, the first ones.",
-)
+@forecasts_option
 def evaluate(directory: str, file: str, output: str | None, train: bool, epochs: int, forecasts: int) -> None:
     """Test a model on the test runs of the dataset DIR, beside rules that learn nothing and Markov chances that learn
     in the run itself. A run that the model learned from is refused.

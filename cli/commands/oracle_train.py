@@ -8,6 +8,14 @@ from schedtel.cli import lines
 from schedtel.cli.strict import StrictCommand
 from schedtel.errors import UsageError
 
+forecasts_option = click.option(
+    "--forecasts",
+    type=click.IntRange(10, 1_000_000),
+    default=2000,
+    show_default=True,
+    help="The most forecasts of a run that count, the first ones.",
+)
+
 
 @click.command("train", cls=StrictCommand, short_help="Train a model on a dataset.")
 @click.argument("directory", metavar="DIR")
@@ -20,13 +28,7 @@ from schedtel.errors import UsageError
     show_default=True,
     help="How often each goes through the samples.",
 )
-@click.option(
-    "--forecasts",
-    type=click.IntRange(10, 1_000_000),
-    default=2000,
-    show_default=True,
-    help="The most forecasts of a run that count, the first ones.",
-)
+@forecasts_option
 def train(directory: str, output: str, seeds: int, epochs: int, forecasts: int) -> None:
     """Train pointer networks on the training runs of the dataset DIR: one for each seed, all in FILE."""
     from schedtel.oracle.dataset import Dataset  # noqa: PLC0415  (pyarrow, which other commands do without)

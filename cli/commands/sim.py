@@ -12,7 +12,7 @@ import click
 from schedtel.cli import lines
 from schedtel.cli.display.simulations import show_schedulers, show_simulated
 from schedtel.cli.jobs import chosen_plan, plan_options, result_lines, write_lines
-from schedtel.cli.options import together
+from schedtel.cli.options import format_option, together
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictGroup
@@ -65,14 +65,7 @@ def command() -> None:
 
 
 @command.command("list", short_help="List the schedulers.")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for a person, or JSON.",
-)
+@format_option("table", "json")
 def list_(kind: str) -> None:
     """List the schedulers that can be simulated."""
     if kind == "json":
@@ -91,14 +84,7 @@ def list_(kind: str) -> None:
 @together(_COST_OPTIONS)
 @click.option("-o", "--output", metavar="DIR", help="Record its windows: a directory, new or empty.")
 @click.option("-w", "--window", default="1s", show_default=True, metavar="DURATION", help="Length of a window.")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json", "ndjson"]),
-    default="table",
-    show_default=True,
-    help="A table, JSON, or a line of JSON for each job.",
-)
+@format_option("table", "json", "ndjson")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def run(
     spec: str,

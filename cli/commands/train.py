@@ -10,6 +10,7 @@ import click
 
 from schedtel.cli import lines
 from schedtel.cli.display.training import show_environments, show_judged, show_run
+from schedtel.cli.options import format_option
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictCommand, StrictGroup
@@ -20,14 +21,7 @@ from schedtel.training.learner.settings import ALGORITHMS, Settings
 if TYPE_CHECKING:
     from schedtel.training.learner.run import Run
 
-_FORMAT = click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for a person, or JSON.",
-)
+_FORMAT = format_option("table", "json")
 
 
 @click.group("train", cls=StrictGroup, short_help="Learn to schedule in a simulated environment.")

@@ -9,7 +9,7 @@ import click
 from schedtel.cli import lines
 from schedtel.cli.display.workloads import show_outcome, show_plan, show_presets
 from schedtel.cli.jobs import chosen_plan, job_lines, plan_options, result_lines, write_lines
-from schedtel.cli.options import Decorator
+from schedtel.cli.options import format_option
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.strict import StrictGroup
 from schedtel.workloads.external import installed
@@ -17,11 +17,6 @@ from schedtel.workloads.plan import Plan
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.run import Runner
 from schedtel.workloads.spec import load_workload, parse_workload
-
-
-def _format(*kinds: str) -> Decorator:
-    meaning = "A table for a person, or JSON." if len(kinds) == 2 else "A table, JSON, or a line of JSON for each job."
-    return click.option("--format", "kind", type=click.Choice(kinds), default="table", show_default=True, help=meaning)
 
 
 @click.group("workload", cls=StrictGroup, short_help="Make a load that is the same each time.")
@@ -33,7 +28,7 @@ def command() -> None:
 
 
 @command.command("list", short_help="List the presets.")
-@_format("table", "json")
+@format_option("table", "json")
 def list_(kind: str) -> None:
     """List the workloads that ship with schedtel, and which programs of others are there to be run by one."""
     presets = {name: load_workload(name) for name in preset_names()}
@@ -63,7 +58,7 @@ def show(name: str, kind: str) -> None:
 @command.command("plan", short_help="Print what would be done.")
 @click.argument("spec", metavar="SPEC")
 @plan_options
-@_format("table", "json", "ndjson")
+@format_option("table", "json", "ndjson")
 def plan(spec: str, seed: int | None, duration: str | None, kind: str) -> None:
     """Plan the jobs of SPEC and print them, without running anything. The same seed gives the same bytes."""
     planned = chosen_plan(spec, seed, duration)
@@ -87,7 +82,7 @@ def plan(spec: str, seed: int | None, duration: str | None, kind: str) -> None:
     help="Loops of work in a microsecond, instead of measuring them: the same work in each run.",
 )
 @click.option("--strict", is_flag=True, help="Status 1 where the generator did not do what was planned.")
-@_format("table", "json", "ndjson")
+@format_option("table", "json", "ndjson")
 def run(spec: str, seed: int | None, duration: str | None, loops_per_us: float | None, strict: bool, kind: str) -> int:
     """Run the jobs of SPEC, and print how long they took. Nothing of it runs on when the command ends, however it does.
 
