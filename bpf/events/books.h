@@ -66,9 +66,7 @@ struct {
 
 static inlined struct untold *this_list(void)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-
-	return bpf_map_lookup_elem(&untold, &cpu);
+	return own_in(&untold);
 }
 
 /* A pointer as a number, which is what the verifier takes the memory of a map for. */
@@ -82,16 +80,12 @@ static inlined __u64 number_of(struct untold *list, void *pointer)
 
 static inlined struct event_ring *this_book_ring(void)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-
-	return bpf_map_lookup_elem(&book_rings, &cpu);
+	return own_in(&book_rings);
 }
 
 static inlined struct book *next_book(struct event_ring *ring)
 {
-	__u32 place = ring->first + (ring->head & (ring->size - 1));
-
-	return bpf_map_lookup_elem(&books, &place);
+	return next_in(ring, &books);
 }
 
 static inlined void tell_lost_books(struct event_ring *ring, __u64 now)

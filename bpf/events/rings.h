@@ -28,12 +28,25 @@ struct {
 	__type(value, struct event);
 } events SEC(".maps");
 
-/* NULL never happens, but the verifier wants to be told so. */
-static inlined struct event_ring *this_ring(void)
+/* This CPU's value in an array. NULL never happens, but the verifier wants to be told so. */
+static inlined void *own_in(void *array)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 
-	return bpf_map_lookup_elem(&rings, &cpu);
+	return bpf_map_lookup_elem(array, &cpu);
+}
+
+static inlined struct event_ring *this_ring(void)
+{
+	return own_in(&rings);
+}
+
+/* Where the ring's next record goes in the array that has the records of all rings. */
+static inlined void *next_in(struct event_ring *ring, void *records)
+{
+	__u32 place = ring->first + (ring->head & (ring->size - 1));
+
+	return bpf_map_lookup_elem(records, &place);
 }
 
 static inlined int has_room(struct event_ring *ring)
@@ -60,8 +73,7 @@ static inlined void publish(struct event_ring *ring)
 
 static inlined void append(struct event_ring *ring, __u64 now, __u64 kind, __u64 body)
 {
-	__u32 place = ring->first + (ring->head & (ring->size - 1));
-	struct event *event = bpf_map_lookup_elem(&events, &place);
+	struct event *event = next_in(ring, &events);
 
 	if (unlikely(!event))
 		return;
