@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import tempfile
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks import builds, kernel, process, recorders, workloads
+from benchmarks import builds, kernel, recorders, workloads
 from benchmarks.failures import BenchmarkError
 from benchmarks.measures import Plan, Row, Target, row
 from schedtel.kernel.libbpf import BpfObject
@@ -42,26 +41,13 @@ def _recorded(load: Callable[[int], None], *arguments: str) -> dict[str, float]:
     """Figures of a recording of a load, which gets the recorder's pid."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recorded"
-        recording = subprocess.Popen(
-            recorders.events_command(path, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            recorders.wait_for_programs(recording)
-            cpu_ns, began_ns = process.cpu_ns(recording.pid), time.monotonic_ns()
-            load(recording.pid)
-            lasted_ns = time.monotonic_ns() - began_ns
-            cpu_ns, resident_mb = process.cpu_ns(recording.pid) - cpu_ns, process.resident_mb(recording.pid)
-            recording.send_signal(signal.SIGINT)
-            process.wait(recording, _PATIENCE_S)
-        finally:
-            recording.kill()
-            recording.wait()
-        events = sum(pq.ParquetFile(part).metadata.num_rows for part in (path / "events").iterdir())
+        command = recorders.events_command(path, *arguments)
+        _, took = recorders.recorded(command, recorders.wait_for_programs, lambda recording: load(recording.pid))
         return {
-            "rate": events / lasted_ns * 1e3,
+            "rate": recorders.events_in(path) / took.lasted_ns * 1e3,
             "lost": float(_lost(path)),
-            "cpu": cpu_ns / lasted_ns * 100,
-            "resident": resident_mb,
+            "cpu": took.cpu_ns / took.lasted_ns * 100,
+            "resident": took.resident_mb,
         }
 
 

@@ -9,7 +9,6 @@ from a program that writes into its ring.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import tempfile
 import time
@@ -17,9 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from benchmarks import event_rates, process, recorders, workloads
+from benchmarks import event_rates, recorders, workloads
 from benchmarks.failures import PeerError
 from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import tool
@@ -49,7 +46,7 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     if perf is None:
         raise PeerError("perf is not installed")
     subjects = {
-        _OURS: _Recorder(recorders.events_command, recorders.wait_for_programs, _rows_of_parquet),
+        _OURS: _Recorder(recorders.events_command, recorders.wait_for_programs, recorders.events_in),
         _PERF: _Recorder(
             lambda path: [perf, "sched", "record", "-o", str(path)],
             recorders.wait_for_events,
@@ -58,10 +55,6 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
     }
     samples, notes = interleaved(subjects, plan.rounds(_ROUNDS), _sample)
     return _rows(samples) + event_rates.measure(plan), notes
-
-
-def _rows_of_parquet(path: Path) -> int:
-    return sum(pq.ParquetFile(part).metadata.num_rows for part in (path / "events").iterdir())
 
 
 def _lines_of_script(perf: str, path: Path) -> int:
@@ -74,32 +67,19 @@ def _sample(recorder: _Recorder) -> dict[str, float]:
     before = workloads.pipe(_TRIPS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recorded"
-        recording = subprocess.Popen(recorder.command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            recorder.has_begun(recording)
-            cpu_ns, began_ns = process.cpu_ns(recording.pid), time.monotonic_ns()
-            watched = workloads.pipe(_TRIPS)
-            lasted_ns = time.monotonic_ns() - began_ns
-            cpu_ns, resident_mb = process.cpu_ns(recording.pid) - cpu_ns, process.resident_mb(recording.pid)
-            ended_ns = time.monotonic_ns()
-            recording.send_signal(signal.SIGINT)
-            process.wait(recording, _PATIENCE_S)
-        finally:
-            recording.kill()
-            recording.wait()
-        closed_ns = time.monotonic_ns() - ended_ns
+        watched, took = recorders.recorded(recorder.command(path), recorder.has_begun, lambda _: workloads.pipe(_TRIPS))
         events = recorder.count(path)
-        counted_ns = time.monotonic_ns() - ended_ns
+        counted_ns = time.monotonic_ns() - took.ended_ns
         size = sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
     trip = like_with_like(watched, before + workloads.pipe(_TRIPS))
     return {
         "added": trip.added,
         "bytes": size / events,
-        "closed": closed_ns / 1e6,
+        "closed": took.closed_ns / 1e6,
         "table": counted_ns / 1e6,
-        "cpu": cpu_ns / events * _EVENTS_PER_S / 1e9 * 100,
-        "resident": resident_mb,
-        "rate": events / lasted_ns * 1e6,
+        "cpu": took.cpu_ns / events * _EVENTS_PER_S / 1e9 * 100,
+        "resident": took.resident_mb,
+        "rate": events / took.lasted_ns * 1e6,
     }
 
 

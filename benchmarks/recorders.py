@@ -7,14 +7,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import pyarrow.parquet as pq
 
 from benchmarks import kernel, process
 from benchmarks.failures import PeerError
 
-_PATIENCE_S = 15.0
+_Result = TypeVar("_Result")
+_PATIENCE_S, _CLOSES_WITHIN_S = 15.0, 60.0
 #: A record of sched_switch in perf.data has more bytes than this. For ftrace, entries are counted instead.
 _LEAST_BYTES = 40
 _EVENTS = ("sched_switch", "sched_wakeup", "sched_wakeup_new")
@@ -67,6 +72,50 @@ def wait_for_programs(recording: subprocess.Popen) -> None:
             raise PeerError("schedtel events record has not begun")
         time.sleep(0.05)
     time.sleep(0.5)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a recording took, and when.
+
+    :param cpu_ns: CPU time of the recorder while the load ran, which lasted ``lasted_ns``.
+    :param ended_ns: when it was told to end, on CLOCK_MONOTONIC; ``closed_ns`` later it had.
+    """
+
+    lasted_ns: int
+    cpu_ns: int
+    resident_mb: float
+    ended_ns: int
+    closed_ns: int
+
+
+def recorded(
+    command: list[str], has_begun: Callable[[subprocess.Popen], None], load: Callable[[subprocess.Popen], _Result]
+) -> tuple[_Result, Recorded]:
+    """What a load returned that was run beside a recorder, and what the recorder took.
+
+    :param has_begun: waits until the recorder records.
+    """
+    recording = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        has_begun(recording)
+        cpu_ns, began_ns = process.cpu_ns(recording.pid), time.monotonic_ns()
+        result = load(recording)
+        lasted_ns = time.monotonic_ns() - began_ns
+        cpu_ns, resident_mb = process.cpu_ns(recording.pid) - cpu_ns, process.resident_mb(recording.pid)
+        ended_ns = time.monotonic_ns()
+        recording.send_signal(signal.SIGINT)
+        process.wait(recording, _CLOSES_WITHIN_S)
+        closed_ns = time.monotonic_ns() - ended_ns
+    finally:
+        recording.kill()
+        recording.wait()
+    return result, Recorded(lasted_ns, cpu_ns, resident_mb, ended_ns, closed_ns)
+
+
+def events_in(path: Path) -> int:
+    """Number of events in a recording of ``schedtel events record``."""
+    return sum(pq.ParquetFile(part).metadata.num_rows for part in (path / "events").iterdir())
 
 
 def _end(recording: subprocess.Popen) -> None:
