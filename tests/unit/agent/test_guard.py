@@ -2,7 +2,7 @@
 
 import pytest
 from acting import Acting, World, with_tasks
-from fake_sched_ext import made_sysfs
+from fake_sched_ext import attaches, made_sysfs
 
 from schedtel.agent.classes import CLASSES, Classes
 from schedtel.agent.machine import ThisMachine
@@ -10,11 +10,6 @@ from schedtel.agent.pairs import Pairs
 from schedtel.agent.policies.protocol import Settings
 from schedtel.schedulers import sched_ext
 from schedtel.schedulers.sched_ext import Loader
-
-ATTACHES = """
-cd {sysfs}; mkdir -p root; echo sim_1.0 > root/ops; echo enabled > state; echo $(($(cat enable_seq) + 1)) > enable_seq
-trap 'echo disabled > state; rm -rf root; exit 0' TERM; while :; do sleep 0.02; done
-"""
 
 
 @pytest.fixture
@@ -27,7 +22,7 @@ def sysfs(tmp_path, monkeypatch):
 @pytest.fixture
 def acting(sysfs, tmp_path, windows):
     """An agent that may choose EEVDF or a scheduler, by a script in its loader's place; it runs the scheduler."""
-    loaders = {"sim": Loader(("sh", "-c", ATTACHES.format(sysfs=sysfs)), "sim")}
+    loaders = {"sim": Loader(("sh", "-c", attaches(sysfs, "sim_1.0")), "sim")}
     with ThisMachine(CLASSES, loaders=loaders, journals=tmp_path / "journals", sysfs=sysfs) as machine:
         arms, exploring = ("eevdf", "scx:sim"), Settings(seed=1)
         made = Acting(World(windows[0]), machine=machine, arms=arms, is_trusted=True, exploring=exploring)

@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from fake_sched_ext import made_sysfs
+from fake_sched_ext import attaches, made_sysfs
 from scheduled import is_running
 from waiting import eventually
 
@@ -17,11 +17,7 @@ from schedtel.schedulers.changes import undo
 from schedtel.schedulers.sched_ext import Attached, Loader, find_loader
 
 #: What a loader makes the kernel show: it attaches, and detaches when it is told to end.
-ATTACHES = """
-cd {sysfs}; mkdir -p root; echo "${{OPS:-fake_1.2}}" > root/ops; echo enabled > state; echo 8 > enable_seq
-trap 'echo disabled > state; rm -rf root; exit 0' TERM
-echo 'fake: scheduling' >&2; while :; do sleep 0.05; done
-"""
+ATTACHES = attaches("{sysfs}", "${{OPS:-fake_1.2}}")
 
 
 @pytest.fixture
@@ -122,7 +118,7 @@ def test_one_with_another_name_than_it_should_have_is_not_waited_for(attached, s
 def test_an_older_attach_of_the_same_name_is_not_taken_for_ours(attached):
     """enable_seq has not risen: what is shown was there before."""
     with pytest.raises(CollectorError, match="it was not enabled in time"):
-        attached(ATTACHES.replace("echo 8", "echo 7"), timeout_s=0.5)
+        attached(ATTACHES.replace("+ 1", "+ 0"), timeout_s=0.5)
 
 
 def test_an_ejection_is_noticed(attached, sysfs):

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from fake_sched_ext import made_sysfs
+from fake_sched_ext import attaches, made_sysfs
 from scheduled import BATCH, OTHER, is_running, policy_of
 from waiting import eventually
 
@@ -14,11 +14,6 @@ from schedtel.schedulers import sched_ext
 from schedtel.schedulers.choices import Choice
 from schedtel.schedulers.sched_ext import Loader
 from schedtel.schedulers.switching import Schedulers
-
-ATTACHES = """
-mkdir -p root; echo {ops} > root/ops; echo enabled > state; echo $(($(cat enable_seq) + 1)) > enable_seq
-trap 'echo disabled > state; rm -rf root; exit 0' TERM; while :; do sleep 0.02; done
-"""
 
 
 @pytest.fixture
@@ -37,10 +32,7 @@ def sleeper():
 
 @pytest.fixture
 def schedulers(sysfs, sleeper, tmp_path):
-    loaders = {
-        name: Loader(("sh", "-c", f"cd {sysfs}; " + ATTACHES.format(ops=f"{name}_1.0")), name)
-        for name in ("first", "second")
-    }
+    loaders = {name: Loader(("sh", "-c", attaches(sysfs, f"{name}_1.0")), name) for name in ("first", "second")}
     loaders["missing"] = Loader(("no-such-loader",), "missing")
     with Schedulers(f"pid={sleeper}", loaders=loaders, journals=tmp_path / "journals", sysfs=sysfs) as made:
         yield made
@@ -72,7 +64,7 @@ def test_a_switch_says_how_long_each_half_took(schedulers, sysfs):
     """The loader of `second` takes 200 ms, and that of `first` as long to end."""
     assert (schedulers.switch("eevdf"), schedulers.switch("eevdf").gap_ns < 100_000_000) == (0, True)
     schedulers._loaders["slow"] = Loader(
-        ("sh", "-c", f"cd {sysfs}; sleep 0.2; " + ATTACHES.format(ops="slow").replace("exit 0", "sleep 0.3; exit 0")),
+        ("sh", "-c", "sleep 0.2; " + attaches(sysfs, "slow").replace("exit 0", "sleep 0.3; exit 0")),
         "slow",
     )
     began = time.monotonic_ns()
