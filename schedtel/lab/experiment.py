@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from types import MappingProxyType
 from schedtel.errors import CollectorError, UsageError, WorkloadError
 from schedtel.experiments.design import Cell, cells
 from schedtel.experiments.provenance import Fact
-from schedtel.experiments.running import Progress, plan_of, refuse_overloads
+from schedtel.experiments.running import Progress, members_of, plan_of, refuse_overloads
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Store, read_store
 from schedtel.lab import cell as inside
@@ -27,6 +27,7 @@ from schedtel.lab.jobs import DIRECTORY, module_file, unpack_results
 from schedtel.lab.machine import Machine
 from schedtel.lab.schedulers import guest_files
 from schedtel.schedulers.names import parse_arm
+from schedtel.schedulers.selection import refuse_unknown_class
 from schedtel.workloads import generator
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload
@@ -44,7 +45,8 @@ class LabExperiment:
     :param places: where guests run, made when there are runs to be made. It gets a function that says whether to stop.
     :param facts: what is told of each run beside what the guest tells of it.
 
-    Raises :class:`UsageError` for workloads that cannot be used, or if the directory holds runs of another machine.
+    Raises :class:`UsageError` for workloads or classes that cannot be used, or if the directory holds runs of another
+    machine.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class LabExperiment:
         self.spec, self._facts, self._machine = spec, facts, machine
         self._workloads = {name: load_workload(name) for name in spec.workloads}
         self._files = _workload_files(spec)
+        _refuse_unknown_classes(spec, members_of(self._workloads.values(), spec.classes))
         self._name = machine.name + _digest(schedulers)
         self.store = Store(root, spec, self._name)
         self._make_places = places
@@ -183,6 +186,14 @@ def _digest(schedulers: Mapping[str, bytes]) -> str:
 def _failed(said: bytes, status: int) -> WorkloadError:
     last = (said[-_MOST_SAID:].decode(errors="replace").strip() or f"status {status}").splitlines()[-1]
     return WorkloadError(f"in the guest: {last}")
+
+
+def _refuse_unknown_classes(spec: ExperimentSpec, known: Collection[str]) -> None:
+    """A guest would refuse them too, but only after its boot."""
+    for scheduler in spec.schedulers:
+        for rule in parse_arm(scheduler if scheduler != PLACEBO else spec.baseline).rules:
+            if rule.selector is not None and rule.selector.kind == "class":
+                refuse_unknown_class(rule.selector.name, known)
 
 
 def _workload_files(spec: ExperimentSpec) -> dict[str, bytes]:

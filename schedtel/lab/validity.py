@@ -4,16 +4,17 @@ A pair is a workload under an arm. Its ratios are those of the arm's figures to 
 averaged over the repeats that both sides have: the same seeds, and so the same plans.
 """
 
+import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from schedtel.errors import UsageError
-from schedtel.experiments.findings import COST, Findings, disturbances, findings_of
+from schedtel.experiments.findings import COST, Figures, disturbances, figures_of
 from schedtel.experiments.store import Run, read_store
 from schedtel.lab.jobs import CPUS
 from schedtel.lab.packages import DEFAULT_KERNEL, KERNEL_SUITES
@@ -28,6 +29,8 @@ FIGURES = {"L": COST, "TAT": "tat_mean_ns", "RT": "rt_mean_ns"}
 _MAY_DIFFER = {"title": "", "repeats": 0}
 #: Fewer pairs have no ranks worth a correlation.
 _LEAST_PAIRS = 3
+#: Fewer repeats do not tell how much they scatter.
+_LEAST_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Agreement:
 
     :param figure: one of ``FIGURES``.
     :param rank_correlation: Spearman's, over the pairs; None for fewer than three, or if one side has no order.
+    :param standard_error: of the rank correlation, by leaving out each repeat in turn (the jackknife; B. Efron, The
+        Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 3): what other plans would change. None for
+        fewer than three repeats.
     :param same_sign: pairs whose ratios are on one side of 1.
     :param median_error: median over pairs of the larger of lab / live and live / lab, less 1; None without pairs.
     :param live_halves: rank correlation of the machine with itself: even repeats against odd ones. Where a side does
@@ -61,6 +67,7 @@ class Agreement:
     figure: str
     pairs: tuple[Pair, ...]
     rank_correlation: float | None
+    standard_error: float | None
     same_sign: int
     median_error: float | None
     live_halves: float | None
@@ -109,43 +116,71 @@ def validity_of(root: str | os.PathLike[str]) -> Validity:
     if not common:
         raise UsageError(f"cannot compare the sides of {root}: no run is whole on both (go on with -o {root})")
     arms = [str(arm) for arm in spec["schedulers"]]
-    sides = [findings_of("", runs, arms) for runs in (live, lab)]
-    halves = [
-        [findings_of("", [run for run in runs if run.cell.repeat % 2 == odd], arms) for odd in (0, 1)]
-        for runs in (live, lab)
-    ]
+    sides = [figures_of(runs, arms[0]) for runs in (live, lab)]
+    repeats = sorted({cell.repeat for cell in common})
     return Validity(
         str(spec.get("title", "experiment")),
         arms[0],
-        len({cell.repeat for cell in common}),
+        len(repeats),
         _machine(live),
         _machine(lab),
-        tuple(_agreement(name, sides, halves) for name in FIGURES),
+        tuple(_agreement(name, _Grid(FIGURES[name], arms, *sides), repeats) for name in FIGURES),
         tuple(_notes(live, lab)),
     )
 
 
-def _agreement(name: str, sides: Sequence[Findings], halves: Sequence[Sequence[Findings]]) -> Agreement:
-    pairs = _pairs(FIGURES[name], *sides)
+@dataclass(frozen=True)
+class _Grid:
+    """One figure of all runs of both sides."""
+
+    figure: str
+    arms: Sequence[str]
+    live: Figures
+    lab: Figures
+
+    def pairs(self, repeats: Collection[int]) -> list[Pair]:
+        """All workloads under all arms beside the baseline, by some repeats, as far as both sides have ratios."""
+        live, lab = self._ratios(self.live, repeats), self._ratios(self.lab, repeats)
+        return [Pair(*place, live[place], lab[place]) for place in live if place in lab]
+
+    def halves(self, side: Figures, repeats: Sequence[int]) -> float | None:
+        """The rank correlation of a side's even repeats with its odd ones."""
+        even, odd = (self._ratios(side, [n for n in repeats if n % 2 == rest]) for rest in (0, 1))
+        both = [place for place in even if place in odd]
+        return rank_correlation([even[place] for place in both], [odd[place] for place in both])
+
+    def _ratios(self, side: Figures, repeats: Collection[int]) -> dict[tuple[str, str], float]:
+        found = {}
+        for workload in sorted(side):
+            runs = side[workload]
+            for arm in (arm for arm in self.arms[1:] if arm in runs):
+                pairs = [(runs[arm].get(n, {}).get(self.figure), runs[self.arms[0]].get(n, {}).get(self.figure))
+                         for n in repeats]  # fmt: skip
+                logs = [math.log(value / base) for value, base in pairs if value and base]
+                if logs:
+                    found[workload, arm] = math.exp(sum(logs) / len(logs))
+        return found
+
+
+def _agreement(name: str, grid: _Grid, repeats: Sequence[int]) -> Agreement:
+    pairs = grid.pairs(repeats)
     errors = [max(pair.lab / pair.live, pair.live / pair.lab) - 1 for pair in pairs]
+    without_one = [_correlation(grid.pairs([n for n in repeats if n != out])) for out in repeats]
     return Agreement(
         name,
         tuple(pairs),
         _correlation(pairs),
+        _jackknife_error([each for each in without_one if each is not None]),
         sum(pair.same_sign for pair in pairs),
         float(np.median(errors)) if errors else None,
-        *(_correlation(_pairs(FIGURES[name], *each)) for each in halves),
+        grid.halves(grid.live, repeats),
+        grid.halves(grid.lab, repeats),
     )
 
 
-def _pairs(figure: str, live: Findings, lab: Findings) -> list[Pair]:
-    found = []
-    for comparison in live.comparisons:
-        other = lab.difference(comparison.workload, comparison.scheduler, figure)
-        ratio = comparison.difference.ratio
-        if comparison.figure == figure and ratio and other and other.ratio:
-            found.append(Pair(comparison.workload, comparison.scheduler, ratio, other.ratio))
-    return found
+def _jackknife_error(without_one: Sequence[float]) -> float | None:
+    n = len(without_one)
+    return math.sqrt((n - 1) * float(np.var(without_one))) if n >= _LEAST_REPEATS else None
 
 
 def _correlation(pairs: Sequence[Pair]) -> float | None:

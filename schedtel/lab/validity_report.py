@@ -38,7 +38,7 @@ def _correlations(validity: Validity) -> str:
     for each in validity.agreements:
         error = "-" if each.median_error is None else f"{each.median_error:.0%}"
         numbers = [
-            _two(each.rank_correlation),
+            _two(each.rank_correlation) + ("" if each.standard_error is None else f" ± {each.standard_error:.2f}"),
             str(each.same_sign),
             error,
             _two(each.live_halves),

@@ -71,6 +71,13 @@ class Tree:
         )
 
 
+def refuse_unknown_class(name: str, classes: Collection[str]) -> None:
+    """Raise :class:`UsageError` for a class that is none of the caller's."""
+    if name not in classes:
+        cause = did_you_mean(name, classes) if classes else "none was given"
+        raise UsageError(f"cannot select class {name!r}: {cause} (see --class)")
+
+
 class Selection:
     """The threads that the rules of arms select.
 
@@ -110,9 +117,7 @@ class Selection:
                     "(choose a scope, or write comm=…, cgroup=…, unit=…, pid=… before it)"
                 )
         elif selector.kind == "class":
-            if selector.name not in self._classes:
-                cause = did_you_mean(selector.name, self._classes) if self._classes else "none was given"
-                raise UsageError(f"cannot select class {selector.name!r}: {cause} (see --class)")
+            refuse_unknown_class(selector.name, self._classes)
         elif selector.kind == "pid":
             self._tree(selector)
         elif selector.kind != "comm":

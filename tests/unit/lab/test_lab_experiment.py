@@ -64,6 +64,20 @@ def test_an_arm_that_no_guest_can_have_is_refused():
         scheduler_names(spec)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"classes": {"short": ["job"]}}, "cannot use class 'short': no workload has a class 'job'"),
+        ({"schedulers": ["eevdf", "policy:shrt:idle"]}, "cannot select class 'shrt': .*short"),
+    ],
+)
+def test_a_class_that_there_is_not_is_refused_before_a_guest_boots(changes, said, tmp_path):
+    spec = spec_of(TABLE | changes, "the experiment")
+    with pytest.raises(UsageError, match=said):
+        LabExperiment(spec, tmp_path / "o", machine(tmp_path), {}, lambda stopped: None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_guests_cpus_share_its_work_in_virtual_time_and_in_real_time_it_is_this_hosts(tmp_path, monkeypatch):
     spec = spec_of(dict(TABLE), "the experiment")
     monkeypatch.setattr("schedtel.workloads.generator.calibrate", lambda: 900.0)

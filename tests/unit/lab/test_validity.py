@@ -22,11 +22,12 @@ LIVE = dict(zip(ARMS, (1.0, 0.5, 2.0, 4.0), strict=True))
 LAB = dict(zip(ARMS, (1.0, 0.8, 3.0, 2.0), strict=True))
 
 
-def keep(root, side, ratios, spec=SPEC, **said):
-    """Runs of one side; every figure has the same ratio to the baseline's."""
+def keep(root, side, ratios, spec=SPEC, *, last=None, **said):
+    """Runs of one side; every figure has the same ratio to the baseline's, but for others in the last repeat."""
     store = Store(root / side, spec)
     for cell in cells(spec):
-        drift = cell.repeat * ratios[cell.scheduler]
+        its = last if last and cell.repeat == spec.repeats else ratios
+        drift = cell.repeat * its[cell.scheduler]
         figures = {"tat_mean_ns": 1e6 * drift, "rt_mean_ns": 1e4 * drift, "share_cv": 0.1 * drift}
         store.begin(cell)
         store.finish(Run(cell, figures, {"kernel": "6.18.9", "cpus": 2, **said}))
@@ -67,6 +68,23 @@ def test_the_ratios_of_both_sides_are_compared(tmp_path):
     assert (tat.live_halves, tat.lab_halves) == (pytest.approx(1), pytest.approx(1))
     assert (found.repeats, found.baseline) == (2, "eevdf")
     assert "others took more than 5%" in found.notes[0]
+
+
+def test_what_other_repeats_would_change_is_told(tmp_path):
+    thrice = replace(SPEC, repeats=3)
+    keep(tmp_path, "live", LIVE, thrice)
+    keep(tmp_path, "lab", LAB, thrice, last=LAB | {"policy:idle": 2.0, "policy:rr=10": 30.0})
+    tat = next(each for each in validity_of(tmp_path).agreements if each.figure == "TAT")
+    # With the last repeat and one more, the lab has the live order: sqrt(3 x 2) < sqrt(2 x 30). So the correlations
+    # without one repeat are 1, 1 and 0.5, their mean 5/6, and sqrt(2/3 (1/36 + 1/36 + 1/9)) = 1/3.
+    assert tat.standard_error == pytest.approx(1 / 3)
+    assert "± 0.33" in text_of(validity_of(tmp_path))
+
+
+def test_two_repeats_do_not_tell_what_others_would_change(tmp_path):
+    keep(tmp_path, "live", LIVE)
+    keep(tmp_path, "lab", LAB)
+    assert [each.standard_error for each in validity_of(tmp_path).agreements] == [None, None, None]
 
 
 def test_a_pair_around_1_is_told(tmp_path):
