@@ -11,7 +11,7 @@ from schedtel.foreign_text import text_of
 
 SYSFS = Path("/sys/kernel/sched_ext")
 BTF = Path("/sys/kernel/btf/vmlinux")
-#: The member of ``struct sched_ext_ops`` that says which cgroup a sub-scheduler is for, as BTF has its name (Linux 7.1).
+#: The member of ``struct sched_ext_ops`` with the cgroup that a sub-scheduler is for, as BTF has its name (Linux 7.1).
 _SUB_SCHEDULER = b"\0sub_cgroup_id\0"
 DISABLED, ENABLED, DISABLING = "disabled", "enabled", "disabling"
 #: Stands for a scheduler of sched_ext that came and went between two readings, so that nobody saw its name.

@@ -75,11 +75,8 @@ class Window:
 
     @cached_property
     def _all_features(self) -> FeatureVector:
-        """Made once: an agent asks for them at several places. What is shared is not to be changed."""
-        vector = features_of(self)
-        for shared in (vector.values, vector.mask):
-            shared.flags.writeable = False
-        return vector
+        """Made once: an agent asks for them at several places."""
+        return features_of(self)
 
     def groups(self, by: str = "cgroup") -> pa.RecordBatch:
         """Tasks summed by ``cgroup``, ``comm``, ``process``, ``task`` or any column of ``tasks``.
