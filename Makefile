@@ -70,13 +70,16 @@ datasets-live: .venv/.env
 datasets-lab: .venv/.env
 	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab editor-build-lab -- --lab --cpus 2 $(ARGS)
 
-# How policies learn on the lab's runs, without a guest: the study's three schedulers, and two more.
+# How policies learn on the lab's runs, without a guest: the study's three schedulers, two more, and all eight arms.
 STUDY = --arm scx:simple --arm scx:bpfland --busy-arm scx:bpfland
+ALL = $(STUDY) --arm scx:fifo --arm scx:vtime --arm scx:interactive --arm policy:slice=0.1ms --arm policy:short:rr=10
 datasets-replay: .venv/.env
 	.venv/bin/schedtel agent replay datasets/examples/heatmaps.parquet $(STUDY) \
 		--format json --page datasets/replay-study.html >datasets/replay-study.json
 	.venv/bin/schedtel agent replay datasets/examples/heatmaps.parquet $(STUDY) --arm scx:fifo --arm scx:interactive \
 		--format json --page datasets/replay-five.html >datasets/replay-five.json
+	.venv/bin/schedtel agent replay datasets/examples/heatmaps.parquet $(ALL) \
+		--format json --page datasets/replay-all.html >datasets/replay-all.json
 	chmod 644 datasets/replay-*
 
 # The policy that ships, from the runs of the two heat maps above.

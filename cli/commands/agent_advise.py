@@ -7,6 +7,7 @@ import click
 from schedtel.agent.advice import advise as advised
 from schedtel.agent.advice import table_of, text_of
 from schedtel.agent.cold_start import PRETRAINED, policy_for
+from schedtel.agent.proposal import missing_here, proposals
 from schedtel.cli import lines
 from schedtel.cli.sources import complain_of_damage
 from schedtel.cli.strict import StrictCommand
@@ -36,11 +37,14 @@ from schedtel.schedulers.names import parse_arm
 def advise(directory: str, policy: str, arms: tuple[str, ...], kind: str) -> None:
     """Say which arm a policy would try in the windows of a RECORDING, what it thinks of each, and why.
 
-    Nothing is switched, on this machine or another, and the policy learns nothing.
+    Before that comes the arm to run by itself: the one that was surest to cost less under every load of the experiments
+    that the shipped policy has learned from. Arms that are not named must be on this machine, or the best that is here
+    is told as well. Nothing is switched, on this machine or another, and the policy learns nothing.
     """
     named = list(dict.fromkeys(str(parse_arm(arm)) for arm in arms)) or None
     chosen, recording = policy_for(policy, named), read(directory)
-    advice = advised(recording, chosen)
+    proposed = proposals(named) if named else proposals(chosen.arms, missing_here)
+    advice = advised(recording, chosen, proposed)
     if kind == "json":
         lines.document(json.dumps(table_of(advice), indent=1, allow_nan=False))
     else:

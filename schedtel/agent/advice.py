@@ -18,6 +18,8 @@ from schedtel.agent.context import Context, context_of
 from schedtel.agent.explanation import Explanation, document_of, explain
 from schedtel.agent.explanation import text_of as text_of_explanation
 from schedtel.agent.policies.policy import Policy
+from schedtel.agent.proposal import Proposal
+from schedtel.agent.proposal import text_of as text_of_proposals
 from schedtel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Advice:
     :param arms: the one with the largest chance first: that is the advice.
     :param rewards: that what the policy knows is worth.
     :param ran: the arms that ran, as far as a recording tells → windows.
+    :param proposed: arms to run by themselves before that, by :func:`schedtel.agent.proposal.proposals`.
     """
 
     policy: str
@@ -75,6 +78,7 @@ class Advice:
     arms: Sequence[ArmAdvice]
     stretches: Sequence[Stretch]
     why: Explanation
+    proposed: list[Proposal]
 
     @property
     def arm(self) -> str:
@@ -93,8 +97,10 @@ def running_arm(scheduler: str | None, arms: Sequence[str]) -> str:
     return next((arm for arm in arms if name == arm or name.startswith(f"{arm}_")), "")
 
 
-def advise(windows: Iterable[Window], policy: Policy) -> Advice:
+def advise(windows: Iterable[Window], policy: Policy, proposed: Sequence[Proposal] = ()) -> Advice:
     """What the policy would do in these windows. It is not changed.
+
+    :param proposed: arms to run by themselves before, whatever the windows show.
 
     Raises :class:`UsageError` without windows.
     """
@@ -115,6 +121,7 @@ def advise(windows: Iterable[Window], policy: Policy) -> Advice:
         arms,
         _stretches(ids, [policy.arms[place] for place in first]),
         explain(policy, contexts, arms[0].arm),
+        list(proposed),
     )
 
 
@@ -173,7 +180,7 @@ def text_of(advice: Advice) -> list[str]:
         rows.append([one.arm, f"{100 * one.chance:.1f} %", f"{one.first_in} of {advice.windows}", cost])
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines += ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += ["", f"advice: {_verdict(advice)}"]
+    lines += ["", *text_of_proposals(advice.proposed), f"{'then' if advice.proposed else 'advice'}: {_verdict(advice)}"]
     lines += text_of_explanation(advice.why)
     if len(advice.stretches) > 1:
         told = advice.stretches[:_MOST_TOLD]
@@ -204,6 +211,7 @@ def table_of(advice: Advice) -> dict[str, Any]:
         "rewards": advice.rewards,
         "windows": advice.windows,
         "ran": advice.ran,
+        "proposed": [asdict(one) for one in advice.proposed],
         "advice": advice.arm,
         "arms": [asdict(one) for one in advice.arms],
         "stretches": [asdict(one) for one in advice.stretches],

@@ -255,6 +255,17 @@ class Replay:
         """The arm that costs least over all workloads, by the runs that are learned from."""
         return self.learned.arms[int(self.learned.means.mean(axis=0).argmin())]
 
+    def informed(self) -> list[str]:
+        """The arm that costs least in each workload, by the runs that are learned from.
+
+        A policy has to tell the workload by what it sees.
+        """
+        return _least(self.learned)
+
     def oracle(self) -> list[str]:
         """The arm that costs least in each workload, by the runs that are judged by: no policy can know it."""
-        return [self.judged.arms[place] for place in self.judged.means.argmin(axis=1)]
+        return _least(self.judged)
+
+
+def _least(table: CostTable) -> list[str]:
+    return [table.arms[place] for place in table.means.argmin(axis=1)]

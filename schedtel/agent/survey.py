@@ -15,7 +15,7 @@ from schedtel.agent.cold_start import PRETRAINED, card
 from schedtel.errors import SchedtelError
 from schedtel.foreign_text import Printable
 from schedtel.host.cgroups import cgroup_root
-from schedtel.host.sched_ext import read_state
+from schedtel.host.sched_ext import has_sub_schedulers, read_state
 from schedtel.schedulers import sched_ext
 from schedtel.schedulers.choices import Choice
 from schedtel.schedulers.names import EEVDF
@@ -67,6 +67,7 @@ def _facts(found: Sequence[Choice]) -> Iterator[tuple[str, str]]:
     yield "kernel", platform.release()
     yield "CPUs", str(os.cpu_count())
     yield "sched_ext", "not built in" if state is None else f"{state.state}, {state.ops or 'no scheduler'}"
+    yield "sub-schedulers", _sub_schedulers()
     yield "schedulers on the path", ", ".join(f"scx_{name}" for name in sched_ext.installed()) or "none"
     policies = [choice for choice in found if choice.arm.startswith("policy:")]
     for usable, words in ((True, "policies this user may set"), (False, "policies refused")):
@@ -74,6 +75,12 @@ def _facts(found: Sequence[Choice]) -> Iterator[tuple[str, str]]:
         yield words, ", ".join(named) or "none"
     yield "cgroups", _cgroups()
     yield "loader bus", _loader_bus()
+
+
+def _sub_schedulers() -> str:
+    if not has_sub_schedulers():
+        return "not in this kernel: an scx: arm is for the whole machine"
+    return "in this kernel, and no arm is one: an scx: arm is for the whole machine"
 
 
 def _cgroups() -> str:

@@ -10,6 +10,9 @@ from schedtel.access.descriptors import EXHAUSTED
 from schedtel.foreign_text import text_of
 
 SYSFS = Path("/sys/kernel/sched_ext")
+BTF = Path("/sys/kernel/btf/vmlinux")
+#: The member of ``struct sched_ext_ops`` with the cgroup that a sub-scheduler is for, as BTF has its name (Linux 7.1).
+_SUB_SCHEDULER = b"\0sub_cgroup_id\0"
 DISABLED, ENABLED, DISABLING = "disabled", "enabled", "disabling"
 #: Stands for a scheduler of sched_ext that came and went between two readings, so that nobody saw its name.
 UNSEEN = "sched_ext"
@@ -40,6 +43,14 @@ def read_state(sysfs: Path = SYSFS) -> State | None:
     with suppress(ValueError):
         number = int(_line(sysfs / "enable_seq") or 0)
     return State(state, ops, number)
+
+
+def has_sub_schedulers(btf: Path = BTF) -> bool:
+    """Whether the kernel can run a scheduler of sched_ext for one cgroup below that of the machine; by its BTF."""
+    try:
+        return _SUB_SCHEDULER in btf.read_bytes()
+    except OSError:
+        return False
 
 
 def _line(path: Path) -> str | None:

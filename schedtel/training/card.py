@@ -10,6 +10,7 @@ import numpy as np
 
 from schedtel._version import __version__
 from schedtel.agent.policies.policy import Policy
+from schedtel.agent.replay import CostTable
 from schedtel.training.examples import Examples
 from schedtel.training.fitting import WORTH
 from schedtel.training.held_out import RANDOM, STATIC, HeldOut, percent_of
@@ -44,7 +45,26 @@ def card_of(policy: Policy, examples: Sequence[Examples], held_out: HeldOut) -> 
 def _experiment(each: Examples) -> dict[str, Any]:
     placebo = [cost for _, cost in sorted(each.placebo.items())]
     noise = _rounded(asdict(percent_of(np.array(placebo)))) if len(placebo) > 1 else None
-    return {"title": each.title, **each.provenance, "workloads": list(each.table.workloads), "placebo_percent": noise}
+    table = each.table
+    return {
+        "title": each.title,
+        **each.provenance,
+        "workloads": list(table.workloads),
+        "placebo_percent": noise,
+        "by_itself_percent": {arm: _by_itself(table, place) for place, arm in enumerate(table.arms) if place},
+    }
+
+
+def _by_itself(table: CostTable, place: int) -> dict[str, Any]:
+    """What an arm costs against the default one: as the parameters of :class:`schedtel.agent.proposal.Proposal`."""
+    costs = table.means[:, place]
+    worst = int(costs.argmax())
+    return {
+        **_rounded(asdict(percent_of(costs))),
+        "better_in": int((costs < 0).sum()),
+        "worst": table.workloads[worst],
+        "worst_percent": round(float(100 * np.expm1(costs[worst])), 2),
+    }
 
 
 def _rounded(table: dict[str, float]) -> dict[str, float]:

@@ -23,9 +23,7 @@ from schedtel.training.held_out import Percent, percent_of
 #: Policies that know nothing at first, and those that have learned from all runs but those that judge them.
 ONLINE = ("ucb1", "epsilon-greedy", "linucb", "thompson", "policy-gradient")
 TRAINED = ("classifier", "policy-gradient", "thompson")
-ORACLE, RANDOM, STATIC, RULE = "oracle", "random", "best static arm", "busy-cpu rule"
-#: What these believe of an arm is its mean over all loads: held to a budget by that, they could not choose by load.
-_WITHOUT_BUDGET = ("classifier", "policy-gradient")
+ORACLE, INFORMED, STATIC, RANDOM, RULE = "oracle", "best by workload", "best static arm", "random", "busy-cpu rule"
 #: Fewer do not tell how much they differ.
 _LEAST_REPEATS = 3
 #: scx_loader's rule waits for 5 s, and a window of the lab's runs is about a second.
@@ -155,7 +153,7 @@ def _by_workload(costs: np.ndarray, workloads: np.ndarray, count: int) -> list[f
 
 def _players(replay: Replay, told: Told) -> dict[str, Callable[[int], Player]]:
     """Name → what makes the player of an episode: yardsticks first."""
-    arms, static, oracle = replay.learned.arms, replay.best_static(), replay.oracle()
+    arms, static, oracle, informed = replay.learned.arms, replay.best_static(), replay.oracle(), replay.informed()
     names = replay.learned.windows()[0].features.names
     busy = {"calm": arms[0], "busy": _busy_arm(arms, told.busy_arm), "windows": _BUSY_WINDOWS}
     pure = Settings(floor=0.0, budget=None, drift=False)
@@ -164,13 +162,14 @@ def _players(replay: Replay, told: Told) -> dict[str, Callable[[int], Player]]:
         return lambda _: Rule(lambda _workload: arm)
 
     def named(name: str) -> Callable[[int], Player]:
-        return lambda seed: Learner(policy_of(name, arms, names, _settings(name, seed)))
+        return lambda seed: Learner(policy_of(name, arms, names, Settings(seed=seed)))
 
     def trained(name: str) -> Callable[[int], Player]:
-        return lambda seed: Learner(fitted(name, [replay.learned], names, _settings(name, seed)))
+        return lambda seed: Learner(fitted(name, [replay.learned], names, Settings(seed=seed)))
 
     return {
         ORACLE: lambda _: Rule(oracle.__getitem__),
+        INFORMED: lambda _: Rule(informed.__getitem__),
         STATIC: always(static),
         **{f"always {arm}": always(arm) for arm in arms[1:]},
         RANDOM: named("random"),
@@ -178,10 +177,6 @@ def _players(replay: Replay, told: Told) -> dict[str, Callable[[int], Player]]:
         **{name: named(name) for name in ONLINE},
         **{f"{name}, trained": trained(name) for name in TRAINED},
     }
-
-
-def _settings(name: str, seed: int) -> Settings:
-    return Settings(seed=seed, budget=None) if name in _WITHOUT_BUDGET else Settings(seed=seed)
 
 
 def _busy_arm(arms: Sequence[str], chosen: str | None) -> str:

@@ -161,12 +161,14 @@ def _renamed(feature: Feature, name: str) -> Feature:
 
 
 def features_of(window: Window, view: str = "all") -> FeatureVector:
-    """The features of a window; :meth:`schedtel.windows.window.Window.features` says which."""
+    """The features of a window; :meth:`schedtel.windows.window.Window.features` says which. They are read-only."""
     names = tuple(feature.name for feature in features_in(view))
     known = _values(window)
-    values = [known[STUDY.get(name, name)] for name in names]
-    mask = np.array([value is None for value in values], bool)
-    return FeatureVector(names, np.array([value or 0.0 for value in values], np.float64), mask)
+    found = [known[STUDY.get(name, name)] for name in names]
+    values, mask = np.array([value or 0.0 for value in found], np.float64), np.array([v is None for v in found], bool)
+    for shared in (values, mask):
+        shared.flags.writeable = False
+    return FeatureVector(names, values, mask)
 
 
 def _values(window: Window) -> dict[str, float | None]:

@@ -81,6 +81,8 @@ def preemptions_batch(
     :param by: what the groups are, ``cgroup`` or ``comm``.
     :param path_of: cgroup id to path; None where the path is not known.
     """
+    if not len(entries):  # as in each window of a tracing that does not ask for them
+        return empty("preemptions")
     sides = [entries[side]["words"] for side in ("victim", "preemptor")]
     pairs = np.concatenate([_padded_names(words) for words in sides] if by == "comm" else sides, axis=1)
     distinct, index = np.unique(pairs, axis=0, return_inverse=True)

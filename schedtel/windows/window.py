@@ -71,7 +71,12 @@ class Window:
 
         Raises :class:`UsageError` for another view.
         """
-        return features_of(self, view)
+        return self._all_features if view == "all" else features_of(self, view)
+
+    @cached_property
+    def _all_features(self) -> FeatureVector:
+        """Made once: an agent asks for them at several places."""
+        return features_of(self)
 
     def groups(self, by: str = "cgroup") -> pa.RecordBatch:
         """Tasks summed by ``cgroup``, ``comm``, ``process``, ``task`` or any column of ``tasks``.

@@ -1,31 +1,31 @@
 """Labelled experiments in; the arm that costs least in a context out.
 
 The label of a context is the arm that had the largest reward there. Multinomial logistic regression with a ridge, in
-numpy: scikit-learn takes 2.4 s to import, and would do no more.
+numpy: scikit-learn takes 2.4 s to import, and would do no more. What an arm earns in a context is believed by a
+regression beside it, which single rewards teach as well: by that a budget judges what the label says.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from schedtel.agent.context import Context
 from schedtel.agent.policies.gradient import Adam, softmax
-from schedtel.agent.policies.policy import MOST_ARMS, Policy
+from schedtel.agent.policies.policy import MOST_ARMS
 from schedtel.agent.policies.protocol import View
+from schedtel.agent.policies.regressed import Regressed
 
 _RATE, _EPOCHS = 0.05, 300
 _RIDGE = 1e-3
 
 
-class Classifier(Policy):
-    """The most likely label. It learns from experiments (:meth:`fit`); single rewards only reach its tally."""
+class Classifier(Regressed):
+    """The most likely label. It learns labels from experiments (:meth:`fit`), and beliefs from every reward."""
 
     name = "classifier"
 
     def __init__(self, *arguments: object, **named: object) -> None:
-        super().__init__(*arguments, **named)  # type: ignore[arg-type]
+        super().__init__(*arguments, **named)
         self._weights = np.zeros((len(self._x), MOST_ARMS))
 
     def _chances(self, view: View) -> np.ndarray:
@@ -34,10 +34,9 @@ class Classifier(Policy):
     def contributions(self, context: Context) -> np.ndarray:
         return self._weights[:, list(self._slots.values())].T * self._encoded(context)
 
-    def fit(self, contexts: Sequence[Context], rewards: np.ndarray) -> None:
-        """As :meth:`Policy.fit`."""
-        self._check_table(contexts, rewards)
-        x, slots = self._inputs_of(contexts), np.array(list(self._slots.values()))
+    def _fit_to(self, x: np.ndarray, rewards: np.ndarray) -> None:
+        super()._fit_to(x, rewards)
+        slots = np.array(list(self._slots.values()))
         best = np.where(np.isfinite(rewards), rewards, -np.inf).argmax(axis=1)
         labels = np.eye(len(slots))[best]
         weights = {"all": self._weights[:, slots]}
@@ -48,6 +47,7 @@ class Classifier(Policy):
         self._weights[:, slots] = weights["all"]
 
     def _clear(self, slot: int) -> None:
+        super()._clear(slot)
         self._weights[:, slot] = 0
         self._weights[1 + self.scaler.size + slot] = 0
 

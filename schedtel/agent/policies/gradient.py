@@ -3,18 +3,16 @@
 Two hidden layers of 32. Where the costs L of all arms are known, it descends the expected cost, sum of a_i L_i for the
 chances a: that is bounded, which sum of L_i log a_i is not. Where only the reward of the arm that ran is known, it is
 REINFORCE with the mean reward as its baseline (R. Williams, "Simple Statistical Gradient-Following Algorithms",
-Machine Learning 8, 1992).
+Machine Learning 8, 1992). Chances do not say what an arm earns: that is believed by a regression beside the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from schedtel.agent.context import Context
-from schedtel.agent.policies.policy import MOST_ARMS, Policy
+from schedtel.agent.policies.policy import MOST_ARMS
 from schedtel.agent.policies.protocol import View
+from schedtel.agent.policies.regressed import Regressed
 
 _HIDDEN = 32
 #: Steps of Adam: its rate for a table of experiments, and for one reward at a time.
@@ -54,13 +52,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return raised / raised.sum(axis=-1, keepdims=True)
 
 
-class PolicyGradient(Policy):
+class PolicyGradient(Regressed):
     """Chances by a network with two hidden layers and a softmax."""
 
     name = "policy-gradient"
 
     def __init__(self, *arguments: object, **named: object) -> None:
-        super().__init__(*arguments, **named)  # type: ignore[arg-type]
+        super().__init__(*arguments, **named)
         draw, inputs = np.random.default_rng((self.settings.seed, 1)), len(self._x)
         #: The last layer begins at 0: all arms have the same chance.
         self._weights = {
@@ -80,10 +78,10 @@ class PolicyGradient(Policy):
         second = np.tanh(first @ self._weights["second"])
         return first, second, second @ self._weights["last"]
 
-    def fit(self, contexts: Sequence[Context], rewards: np.ndarray) -> None:
-        """As :meth:`Policy.fit`; an arm whose reward is not known counts with the mean of the known ones."""
-        self._check_table(contexts, rewards)
-        x, slots = self._inputs_of(contexts), np.array(list(self._slots.values()))
+    def _fit_to(self, x: np.ndarray, rewards: np.ndarray) -> None:
+        """An arm whose reward is not known counts with the mean of the known ones."""
+        super()._fit_to(x, rewards)
+        slots = np.array(list(self._slots.values()))
         costs = -np.where(np.isfinite(rewards), rewards, np.nanmean(rewards, axis=1, keepdims=True))
         for _ in range(_EPOCHS):
             first, second, logits = self._layers(x)
@@ -92,6 +90,7 @@ class PolicyGradient(Policy):
             self._descend(x, first, second, self._spread(slope, slots), _FIT_RATE)
 
     def _learn(self, x: np.ndarray, slot: int, propensity: float, reward: float) -> None:
+        super()._learn(x, slot, propensity, reward)
         slots = np.array(list(self._slots.values()))
         first, second, logits = self._layers(x)
         chances = softmax(logits[slots])
@@ -120,9 +119,11 @@ class PolicyGradient(Policy):
         self._adam.step(gradients, rate)
 
     def _soften(self, kept: float) -> None:
+        super()._soften(kept)
         self._weights["last"] *= np.sqrt(kept)
 
     def _clear(self, slot: int) -> None:
+        super()._clear(slot)
         row = 1 + self.scaler.size + slot
         arrays = {**self._weights, **self._adam.moments}
         for name, values in arrays.items():

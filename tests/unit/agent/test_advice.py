@@ -16,6 +16,7 @@ from schedtel.agent.context import context_of
 from schedtel.agent.policies.files import load_policy, save_policy
 from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.policies.registry import policy_of
+from schedtel.agent.proposal import missing_here, proposals
 from schedtel.cli import group
 from schedtel.errors import SchedtelError
 
@@ -74,7 +75,7 @@ def test_that_an_arm_needs_sched_ext_is_told(windows):
     )
 
 
-def test_a_classifier_counts_no_rewards_and_still_advises_what_it_has_learned(windows):
+def test_a_classifier_advises_what_it_has_learned_and_tells_what_it_believes_of_each_arm(windows):
     queues = queues_of(windows)
     contexts = [context_of(window, "eevdf", ONE) for window in windows]
     best = np.array(queues) == max(queues)
@@ -82,7 +83,8 @@ def test_a_classifier_counts_no_rewards_and_still_advises_what_it_has_learned(wi
     policy.fit(contexts * 20, np.tile(np.column_stack([~best, best, best * 0]).astype(float), (20, 1)))
     found = advise(windows, policy)
     assert [one.arm for one in found.stretches for _ in range(one.windows)] == [ARMS[int(one)] for one in best]
-    assert all(one.known and one.mean is None for one in found.arms)
+    believed = {one.arm: one.mean for one in found.arms}
+    assert [believed[arm] for arm in ARMS] == pytest.approx([2 / 3, 1 / 3, 0], abs=0.02)
     assert "has not seen it" not in "\n".join(text_of(found))
 
 
@@ -148,11 +150,20 @@ def test_the_policy_that_ships_advises_and_leaves_arms_that_it_does_not_know(rec
     known = pretrained().arms
     table = json.loads(run(recording, "--format", "json").output)
     assert {one["arm"] for one in table["arms"]} == set(known)
+    assert [one["arm"] for one in table["proposed"]] == [one.arm for one in proposals(known, missing_here)]
     table = json.loads(run(recording, "--arm", "eevdf", "--arm", "scx:moon", "--format", "json").output)
     by_arm = {one["arm"]: one for one in table["arms"]}
     assert set(by_arm) == {"eevdf", "scx:moon"}
     assert not by_arm["scx:moon"]["known"]
     assert by_arm["scx:moon"]["mean"] == pytest.approx(0)
+    assert table["proposed"] == []
+
+
+def test_what_is_proposed_first_is_told_before_what_the_policy_would_try(recording):
+    lines = run(recording, "--arm", "scx:interactive", "--arm", "policy:hogs:idle").output.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("first: scx:interactive by itself: "))
+    assert lines[first + 1].startswith("then: try ")
+    assert "cannot have it" not in "\n".join(lines), "arms that are named can be had"
 
 
 def test_what_cannot_be_advised_is_one_line(recording, tmp_path):

@@ -67,6 +67,8 @@ def test_what_is_judged_by_is_not_learned_from():
     same = replay(CostTable(rows), phases).play(lambda seed: Learner(made(seed=seed)))
     assert (learned.costs == -same.costs).all(), "the costs are told by the ones, and the choices are of the others"
     assert late(learned) > late(always) == 0
+    assert game.informed() == [ARMS[place] for place in ENVIRONMENT.argmax(axis=1)]
+    assert game.oracle() == [ARMS[place] for place in ENVIRONMENT.argmin(axis=1)]
 
 
 def test_runs_are_parted_by_their_number():

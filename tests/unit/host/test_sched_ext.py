@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schedtel.host import counters, sched_ext
-from schedtel.host.sched_ext import SchedulerLabels, State, read_state
+from schedtel.host.sched_ext import SchedulerLabels, State, has_sub_schedulers, read_state
 
 
 class Kernel:
@@ -40,6 +40,14 @@ def kernel(tmp_path):
 @pytest.fixture
 def labels(kernel):
     return SchedulerLabels("eevdf", kernel.path)
+
+
+def test_sub_schedulers_are_told_by_the_name_of_their_member_in_btf(tmp_path):
+    btf = tmp_path / "vmlinux"
+    for names, expected in ((b"\0timeout_ms\0sub_cgroup_id\0name\0", True), (b"\0my_sub_cgroup_id\0name\0", False)):
+        btf.write_bytes(b"\x9f\xeb" + names)
+        assert has_sub_schedulers(btf) is expected
+    assert not has_sub_schedulers(tmp_path / "none")
 
 
 def test_the_state_is_what_the_files_say(kernel):

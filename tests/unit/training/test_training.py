@@ -236,6 +236,22 @@ def test_its_card_says_what_the_committed_examples_show():
     assert said["against_random"]["high"] < 0, "on workloads that it has not seen it is shown to be better than chance"
 
 
+def test_its_card_says_what_each_arm_cost_by_itself():
+    frame = pq.read_table(EXAMPLES).to_pandas()
+    for number, experiment in enumerate(card()["experiments"]):
+        mine = frame[frame["experiment"] == number]
+        means = mine.groupby(["workload", "arm"])["cost"].mean().unstack()
+        assert set(experiment["by_itself_percent"]) == set(means.columns) - {"eevdf"}
+        for arm, said in experiment["by_itself_percent"].items():
+            assert said["value"] == pytest.approx(100 * math.expm1(means[arm].mean()), abs=0.006)
+            assert said["low"] < said["value"] < said["high"]
+            assert said["better_in"] == (means[arm] < 0).sum()
+            assert (said["worst"], said["worst_percent"]) == (
+                means[arm].idxmax(),
+                pytest.approx(100 * math.expm1(means[arm].max()), abs=0.006),
+            )
+
+
 def test_examples_in_a_file_are_those_of_the_runs(store, tmp_path):
     found = read_examples(store, PORTABLE)
     (tmp_path / "examples").write_bytes(pack([found]))
