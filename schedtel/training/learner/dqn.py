@@ -5,13 +5,13 @@ Reinforcement Learning with Double Q-learning", 2016; M. Hessel et al., "Rainbow
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from schedtel.environments.batched import Masks, Observations
 from schedtel.environments.layout import Layout
 from schedtel.training.learner.experience import Chunk
-from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of
+from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of, weights_of
+from schedtel.training.learner.passes import Floats, Passes, best_of, passes_of, tiles
 from schedtel.training.learner.replay import Batch, Replay
 from schedtel.training.learner.settings import Settings
 
@@ -31,24 +31,17 @@ _EXPLORED, _EXPONENT = 0.4, 7.0
 class Exploring:
     """The best action by a network; at random another, more often in the first environments than in the last."""
 
-    def __init__(self, network: Network, count: int, seed: int) -> None:
-        self._network, self._random = network, np.random.default_rng(seed)
+    def __init__(self, passes: Passes, count: int, seed: int) -> None:
+        self._passes, self._random = passes, np.random.default_rng(seed)
         self._share = _EXPLORED ** (1 + _EXPONENT * np.arange(count) / max(1, count - 1))
         self._chances = np.zeros(count, np.float32)
 
     def __call__(self, observations: Observations, masks: Masks) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        actions = best_actions(self._network, observations, masks)
+        actions = best_of(self._passes, observations, masks)
         rows = np.flatnonzero(self._random.random(len(actions)) < self._share)
         numbers = self._random.random((len(rows), masks.shape[1]))
         actions[rows] = np.where(masks[rows], numbers, -1.0).argmax(axis=1)
         return actions, self._chances
-
-
-def best_actions(network: Network, observations: Observations, masks: Masks) -> NDArray[np.int32]:
-    """The allowed actions with the highest numbers: they are ordered as action values, and as chances, are."""
-    with torch.inference_mode():
-        numbers = network(torch.from_numpy(observations))[1].numpy()
-    return np.where(masks, numbers, -np.inf).argmax(axis=1).astype(np.int32)
 
 
 class DQN:
@@ -62,6 +55,7 @@ class DQN:
         self.network, self._target = (
             network_of(numbers, actions, settings.hidden, settings.seed, layout) for _ in range(2)
         )
+        self._passes, self._target_passes = (passes_of(weights_of(each), layout) for each in (self.network, self._target))
         self._optimiser = Optimiser(self.network, settings.rate, _LARGEST_SLOPE)
         self._settings, self._truncates, self._sizes = settings, truncates, (numbers, actions)
         self.updates, self.loss, self._owed = 0, 0.0, 0.0
@@ -69,7 +63,7 @@ class DQN:
 
     def acting(self, count: int, seed: int) -> Exploring:
         """How to act while it learns."""
-        return Exploring(self.network, count, seed)
+        return Exploring(self._passes, count, seed)
 
     def take(self, chunk: Chunk) -> None:
         """Learn from a chunk, and from what was before."""
@@ -94,21 +88,33 @@ class DQN:
             seed=seed,
         )
 
-    def update(self, batch: Batch) -> NDArray[np.float32]:
+    def update(self, batch: Batch) -> Floats:
         """Learn from some transitions; returns by how much each was wrong."""
-        weights, observations, later, masks, actions, rewards, discounts = map(torch.from_numpy, batch[1:])
-        with torch.no_grad():
-            chosen = self.network(later)[1].masked_fill_(~masks, -torch.inf).argmax(1, keepdim=True)
-            wanted = rewards + discounts * self._target.action_values(later).gather(1, chosen)[:, 0]
-        errors = self.network.action_values(observations).gather(1, actions[:, None])[:, 0] - wanted
-        losses = torch.nn.functional.smooth_l1_loss(errors, torch.zeros_like(errors), reduction="none")
-        loss = (weights * losses).mean()
-        self._optimiser.descend(loss)
-        self.loss = float(loss.detach())
+        for slopes in self._passes.slopes.values():
+            slopes[:] = 0
+        errors = np.empty(len(batch.places), np.float32)
+        for rows in tiles(len(errors)):
+            errors[rows] = self._descend(Batch(*(each[rows] for each in batch)), np.float32(1 / len(errors)))
+        self._optimiser.follow(self._passes.slopes)
+        size = np.abs(errors)
+        self.loss = float((batch.weights * np.where(size < 1, errors**2 / 2, size - 0.5)).mean())
         self.updates += 1
         if self.updates % _COPIED == 0:
             self._target.load_state_dict(self.network.state_dict())
-        return errors.detach().numpy()
+        return errors
+
+    def _descend(self, batch: Batch, share: np.float32) -> Floats:
+        """The errors of a part of the transitions; the slopes of its share of the loss (Huber's) are added."""
+        rows = np.arange(len(batch.places))
+        chosen = np.where(batch.later_masks, self._passes.forward(batch.later)[1], -np.inf).argmax(axis=1)
+        wanted = batch.rewards + batch.discounts * _worth(*self._target_passes.forward(batch.later), rows, chosen)
+        value, numbers = self._passes.forward(batch.observations)
+        errors = _worth(value, numbers, rows, batch.actions) - wanted
+        slopes = np.clip(errors, -1, 1) * batch.weights * share
+        by_number = np.repeat(-slopes[:, None] / np.float32(numbers.shape[1]), numbers.shape[1], axis=1)
+        by_number[rows, batch.actions] += slopes
+        self._passes.backward(slopes, by_number)
+        return errors
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What it has learned, without its replay."""
@@ -123,3 +129,8 @@ class DQN:
         fill("network", self.network.state_dict(), arrays)
         fill("target", self._target.state_dict(), arrays)
         fill("adam", self._optimiser.tensors(), arrays)
+
+
+def _worth(value: Floats, numbers: Floats, rows: NDArray[np.int64], actions: NDArray[np.int64]) -> Floats:
+    """Action values, as :meth:`Network.action_values` has them, of one action each."""
+    return value + numbers[rows, actions] - numbers.mean(axis=1)
