@@ -5,13 +5,15 @@ Reinforcement Learning with Double Q-learning", 2016; M. Hessel et al., "Rainbow
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from schedtel.environments.batched import Masks, Observations
 from schedtel.environments.layout import Layout
+from schedtel.simulator.compiling import kept
 from schedtel.training.learner.experience import Chunk
 from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of, weights_of
-from schedtel.training.learner.passes import Floats, Passes, best_of, passes_of, tiles
+from schedtel.training.learner.passes import Buffers, Floats, Passes, best, best_of, passes_of, tiles
 from schedtel.training.learner.replay import Batch, Replay
 from schedtel.training.learner.settings import Settings
 
@@ -22,10 +24,28 @@ CAPACITY = 1 << 17
 BATCH, REPLAYED, LEAST = 512, 2.0, 16_384
 #: Updates from one copy of the network for the targets to the next.
 _COPIED = 500
-_LARGEST_SLOPE = 10.0
+_LARGEST_SLOPE, _TINY = 10.0, 1e-30
 #: The share of random actions is from 0.4 in the first environment to 0.4^8 in the last (D. Horgan et al., "Distributed
 #: Prioritized Experience Replay", 2018): it does not change with time, so a run that goes on needs no schedule.
 _EXPLORED, _EXPONENT = 0.4, 7.0
+
+
+@kept
+def worth(value: Floats, numbers: Floats, actions: NDArray[np.integer], found: Floats) -> None:
+    """Action values, as :meth:`Network.action_values` has them, of one action each."""
+    for i in range(len(found)):
+        total = np.float32(0)
+        for action in range(numbers.shape[1]):
+            total += numbers[i, action]
+        found[i] = value[i] + numbers[i, actions[i]] - total / np.float32(numbers.shape[1])
+
+
+@kept
+def worth_back(slopes: Floats, actions: NDArray[np.integer], by_number: Floats) -> None:
+    """Slopes by the numbers, from those by action values."""
+    for i in range(len(slopes)):
+        by_number[i, :] = -slopes[i] / np.float32(by_number.shape[1])
+        by_number[i, actions[i]] += slopes[i]
 
 
 class Exploring:
@@ -44,6 +64,13 @@ class Exploring:
         return actions, self._chances
 
 
+def best_actions(network: Network, observations: Observations, masks: Masks) -> NDArray[np.int32]:
+    """The allowed actions with the highest numbers: they are ordered as action values, and as chances, are."""
+    with torch.inference_mode():
+        numbers = network(torch.from_numpy(observations))[1].numpy()
+    return np.where(masks, numbers, -np.inf).argmax(axis=1).astype(np.int32)
+
+
 class DQN:
     """The learner, with its replay."""
 
@@ -55,7 +82,10 @@ class DQN:
         self.network, self._target = (
             network_of(numbers, actions, settings.hidden, settings.seed, layout) for _ in range(2)
         )
-        self._passes, self._target_passes = (passes_of(weights_of(each), layout) for each in (self.network, self._target))
+        buffers: Buffers = {}
+        self._passes, self._target_passes = (
+            passes_of(weights_of(each), layout, buffers) for each in (self.network, self._target)
+        )
         self._optimiser = Optimiser(self.network, settings.rate, _LARGEST_SLOPE)
         self._settings, self._truncates, self._sizes = settings, truncates, (numbers, actions)
         self.updates, self.loss, self._owed = 0, 0.0, 0.0
@@ -90,11 +120,12 @@ class DQN:
 
     def update(self, batch: Batch) -> Floats:
         """Learn from some transitions; returns by how much each was wrong."""
-        for slopes in self._passes.slopes.values():
-            slopes[:] = 0
+        slopes = self._passes.all_slopes
+        slopes[:] = 0
         errors = np.empty(len(batch.places), np.float32)
         for rows in tiles(len(errors)):
-            errors[rows] = self._descend(Batch(*(each[rows] for each in batch)), np.float32(1 / len(errors)))
+            self._descend(Batch(*(each[rows] for each in batch)), np.float32(1 / len(errors)), errors[rows])
+        slopes *= min(1.0, _LARGEST_SLOPE / float(np.sqrt(slopes @ slopes) + _TINY))
         self._optimiser.follow(self._passes.slopes)
         size = np.abs(errors)
         self.loss = float((batch.weights * np.where(size < 1, errors**2 / 2, size - 0.5)).mean())
@@ -103,18 +134,18 @@ class DQN:
             self._target.load_state_dict(self.network.state_dict())
         return errors
 
-    def _descend(self, batch: Batch, share: np.float32) -> Floats:
-        """The errors of a part of the transitions; the slopes of its share of the loss (Huber's) are added."""
-        rows = np.arange(len(batch.places))
-        chosen = np.where(batch.later_masks, self._passes.forward(batch.later)[1], -np.inf).argmax(axis=1)
-        wanted = batch.rewards + batch.discounts * _worth(*self._target_passes.forward(batch.later), rows, chosen)
+    def _descend(self, batch: Batch, share: np.float32, errors: Floats) -> None:
+        """Write the errors of a part of the transitions, and add the slopes of its share of the loss (Huber's)."""
+        chosen = np.zeros(len(errors), np.int32)
+        best(self._passes.forward(batch.later)[1], batch.later_masks, chosen)
+        worth(*self._target_passes.forward(batch.later), chosen, errors)
+        wanted = batch.rewards + batch.discounts * errors
         value, numbers = self._passes.forward(batch.observations)
-        errors = _worth(value, numbers, rows, batch.actions) - wanted
-        slopes = np.clip(errors, -1, 1) * batch.weights * share
-        by_number = np.repeat(-slopes[:, None] / np.float32(numbers.shape[1]), numbers.shape[1], axis=1)
-        by_number[rows, batch.actions] += slopes
-        self._passes.backward(slopes, by_number)
-        return errors
+        worth(value, numbers, batch.actions, errors)
+        errors -= wanted
+        by_value, by_number = np.clip(errors, -1, 1) * batch.weights * share, np.empty(numbers.shape, np.float32)
+        worth_back(by_value, batch.actions, by_number)
+        self._passes.backward(by_value, by_number)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What it has learned, without its replay."""
@@ -129,8 +160,3 @@ class DQN:
         fill("network", self.network.state_dict(), arrays)
         fill("target", self._target.state_dict(), arrays)
         fill("adam", self._optimiser.tensors(), arrays)
-
-
-def _worth(value: Floats, numbers: Floats, rows: NDArray[np.int64], actions: NDArray[np.int64]) -> Floats:
-    """Action values, as :meth:`Network.action_values` has them, of one action each."""
-    return value + numbers[rows, actions] - numbers.mean(axis=1)

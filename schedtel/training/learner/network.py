@@ -122,16 +122,13 @@ class Optimiser:
         """Take a step against the slope of a loss; a slope that is too large is shortened."""
         self._adam.zero_grad(set_to_none=True)
         loss.backward()
-        self._step()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._largest, foreach=True)
+        self._adam.step()
 
     def follow(self, slopes: Mapping[str, NDArray[np.float32]]) -> None:
-        """The same, where the slope by each array of the weights is known."""
+        """Take a step against slopes, as they are, by each array of the weights."""
         for name, weights in self._network.named_parameters():
             weights.grad = torch.from_numpy(slopes[name])
-        self._step()
-
-    def _step(self) -> None:
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._largest, foreach=True)
         self._adam.step()
 
     def tensors(self) -> dict[str, torch.Tensor]:

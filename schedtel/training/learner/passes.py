@@ -28,17 +28,20 @@ threadpool_limits(1, "blas")
 
 Floats = NDArray[np.float32]
 Weights = Mapping[str, Floats]
-#: Observations at a time: of eight things, and with 64 hidden numbers, a buffer then has 256 KiB.
-TILE = 128
+#: Results between layers, by name.
+Buffers = dict[str, Floats]
+#: Observations at a time: of eight things, and with 64 hidden numbers, a buffer then has 512 KiB.
+TILE = 256
 
 
 class Passes(Protocol):
     """A network at work on up to ``TILE`` observations at a time. It sees each change of its weights.
 
-    ``slopes`` has an array for each array of the weights.
+    ``slopes`` has an array for each array of the weights; ``all_slopes`` is all of them, as one.
     """
 
     slopes: dict[str, Floats]
+    all_slopes: Floats
 
     def forward(self, observations: Observations) -> tuple[Floats, Floats]:
         """Values (n,) and numbers (n, actions). They are the caller's until the next call, and no longer."""
@@ -49,9 +52,12 @@ class Passes(Protocol):
         ...
 
 
-def passes_of(weights: Weights, layout: Layout | None) -> Passes:
-    """A network of these weights, named as :class:`~schedtel.training.learner.network.Network` names them."""
-    return SharedPasses(weights, layout) if layout else PlainPasses(weights)
+def passes_of(weights: Weights, layout: Layout | None, buffers: Buffers | None = None) -> Passes:
+    """A network of these weights, named as :class:`~schedtel.training.learner.network.Network` names them.
+
+    :param buffers: those that another network writes into as well: where both are at work in turn, they stay cached.
+    """
+    return SharedPasses(weights, layout, buffers) if layout else PlainPasses(weights, buffers)
 
 
 def tiles(count: int) -> Iterator[slice]:
@@ -61,11 +67,20 @@ def tiles(count: int) -> Iterator[slice]:
 
 def best_of(passes: Passes, observations: Observations, masks: Masks) -> NDArray[np.int32]:
     """The allowed action with the highest number, of each observation."""
-    found = np.empty(len(observations), np.int32)
+    found = np.zeros(len(observations), np.int32)
     for rows in tiles(len(observations)):
-        numbers = passes.forward(observations[rows])[1]
-        found[rows] = np.where(masks[rows], numbers, -np.inf).argmax(axis=1)
+        best(passes.forward(observations[rows])[1], masks[rows], found[rows])
     return found
+
+
+@kept
+def best(numbers: Floats, masks: Masks, found: NDArray[np.int32]) -> None:
+    """The allowed action with the highest number, of each row."""
+    for i in range(len(found)):
+        highest = np.float32(-np.inf)
+        for action in range(numbers.shape[1]):
+            if masks[i, action] and numbers[i, action] > highest:
+                highest, found[i] = numbers[i, action], action
 
 
 @kept
@@ -81,6 +96,14 @@ def activate(x: Floats, shared: Floats, mean: Floats) -> None:
                 value = max(x[i, k, h] + shared[i, h], np.float32(0))
                 x[i, k, h] = value
                 mean[i, h] += part * value
+
+
+@kept
+def spread(each: Floats, shift: Floats, numbers: Floats) -> None:
+    """Numbers of each thing, shape (n, things * actions), plus those that all things share, as the first of others."""
+    for i in range(each.shape[0]):
+        for k in range(each.shape[1]):
+            numbers[i, k] = each[i, k] + shift[k % shift.shape[0]]
 
 
 @kept
@@ -103,14 +126,15 @@ def activate_back(slopes: Floats, by_mean: Floats, x: Floats, summed: Floats) ->
 class _Layers:
     """Weights and slopes by the number of their layer, and buffers by name."""
 
-    def __init__(self, weights: Weights) -> None:
-        self.slopes = {name: np.zeros_like(each) for name, each in weights.items()}
+    def __init__(self, weights: Weights, buffers: Buffers | None = None) -> None:
+        ends = np.cumsum([each.size for each in weights.values()])
+        self.all_slopes = np.zeros(ends[-1], np.float32)
+        parts = np.split(self.all_slopes, ends[:-1])
+        self.slopes = {name: part.reshape(weights[name].shape) for name, part in zip(weights, parts, strict=True)}
         count = len(weights) // 2
         self._w, self._b = ([weights[f"layers.{n}.{kind}"] for n in range(count)] for kind in ("weight", "bias"))
-        self._dw, self._db = (
-            [self.slopes[f"layers.{n}.{kind}"] for n in range(count)] for kind in ("weight", "bias")
-        )
-        self._buffers: dict[str, Floats] = {}
+        self._dw, self._db = ([self.slopes[f"layers.{n}.{kind}"] for n in range(count)] for kind in ("weight", "bias"))
+        self._buffers = {} if buffers is None else buffers
 
     def _buffer(self, name: str, rows: int, width: int) -> Floats:
         found = self._buffers.get(name)
@@ -123,7 +147,7 @@ class _Layers:
 
     def _add_slopes(self, layer: int, slopes: Floats, inputs: Floats) -> None:
         self._dw[layer] += slopes.T @ inputs
-        self._db[layer] += slopes.sum(axis=0)
+        self._db[layer] += np.ones(len(slopes), np.float32) @ slopes  # quicker than a sum
 
 
 class PlainPasses(_Layers):
@@ -156,8 +180,8 @@ class SharedPasses(_Layers):
     What all things of an observation have in common, and their mean, is multiplied once and not for each thing.
     """
 
-    def __init__(self, weights: Weights, layout: Layout) -> None:
-        super().__init__(weights)
+    def __init__(self, weights: Weights, layout: Layout, buffers: Buffers | None = None) -> None:
+        super().__init__(weights, buffers)
         self._layout, self._hidden = layout, len(self._b[0])
 
     def forward(self, observations: Observations) -> tuple[Floats, Floats]:
@@ -176,7 +200,7 @@ class SharedPasses(_Layers):
         whole += self._b[3]
         numbers = self._buffer("numbers", n, layout.things * layout.actions + layout.others)
         each = self._times("each", self._y, self._w[2].T).reshape(n, -1)
-        np.add(each, np.tile(self._b[2], layout.things), out=numbers[:, : each.shape[1]])
+        spread(each, self._b[2], numbers)
         numbers[:, each.shape[1] :] = whole[:, 1:]
         return whole[:, 0], numbers
 
