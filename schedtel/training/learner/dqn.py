@@ -74,7 +74,7 @@ def best_actions(network: Network, observations: Observations, masks: Masks) -> 
 class DQN:
     """The learner, with its replay."""
 
-    chunk = CHUNK
+    chunk, batch, replayed, least = CHUNK, BATCH, REPLAYED, LEAST
 
     def __init__(
         self, settings: Settings, numbers: int, actions: int, *, truncates: bool, layout: Layout | None = None
