@@ -13,6 +13,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schedtel.access.ray_cluster import refuse_without_ray
 from schedtel.cli import lines
 from schedtel.cli.options import client_options, refuse_without_stream
 from schedtel.cli.output import opened
@@ -145,7 +146,7 @@ def _lab_experiment(
         return in_local_guests(spec, output, guest, programs, jobs, lines.remark, facts)
     if options["kvm"]:
         raise UsageError("cannot use --kvm on a cluster: its runs begin from a snapshot in virtual time (drop one)")
-    cluster.refuse_without_ray()
+    refuse_without_ray()
     guest = machine(kernel, cpus, lines.remark, preempt=options["preempt"])
     schedulers = guest_files(scheduler_names(spec), programs, lines.remark)
     places = partial(cluster.ClusterGuests, address, guest, kernel, schedulers, jobs)

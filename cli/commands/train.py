@@ -16,7 +16,9 @@ from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictCommand, StrictGroup
 from schedtel.durations import parse_duration
 from schedtel.environments.registry import ENVIRONMENTS, Entry
+from schedtel.errors import UsageError
 from schedtel.training.learner.settings import ALGORITHMS, Settings
+from schedtel.training.learner.spread import Spread
 
 if TYPE_CHECKING:
     from schedtel.training.learner.run import Run
@@ -55,12 +57,33 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         show_default=True,
         help="From one checkpoint to the next.",
     )
+    @click.option(
+        "--workers",
+        type=click.IntRange(1, 1024),
+        help="Processes that act, beside a replay and a learner, by Ray. Without it, all is in one process.",
+    )
+    @click.option("--ray-address", metavar="ADDRESS", help="With --workers: on a Ray cluster, HOST:6379 or auto.")
+    @click.option("--synchronous", is_flag=True, help="With --workers: they wait for what is learned from all of them.")
+    @click.option(
+        "--stale",
+        type=click.IntRange(0),
+        help="With --workers: updates after which what the network before did is discarded.  [default: 32 a worker]",
+    )
     @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-    def train(output: str, algo: str, checkpoint: str, quiet: bool, **chosen: int) -> None:
-        settings, pause_ns = Settings(name, algo, **chosen), parse_duration(checkpoint)
-        from schedtel.training.learner.run import Run  # noqa: PLC0415  (torch, after the arguments are judged)
-
-        _learn(Run(settings, Path(output), pause_ns / 1e9), quiet=quiet)
+    def train(
+        output: str,
+        algo: str,
+        checkpoint: str,
+        workers: int | None,
+        ray_address: str | None,
+        synchronous: bool,
+        stale: int | None,
+        quiet: bool,
+        **chosen: int,
+    ) -> None:
+        settings, pause_s = Settings(name, algo, **chosen), parse_duration(checkpoint) / 1e9
+        spread = _spread(workers, ray_address, synchronous, stale)
+        _learn(_run(settings, Path(output), pause_s, spread), quiet=quiet)
 
     train.help = (
         f"Learn to {entry.about}, and keep what was learned in DIR.\n\n"
@@ -68,6 +91,23 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         "Ctrl-C ends it with a checkpoint."
     )
     return train
+
+
+def _spread(workers: int | None, address: str | None, waits: bool, stale: int | None) -> Spread | None:
+    if workers is not None:
+        return Spread(workers, address, waits, stale)
+    given = {"--ray-address": address is not None, "--synchronous": waits, "--stale": stale is not None}
+    for option, is_given in given.items():
+        if is_given:
+            raise UsageError(f"cannot use {option} in one process (add --workers)")
+    return None
+
+
+def _run(settings: Settings, directory: Path, checkpoint_s: float, spread: Spread | None) -> "Run":
+    from schedtel.training.learner.run import Run  # noqa: PLC0415  (torch, after the arguments are judged)
+    from schedtel.training.learner.spread_run import SpreadRun  # noqa: PLC0415
+
+    return SpreadRun(settings, directory, spread, checkpoint_s) if spread else Run(settings, directory, checkpoint_s)
 
 
 for _name, _entry in ENVIRONMENTS.items():

@@ -4,37 +4,23 @@ A job is described by plain data: names, numbers and files. A machine of the clu
 it lacks are fetched there, and the snapshot that its guests begin from is taken there. What comes back is bytes.
 """
 
-import importlib.util
 import platform
-import signal
-import socket
-import urllib.parse
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from schedtel._version import __version__
-from schedtel.errors import CapabilityError, CollectorError, SchedtelError
+from schedtel.access.ray_cluster import connected
+from schedtel.errors import CollectorError, SchedtelError
 from schedtel.lab.guests import Done, Guests, Job
 from schedtel.lab.jobs import machine
 from schedtel.lab.machine import Bootable, Machine
 from schedtel.lab.snapshot import snapshot
 
-#: Addresses of Ray's that are no host: a cluster that this machine belongs to, and one that is made for this process.
-_NO_HOST = ("auto", "local")
-_PATIENCE_S = 5
 _POLL_S = 0.2
 _MOST_TOLD = 300
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def refuse_without_ray() -> None:
-    """Raise :class:`CapabilityError` where Ray is not installed."""
-    if importlib.util.find_spec("ray") is None:
-        raise CapabilityError("cannot use --ray-address: Ray is not installed (pip install 'schedtel[ray]')")
 
 
 class ClusterGuests:
@@ -59,7 +45,7 @@ class ClusterGuests:
         most: int | None = None,
         timeout_s: float = 900,
     ) -> None:
-        self._ray = _connected(address)
+        self._ray = connected(address)
         self._make = self._ray.remote(num_cpus=1, max_retries=0)(done_here)
         self._same = versions(machine)
         self._machine = (kernel, machine.cpus, machine.preempt, tuple(sorted(schedulers.items())))
@@ -145,42 +131,3 @@ def _beginning(
     if start is None:
         raise CollectorError("cannot make a run: the guest was stopped (run it again)")
     return guest, start
-
-
-def _connected(address: str) -> Any:
-    """Ray, connected to a cluster."""
-    refuse_without_ray()
-    _refuse_out_of_reach(address)
-    import ray  # noqa: PLC0415  (an extra, which takes a second to import)
-
-    try:
-        with _kept_handlers():
-            ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
-    except Exception as error:  # Ray has no class of its own for a node that does not start
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:_MOST_TOLD]
-        raise CapabilityError(
-            f"cannot reach the cluster at {address}: {said} (is it running? one with a token needs RAY_AUTH_MODE=token)"
-        ) from error
-    return ray
-
-
-def _refuse_out_of_reach(address: str) -> None:
-    """Ray itself waits long for a host that does not answer, and ends the process."""
-    if address in _NO_HOST:
-        return
-    try:
-        parts = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
-        socket.create_connection((parts.hostname or "", parts.port or 0), _PATIENCE_S).close()
-    except (OSError, ValueError) as error:
-        raise CapabilityError(f"cannot reach a cluster at {address}: {error} (give HOST:6379, or auto)") from error
-
-
-@contextmanager
-def _kept_handlers() -> Iterator[None]:
-    """Ray sets handlers of its own for signals."""
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

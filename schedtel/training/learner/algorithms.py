@@ -1,6 +1,6 @@
 """Settings in; the algorithm out, which has not learned yet."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from schedtel.environments.registry import entry_of
 from schedtel.training.learner.dqn import DQN
 from schedtel.training.learner.experience import Act, Chunk
 from schedtel.training.learner.network import Arrays, Network
+from schedtel.training.learner.replay import Batch, Replay
 from schedtel.training.learner.settings import Settings
 
 
@@ -36,6 +37,24 @@ class Algorithm(Protocol):
 
     def fill(self, arrays: Arrays) -> None:
         """Go on from what another has learned. Raises :class:`ValueError` for arrays that are not of such a one."""
+        ...
+
+
+@runtime_checkable
+class Replaying(Algorithm, Protocol):
+    """One that learns from what it draws from a replay, which may be in another process."""
+
+    #: Transitions of an update, those that are replayed for each step, and those that there must be before.
+    batch: int
+    replayed: float
+    least: int
+
+    def replay(self, seed: int) -> Replay:
+        """An empty memory for what it learns from."""
+        ...
+
+    def update(self, batch: Batch) -> NDArray[np.float32]:
+        """Learn from some transitions; returns by how much each was wrong."""
         ...
 
 

@@ -18,6 +18,10 @@ _SCHEMA = pa.schema(
         pa.field("cpu_seconds", pa.float64(), metadata={"meaning": "CPU time of all its processes"}),
         pa.field("reward", pa.float64(), metadata={"meaning": "mean of a step, since the row before, exploring"}),
         pa.field("loss", pa.float64(), metadata={"meaning": "of the last update"}),
+        pa.field("workers", pa.int64(), metadata={"meaning": "processes that act; 0: all in one process"}),
+        pa.field("age", pa.float64(), metadata={"meaning": "updates since the network that acted, on average"}),
+        pa.field("discarded", pa.int64(), metadata={"meaning": "steps that were too old to be learned from"}),
+        pa.field("replaced", pa.int64(), metadata={"meaning": "processes that ended, and were begun anew"}),
     ]
 )
 
@@ -31,6 +35,10 @@ class Row(TypedDict):
     cpu_seconds: float
     reward: float
     loss: float
+    workers: int
+    age: float
+    discarded: int
+    replaced: int
 
 
 def write_rows(rows: list[Row], directory: Path) -> None:

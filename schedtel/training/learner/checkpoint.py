@@ -33,6 +33,8 @@ class Counters:
 
     :param seconds: by the clock, while it ran.
     :param begun: how often it was begun, or went on.
+    :param discarded: steps that were not learned from, since the network had changed too much since.
+    :param replaced: processes that ended, and were begun anew.
     """
 
     steps: int = 0
@@ -40,6 +42,8 @@ class Counters:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     begun: int = 0
+    discarded: int = 0
+    replaced: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from schedtel.environments.batched import Masks, Observations
 from schedtel.environments.layout import Layout
+from schedtel.simulator.compiling import kept
 from schedtel.training.learner.experience import Chunk
-from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of
+from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of, weights_of
+from schedtel.training.learner.passes import Buffers, Floats, Passes, best, best_of, passes_of, tiles
 from schedtel.training.learner.replay import Batch, Replay
 from schedtel.training.learner.settings import Settings
 
@@ -22,22 +24,40 @@ CAPACITY = 1 << 17
 BATCH, REPLAYED, LEAST = 512, 2.0, 16_384
 #: Updates from one copy of the network for the targets to the next.
 _COPIED = 500
-_LARGEST_SLOPE = 10.0
+_LARGEST_SLOPE, _TINY = 10.0, 1e-30
 #: The share of random actions is from 0.4 in the first environment to 0.4^8 in the last (D. Horgan et al., "Distributed
 #: Prioritized Experience Replay", 2018): it does not change with time, so a run that goes on needs no schedule.
 _EXPLORED, _EXPONENT = 0.4, 7.0
 
 
+@kept
+def worth(value: Floats, numbers: Floats, actions: NDArray[np.integer], found: Floats) -> None:
+    """Action values, as :meth:`Network.action_values` has them, of one action each."""
+    for i in range(len(found)):
+        total = np.float32(0)
+        for action in range(numbers.shape[1]):
+            total += numbers[i, action]
+        found[i] = value[i] + numbers[i, actions[i]] - total / np.float32(numbers.shape[1])
+
+
+@kept
+def worth_back(slopes: Floats, actions: NDArray[np.integer], by_number: Floats) -> None:
+    """Slopes by the numbers, from those by action values."""
+    for i in range(len(slopes)):
+        by_number[i, :] = -slopes[i] / np.float32(by_number.shape[1])
+        by_number[i, actions[i]] += slopes[i]
+
+
 class Exploring:
     """The best action by a network; at random another, more often in the first environments than in the last."""
 
-    def __init__(self, network: Network, count: int, seed: int) -> None:
-        self._network, self._random = network, np.random.default_rng(seed)
+    def __init__(self, passes: Passes, count: int, seed: int) -> None:
+        self._passes, self._random = passes, np.random.default_rng(seed)
         self._share = _EXPLORED ** (1 + _EXPONENT * np.arange(count) / max(1, count - 1))
         self._chances = np.zeros(count, np.float32)
 
     def __call__(self, observations: Observations, masks: Masks) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        actions = best_actions(self._network, observations, masks)
+        actions = best_of(self._passes, observations, masks)
         rows = np.flatnonzero(self._random.random(len(actions)) < self._share)
         numbers = self._random.random((len(rows), masks.shape[1]))
         actions[rows] = np.where(masks[rows], numbers, -1.0).argmax(axis=1)
@@ -54,13 +74,17 @@ def best_actions(network: Network, observations: Observations, masks: Masks) -> 
 class DQN:
     """The learner, with its replay."""
 
-    chunk = CHUNK
+    chunk, batch, replayed, least = CHUNK, BATCH, REPLAYED, LEAST
 
     def __init__(
         self, settings: Settings, numbers: int, actions: int, *, truncates: bool, layout: Layout | None = None
     ) -> None:
         self.network, self._target = (
             network_of(numbers, actions, settings.hidden, settings.seed, layout) for _ in range(2)
+        )
+        buffers: Buffers = {}
+        self._passes, self._target_passes = (
+            passes_of(weights_of(each), layout, buffers) for each in (self.network, self._target)
         )
         self._optimiser = Optimiser(self.network, settings.rate, _LARGEST_SLOPE)
         self._settings, self._truncates, self._sizes = settings, truncates, (numbers, actions)
@@ -69,7 +93,7 @@ class DQN:
 
     def acting(self, count: int, seed: int) -> Exploring:
         """How to act while it learns."""
-        return Exploring(self.network, count, seed)
+        return Exploring(self._passes, count, seed)
 
     def take(self, chunk: Chunk) -> None:
         """Learn from a chunk, and from what was before."""
@@ -94,21 +118,34 @@ class DQN:
             seed=seed,
         )
 
-    def update(self, batch: Batch) -> NDArray[np.float32]:
+    def update(self, batch: Batch) -> Floats:
         """Learn from some transitions; returns by how much each was wrong."""
-        weights, observations, later, masks, actions, rewards, discounts = map(torch.from_numpy, batch[1:])
-        with torch.no_grad():
-            chosen = self.network(later)[1].masked_fill_(~masks, -torch.inf).argmax(1, keepdim=True)
-            wanted = rewards + discounts * self._target.action_values(later).gather(1, chosen)[:, 0]
-        errors = self.network.action_values(observations).gather(1, actions[:, None])[:, 0] - wanted
-        losses = torch.nn.functional.smooth_l1_loss(errors, torch.zeros_like(errors), reduction="none")
-        loss = (weights * losses).mean()
-        self._optimiser.descend(loss)
-        self.loss = float(loss.detach())
+        slopes = self._passes.all_slopes
+        slopes[:] = 0
+        errors = np.empty(len(batch.places), np.float32)
+        for rows in tiles(len(errors)):
+            self._descend(Batch(*(each[rows] for each in batch)), np.float32(1 / len(errors)), errors[rows])
+        slopes *= min(1.0, _LARGEST_SLOPE / float(np.sqrt(slopes @ slopes) + _TINY))
+        self._optimiser.follow(self._passes.slopes)
+        size = np.abs(errors)
+        self.loss = float((batch.weights * np.where(size < 1, errors**2 / 2, size - 0.5)).mean())
         self.updates += 1
         if self.updates % _COPIED == 0:
             self._target.load_state_dict(self.network.state_dict())
-        return errors.detach().numpy()
+        return errors
+
+    def _descend(self, batch: Batch, share: np.float32, errors: Floats) -> None:
+        """Write the errors of a part of the transitions, and add the slopes of its share of the loss (Huber's)."""
+        chosen = np.zeros(len(errors), np.int32)
+        best(self._passes.forward(batch.later)[1], batch.later_masks, chosen)
+        worth(*self._target_passes.forward(batch.later), chosen, errors)
+        wanted = batch.rewards + batch.discounts * errors
+        value, numbers = self._passes.forward(batch.observations)
+        worth(value, numbers, batch.actions, errors)
+        errors -= wanted
+        by_value, by_number = np.clip(errors, -1, 1) * batch.weights * share, np.empty(numbers.shape, np.float32)
+        worth_back(by_value, batch.actions, by_number)
+        self._passes.backward(by_value, by_number)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What it has learned, without its replay."""

@@ -100,6 +100,11 @@ def fill(name: str, parts: Mapping[str, torch.Tensor], arrays: Arrays) -> None:
             tensor.copy_(torch.from_numpy(found.copy()))
 
 
+def weights_of(network: Network) -> dict[str, NDArray[np.float32]]:
+    """Its weights by their names: not copies, so they change as it learns."""
+    return {name: weights.detach().numpy() for name, weights in network.named_parameters()}
+
+
 class Optimiser:
     """Adam over a network's weights, whose moments can be saved."""
 
@@ -118,6 +123,12 @@ class Optimiser:
         self._adam.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._largest, foreach=True)
+        self._adam.step()
+
+    def follow(self, slopes: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take a step against slopes, as they are, by each array of the weights."""
+        for name, weights in self._network.named_parameters():
+            weights.grad = torch.from_numpy(slopes[name])
         self._adam.step()
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -6,10 +6,11 @@ A run that ended before it was done goes on from its checkpoint, however it ende
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,18 @@ _LOCK = ".lock"
 CHECKPOINT_S = 30.0
 
 
+class Part(NamedTuple):
+    """What was learned from at a time.
+
+    :param reward: mean of a step.
+    :param age: updates since the network that acted.
+    """
+
+    steps: int
+    reward: float
+    age: float = 0.0
+
+
 class Run:
     """Learning in one process. Iterating over it learns, and gives its counters after each chunk.
 
@@ -37,6 +50,9 @@ class Run:
     Raises :class:`UsageError` for a directory of something else, and :class:`CapabilityError` where a library is
     missing.
     """
+
+    #: Processes that act; 0: all is in this one.
+    workers = 0
 
     def __init__(self, settings: Settings, directory: Path, checkpoint_s: float = CHECKPOINT_S) -> None:
         self.settings, self.directory = settings, directory
@@ -86,29 +102,42 @@ class Run:
         counters, settings = self.counters, self.settings
         counters.begun += 1
         seed = int(np.random.SeedSequence((settings.seed, counters.begun)).generate_state(1, np.uint64)[0] >> 2)
-        collector, act = Collector(self.environment, seed), self.algorithm.acting(settings.count, seed)
-        clock, rewards, row_at = _Clock(), list[float](), counters.steps
-        while counters.steps < settings.steps and not self._stopped:
+        clock, found, row_at = _Clock(), list[Part](), counters.steps
+        with closing(self._learned(seed)) as learned:
+            while counters.steps < settings.steps and not self._stopped:
+                part = next(learned, None)
+                if part is None:  # stopped
+                    break
+                counters.steps += part.steps
+                counters.updates = self.algorithm.updates
+                clock.add_to(counters)
+                found.append(part)
+                if counters.steps - row_at >= settings.steps / _ROWS or counters.steps >= settings.steps:
+                    self.rows.append(self._row(found))
+                    found, row_at = [], counters.steps
+                yield
+
+    def _learned(self, seed: int) -> Generator[Part, None, None]:
+        """Learn without end, chunk by chunk."""
+        collector, act = Collector(self.environment, seed), self.algorithm.acting(self.settings.count, seed)
+        while True:
             chunk = collector.collect(act, self.algorithm.chunk)
             self.algorithm.take(chunk)
-            counters.steps += chunk.steps
-            counters.updates = self.algorithm.updates
-            clock.add_to(counters)
-            rewards.append(float(chunk.rewards.mean()))
-            if counters.steps - row_at >= settings.steps / _ROWS or counters.steps >= settings.steps:
-                self.rows.append(self._row(float(np.mean(rewards))))
-                rewards, row_at = [], counters.steps
-            yield
+            yield Part(chunk.steps, float(chunk.rewards.mean()))
 
-    def _row(self, reward: float) -> book.Row:
-        counters = self.counters
+    def _row(self, parts: Sequence[Part]) -> book.Row:
+        counters, steps = self.counters, np.array([part.steps for part in parts])
         return {
             "steps": counters.steps,
             "updates": counters.updates,
             "seconds": counters.seconds,
             "cpu_seconds": counters.cpu_seconds,
-            "reward": reward,
+            "reward": float(np.average([part.reward for part in parts], weights=steps)),
             "loss": self.algorithm.loss,
+            "workers": self.workers,
+            "age": float(np.average([part.age for part in parts], weights=steps)),
+            "discarded": counters.discarded,
+            "replaced": counters.replaced,
         }
 
     def _save(self) -> None:

@@ -1,11 +1,8 @@
 """Guests of a cluster: how tasks are given out, and what comes back. No guest boots here."""
 
-import importlib.util
-import socket
-
 import pytest
 
-from schedtel.errors import CapabilityError, CollectorError
+from schedtel.errors import CollectorError
 from schedtel.lab import cluster
 from schedtel.lab.cluster import ClusterGuests, done_here, versions
 from schedtel.lab.guests import Done, Guests, Job
@@ -65,7 +62,7 @@ class Ray:
 def guests(tmp_path, monkeypatch):
     def made(answers=(), most=None):
         ray = Ray(dict(answers))
-        monkeypatch.setattr(cluster, "_connected", lambda _: ray)
+        monkeypatch.setattr(cluster, "connected", lambda _: ray)
         machine = Machine(Qemu(tmp_path / "qemu-system-x86_10.0.2"), tmp_path / "vmlinuz-6.18", tmp_path / "archive")
         return ray, ClusterGuests("auto", machine, "6.18", {}, most)
 
@@ -121,20 +118,3 @@ def test_a_process_of_the_cluster_does_one_job_after_another(tmp_path, monkeypat
     monkeypatch.setattr(Guests, "_do", lambda guests, number, job: Done(0, job.files["/name"], b"results"))
     said = [done_here(versions(machine), ("6.18", 1, None, ()), job.files, 9) for job in JOBS]
     assert said == [(0, job.files["/name"], b"results") for job in JOBS]
-
-
-def test_without_ray_an_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(CapabilityError, match=r"Ray is not installed \(pip install 'schedtel\[ray\]'\)"):
-        cluster.refuse_without_ray()
-
-
-def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
-
-
-@pytest.mark.parametrize("address", ["{closed}", "ray://{closed}", "no-port", "a:b", "[::1", ""])
-def test_a_cluster_out_of_reach_is_one_line(address):
-    with pytest.raises(CapabilityError, match="cannot reach a cluster at"):
-        cluster._refuse_out_of_reach(address.format(closed=closed_port()))

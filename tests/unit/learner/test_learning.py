@@ -12,7 +12,8 @@ import torch
 from schedtel.environments.layout import Layout
 from schedtel.training.learner.dqn import BATCH, DQN, Exploring, best_actions
 from schedtel.training.learner.experience import Chunk, Collector
-from schedtel.training.learner.network import network_of
+from schedtel.training.learner.network import network_of, weights_of
+from schedtel.training.learner.passes import TILE, best_of, passes_of, tiles
 from schedtel.training.learner.replay import Replay
 from schedtel.training.learner.settings import Settings
 
@@ -115,6 +116,55 @@ def test_what_is_known_of_one_thing_is_known_of_all():
     assert np.ptp(first[:15].reshape(3, 5), axis=0).min() > 0
 
 
+LAYOUT = Layout(common=2, things=3, numbers=4, actions=5, others=1)
+
+
+@pytest.mark.parametrize("layout", [None, LAYOUT])
+def test_numpy_finds_what_torch_does_and_its_slopes(layout):
+    draw, count = np.random.default_rng(3), TILE + 7
+    network = network_of(14, 16, 8, 1, layout)
+    with torch.no_grad():
+        for weights in network.parameters():  # else all shifts are 0
+            weights.add_(torch.from_numpy(draw.normal(size=weights.shape).astype(np.float32)), alpha=0.3)
+    seen, by_number = (draw.normal(size=(count, width)).astype(np.float32) for width in (14, 16))
+    by_value, masks = draw.normal(size=count).astype(np.float32), draw.random((count, 16)) < 0.5
+    masks[:, 15] = True
+    value, numbers = network(torch.from_numpy(seen))
+    ((value * torch.from_numpy(by_value)).sum() + (numbers * torch.from_numpy(by_number)).sum()).backward()
+    passes = passes_of(weights_of(network), layout)
+    for rows in tiles(count):
+        found_value, found_numbers = passes.forward(seen[rows])
+        assert found_value == pytest.approx(value[rows].detach().numpy(), abs=1e-4)
+        assert found_numbers == pytest.approx(numbers[rows].detach().numpy(), abs=1e-4)
+        passes.backward(by_value[rows], by_number[rows])
+    for name, weights in network.named_parameters():
+        assert passes.slopes[name] == pytest.approx(weights.grad.numpy(), rel=1e-3, abs=1e-3), name
+    assert best_of(passes, seen, masks).tolist() == best_actions(network, seen, masks).tolist()
+
+
+def test_a_change_follows_the_slope_of_the_loss():
+    learner = DQN(Settings("MigrateSim", discount=0.5, hidden=8, seed=1), 5, 3, truncates=False)
+    replay = learner.replay(1)
+    collector, act = Collector(Corridor(64), 1), learner.acting(64, 1)
+    replay.add(collector.collect(act, learner.chunk))
+    batch = replay.sample(BATCH)
+    seen, later = torch.from_numpy(batch.observations), torch.from_numpy(batch.later)
+    with torch.no_grad():  # the copy for the targets is still the same
+        values = learner.network.action_values(later)
+        allowed = values.masked_fill(~torch.from_numpy(batch.later_masks), -torch.inf)
+        wanted = torch.from_numpy(batch.rewards) + torch.from_numpy(batch.discounts) * allowed.max(1).values
+    found = learner.network.action_values(seen).gather(1, torch.from_numpy(batch.actions)[:, None])[:, 0]
+    losses = torch.nn.functional.smooth_l1_loss(found, wanted, reduction="none")
+    loss = (torch.from_numpy(batch.weights) * losses).mean()
+    loss.backward()
+    slopes = {name: weights.grad.numpy().copy() for name, weights in learner.network.named_parameters()}
+    errors = learner.update(batch)
+    assert errors == pytest.approx((found - wanted).detach().numpy(), abs=1e-5)
+    assert learner.loss == pytest.approx(loss.item(), rel=1e-4)
+    for name, weights in learner.network.named_parameters():
+        assert weights.grad.numpy() == pytest.approx(slopes[name], rel=1e-3, abs=1e-6), name
+
+
 class Corridor:
     """Places 0 to 4 in a row. Action 1 goes up, and at place 4 ends the episode with a reward of 1; action 0 goes back
     to the first place, and earns 0.08. Action 2 would earn 10, and is never allowed.
@@ -175,9 +225,10 @@ def test_action_values_become_those_of_the_best_policy(corridor):
 
 
 def test_the_first_environments_explore_most():
-    act = Exploring(network_of(5, 3, 8, 1), 64, 1)
+    network = network_of(5, 3, 8, 1)
+    act = Exploring(passes_of(weights_of(network), None), 64, 1)
     seen, masks = np.zeros((64, 5), np.float32), np.ones((64, 3), np.bool_)
-    best = best_actions(network_of(5, 3, 8, 1), seen, masks)
+    best = best_actions(network, seen, masks)
     differs = np.mean([act(seen, masks)[0] != best for _ in range(500)], axis=0)
     assert differs[0] == pytest.approx(0.4 * 2 / 3, abs=0.08)
     assert differs[-16:].max() < 0.03

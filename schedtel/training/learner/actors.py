@@ -1,0 +1,124 @@
+"""What the processes of one run do: act in environments, keep what was seen, learn from it. They know nothing of Ray.
+
+They also say how much CPU time they took, which the process that asks them adds up.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schedtel._version import __version__
+from schedtel.environments.batched import Batched
+from schedtel.environments.registry import entry_of
+from schedtel.training.learner.algorithms import Replaying, algorithm_of
+from schedtel.training.learner.experience import Chunk, Collector
+from schedtel.training.learner.network import Arrays, fill
+from schedtel.training.learner.replay import Batch
+from schedtel.training.learner.settings import Settings
+
+
+class Learned(NamedTuple):
+    """What some batches changed.
+
+    :param places: of the transitions of each batch, and their errors.
+    :param arrays: all that the algorithm has learned.
+    """
+
+    places: list[NDArray[np.int64]]
+    errors: list[NDArray[np.float32]]
+    arrays: dict[str, NDArray[np.generic]]
+    updates: int
+    loss: float
+    cpu_seconds: float
+
+
+def versions() -> dict[str, str]:
+    """What must be the same in all processes."""
+    libraries = {name: version(name) for name in ("numpy", "numba", "torch")}
+    return {"schedtel": __version__, "Python": platform.python_version(), **libraries}
+
+
+class _Actor:
+    """A process of a run."""
+
+    _counted_s = 0.0
+
+    def spent_s(self) -> float:
+        """CPU seconds since it was last asked."""
+        before, self._counted_s = self._counted_s, time.process_time()
+        return self._counted_s - before
+
+    def versions(self) -> dict[str, str]:
+        """See :func:`versions`."""
+        return versions()
+
+
+def _made(settings: Settings) -> tuple[Batched, Replaying]:
+    environment = entry_of(settings.environment).make(settings.count)
+    algorithm = algorithm_of(settings, environment)
+    assert isinstance(algorithm, Replaying)
+    return environment, algorithm
+
+
+class Rollouts(_Actor):
+    """Environments, and how to act in them.
+
+    :param seed: of the environments and of exploring.
+    """
+
+    def __init__(self, settings: Settings, seed: int) -> None:
+        environment, self._algorithm = _made(settings)
+        self._collector = Collector(environment, seed)
+        self._act = self._algorithm.acting(settings.count, seed)
+
+    def collect(self, arrays: Arrays) -> tuple[Chunk, tuple[int, float, float]]:
+        """A chunk, acting by a network of these arrays; its steps, their mean reward, and the CPU seconds."""
+        fill("network", self._algorithm.network.state_dict(), arrays)
+        chunk = self._collector.collect(self._act, self._algorithm.chunk)
+        return chunk, (chunk.steps, float(chunk.rewards.mean()), self.spent_s())
+
+
+class Memory(_Actor):
+    """The replay of an algorithm."""
+
+    def __init__(self, settings: Settings, seed: int) -> None:
+        self._replay = _made(settings)[1].replay(seed)
+
+    def add(self, chunk: Chunk) -> int:
+        """Keep a chunk; how many transitions there are now."""
+        self._replay.add(chunk)
+        return self._replay.size
+
+    def sample(self, batches: int, size: int) -> tuple[list[Batch], int]:
+        """Draw batches; how many."""
+        return [self._replay.sample(size) for _ in range(batches)], batches
+
+    def learn(self, places: Sequence[NDArray[np.int64]], errors: Sequence[NDArray[np.float32]]) -> float:
+        """Give the transitions of batches the priority of their errors; the CPU seconds since the call before."""
+        for each, wrong in zip(places, errors, strict=True):
+            self._replay.learn(each, wrong)
+        return self.spent_s()
+
+
+class Learner(_Actor):
+    """An algorithm, as it was when it had these arrays."""
+
+    def __init__(self, settings: Settings, arrays: Arrays, updates: int) -> None:
+        self._algorithm = _made(settings)[1]
+        self._algorithm.fill(arrays)
+        self._algorithm.updates = updates
+
+    def update(self, batches: Sequence[Batch]) -> Learned:
+        """Learn from batches."""
+        algorithm = self._algorithm
+        places = [np.array(batch.places) for batch in batches]
+        # Arrays of Ray's cannot be written to; numba would compile all anew for such.
+        errors = [algorithm.update(Batch(*(np.array(each) for each in batch))) for batch in batches]
+        return Learned(places, errors, algorithm.arrays(), algorithm.updates, algorithm.loss, self.spent_s())
