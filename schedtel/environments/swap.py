@@ -105,9 +105,9 @@ class SwapSim:
         """
         found, settings = np.zeros((self.count, len(self.arms))), self._settings
         for place, (machine, beside) in enumerate(zip(self._machines, self._beside, strict=True)):
-            reference = settings.reference([beside.tried(_EEVDF)])
+            reference, tried = settings.reference([beside.tried(_EEVDF)]), machine.tried_all()
             found[place] = [
-                settings.reward_of([machine.tried(arm)], reference, swapped=arm != machine.running) for arm in self.arms
+                settings.reward_of([tried[arm]], reference, swapped=arm != machine.running) for arm in self.arms
             ]
         return found
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schedtel.agent.cold_start import pretrained
 from schedtel.agent.context import Context, context_of
-from schedtel.agent.reward import Reference, RewardSettings, costs_of
+from schedtel.agent.reward import Costs, Reference, RewardSettings, costs_of
 from schedtel.agent.settings import SWAP_COST
 from schedtel.durations import parse_duration
 from schedtel.errors import UsageError
@@ -57,13 +57,17 @@ class SwapSettings:
 
     def reward_of(self, windows: Sequence[Window], reference: Reference, *, swapped: bool) -> float:
         """The reward of windows; 0 where it cannot be known, as where no task has woken."""
-        return reference.reward(costs_of(windows, self.reward.tasks), swapped=swapped) or 0.0
+        return reference.reward(self.costs(windows), swapped=swapped) or 0.0
 
     def reference(self, windows: Sequence[Window]) -> Reference:
         """What windows under EEVDF cost."""
         found = Reference(self.reward)
-        found.add(costs_of(windows, self.reward.tasks), 0)
+        found.add(self.costs(windows), 0)
         return found
+
+    def costs(self, windows: Sequence[Window]) -> Costs:
+        """What windows cost."""
+        return costs_of(windows, self.reward.tasks)
 
 
 class View:
