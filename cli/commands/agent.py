@@ -15,6 +15,7 @@ from schedtel.cli import lines
 from schedtel.cli.commands.agent_advise import advise
 from schedtel.cli.commands.agent_explain import explain
 from schedtel.cli.commands.agent_init import init
+from schedtel.cli.commands.agent_rehearse import rehearse
 from schedtel.cli.commands.agent_replay import replay
 from schedtel.cli.commands.agent_report import report
 from schedtel.cli.commands.agent_run import run
@@ -31,6 +32,7 @@ command.add_command(init)
 command.add_command(run)
 command.add_command(advise)
 command.add_command(explain)
+command.add_command(rehearse)
 command.add_command(replay)
 command.add_command(report)
 command.add_command(train)

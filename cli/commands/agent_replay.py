@@ -34,6 +34,7 @@ _USUAL = Told()
 @click.option(
     "--swap-cost", type=float, default=_USUAL.swap_cost, show_default=True, help="Taken off a reward after a swap."
 )
+@click.option("--policy", metavar="FILE", help="A policy that has learned elsewhere, which plays as well.")
 @click.option("--busy-arm", metavar="ARM", help="What scx_loader's rule takes with a busy CPU.  [default: last arm]")
 @click.option(
     "--format", "kind", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Lines, or JSON."
@@ -46,6 +47,7 @@ def replay(
     phase: int,
     episodes: int,
     swap_cost: float,
+    policy: str | None,
     busy_arm: str | None,
     kind: str,
     page: str | None,
@@ -56,7 +58,7 @@ def replay(
     of all repeats but one, and is judged by that one. Nothing is switched.
     """
     title, table = _chosen(runs, [str(parse_arm(arm)) for arm in arms])
-    told = Told(Phases(windows, phase, episodes), str(parse_arm(busy_arm)) if busy_arm else None, swap_cost)
+    told = Told(Phases(windows, phase, episodes), str(parse_arm(busy_arm)) if busy_arm else None, swap_cost, policy)
     found = play(table, told, lines.remark)
     if page is not None:
         write_page(render(found, f"{title}: {heading(found)}"), page)

@@ -178,11 +178,13 @@ class Rule:
 
 
 class Learner:
-    """Plays what a policy decides, which knows no workload."""
+    """Plays what a policy decides, which knows no workload.
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self.learn = policy.learn
+    :param learns: whether it learns from what comes of it.
+    """
+
+    def __init__(self, policy: Policy, *, learns: bool = True) -> None:
+        self._policy, self._learns = policy, learns
 
     def chances(self, context: Context, _workload: int) -> dict[str, float]:
         """As :class:`Player`."""
@@ -192,6 +194,11 @@ class Learner:
         """As :class:`Player`."""
         decision = self._policy.decide(context)
         return decision.arm, decision.propensity
+
+    def learn(self, context: Context, arm: str, propensity: float, reward: float) -> None:
+        """As :class:`Player`."""
+        if self._learns:
+            self._policy.learn(context, arm, propensity, reward)
 
 
 @dataclass(frozen=True)

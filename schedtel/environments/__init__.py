@@ -10,6 +10,11 @@
     migrate_load    a seed                         → the threads of an episode of it: work, pauses, working sets
     migrate_step    machines and actions           → the machines a step later, compiled by numba
     migrate_rules   the same                       → what stealing, pinning and "steal only small" would do
+    swap            arms                           → SwapSim: the scheduler of the next window, while the load changes
+    swap_settings   a window                       → what a policy sees of it, and its reward
+    swap_load       a seed                         → the workloads of an episode
+    swap_machine    a load and an arm              → the window that a simulated machine has under it
+    swap_rules      the same                       → what arms that never change, and an oracle, would do
     dag_sim         graphs                         → DagSim: which ready job on which device, or wait
     dag_arrays      graphs                         → the arrays that dag_engine, compiled by numba, works on
     dag_policy      a network and graphs           → the makespans of what it decides

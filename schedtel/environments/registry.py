@@ -41,10 +41,25 @@ def _migrate_judge() -> "Judge":
     return JUDGE
 
 
+def _swap(count: int) -> Batched:
+    from schedtel.environments.swap import SwapSim  # noqa: PLC0415  (numba)
+
+    return SwapSim(count)
+
+
+def _swap_judge() -> "Judge":
+    from schedtel.environments.swap_rules import JUDGE  # noqa: PLC0415  (numba)
+
+    return JUDGE
+
+
 ENVIRONMENTS: Mapping[str, Entry] = MappingProxyType(
     {
         "MigrateSim": Entry(
             _migrate, "keep threads on CPUs, on top of the balancer", truncates=True, judge=_migrate_judge
+        ),
+        "SwapSim": Entry(
+            _swap, "choose the scheduler of the next window, while the load changes", truncates=True, judge=_swap_judge
         ),
     }
 )

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schedtel.environments.batched import Batched
 from schedtel.environments.registry import entry_of
 from schedtel.errors import CapabilityError
 
@@ -18,19 +19,24 @@ _LARGEST = 1e6
 
 
 class Single(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """One environment of the registry; its page says what the numbers of ``observation_space`` and the actions are.
+    """One environment, by its name in the registry, or as the only one of a batched form.
 
-    Where an action is not allowed, ``info["action_mask"]`` is False. An environment begins its next episode by itself:
-    the observation that comes with an end is the first of that, and :meth:`reset` begins another.
+    Its page says what the numbers of ``observation_space`` and the actions are. Where an action is not allowed,
+    ``info["action_mask"]`` is False. An environment begins its next episode by itself: the observation that comes with
+    an end is the first of that, and :meth:`reset` begins another. :meth:`close` puts back what it has changed.
+
+    :param truncates: whether an episode ends only since its time is over; of a name, the registry knows.
 
     Raises :class:`UsageError` for an unknown name.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (as Gymnasium declares it)
 
-    def __init__(self, name: str) -> None:
-        entry = entry_of(name)
-        self._environment, self._truncates = entry.make(1), entry.truncates
+    def __init__(self, environment: str | Batched, *, truncates: bool = True) -> None:
+        if isinstance(environment, str):
+            entry = entry_of(environment)
+            environment, truncates = entry.make(1), entry.truncates
+        self._environment, self._truncates = environment, truncates
         size = self._environment.observation_size
         self.observation_space = gymnasium.spaces.Box(-_LARGEST, _LARGEST, (size,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(self._environment.action_count)
@@ -49,3 +55,9 @@ class Single(gymnasium.Env[NDArray[np.float32], np.int64]):
         over = bool(ended[0])
         info = {"action_mask": masks[0].copy()}
         return observations[0].copy(), float(rewards[0]), over and not self._truncates, over and self._truncates, info
+
+    def close(self) -> None:
+        """Put back what the environment has changed."""
+        close = getattr(self._environment, "close", None)
+        if close is not None:
+            close()

@@ -4,6 +4,7 @@
     programs   a plan                             → tasks, and what each does, instruction by instruction
     state      both                               → the arrays that the engine works on
     engine     the state and a moment             → the state at that moment, event by event; compiled by numba
+    swapping   the state, and another scheduler   → the same moment under that
     collect    the state at a window's end        → a raw window of the records that the kernel side writes
     simulation a plan and a machine               → windows, as a source, and what became of each job
 

@@ -106,7 +106,7 @@ class Crew:
         for name in ("peer", "job", "next", "previous", "first_cpu_ns", "completion_ns", "cpu"):
             tasks[name] = -1
         tasks["group"], tasks["pc"] = number, pc
-        tasks["weight"] = _weight(found)
+        tasks["weight"] = weight_of(found.treatment.policy, found.treatment.nice)
         tasks["is_batch"], tasks["is_idle"] = found.treatment.policy != "other", found.treatment.policy == "idle"
         tasks["slice_ns"] = found.treatment.runtime_ns or self._machine.own_slice_ns
         tasks["migration_ns"] = self._machine.warming_ns(
@@ -125,7 +125,7 @@ class Crew:
         rows = np.zeros(len(slots), layout.TASK_RECORD)
         rows["tid"] = _FIRST_TID + slots
         rows["tgid"] = rows["tid"] if leader < 0 else _FIRST_TID + leader
-        rows["weight"], rows["nice"] = _weight(found), found.treatment.nice
+        rows["weight"], rows["nice"] = weight_of(found.treatment.policy, found.treatment.nice), found.treatment.nice
         rows["policy"], rows["comm"] = POLICIES[found.treatment.policy], found.name.encode()
         rows["left_censored"] = not born
         return rows
@@ -192,5 +192,6 @@ class Crew:
         return 2 * len(self._classes) + number
 
 
-def _weight(found: TaskClass) -> int:
-    return _IDLE_WEIGHT if found.treatment.policy == "idle" else _WEIGHTS[found.treatment.nice + 20]
+def weight_of(policy: str, nice: int) -> int:
+    """The load weight of a task of the fair class."""
+    return _IDLE_WEIGHT if policy == "idle" else _WEIGHTS[nice + 20]

@@ -91,15 +91,10 @@ class Simulation(Source):
                 self.now_ns = int(state.machine["now_ns"][0])
             is_over |= self.now_ns == last_ns
             if self.now_ns > begin_ns:
-                yield self._window(collect(state, rows, number, begin_ns, self.now_ns))
+                yield window_of(collect(state, rows, number, begin_ns, self.now_ns), self.machine.scheduler)
             begin_ns, number = self.now_ns, number + 1
         self.events = int(state.machine["events"][0])
         self._outcome = Outcome(self.plan, state.records, self._facts(state), 0.0)
-
-    def _window(self, raw: RawWindow) -> Window:
-        unknown = ("kernel", "steal_ns", "throttled_ns", "collector_cpu_ns", "collector_rss_bytes")
-        host: dict[str, object] = {"host": HOST, "scheduler": self.machine.scheduler, **dict.fromkeys(unknown)}
-        return build(raw, raw.number, 1, None, host, NoCgroups)
 
     def _facts(self, state: Any) -> dict[str, Any]:
         """What the generator says of a run; here no dispatcher takes time, and the kernel refuses nothing."""
@@ -112,3 +107,10 @@ class Simulation(Source):
             "dispatcher_policy": "none",
             "classes": [{"repeated": int(n), "errors": 0} for n in state.classes["repeated"]],
         }
+
+
+def window_of(raw: RawWindow, scheduler: str) -> Window:
+    """The window that schedtel would have made of these records on a machine under a scheduler."""
+    unknown = ("kernel", "steal_ns", "throttled_ns", "collector_cpu_ns", "collector_rss_bytes")
+    host: dict[str, object] = {"host": HOST, "scheduler": scheduler, **dict.fromkeys(unknown)}
+    return build(raw, raw.number, 1, None, host, NoCgroups)

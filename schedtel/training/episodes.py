@@ -8,10 +8,13 @@ episodes of it are of the same runs; a difference is one of pairs. Each interval
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
+from schedtel.agent.cold_start import policy_for
+from schedtel.agent.policies.files import load_policy
 from schedtel.agent.policies.protocol import Settings
 from schedtel.agent.policies.registry import policy_of
 from schedtel.agent.replay import CostTable, Learner, Phases, Player, Replay, Rule
@@ -23,6 +26,7 @@ from schedtel.training.held_out import Percent, percent_of
 #: Policies that know nothing at first, and those that have learned from all runs but those that judge them.
 ONLINE = ("ucb1", "epsilon-greedy", "linucb", "thompson", "policy-gradient")
 TRAINED = ("classifier", "policy-gradient", "thompson")
+GIVEN = "given policy"
 ORACLE, INFORMED, STATIC, RANDOM, RULE = "oracle", "best by workload", "best static arm", "random", "busy-cpu rule"
 #: Fewer do not tell how much they differ.
 _LEAST_REPEATS = 3
@@ -38,11 +42,13 @@ class Told:
 
     :param busy_arm: what scx_loader's rule takes where a CPU is busy; None: the last arm.
     :param swap_cost: in units of reward.
+    :param given: a file of a policy, which plays as well: as it is, and learning on.
     """
 
     phases: Phases = field(default_factory=Phases)
     busy_arm: str | None = None
     swap_cost: float = SWAP_COST
+    given: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.swap_cost <= 1:
@@ -176,7 +182,25 @@ def _players(replay: Replay, told: Told) -> dict[str, Callable[[int], Player]]:
         RULE: lambda _: Learner(policy_of("busy-cpu", arms, names, pure, busy)),
         **{name: named(name) for name in ONLINE},
         **{f"{name}, trained": trained(name) for name in TRAINED},
+        **_given(told.given, arms, names),
     }
+
+
+def _given(path: str | None, arms: Sequence[str], names: Sequence[str]) -> dict[str, Callable[[int], Player]]:
+    """The players of a policy that has learned elsewhere; of arms that it does not know, it knows nothing.
+
+    Raises the errors of :func:`load_policy`, and :class:`UsageError` for one that knows none of the arms.
+    """
+    if path is None:
+        return {}
+    load_policy(path, names=names)
+
+    def made(seed: int, *, learns: bool) -> Player:
+        policy = policy_for(str(path), arms)
+        policy.settings = replace(policy.settings, seed=seed, floor=policy.settings.floor if learns else 0.0)
+        return Learner(policy, learns=learns)
+
+    return {GIVEN: partial(made, learns=False), f"{GIVEN}, learning on": partial(made, learns=True)}
 
 
 def _busy_arm(arms: Sequence[str], chosen: str | None) -> str:

@@ -89,7 +89,8 @@ ON_THIS_MACHINE |= {("experiment", name) for name in ("plan", "run", "report", "
 ON_THIS_MACHINE |= {("trial", name) for name in ("run", "report")}
 ON_THIS_MACHINE |= {("lab", name) for name in ("doctor", "run", "shell", "validate")}
 ON_THIS_MACHINE |= {("target", "serve")}
-ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "report", "train", "replay", "evaluate")}
+ON_THIS_MACHINE |= {("agent", name) for name in ("init", "run", "explain", "report", "train", "rehearse")}
+ON_THIS_MACHINE |= {("agent", name) for name in ("replay", "evaluate")}
 #: Names of workloads only, which tests/unit/oracle tries.
 ON_THIS_MACHINE |= {("oracle", name) for name in ("dataset", "train", "evaluate", "report")}
 #: Names in recordings of events: tests/kernel/test_events_as_text.py.
@@ -101,7 +102,7 @@ ON_THIS_MACHINE |= {
     ("models", name) for name in ("list", "show", "pick", "update", "merge", "split", "rollback", "verify")
 }
 ON_THIS_MACHINE |= {("dag", name) for name in ("list", "solve", "search", "periodic")}
-ON_THIS_MACHINE |= {("train", name) for name in ("MigrateSim", "list", "report", "judge")}
+ON_THIS_MACHINE |= {("train", name) for name in ("MigrateSim", "SwapSim", "list", "report", "judge")}
 
 
 def calls():

@@ -14,6 +14,7 @@ from schedtel.simulator.engine import advance
 from schedtel.simulator.machine import Machine
 from schedtel.simulator.simulation import Simulation
 from schedtel.simulator.state import SCHEDULERS, SWITCHED
+from schedtel.simulator.swapping import ATTRIBUTES, swap
 from schedtel.workloads.plan import make_plan
 from schedtel.workloads.spec import parse_workload
 
@@ -38,14 +39,28 @@ def planned(text, duration="1s"):
     return make_plan(parse_workload(f'duration = "{duration}"\noverload = true\n{text}', "test"))
 
 
-class Run:
-    """A simulation that has run, with all that happened in it."""
+def schedule(state, scheduler, slice_ns, changes=()):
+    """Another scheduler, and (task, attribute, value) from now on; the other attributes stay."""
+    attributes = np.stack([state.tasks[name] for name in ATTRIBUTES], axis=1).astype(np.int64)
+    for task, name, value in changes:
+        attributes[task, ATTRIBUTES.index(name)] = value
+    swap(state, SCHEDULERS.index(scheduler), slice_ns, attributes)
 
-    def __init__(self, plan, traced=200_000, **machine):
+
+class Run:
+    """A simulation that has run, with all that happened in it.
+
+    ``swaps`` are (ms, scheduler, slice in ms, changes as of :func:`schedule`), in order.
+    """
+
+    def __init__(self, plan, traced=200_000, swaps=(), **machine):
         self.machine = Machine(**({"cpus": 1} | FREE | machine))
         self.plan = plan
         self.state, self.rows = beginning(plan, self.machine, START_NS, traced)
         workload = plan.workload
+        for at_ms, scheduler, slice_ms, changes in swaps:
+            advance(self.state, START_NS + at_ms * MS)
+            schedule(self.state, scheduler, slice_ms * MS, changes)
         advance(self.state, START_NS + workload.duration_ns + workload.drain_ns)
         self.trace = self.state.trace[: self.state.machine["traced"][0]]
         assert not traced or len(self.trace) < traced, "give it more room"

@@ -10,10 +10,13 @@ import pytest
 from agents import ARMS, ENVIRONMENT, vector
 from click.testing import CliRunner
 
+from schedtel.agent.context import Context
+from schedtel.agent.policies.files import save_policy
+from schedtel.agent.policies.registry import policy_of
 from schedtel.agent.replay import CostTable, Measured, Phases
 from schedtel.cli import group
 from schedtel.errors import SchedtelError
-from schedtel.training.episodes import ONLINE, ORACLE, RANDOM, RULE, STATIC, TRAINED, Told, play
+from schedtel.training.episodes import GIVEN, ONLINE, ORACLE, RANDOM, RULE, STATIC, TRAINED, Told, play
 from schedtel.training.examples import Examples
 from schedtel.training.packed import pack, unpack
 
@@ -71,6 +74,23 @@ def test_policies_that_see_features_come_close_to_the_oracle_and_random_choice_d
     assert cost.value > 0
 
 
+def test_a_policy_that_was_trained_elsewhere_plays_as_it_is_and_learning_on(tmp_path):
+    """It has learned that one arm is by far the best, which is so in two of four workloads."""
+    table, path = made_up(scatter=0), tmp_path / "policy.safetensors"
+    policy = policy_of("linucb", ARMS, table.windows()[0].features.names)
+    for one in table.windows():
+        policy.learn(Context(one.features, "eevdf"), one.arm, 1.0, 2.0 if one.arm == ARMS[1] else -2.0)
+    save_policy(policy, path)
+    told = Told(Phases(windows=72, phase=6, episodes=1), swap_cost=0.0, given=str(path))
+    found = play(table, told)
+    assert found.curves[GIVEN].mean() == pytest.approx(found.curves[f"always {ARMS[1]}"].mean(), abs=0.1)
+    assert found.last_third(f"{GIVEN}, learning on").value < found.last_third(GIVEN).value
+    other = policy_of("thompson", ARMS, table.windows()[0].features.names[:3])
+    save_policy(other, path)
+    with pytest.raises(SchedtelError, match="it sees other features"):
+        play(table, told)
+
+
 def test_what_cannot_be_replayed_is_one_line():
     table = made_up()
     told = Told(Phases(240, 10, 1))
@@ -125,6 +145,7 @@ def test_arms_that_no_experiment_has_and_files_that_hold_none_are_one_line(packe
         ((tmp_path / "none",), "cannot read"),
         ((packed, "--busy-arm", "scx:moon"), "where a CPU is busy"),
         ((packed, "--windows", 0), "cannot replay"),
+        ((packed, "--policy", tmp_path / "none"), "cannot read"),
     ):
         error = run(*words).exception
         assert isinstance(error, SchedtelError), words
