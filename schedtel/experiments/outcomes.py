@@ -14,7 +14,7 @@ import numpy as np
 
 from schedtel.analysis.lifetimes import AFTER, WHOLE, lifetimes
 from schedtel.durations import NS_PER_S
-from schedtel.records.histogram import percentile_ns
+from schedtel.records.histogram import between_edges_ns, percentile_ns
 from schedtel.windows import tables
 from schedtel.windows.metrics import fairness
 from schedtel.windows.window import Window
@@ -137,3 +137,21 @@ def _rows(window: Window, is_ours: Callable[[str], bool]) -> Any:
     for row, comm in enumerate(comms):
         if tids[row] and is_ours(comm):
             yield row, (int(tids[row]), int(starts[row])), sums[row]
+
+
+def figures_of_waits(windows: Sequence[Window], is_ours: Callable[[str], bool]) -> dict[str, float]:
+    """The waits of the workload's tasks for a CPU, over all windows, in ns; empty where none of them waited.
+
+    The mean is exact. A task's histogram has two buckets an octave, so quantiles are read between a bucket's edges.
+
+    :param is_ours: whether a command name is that of a task of the workload.
+    """
+    counts, total_ns = np.zeros(1, np.int64), 0
+    for window in windows:
+        ours = np.array([is_ours(comm) for comm in window.tasks.column("comm").to_pylist()], bool)
+        counts = counts + tables.histograms(window.tasks, "wait_histogram")[ours].sum(axis=0, dtype=np.int64)
+        total_ns += int(_column(window, "wait_ns")[ours].sum())
+    if not counts.sum():
+        return {}
+    found = {f"wait_p{percent}_ns": between_edges_ns(counts, percent / 100) or 0.0 for percent in (50, 95, 99)}
+    return {"wait_mean_ns": total_ns / int(counts.sum())} | found

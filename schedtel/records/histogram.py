@@ -52,6 +52,21 @@ def percentile_ns(counts: np.ndarray, quantile: float, max_ns: int | None = None
     return edge if max_ns is None else min(edge, max_ns)
 
 
+def between_edges_ns(counts: np.ndarray, quantile: float) -> float | None:
+    """The quantile if a bucket's samples lie evenly between its edges; None without samples.
+
+    It is near, and may be low: to compare two histograms of wide buckets, and never to bound what was seen.
+    """
+    cumulative = np.cumsum(counts, dtype=np.int64)
+    if cumulative[-1] == 0:
+        return None
+    rank = quantile * cumulative[-1]
+    bucket = int(np.searchsorted(cumulative, max(rank, 1)))
+    low, high = edges_ns(len(counts))[bucket : bucket + 2]
+    before = cumulative[bucket] - counts[bucket]
+    return float(low + (high - low) * (rank - before) / counts[bucket]) if rank > before else float(low)
+
+
 def percentiles_ns(counts: np.ndarray, quantile: float, max_ns: np.ndarray) -> np.ndarray:
     """As :func:`percentile_ns`, of histograms of shape (n, buckets): shape (n,), -1 where there is no sample."""
     cumulative = np.cumsum(counts, axis=1, dtype=np.int64)

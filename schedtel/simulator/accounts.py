@@ -54,7 +54,7 @@ def end_wait(s: State, k: int, c: int, now: int) -> None:
     sample(s, c, kind, bucket, wait)
     s.histograms[k, 0, bucket >> TASK_BUCKET_SHIFT] += 1
     task.max_wait_ns = max(task.max_wait_ns, wait)
-    if kind:
+    if kind and task.preemptor >= 0:
         victim, preemptor = task.group, task.preemptor
         s.preemptions[victim, preemptor, 0] += 1
         s.preemptions[victim, preemptor, 1] += wait

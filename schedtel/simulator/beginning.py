@@ -34,7 +34,7 @@ def beginning(plan: Plan, machine: Machine, start_ns: int, traced: int = 0) -> t
         ready=np.zeros(len(tasks) + 1, np.int64),
         program=np.array(crew.program.instructions or [(0, 0, 0)], np.int64),
         classes=_classes(plan),
-        jobs=_jobs(plan, crew, start_ns),
+        jobs=_jobs(plan, crew, machine, start_ns),
         order=plan.order,
         changes=_changes(plan, start_ns),
         records=np.zeros(len(plan.jobs), RECORD),
@@ -55,8 +55,10 @@ def _machine(machine: Machine, tasks: NDArray[np.void], own: int, timers: int, s
     found["is_pinned"] = bool((tasks["pinned"] > 0).any())
     found["has_slices"] = bool((tasks["slice_ns"] != machine.own_slice_ns).any())
     found["slice_ns"], found["short_ns"], found["patience"] = machine.own_slice_ns, SHORT_NS, PATIENCE
-    for name in ("tick_ns", "switch_ns", "warm_ns", "balance_ns"):
+    for name in ("tick_ns", "switch_ns", "warm_ns", "balance_ns", "dispatch_ns", "fork_ns", "others_ns"):
         found[name] = getattr(machine, name)
+    found["others_gap_ns"] = machine.others_gap_ns
+    found["others_at_ns"] = start_ns + machine.others_gap_ns if machine.others_gap_ns else arrays.NEVER >> 1
     found["own_semaphores"], found["timers"] = own, timers
     found["start_ns"] = found["now_ns"] = start_ns
     found["idle"] = machine.cpus
@@ -65,7 +67,7 @@ def _machine(machine: Machine, tasks: NDArray[np.void], own: int, timers: int, s
 
 def _cpus(machine: Machine, start_ns: int) -> NDArray[np.void]:
     found = np.zeros(machine.cpus, arrays.CPU)
-    for name in ("current", "local", "head", "tail"):
+    for name in ("current", "local", "head", "tail", "interrupted"):
         found[name] = -1
     found["since_ns"] = start_ns
     found["balance_at_ns"] = start_ns + machine.balance_ns
@@ -87,7 +89,7 @@ def _semaphores(crew: Crew, tasks: NDArray[np.void], classes: int) -> NDArray[np
     found[2 * classes : 3 * classes, 0] = 1
     for semaphore, first, count in crew.waiting:
         found[semaphore, 1:] = first, first + count - 1
-        tasks["next"][first : first + count - 1] = np.arange(first + 1, first + count)
+        tasks["behind"][first : first + count - 1] = np.arange(first + 1, first + count)
     return found
 
 
@@ -103,10 +105,14 @@ def _classes(plan: Plan) -> NDArray[np.void]:
     return found
 
 
-def _jobs(plan: Plan, crew: Crew, start_ns: int) -> NDArray[np.void]:
+def _jobs(plan: Plan, crew: Crew, machine: Machine, start_ns: int) -> NDArray[np.void]:
+    """The plan's jobs. Each is released some time after its moment, and is more work on a slower machine."""
     jobs, found = plan.jobs, np.zeros(len(plan.jobs), arrays.JOB)
-    found["at_ns"] = jobs["at_ns"] + np.where(jobs["worker"] < 0, start_ns, 0)
-    found["work_ns"], found["group"], found["slot"] = jobs["work_ns"], jobs["class"], crew.slots
+    is_life = np.array([c.life for c in plan.workload.classes], bool)[jobs["class"]]
+    released_ns = start_ns + machine.late_ns + np.where(is_life, machine.fork_ns, 0)
+    found["at_ns"] = jobs["at_ns"] + np.where(jobs["worker"] < 0, released_ns, 0)
+    found["work_ns"] = jobs["work_ns"] + jobs["work_ns"] * machine.slower_millionths // 1_000_000
+    found["group"], found["slot"] = jobs["class"], crew.slots
     return found
 
 

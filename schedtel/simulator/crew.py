@@ -103,7 +103,7 @@ class Crew:
         self._tasks.append(tasks)
         self._rows.append(self._row(found, slots, leader, born=born))
         self._slot += count
-        for name in ("peer", "job", "next", "previous", "first_cpu_ns", "completion_ns", "cpu"):
+        for name in ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns", "cpu"):
             tasks[name] = -1
         tasks["group"], tasks["pc"] = number, pc
         tasks["weight"] = weight_of(found.treatment.policy, found.treatment.nice)

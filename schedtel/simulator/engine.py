@@ -10,20 +10,24 @@ from collections.abc import Callable
 from schedtel.records.layout import RUNNING
 from schedtel.simulator.accounts import charge
 from schedtel.simulator.compiling import inlined, kept, sources_digest
-from schedtel.simulator.fair import balance, kick_idle, renew_deadline
+from schedtel.simulator.fair import balance, draw, kick_idle, renew_deadline
 from schedtel.simulator.instructions import proceed
-from schedtel.simulator.policies import become_runnable, choose, leave_cpu, set_event
+from schedtel.simulator.policies import become_runnable, choose, hold, leave_cpu, set_event
 from schedtel.simulator.queues import choose_anew, first_waiting, make_ready, remove
 from schedtel.simulator.state import EEVDF, NEVER, State
 
-_ON_CPU, _CHANGE, _RELEASE, _TIMER = range(4)
+_ON_CPU, _CHANGE, _RELEASE, _TIMER, _OTHERS = range(5)
 
 
 @inlined
 def look_at(s: State, c: int, now: int) -> None:
     """The burst or the slice of a CPU's task is over."""
-    charge(s, c, now)
     k = s.cpus[c].current
+    if k < 0:  # a task of others has ended
+        choose_anew(s, c)
+        return
+    charge(s, c, now)
+    s.machine[0].waker = c
     if s.tasks[k].remaining_ns > 0:
         if s.machine[0].scheduler == EEVDF:
             renew_deadline(s, k)
@@ -65,6 +69,11 @@ def release(s: State, now: int) -> None:
     s.records[job].released_ns = now
     group = s.jobs[job].group
     of = s.classes[group]
+    if machine.dispatch_ns > 0:
+        machine.waker = 0
+        hold(s, 0, machine.dispatch_ns, now)
+    if of.is_life and machine.fork_ns > 0:
+        hold(s, s.cpus.shape[0] - 1, machine.fork_ns, now)
     if of.is_life:
         if of.alive < of.workers:
             of.alive += 1
@@ -89,6 +98,14 @@ def expire(s: State) -> None:
     remove(s.timers, machine.timers, 0)
     machine.timers -= 1
     make_ready(s, k)
+
+
+@inlined
+def disturb(s: State, now: int) -> None:
+    """A task of others takes some CPU. Times between two, and its own, are drawn evenly from 0 to twice their mean."""
+    machine = s.machine[0]
+    hold(s, draw(s, s.cpus.shape[0]), 1 + draw(s, 2 * machine.others_ns), now)
+    machine.others_at_ns = now + 1 + draw(s, 2 * machine.others_gap_ns)
 
 
 @inlined
@@ -117,8 +134,8 @@ def first_with(s: State, key: int) -> int:
 
 
 @inlined
-def step(s: State, until: int) -> bool:
-    """The next event, if it comes before ``until``, or ends a burst at it. Returns whether there was one."""
+def first_event(s: State) -> tuple[int, int]:
+    """Key and kind of the event that comes first."""
     machine = s.machine[0]
     key, kind = NEVER, _ON_CPU
     for c in range(s.event_keys.shape[0]):
@@ -129,19 +146,32 @@ def step(s: State, until: int) -> bool:
         key, kind = 2 * s.jobs[s.order[machine.released]].at_ns + 1, _RELEASE
     if machine.timers > 0 and 2 * s.timers[0, 0] + 1 < key:
         key, kind = 2 * s.timers[0, 0] + 1, _TIMER
+    if 2 * machine.others_at_ns + 1 < key:
+        key, kind = 2 * machine.others_at_ns + 1, _OTHERS
+    return key, kind
+
+
+@inlined
+def step(s: State, until: int) -> bool:
+    """The next event, if it comes before ``until``, or ends a burst at it. Returns whether there was one."""
+    machine = s.machine[0]
+    key, kind = first_event(s)
     if key > 2 * until:
         return False
     now = key >> 1
     machine.now_ns = now
     machine.events += 1
+    machine.waker = -1
     if kind == _ON_CPU:
         look_at(s, first_with(s, key), now)
     elif kind == _CHANGE:
         change_phase(s)
     elif kind == _RELEASE:
         release(s, now)
-    else:
+    elif kind == _TIMER:
         expire(s)
+    else:
+        disturb(s, now)
     return True
 
 

@@ -63,8 +63,8 @@ def part(s: State, c: int, k: int) -> None:
 
 
 @inlined
-def pick(s: State, c: int, protect: bool) -> int:
-    """The task that should run: ``__pick_eevdf()``. Of equal deadlines, the one that came first to the queue."""
+def preferred(s: State, c: int, protect: bool) -> int:
+    """The task that comes first: ``__pick_eevdf()``. Of equal deadlines, the one that came first to the queue."""
     cpu = s.cpus[c]
     current, best, deadline, k = cpu.current, -1, NEVER, cpu.head
     if current >= 0:
@@ -84,10 +84,65 @@ def pick(s: State, c: int, protect: bool) -> int:
 
 
 @inlined
+def pick(s: State, c: int) -> int:
+    """The task that should run; -1 for none. One that sleeps and comes first leaves the queue: ``pick_next_entity()``.
+
+    It has then waited until it was not ahead of the average, and has no lag: DELAY_ZERO of kernel/sched/features.h.
+    """
+    cpu = s.cpus[c]
+    while cpu.current >= 0 or cpu.head >= 0:
+        k = preferred(s, c, True)
+        if not s.tasks[k].is_delayed:
+            return int(k)
+        leave_late(s, c, k)
+    return -1
+
+
+@inlined
+def stay(s: State, c: int, k: int) -> bool:
+    """Whether a task that blocks stays in its queue, since it is ahead of the average: DELAY_DEQUEUE."""
+    cpu = s.cpus[c]
+    if is_eligible(s, c, k):
+        return False
+    append(s, c, k)
+    cpu.length -= 1
+    cpu.delayed += 1
+    s.tasks[k].is_delayed = 1
+    return True
+
+
+@inlined
+def end_delay(s: State, c: int, k: int) -> None:
+    """A task that sleeps in its queue is one that waits there."""
+    s.cpus[c].length += 1
+    s.cpus[c].delayed -= 1
+    s.tasks[k].is_delayed = 0
+
+
+@inlined
+def leave_late(s: State, c: int, k: int) -> None:
+    """A task that sleeps leaves the queue, with what it is ahead of the average at most."""
+    end_delay(s, c, k)
+    part(s, c, k)
+    unlink(s, c, k)
+    s.tasks[k].lag = min(0, s.tasks[k].lag)
+
+
+@inlined
+def resume(s: State, c: int, k: int, span: int) -> None:
+    """A task is woken that sleeps in its queue: ``requeue_delayed_entity()``. Its lag is not above 0 afterwards."""
+    end_delay(s, c, k)
+    if average(s, c) > s.tasks[k].vruntime:
+        part(s, c, k)
+        s.tasks[k].lag = 0
+        join(s, c, k, span)
+
+
+@inlined
 def first_movable(s: State, source: int, c: int, most: int) -> int:
     """The first task of a queue that may run on a CPU and has a weight of ``most`` or less; -1 for none."""
     k = s.cpus[source].head
-    while k >= 0 and not (s.allowed[s.tasks[k].pinned, c] and s.tasks[k].weight <= most):
+    while k >= 0 and (s.tasks[k].is_delayed or not (s.allowed[s.tasks[k].pinned, c] and s.tasks[k].weight <= most)):
         k = s.tasks[k].next
     return int(k)
 
@@ -97,7 +152,8 @@ def longest_queue(s: State, c: int) -> int:
     """The CPU that runs a task and has the longest queue of those that have a task for another; -1 for none."""
     best, length, is_pinned = -1, 0, s.machine[0].is_pinned
     for other in range(s.cpus.shape[0]):
-        if s.cpus[other].length > length and s.cpus[other].current >= 0:
+        is_used = s.cpus[other].current >= 0 or s.cpus[other].held_until_ns > s.machine[0].now_ns
+        if s.cpus[other].length > length and is_used:
             if is_pinned and first_movable(s, other, c, NEVER) < 0:
                 continue  # sched_balance_rq() goes on to the next queue, too (LBF_ALL_PINNED)
             best, length = other, s.cpus[other].length
@@ -166,9 +222,10 @@ def balance(s: State, c: int, now: int) -> None:
 def kick_idle(s: State, c: int) -> None:
     """At a tick of a CPU with a queue, idle ones look whether they may take of it: ``nohz_balancer_kick()``.
 
-    Only where tasks are kept from CPUs can one be idle then: what preempted a task may not run there.
+    One can be idle then where a task was woken in the queue in which it slept, or where tasks are kept from CPUs: what
+    preempted one of them may not run there.
     """
-    if s.machine[0].is_pinned and s.machine[0].idle > 0 and s.cpus[c].length > 0:
+    if s.machine[0].idle > 0 and s.cpus[c].length > 0:
         for other in range(s.cpus.shape[0]):
             if s.cpus[other].current < 0:
                 choose_anew(s, other)
@@ -179,7 +236,9 @@ def choose(s: State, c: int) -> int:
     """The task that runs from now on; -1 for none. What ran before is in the queue if it has to wait."""
     cpu = s.cpus[c]
     before = cpu.current
-    chosen = steal(s, c) if before < 0 and cpu.length == 0 else pick(s, c, True)
+    chosen = pick(s, c)
+    if chosen < 0:
+        chosen = steal(s, c)
     if chosen >= 0 and chosen != before:
         if before >= 0:
             append(s, c, before)
@@ -201,23 +260,27 @@ def renew_deadline(s: State, k: int) -> bool:
 def enqueue(s: State, c: int, k: int, span: int, now: int) -> None:
     """A task that is runnable joins a CPU's queue, and may take the CPU: ``check_preempt_wakeup_fair()``."""
     cpu, task = s.cpus[c], s.tasks[k]
-    current = cpu.current
+    current, had_others = cpu.current, cpu.length + cpu.delayed > 0
     if current >= 0:
         charge(s, c, now)
-    join(s, c, k, span)
-    append(s, c, k)
+    if task.is_delayed:
+        resume(s, c, k, span)
+    else:
+        join(s, c, k, span)
+        append(s, c, k)
     if current < 0:
         choose_anew(s, c)
         return
     runs = s.tasks[current]
-    takes_cpu = renew_deadline(s, current) or runs.vruntime >= cpu.protected
+    # update_curr() has the CPU choose anew once the slice is over, unless nobody else was in the queue until now.
+    takes_cpu = (renew_deadline(s, current) or runs.vruntime >= cpu.protected) and had_others
     if runs.is_idle and not task.is_idle:
         takes_cpu = True
         cpu.protected = runs.vruntime
     elif not task.is_batch:
         # A shorter slice than the current task's ends the protection that this has for its own.
         is_short = task.slice_ns < runs.slice_ns
-        if pick(s, c, not is_short) == k:
+        if preferred(s, c, not is_short) == k:
             takes_cpu = True
             if is_short:
                 cpu.protected = runs.vruntime
@@ -226,9 +289,14 @@ def enqueue(s: State, c: int, k: int, span: int, now: int) -> None:
 
 
 @inlined
-def slice_end(s: State, c: int, k: int, now: int) -> int:
-    """When the task that gets the CPU now has used its slice, or the shortest slice of a task that waits for it."""
+def slice_end(s: State, c: int, k: int, now: int, is_kept: bool) -> int:
+    """When the task that gets the CPU now has used its slice, or the shortest slice of a task that waits for it.
+
+    One that keeps the CPU has no new protection (``set_next_entity()`` is not called): the next tick looks at it again.
+    """
     cpu, task = s.cpus[c], s.tasks[k]
+    if is_kept and cpu.length + cpu.delayed > 0 and task.vruntime >= cpu.protected:
+        return now
     cpu.protected = task.deadline
     if s.machine[0].has_slices:
         least, other = task.slice_ns, cpu.head

@@ -24,8 +24,14 @@ _SHARED_SLICE_NS, SHORT_NS, PATIENCE = 20_000_000, 5_000_000, 16
 #: The kernel's slice on one CPU; on more, times 1 + log2 of them, of 8 at most (kernel/sched/fair.c).
 _FAIR_SLICE_NS = 700_000
 #: What it costs to warm another cache with so many bytes, measured on a virtual machine with 1 MiB of L2 for each core.
-_COLD_BYTES = (0, 64 << 10, 256 << 10, 512 << 10, 1 << 20, 4 << 20, 1 << 34)
-_COLD_NS = (0, 700, 16_000, 35_000, 56_000, 2_200_000, 2_200_000 * 4096)
+COLD = ((64 << 10, 700), (256 << 10, 16_000), (512 << 10, 35_000), (1 << 20, 56_000), (4 << 20, 2_200_000))
+#: Duration of a machine → its range in ns, 0 of each kind included where it may be nothing.
+_LIMITS = {
+    **dict.fromkeys(("switch_ns", "migration_ns", "late_ns", "dispatch_ns", "fork_ns", "others_ns"), (0, 10**9)),
+    **dict.fromkeys(("tick_ns", "warm_ns"), (1, 10**9)),
+    **dict.fromkeys(("disk_ns", "others_gap_ns"), (0, 10**11)),
+    "slice_ns": (0, 10**10),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,13 @@ class Machine:
     :param migration_ns: CPU time that a task loses by a migration while its last CPU's cache is warm.
     :param warm_ns: after so long off its CPU, a task has nothing in the cache there.
     :param disk_ns: time for which a write blocks that waits for the disk.
+    :param slower_millionths: by so many millionths, work takes longer than planned.
+    :param late_ns: from a job's planned moment to its release.
+    :param dispatch_ns: CPU time of a release; its task comes before all others.
+    :param fork_ns: the same of a life's fork.
+    :param others_gap_ns: mean time between two tasks of others that take a CPU; 0 for none.
+    :param others_ns: mean CPU time of one.
+    :param cold: bytes that a task touches, and what a migration then costs it in ns; both rise.
 
     Raises :class:`UsageError` for a scheduler that is unknown, and for values out of range.
     """
@@ -51,6 +64,13 @@ class Machine:
     migration_ns: int = 16_000
     warm_ns: int = 5_000_000
     disk_ns: int = 1_000_000
+    slower_millionths: int = 0
+    late_ns: int = 0
+    dispatch_ns: int = 0
+    fork_ns: int = 0
+    others_gap_ns: int = 0
+    others_ns: int = 0
+    cold: tuple[tuple[int, int], ...] = COLD
 
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:
@@ -58,8 +78,7 @@ class Machine:
                 f"cannot simulate scheduler {self.scheduler[:40]!r}: it is unknown "
                 f"({did_you_mean(self.scheduler, SCHEDULERS)})"
             )
-        limits = {"cpus": (1, MOST_CPUS), "slice_ns": (0, 10**10), "tick_ns": (1, 10**9), "warm_ns": (1, 10**9)}
-        limits |= dict.fromkeys(("switch_ns", "migration_ns"), (0, 10**9)) | {"disk_ns": (0, 10**11)}
+        limits = _LIMITS | {"cpus": (1, MOST_CPUS), "slower_millionths": (0, 10**6)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 what, show = name.removesuffix("_ns"), format_duration if name.endswith("_ns") else str
@@ -87,7 +106,11 @@ class Machine:
 
     def warming_ns(self, size_bytes: int) -> int:
         """What a migration costs a task that touches so many bytes: at least what it costs any task."""
-        return max(self.migration_ns, int(np.interp(size_bytes, _COLD_BYTES, _COLD_NS)) if self.migration_ns else 0)
+        if not self.migration_ns:
+            return 0
+        sizes, times = zip((0, 0), *self.cold, strict=True)
+        beyond = size_bytes * times[-1] / sizes[-1] if size_bytes > sizes[-1] else 0
+        return max(self.migration_ns, int(beyond or np.interp(size_bytes, sizes, times)))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"slice_ns": self.own_slice_ns}

@@ -4,7 +4,7 @@ from schedtel.records.layout import NOT_ALIVE, PREEMPT_WAIT, RUNNING, WAKEUP_WAI
 from schedtel.simulator import fair, shared
 from schedtel.simulator.accounts import account, charge, end_burst, end_wait, scaled, trace
 from schedtel.simulator.compiling import inlined
-from schedtel.simulator.queues import choose_anew
+from schedtel.simulator.queues import append, choose_anew
 from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SWITCHED, WOKEN, State
 
 # ---- a task becomes runnable ----
@@ -17,10 +17,10 @@ def idle_cpu(s: State, k: int) -> int:
         return -1
     task = s.tasks[k]
     last, row = task.cpu, task.pinned
-    if last >= 0 and s.cpus[last].current < 0 and not s.cpus[last].pending and s.allowed[row, last]:
+    if last >= 0 and not s.cpus[last].busy and not s.cpus[last].pending and s.allowed[row, last]:
         return int(last)
     for c in range(s.cpus.shape[0]):
-        if s.cpus[c].current < 0 and not s.cpus[c].pending and s.allowed[row, c]:
+        if not s.cpus[c].busy and not s.cpus[c].pending and s.allowed[row, c]:
             return c
     return -1
 
@@ -38,9 +38,12 @@ def least_loaded(s: State, k: int) -> int:
 @inlined
 def busy_cpu(s: State, k: int, is_new: bool) -> int:
     """Where a task of the fair class queues while no CPU is idle."""
-    last = s.tasks[k].cpu
-    if is_new or last < 0 or not s.allowed[s.tasks[k].pinned, last]:
+    last, waker, row = s.tasks[k].cpu, s.machine[0].waker, s.tasks[k].pinned
+    if is_new or last < 0 or not s.allowed[row, last]:
         return least_loaded(s, k)
+    # wake_affine_weight(): the waker's CPU if its load is less, where half of imbalance_pct (117) favours that.
+    if waker >= 0 and s.allowed[row, waker] and 200 * s.cpus[waker].weight_sum < 217 * s.cpus[last].weight_sum:
+        return int(waker)
     return int(last)
 
 
@@ -59,7 +62,10 @@ def become_runnable(s: State, k: int, now: int) -> None:
     task.phase = WAKEUP_WAIT
     task.wait_since_ns = task.burst_since_ns = now
     task.used_ns = 0
-    c = idle_cpu(s, k)
+    if task.is_delayed and not s.allowed[task.pinned, task.cpu]:
+        fair.leave_late(s, task.cpu, k)
+    # One that sleeps in its queue is woken there: ttwu_runnable() in kernel/sched/core.c.
+    c = task.cpu if task.is_delayed else idle_cpu(s, k)
     trace(s, ARRIVED if is_new else WOKEN, c, -1, k, 0)
     if scheduler == EEVDF:
         span = scaled(task.slice_ns, task.weight)
@@ -87,7 +93,8 @@ def set_event(s: State, c: int, k: int) -> None:
 def begin_slice(s: State, c: int, k: int, now: int, is_kept: bool) -> None:
     """The task has a slice from now on. The kernel notices its end at the next tick only."""
     machine = s.machine[0]
-    end = fair.slice_end(s, c, k, now) if machine.scheduler == EEVDF else shared.slice_end(s, c, k, now, is_kept)
+    is_fair = machine.scheduler == EEVDF
+    end = fair.slice_end(s, c, k, now, is_kept) if is_fair else shared.slice_end(s, c, k, now, is_kept)
     since_start = max(end, now + 1) - machine.start_ns
     ticks = (since_start + machine.tick_ns - 1) // machine.tick_ns
     s.cpus[c].slice_end_ns = machine.start_ns + ticks * machine.tick_ns
@@ -158,7 +165,11 @@ def take_cpu(s: State, c: int, k: int, now: int) -> None:
     task.cpu = c
     task.phase = RUNNING
     begin_work(s, k, now)
-    begin_slice(s, c, k, now, False)
+    if cpu.interrupted == k:  # a task of sched_ext goes on with its slice
+        set_event(s, c, k)
+    else:
+        begin_slice(s, c, k, now, False)
+    cpu.interrupted = -1
 
 
 @inlined
@@ -176,6 +187,8 @@ def choose(s: State, c: int, now: int) -> None:
     """Have the CPU run what its scheduler chooses."""
     cpu = s.cpus[c]
     cpu.pending = 0
+    if cpu.held_until_ns > now:
+        return
     before, was_busy = cpu.current, cpu.busy
     if before >= 0:
         charge(s, c, now)
@@ -226,7 +239,53 @@ def leave_cpu(s: State, c: int, phase: int, now: int) -> None:
         task.completion_ns = now
     else:
         task.voluntary_switches += 1
-    if s.machine[0].scheduler == EEVDF:
+    if s.machine[0].scheduler == EEVDF and (phase == NOT_ALIVE or not fair.stay(s, c, k)):
         fair.part(s, c, k)
     cpu.current = -1
     choose_anew(s, c)
+
+
+# ---- tasks of others ----
+
+
+@inlined
+def hold(s: State, c: int, span_ns: int, now: int) -> None:
+    """A task that comes before all of the workload's takes a CPU for some time.
+
+    Afterwards the fair class chooses anew, without regard for the slice of the task that ran: it is in the queue by
+    then, as any other. A task of sched_ext with a slice left goes on (``put_prev_task_scx()`` in kernel/sched/ext.c).
+    """
+    cpu = s.cpus[c]
+    if cpu.held_until_ns > now:
+        cpu.held_until_ns += span_ns
+        s.event_keys[c] = 2 * cpu.held_until_ns + 1
+        return
+    k = cpu.current
+    if k >= 0:
+        charge(s, c, now)
+        be_put_aside(s, c, k, now)
+    elif not cpu.busy:
+        cpu.idle_ns += now - cpu.since_ns
+        cpu.since_ns = now
+        cpu.busy = 1
+        cpu.switches += 1
+        s.machine[0].idle -= 1
+    cpu.held_until_ns = now + span_ns
+    s.event_keys[c] = 2 * cpu.held_until_ns + 1
+
+
+@inlined
+def be_put_aside(s: State, c: int, k: int, now: int) -> None:
+    cpu, task = s.cpus[c], s.tasks[k]
+    account(s, k, now)
+    task.phase = PREEMPT_WAIT
+    task.wait_since_ns = task.ran_ns = now
+    task.involuntary_switches += 1
+    task.preemptor = -1
+    trace(s, SWITCHED, c, k, -1, 0)
+    cpu.current = -1
+    cpu.switches += 1
+    if s.machine[0].scheduler == EEVDF:
+        append(s, c, k)
+    else:
+        cpu.local = cpu.interrupted = k

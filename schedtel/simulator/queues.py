@@ -100,10 +100,10 @@ def unlink(s: State, cpu: int, task: int) -> None:
 
 @inlined
 def wait_for(s: State, semaphore: int, task: int) -> None:
-    s.tasks[task].next = -1
+    s.tasks[task].behind = -1
     last = s.semaphores[semaphore, 2]
     if last >= 0:
-        s.tasks[last].next = task
+        s.tasks[last].behind = task
     else:
         s.semaphores[semaphore, 1] = task
     s.semaphores[semaphore, 2] = task
@@ -114,7 +114,7 @@ def first_waiting(s: State, semaphore: int) -> int:
     """Take the first task that waits; -1 if none does."""
     task = s.semaphores[semaphore, 1]
     if task >= 0:
-        s.semaphores[semaphore, 1] = s.tasks[task].next
+        s.semaphores[semaphore, 1] = s.tasks[task].behind
         if s.semaphores[semaphore, 1] < 0:
             s.semaphores[semaphore, 2] = -1
     return int(task)

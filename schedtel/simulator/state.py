@@ -67,8 +67,9 @@ TASK = np.dtype(
         # Where it is.
         ("phase", "<i4"),
         ("cpu", "<i8"),  # its last
-        ("next", "<i8"),  # in the queue of a CPU, or of those that wait for a semaphore
+        ("next", "<i8"),  # in the queue of a CPU
         ("previous", "<i8"),
+        ("behind", "<i8"),  # the next of those that wait for the same semaphore
         ("since_ns", "<i8"),
         ("wait_since_ns", "<i8"),
         ("burst_since_ns", "<i8"),
@@ -77,6 +78,7 @@ TASK = np.dtype(
         ("vruntime", "<i8"),
         ("deadline", "<i8"),
         ("lag", "<i8"),
+        ("is_delayed", "<i8"),  # it sleeps, and stays in its queue until it is not ahead of the average
         ("used_ns", "<i8"),  # CPU time since it last slept
         # Its life.
         ("arrival_ns", "<i8"),
@@ -105,9 +107,12 @@ CPU = np.dtype(
         ("busy", "<i4"),  # whether a task was on it when it last chose
         ("runs_long", "<i4"),
         ("short_in_a_row", "<i4"),
+        ("interrupted", "<i8"),  # the task that a task of others took the CPU from, and that is to go on
         ("head", "<i8"),
         ("tail", "<i8"),
         ("length", "<i8"),  # of its queue; the current task is not in it
+        ("delayed", "<i8"),  # tasks in the queue that sleep; they are not in its length
+        ("held_until_ns", "<i8"),  # a task of others has the CPU
         ("balance_at_ns", "<i8"),
         ("since_ns", "<i8"),
         ("charged_ns", "<i8"),  # the current task's time up to here is in its figures
@@ -155,6 +160,11 @@ MACHINE = np.dtype(
         ("switch_ns", "<i8"),
         ("warm_ns", "<i8"),
         ("balance_ns", "<i8"),
+        ("dispatch_ns", "<i8"),  # CPU time of what releases a job
+        ("fork_ns", "<i8"),  # CPU time of what forks a life
+        ("others_gap_ns", "<i8"),  # mean time between two tasks of others on the machine; 0 for none
+        ("others_ns", "<i8"),  # mean CPU time of one
+        ("others_at_ns", "<i8"),  # when the next one comes
         ("own_semaphores", "<i8"),  # index of the first task's
         ("start_ns", "<i8"),  # ticks are counted from here
         ("now_ns", "<i8"),
@@ -168,6 +178,7 @@ MACHINE = np.dtype(
         ("sequence", "<i8"),
         ("drawn", "<i8"),
         ("vtime_now", "<i8"),
+        ("waker", "<i8"),  # the CPU from which tasks are woken at this moment; -1 if that is their own
         ("idle", "<i8"),  # CPUs without a task when they last chose
         ("pending", "<i8"),
         ("ready", "<i8"),

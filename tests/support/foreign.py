@@ -97,7 +97,7 @@ ON_THIS_MACHINE |= {("oracle", name) for name in ("dataset", "train", "evaluate"
 ON_THIS_MACHINE |= {("events", name) for name in ("record", "snapshot", "export", "windows")}
 ON_THIS_MACHINE |= {("timehist",), ("latency",), ("oracle", "pick")}
 ON_THIS_MACHINE |= {("workload", name) for name in ("run", "plan", "list", "show")}
-ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list")}
+ON_THIS_MACHINE |= {("sim", name) for name in ("run", "list", "compare", "calibrate")}
 ON_THIS_MACHINE |= {
     ("models", name) for name in ("list", "show", "pick", "update", "merge", "split", "rollback", "verify")
 }

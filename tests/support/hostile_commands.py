@@ -53,6 +53,8 @@ ARGUMENTS = {
     "workload run": ["no-such-preset"],
     "sim list": ["--format", "x"],
     "sim run": ["no-such-preset"],
+    "sim compare": ["/no/such"],
+    "sim calibrate": ["--runs", "/no/such"],
     "dag list": ["--format", "x"],
     "dag solve": ["wait", "--method", "heft"],
     "dag search": ["no-such-graph", "-o", "NEW"],

@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 import schedtel
+from schedtel.schedulers import attributes
 from schedtel.simulator.machine import DESCRIPTIONS
+from schedtel.simulator.machine_file import read_machine
 from schedtel.workloads.presets import preset_names
 from schedtel.workloads.spec import load_workload
 
@@ -118,3 +121,26 @@ def test_ctrl_c_ends_it_in_order(tmp_path):
     assert "interrupted before the end of the plan" in err
     assert "pair" in out
     assert len(list(schedtel.read(tmp_path / "rec"))) >= 1
+
+
+def test_calibrate_writes_a_machine_and_changes_nothing(run, tmp_path):
+    """The tick is the step of the coarse clock, which goes on at each tick; the slice is what the kernel tells."""
+    before, path = os.sched_getaffinity(0), tmp_path / "machine.toml"
+    assert run("sim", "calibrate", "-o", path) == (0, "", "")
+    assert os.sched_getaffinity(0) == before
+    given = read_machine(path)
+    assert given["tick_ns"] == round(time.clock_getres(6) * 1e9)
+    assert given.get("slice_ns", 0) == attributes.get(0).slice_ns
+    assert given["dispatch_ns"] > 0
+    assert given["fork_ns"] > 0
+    sizes = [size for size, _ in given.get("cold", ())]
+    assert sizes == sorted(sizes)
+    status, out, _ = run("sim", "run", "web", "--machine", path, "--tick", "1ms", *SHORT)
+    assert (status, "tick 1.00 ms" in out) == (0, True)
+    assert run("sim", "calibrate", "--runs", tmp_path)[0] == 2
+
+
+def test_compare_says_of_a_directory_without_runs_that_there_are_none(run, tmp_path):
+    status, out, err = run("sim", "compare", tmp_path)
+    assert (status, out) == (2, "")
+    assert "no experiment in it" in err

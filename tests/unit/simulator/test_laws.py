@@ -69,7 +69,10 @@ def test_no_cpu_is_idle_while_a_task_waits_that_may_use_it(drawn, swapped_to):
     text, machine = drawn
     swaps = [(17 * number + 17, scheduler, 20, ()) for number, scheduler in enumerate(swapped_to)]
     run = Run(planned(text, "100ms"), swaps=swaps, **machine)
-    waiting, current = set(), [-1] * run.machine.cpus
+    # The fair class wakes a task in the queue in which it sleeps; an idle CPU takes it when that queue's slice is over.
+    is_fair = "eevdf" in (run.machine.scheduler, *swapped_to)
+    patience_ns = run.machine.own_slice_ns + run.machine.tick_ns if is_fair else 0
+    waiting, current, since_ns = set(), [-1] * run.machine.cpus, 0
     moments = run.trace["time_ns"].tolist()
     for number, row in enumerate(run.trace):
         cpu, task, before = int(row["cpu"]), int(row["task"]), int(row["before"])
@@ -84,5 +87,6 @@ def test_no_cpu_is_idle_while_a_task_waits_that_may_use_it(drawn, swapped_to):
         if number + 1 < len(moments) and moments[number + 1] > moments[number]:
             idle = [c for c, k in enumerate(current) if k < 0]
             usable = [k for k in waiting if run.state.allowed[run.state.tasks["pinned"][k]][idle].any()]
-            assert usable == [], (moments[number] - START_NS, idle)
+            since_ns = (since_ns or moments[number]) if usable else 0
+            assert not usable or moments[number + 1] - since_ns <= patience_ns, (moments[number] - START_NS, idle)
     assert not set(run.state.tasks["phase"][list(waiting)]) & {BLOCKED, IOWAIT}

@@ -173,3 +173,71 @@ def test_lives_wait_for_a_free_place():
     text = '[classes.a]\narrival = { kind = "periodic", period = "100s", batch = 3 }\nservice = "10ms"\nworkers = 1\n'
     run = simulate(text + "life = true", cpus=2, **{"scheduler": "fifo"} | FREE)
     assert run.jobs("a") == [(0, 10), (10, 20), (20, 30)]
+
+
+SLEEPER = one_job("s", "10ms", more='behaviour = { kind = "sleep", bursts = 2, sleep = "8ms" }')
+
+
+def test_a_task_that_sleeps_ahead_of_the_average_stays_until_it_is_not():
+    """s has 5 ms in turns of 3 with h, and sleeps at 8 ms: at 5 ms of virtual time against 3. At 11, h is at 6: s is no
+    longer ahead, leaves, and owes nothing. It wakes at 16 at h's 11, and runs when h has used its slice, at 17. With
+    its lag of -1 it would be at 13, ahead of the average until 20.
+    """
+    run = simulate(SLEEPER + one_job("h", "100ms"), slice_ns=3_000_000)
+    assert run.switches()[:5] == [(0, "s"), (3, "h"), (6, "s"), (8, "h"), (17, "s")]
+
+
+def test_a_task_that_wakes_before_it_has_left_is_where_it_was():
+    """s wakes at 9 ms: it is at 5 ms of virtual time, with its deadline of 6, and h at 4. h, whose slice ends at 11, is
+    at 6 then: s goes on until its new deadline of 9, at 15, or its end at 16.
+    """
+    run = simulate(SLEEPER.replace('sleep = "8ms"', 'sleep = "1ms"') + one_job("h", "100ms"), slice_ns=3_000_000)
+    assert run.switches()[3:6] == [(8, "h"), (11, "s"), (12, "h")]
+
+
+def test_a_release_takes_the_cpu_for_its_time():
+    """Each release has the CPU for 1 ms. With fifo, a then goes on with its slice, and b waits for its end."""
+    text = one_job("a", "10ms") + one_job("b", "1ms", at="5ms")
+    run = simulate(text, scheduler="fifo", dispatch_ns=1_000_000)
+    assert run.switches() == [(1, "a"), (5, "-"), (6, "a"), (12, "b"), (13, "-")]
+    assert (run.jobs("a"), run.jobs("b")) == ([(1, 12)], [(7, 8)])
+    assert run.task("a")["involuntary_switches"] == 1
+
+
+def test_after_a_release_the_fair_class_chooses_anew():
+    """a is at 4 ms of virtual time at 5 ms, with deadline 6; b joins there with 7. a runs until 6, and b is next."""
+    text = one_job("a", "10ms") + one_job("b", "1ms", at="5ms")
+    run = simulate(text, slice_ns=3_000_000, dispatch_ns=1_000_000)
+    assert run.switches()[:5] == [(1, "a"), (5, "-"), (6, "a"), (8, "b"), (9, "a")]
+
+
+def test_a_release_is_late_and_a_life_is_forked_before_it_begins():
+    text = one_job("a", "1ms") + one_job("b", "1ms", at="10ms", more="life = true")
+    run = simulate(text, late_ns=2_000_000, fork_ns=3_000_000)
+    assert run.switches()[0] == (2, "a")
+    assert (10 + 2 + 3, "b") in run.switches() or (10 + 2 + 3 + 3, "b") in run.switches()
+
+
+def test_work_takes_longer_on_a_slower_machine():
+    run = simulate(one_job("a", "10ms"), slower_millionths=100_000)
+    assert run.jobs("a") == [(0, 11)]
+
+
+def test_tasks_of_others_take_their_share():
+    """1 ms on average every 10 ms on average: a tenth, and a ninth of that where they meet, of 20 s."""
+    run = simulate(one_job("h", "100s"), duration="20s", others_gap_ns=10_000_000, others_ns=1_000_000, traced=0)
+    # Of 2,000 of them that last up to 2 ms, the sum scatters by 2.6 %.
+    assert run.task("h")["total_cpu_ns"] / 1e9 == pytest.approx(0.9 * 21, rel=0.02)
+
+
+def test_a_woken_task_goes_to_the_wakers_cpu_if_that_has_less_to_do():
+    """CPU 1 has the heavier hog, and w slept there; the dispatcher on CPU 0 wakes it, and CPU 0 has less weight."""
+    text = (
+        one_job("light", "10s", more="cpus = [0]")
+        + one_job("heavy", "10s", more="cpus = [1]\nnice = -10")
+        + '[classes.w]\narrival = { kind = "periodic", period = "20ms", offset = "5ms" }\n'
+        + 'service = "1ms"\nworkers = 2\n'
+    )
+    run = simulate(text, cpus=2, dispatch_ns=1_000)
+    assert all("w" not in name for _, name in run.switches(1))
+    assert any(name == "w" for _, name in run.switches(0))
