@@ -54,7 +54,7 @@ _FLIGHT_RECORDER = together(
             default=256,
             show_default=True,
             metavar="MB",
-            help="The most memory for these events, 65,536 a megabyte; the oldest go first.",
+            help="The most memory for these events, 65,536 a megabyte, and their books, 13,000; the oldest go first.",
         ),
     )
 )
@@ -108,8 +108,7 @@ def record(
     if ring is None:
         refuse(_OF_THE_RING, "a recording of all events", "it is for --ring")
         return _record_all(output, duration_ns, ring_bytes, books, options, arguments)
-    refuse(("books",), "--ring", "they are for a recording of all events")
-    return _keep_the_last(output, duration_ns, ring_bytes, ring, options, arguments)
+    return _keep_the_last(output, duration_ns, ring_bytes, ring, books, options, arguments)
 
 
 def _record_all(
@@ -148,6 +147,7 @@ def _keep_the_last(
     duration_ns: int | None,
     ring_bytes: int | None,
     ring: str,
+    books: bool,
     options: dict[str, Any],
     arguments: tuple[str, ...],
 ) -> int:
@@ -164,7 +164,7 @@ def _keep_the_last(
         on_request(REQUEST, requests.make),
         Snapshots(output) as snapshots,
         filter_and_command(options, arguments) as (task_filter, traced),
-        closing(Tracing(task_filter, ring_bytes)) as tracing,
+        closing(Tracing(task_filter, ring_bytes, books=books)) as tracing,
         _watching(triggers, options["window"], task_filter) as watch,
         stop_on_signals(stop.set, traced) as signals,
     ):
