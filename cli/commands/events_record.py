@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedtel.cli.heap import give_back_what_is_freed
+from schedtel.cli.heap import end_quickly, give_back_what_is_freed
 from schedtel.cli.options import log_options, refuse, task_options, together
 from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import filter_and_command, stop_on_signals
@@ -137,6 +137,7 @@ def _record_all(
         log_end(signals)
         lasted_ns = tracing.lasted_ns
         status = traced.join() if traced else 0
+    end_quickly()
     counts = (recorder.events_written, recorder.events_lost, recorder.bytes_written)
     say.info("recorded %s", describe(*counts, lasted_ns, recorder.where))
     return status
