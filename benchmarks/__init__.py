@@ -19,6 +19,7 @@ The modules, in the order in which data flows through them:
     rounds        subjects, a sampling function → samples of all, taken in turns
     loads         loads and watchers           → times of each load under each watcher and alone
     watched       schedtel's own backend        → windows that end on demand, and the cost of each
+    event_programs, event_rates, event_sizes   → rows of the part events
     programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control, placement,
     generator, agent, events, simulator        → rows, one module for each part
     measures      samples                      → medians, spreads, ratios, targets, points of curves

@@ -45,8 +45,13 @@ def load_program() -> Path:
     Raises :class:`BenchmarkError` when it cannot be compiled.
     """
     target = scratch() / "schedtel-load"
-    _compile([_compiler("gcc", "clang", "cc"), "-O2", "-pthread", str(_HERE / "load" / "load.c"), "-o", str(target)])
+    _compile([*load_command(), "-o", str(target)])
     return target
+
+
+def load_command() -> list[str]:
+    """The command that compiles the load generator, but for where to."""
+    return [_compiler("gcc", "clang", "cc"), "-O2", "-pthread", str(_HERE / "load" / "load.c")]
 
 
 def _compiler(*names: str) -> str:

@@ -45,13 +45,13 @@ def _recorded(load: Callable[[int], None], *arguments: str) -> dict[str, float]:
         _, took = recorders.recorded(command, recorders.wait_for_programs, lambda recording: load(recording.pid))
         return {
             "rate": recorders.events_in(path) / took.lasted_ns * 1e3,
-            "lost": float(_lost(path)),
+            "lost": float(lost_in(path)),
             "cpu": took.cpu_ns / took.lasted_ns * 100,
             "resident": took.resident_mb,
         }
 
 
-def _lost(path: Path) -> int:
+def lost_in(path: Path) -> int:
     """Events that the table ``gaps`` says were lost in a ring."""
     rows = [gap for part in (path / "gaps").glob("*.parquet") for gap in pq.read_table(part).to_pylist()]
     return sum(gap["events"] for gap in rows if gap["cause"] == _CAUSE)

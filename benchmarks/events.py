@@ -4,7 +4,8 @@ size of what is written, and how long it takes from the end of the run until the
 Runs only on request: ``python -m benchmarks events``. The two take turns. A round trip under each is compared with
 round trips alone right before and after, as in the part pipe. What perf has written is text only after `perf script`.
 At the end, what the recorder alone does with as many events as two pinned pipes make, and with five million a second
-from a program that writes into its ring.
+from a program that writes into its ring; how many bytes an event of other loads has; and what the programs take at an
+event, with and without books, beside an empty one and one that reads the clock.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import event_rates, recorders, workloads
+from benchmarks import event_programs, event_rates, event_sizes, recorders, workloads
 from benchmarks.failures import PeerError
 from benchmarks.measures import Plan, Row, Target, ratio, row
 from benchmarks.peers import tool
@@ -27,7 +28,7 @@ PART = "events"
 _ROUNDS, _TRIPS, _PATIENCE_S = 6, 350_000, 60  # a round trip has three events
 #: What the recorder's CPU time is told for, since a quick machine has more events.
 _EVENTS_PER_S = 300_000
-_OURS, _PERF = "schedtel events record", "perf sched record"
+_OURS, _BOOKS, _PERF = "schedtel events record", "schedtel events record --books", "perf sched record"
 _SLOWER, _SMALLER, _SOONER, _BYTES, _CPU = Target(0.17), Target(0.03), Target(0.01), Target(2.0), Target(6.0)
 
 
@@ -47,6 +48,9 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
         raise PeerError("perf is not installed")
     subjects = {
         _OURS: _Recorder(recorders.events_command, recorders.wait_for_programs, recorders.events_in),
+        _BOOKS: _Recorder(
+            lambda path: recorders.events_command(path, "--books"), recorders.wait_for_programs, recorders.events_in
+        ),
         _PERF: _Recorder(
             lambda path: [perf, "sched", "record", "-o", str(path)],
             recorders.wait_for_events,
@@ -54,7 +58,8 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
         ),
     }
     samples, notes = interleaved(subjects, plan.rounds(_ROUNDS), _sample)
-    return _rows(samples) + event_rates.measure(plan), notes
+    programs, more = event_programs.measure(plan)
+    return _rows(samples) + programs + event_rates.measure(plan) + event_sizes.measure(plan), notes + more
 
 
 def _lines_of_script(perf: str, path: Path) -> int:

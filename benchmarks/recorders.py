@@ -74,6 +74,22 @@ def wait_for_programs(recording: subprocess.Popen) -> None:
     time.sleep(0.5)
 
 
+@contextmanager
+def running(command: list[str], has_begun: Callable[[subprocess.Popen], None]) -> Iterator[subprocess.Popen]:
+    """A recorder that records; it is ended by SIGINT after the context, if it has not been by then.
+
+    :param has_begun: waits until the recorder records.
+    """
+    recording = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        has_begun(recording)
+        yield recording
+        _end(recording)
+    finally:
+        recording.kill()
+        recording.wait()
+
+
 @dataclass(frozen=True)
 class Recorded:
     """What a recording took, and when.
@@ -96,9 +112,7 @@ def recorded(
 
     :param has_begun: waits until the recorder records.
     """
-    recording = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        has_begun(recording)
+    with running(command, has_begun) as recording:
         cpu_ns, began_ns = process.cpu_ns(recording.pid), time.monotonic_ns()
         result = load(recording)
         lasted_ns = time.monotonic_ns() - began_ns
@@ -107,9 +121,6 @@ def recorded(
         recording.send_signal(signal.SIGINT)
         process.wait(recording, _CLOSES_WITHIN_S)
         closed_ns = time.monotonic_ns() - ended_ns
-    finally:
-        recording.kill()
-        recording.wait()
     return result, Recorded(lasted_ns, cpu_ns, resident_mb, ended_ns, closed_ns)
 
 

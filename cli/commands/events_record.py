@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schedtel.cli.heap import give_back_what_is_freed
+from schedtel.cli.heap import end_quickly, give_back_what_is_freed
 from schedtel.cli.options import log_options, refuse, task_options, together
 from schedtel.cli.service import log_end, notify_systemd, say, set_up_log
 from schedtel.cli.session import filter_and_command, stop_on_signals
@@ -54,7 +54,7 @@ _FLIGHT_RECORDER = together(
             default=256,
             show_default=True,
             metavar="MB",
-            help="The most memory for these events, 65,536 a megabyte; the oldest go first.",
+            help="The most memory for these events, 65,536 a megabyte, and their books, 13,000; the oldest go first.",
         ),
     )
 )
@@ -108,8 +108,7 @@ def record(
     if ring is None:
         refuse(_OF_THE_RING, "a recording of all events", "it is for --ring")
         return _record_all(output, duration_ns, ring_bytes, books, options, arguments)
-    refuse(("books",), "--ring", "they are for a recording of all events")
-    return _keep_the_last(output, duration_ns, ring_bytes, ring, options, arguments)
+    return _keep_the_last(output, duration_ns, ring_bytes, ring, books, options, arguments)
 
 
 def _record_all(
@@ -138,6 +137,7 @@ def _record_all(
         log_end(signals)
         lasted_ns = tracing.lasted_ns
         status = traced.join() if traced else 0
+    end_quickly()
     counts = (recorder.events_written, recorder.events_lost, recorder.bytes_written)
     say.info("recorded %s", describe(*counts, lasted_ns, recorder.where))
     return status
@@ -148,6 +148,7 @@ def _keep_the_last(
     duration_ns: int | None,
     ring_bytes: int | None,
     ring: str,
+    books: bool,
     options: dict[str, Any],
     arguments: tuple[str, ...],
 ) -> int:
@@ -164,7 +165,7 @@ def _keep_the_last(
         on_request(REQUEST, requests.make),
         Snapshots(output) as snapshots,
         filter_and_command(options, arguments) as (task_filter, traced),
-        closing(Tracing(task_filter, ring_bytes)) as tracing,
+        closing(Tracing(task_filter, ring_bytes, books=books)) as tracing,
         _watching(triggers, options["window"], task_filter) as watch,
         stop_on_signals(stop.set, traced) as signals,
     ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pyarrow as pa
 
@@ -16,11 +19,12 @@ class BookDecoder:
     place the kernel side has addresses.
 
     :param start_ns: when tracing began.
+    :param last_ns: CPU → when its last books before the first piece were, where there were any.
     """
 
-    def __init__(self, start_ns: int) -> None:
+    def __init__(self, start_ns: int, last_ns: Mapping[int, int] = MappingProxyType({})) -> None:
         self._start_ns = start_ns
-        self._last_ns: dict[int, int] = {}
+        self._last_ns = dict(last_ns)
         self._numbers = {0: 0}
 
     def decode(self, cpu: int, books: np.ndarray) -> tuple[pa.RecordBatch, list[Gap]]:
@@ -38,6 +42,10 @@ class BookDecoder:
         if len(times):
             self._last_ns[cpu] = int(times[-1])
         return gaps
+
+    def begin_after(self, cpu: int, last_ns: int) -> None:
+        """Say when the CPU's last books before the first ones to be decoded were."""
+        self._last_ns[cpu] = last_ns
 
     def last_ns(self, cpu: int) -> int:
         """When the CPU's last books were told, or tracing began."""

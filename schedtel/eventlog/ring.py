@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from schedtel.eventlog.decode import Gap
 from schedtel.eventlog.tracing import Decoder, Pieces
+from schedtel.records import book_layout
 from schedtel.records import event_layout as raw
-from schedtel.records.event_layout import EVENT, LIFE_EVENT
+from schedtel.records.event_layout import LIFE_EVENT
 
 #: A thread has switches for a moment after its exit, and its name is still asked for.
 _AFTER_EXIT_NS = 1_000_000_000
@@ -19,6 +20,43 @@ _AFTER_EXIT_NS = 1_000_000_000
 _MOST_GATHERED = 4096
 #: What Python takes for pieces, and for each array in them, beside the events: about so much.
 _PIECES_BYTES, _ARRAY_BYTES = 1024, 256
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """What pieces have by CPU, each in the order of time: the name there; when records were; how many were lost before
+    each, 0 for one that tells of no loss; and the cause of these losses.
+    """
+
+    name: str
+    times: Callable[[np.ndarray], np.ndarray]
+    losses: Callable[[np.ndarray], np.ndarray]
+    cause: str
+
+    def of(self, pieces: Pieces) -> dict[int, np.ndarray]:
+        found: dict[int, np.ndarray] = getattr(pieces, self.name)
+        return found
+
+    def losses_behind(self, cpu: int, records: np.ndarray, end: int) -> list[Gap]:
+        """What the records from a place on, which is a snapshot's end, tell of losses, some of which were before it."""
+        times, lost = self.times(records), self.losses(records[end:])
+        return [
+            Gap(cpu, int(times[max(0, end + at - 1)]), int(times[end + at]), int(lost[at]), self.cause)
+            for at in np.flatnonzero(lost).tolist()
+        ]
+
+
+_STREAMS = (
+    _Stream(
+        "events", raw.times, lambda events: np.where(raw.kinds(events) == raw.LOST, events["body"], 0), "ring_full"
+    ),
+    _Stream(
+        "books",
+        book_layout.times,
+        lambda books: np.where(book_layout.roles(books) == book_layout.LOST, books["entity"], 0),
+        "books_full",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +82,8 @@ class EventRing:
         self.is_cut = False
         #: Nothing is missing from the one to the other.
         self._begin_ns = self._end_ns = start_ns
-        self._last_ns: dict[int, int] = {}
+        #: Of each stream: CPU → when the last record was that is gone.
+        self._last_ns: dict[str, dict[int, int]] = {stream.name: {} for stream in _STREAMS}
         self._threads = _Threads()
 
     def add(self, pieces: Pieces, taken_ns: int, copied_ns: int) -> None:
@@ -63,18 +102,20 @@ class EventRing:
             self._forget(self._held.popleft())
 
     def _trim(self, pieces: Pieces) -> None:
-        """Take the oldest events out of pieces that memory has no room for."""
+        """Take the oldest events and books out of pieces that memory has no room for."""
         self.is_cut = True
-        times = np.concatenate([np.zeros(0, np.int64), *map(raw.times, pieces.events.values())])
-        room = self._most_bytes - (_size(pieces) - len(times) * EVENT.itemsize)
-        gone = len(times) - max(0, room) // EVENT.itemsize
-        if not 0 < gone <= len(times):
+        times, sizes = _times_and_sizes(pieces)
+        newest_first = np.argsort(times, kind="stable")[::-1]
+        room = self._most_bytes - (_size(pieces) - int(sizes.sum()))
+        kept = int(np.searchsorted(np.cumsum(sizes[newest_first]), room, side="right"))
+        if kept == len(times):
             return
-        self._begin_ns = int(np.partition(times, gone - 1)[gone - 1]) + 1
-        for cpu, events in pieces.events.items():
-            at = int(np.searchsorted(raw.times(events), self._begin_ns))
-            self._note_last(cpu, events[:at])
-            pieces.events[cpu] = events[at:].copy()  # a view would keep the memory of all
+        self._begin_ns = int(times[newest_first[kept]]) + 1
+        for stream in _STREAMS:
+            for cpu, records in stream.of(pieces).items():
+                at = int(np.searchsorted(stream.times(records), self._begin_ns))
+                self._note_last(stream, cpu, records[:at])
+                stream.of(pieces)[cpu] = records[at:].copy()  # a view would keep the memory of all
 
     def _is_too_large(self) -> bool:
         if self._size <= self._most_bytes:
@@ -85,14 +126,16 @@ class EventRing:
     def _forget(self, held: _Held) -> None:
         self._size -= held.size
         self._begin_ns = max(self._begin_ns, held.taken_ns)
-        for cpu, events in held.pieces.events.items():
-            self._note_last(cpu, events)
+        for stream in _STREAMS:
+            for cpu, records in stream.of(held.pieces).items():
+                self._note_last(stream, cpu, records)
         self._threads.add(held.pieces.lives, held.taken_ns)
 
-    def _note_last(self, cpu: int, gone: np.ndarray) -> None:
-        """Keep in mind when the last of a CPU's events was that are gone."""
+    def _note_last(self, stream: _Stream, cpu: int, gone: np.ndarray) -> None:
+        """Keep in mind when the last of a CPU's records was that are gone."""
         if len(gone):
-            self._last_ns[cpu] = max(self._last_ns.get(cpu, 0), int(raw.times(gone[-1:])[0]))
+            last_ns = self._last_ns[stream.name]
+            last_ns[cpu] = max(last_ns.get(cpu, 0), int(stream.times(gone[-1:])[0]))
 
     def snapshot(self) -> Snapshot:
         """What the ring holds. The ring goes on; the two share arrays, since nothing writes to them."""
@@ -101,7 +144,7 @@ class EventRing:
             begin_ns,
             max(begin_ns, self._end_ns),
             deque(held.pieces for held in self._held),
-            Decoder(self._start_ns, self._last_ns),
+            Decoder(self._start_ns, self._last_ns["events"], self._last_ns["books"]),
             self._threads.alive(begin_ns, [held.pieces.lives for held in self._held]),
         )
 
@@ -129,27 +172,27 @@ class Snapshot:
             yield self._cut(self._pieces.popleft())
 
     def _cut(self, pieces: Pieces) -> Pieces:
-        gaps = [gap for gap in pieces.gaps if gap.to_ns > self.begin_ns and gap.from_ns < self.end_ns]
-        events = {}
-        for cpu, own in pieces.events.items():
-            times = raw.times(own)
-            first, last = np.searchsorted(times, (self.begin_ns, self.end_ns + 1)).tolist()
-            if first:
-                self.decoder.begin_after(cpu, int(times[first - 1]))
-            events[cpu] = own[first:last]
-            gaps += _losses_behind(cpu, own, last)
-        times = _times(pieces.lives)
-        return Pieces(events, pieces.lives[(times >= self.begin_ns) & (times <= self.end_ns)], gaps)
+        cut = Pieces({}, self._within(pieces.lives), list(filter(self._reaches_into, pieces.gaps)))
+        for stream in _STREAMS:
+            for cpu, records in stream.of(pieces).items():
+                times = stream.times(records)
+                first, last = np.searchsorted(times, (self.begin_ns, self.end_ns + 1)).tolist()
+                if first:
+                    self._begin_after(stream, cpu, int(times[first - 1]))
+                stream.of(cut)[cpu] = records[first:last]
+                cut.gaps += stream.losses_behind(cpu, records, last)
+        return cut
 
+    def _within(self, lives: np.ndarray) -> np.ndarray:
+        times = _times(lives)
+        return lives[(times >= self.begin_ns) & (times <= self.end_ns)]
 
-def _losses_behind(cpu: int, events: np.ndarray, end: int) -> list[Gap]:
-    """What the events behind a snapshot's end tell of losses, some of which were before it."""
-    times = raw.times(events)
-    told = end + np.flatnonzero(raw.kinds(events[end:]) == raw.LOST)
-    return [
-        Gap(cpu, int(times[max(0, at - 1)]), int(times[at]), int(events["body"][at]), "ring_full")
-        for at in told.tolist()
-    ]
+    def _reaches_into(self, gap: Gap) -> bool:
+        return gap.to_ns > self.begin_ns and gap.from_ns < self.end_ns
+
+    def _begin_after(self, stream: _Stream, cpu: int, last_ns: int) -> None:
+        decoder = self.decoder if stream.name == "events" else self.decoder.books
+        decoder.begin_after(cpu, last_ns)
 
 
 class _Threads:
@@ -195,5 +238,12 @@ def _times(lives: np.ndarray) -> np.ndarray:
 
 
 def _size(pieces: Pieces) -> int:
-    arrays = [*pieces.events.values(), pieces.lives]
+    arrays = [*pieces.events.values(), *pieces.books.values(), pieces.lives]
     return _PIECES_BYTES + sum(_ARRAY_BYTES + array.nbytes for array in arrays)
+
+
+def _times_and_sizes(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
+    """Of all events and books: when they were, and how many bytes each takes."""
+    parts = [(stream.times(each), each.itemsize) for stream in _STREAMS for each in stream.of(pieces).values()]
+    times = np.concatenate([np.zeros(0, np.int64), *(own for own, _ in parts)])
+    return times, np.repeat(np.array([size for _, size in parts], np.int64), [len(own) for own, _ in parts])

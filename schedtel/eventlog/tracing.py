@@ -23,6 +23,14 @@ from schedtel.kernel.events.tracer import EventTracer
 from schedtel.kernel.filters import Filter
 
 
+@dataclass(frozen=True)
+class LostAtEnd:
+    """CPU → how many events, and how many books, it has lost since its last ones, where there are any."""
+
+    events: dict[int, int]
+    books: dict[int, int]
+
+
 @dataclass
 class Pieces:
     """What has happened since the last call: raw events by CPU, life events, gaps that no event tells of, and raw books
@@ -44,11 +52,17 @@ class Decoder:
     """Decodes the events of each CPU, which come in pieces. ``books`` decodes the books of the same run.
 
     :param start_ns: when tracing began.
-    :param last_ns: CPU → when its last event before the first piece was, where there was one.
+    :param last_ns: CPU → when its last event before the first piece was, where there was one; ``last_books_ns``: the
+        same of books.
     """
 
-    def __init__(self, start_ns: int, last_ns: Mapping[int, int] = MappingProxyType({})) -> None:
-        self._start_ns, self.books = start_ns, BookDecoder(start_ns)
+    def __init__(
+        self,
+        start_ns: int,
+        last_ns: Mapping[int, int] = MappingProxyType({}),
+        last_books_ns: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        self._start_ns, self.books = start_ns, BookDecoder(start_ns, last_books_ns)
         self._states = {cpu: CpuState(time_ns) for cpu, time_ns in last_ns.items()}
 
     def begin_after(self, cpu: int, last_ns: int) -> None:
@@ -130,25 +144,24 @@ class Tracing:
         ]
         self._checked_ns, self._lives_lost, self._skipped = now, lives_lost, skipped
         if self.ended:
-            found += self.last_gaps(self.lost_at_end(), self.decoder, now) + self._last_gaps_of_books(now)
+            found += self.last_gaps(self.lost_at_end(), self.decoder, now)
         return [gap for gap in found if gap.events]
 
-    def lost_at_end(self) -> dict[int, int]:
-        """CPU → how many events it has lost since its last event, where there are any."""
-        return self._tracer.lost_at_end
+    def lost_at_end(self) -> LostAtEnd:
+        """What no record tells of, since none has come after it."""
+        return LostAtEnd(self._tracer.lost_at_end, self._tracer.books_lost_at_end)
 
-    def last_gaps(self, lost: Mapping[int, int], decoder: Decoder, now_ns: int) -> list[Gap]:
-        """Losses since each CPU's last event.
+    def last_gaps(self, lost: LostAtEnd, decoder: Decoder, now_ns: int) -> list[Gap]:
+        """Losses since each CPU's last event and books.
 
         :param lost: what :meth:`lost_at_end` gave at ``now_ns``.
-        :param decoder: what has decoded all events until then.
+        :param decoder: what has decoded all until then.
         """
-        causes = {cpu: "ring_full" if cpu in self._tracer.cpus else "no_ring" for cpu in lost}
-        return [Gap(cpu, decoder.last_ns(cpu), now_ns, events, causes[cpu]) for cpu, events in lost.items()]
-
-    def _last_gaps_of_books(self, now_ns: int) -> list[Gap]:
-        lost = self._tracer.books_lost_at_end
-        return [Gap(cpu, self.decoder.books.last_ns(cpu), now_ns, rows, "books_full") for cpu, rows in lost.items()]
+        causes = {cpu: "ring_full" if cpu in self._tracer.cpus else "no_ring" for cpu in lost.events}
+        return [
+            *(Gap(cpu, decoder.last_ns(cpu), now_ns, events, causes[cpu]) for cpu, events in lost.events.items()),
+            *(Gap(cpu, decoder.books.last_ns(cpu), now_ns, rows, "books_full") for cpu, rows in lost.books.items()),
+        ]
 
     def facts(self) -> dict[str, str]:
         """What a reader must know to understand the events."""

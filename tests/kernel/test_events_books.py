@@ -3,13 +3,12 @@ of weights (kernel/sched/core.c: sched_prio_to_weight).
 """
 
 import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
+from books_at_rest import child, printed, run_until_it_blocks
 from kernel_programs import program_ids
 from surroundings import made_cgroup
 from traced_events import tracing
@@ -22,43 +21,6 @@ from schedtel.kernel.events import tracer
 pytestmark = pytest.mark.skipif(not Path("/proc/self/sched").exists(), reason="needs /proc/PID/sched (SCHED_DEBUG)")
 #: Of nice -20 to 19; scaled by 1024 on kernels of 64 bits.
 WEIGHTS = {-20: 88761, 0: 1024, 19: 15}
-#: Sleeps often on one CPU, at a nice value; then blocks until its input ends.
-CHILD = """
-import os, sys, time
-os.sched_setaffinity(0, {int(sys.argv[1])}); os.setpriority(os.PRIO_PROCESS, 0, int(sys.argv[2]))
-sys.stdin.readline()
-for _ in range(20):
-    time.sleep(0.001)
-print(flush=True)
-sys.stdin.read()
-"""
-
-
-def printed(pid):
-    """What /proc/PID/sched says of the task's entity: vruntime in nanoseconds, and the weight."""
-    lines = Path(f"/proc/{pid}/sched").read_text(encoding="utf-8", errors="replace").splitlines()
-    told = dict(map(str.strip, line.split(":", 1)) for line in lines if line.startswith("se."))
-    whole, _, rest = told["se.vruntime"].partition(".")
-    return int(whole) * 1_000_000 + int(rest), int(told["se.load.weight"])
-
-
-@contextmanager
-def child(cpu, nice=0, **options):
-    command = [sys.executable, "-S", "-c", CHILD, str(cpu), str(nice)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options) as process:
-        try:
-            eventually(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == nice)
-            eventually(lambda: os.sched_getaffinity(process.pid) == {cpu})
-            yield process
-        finally:
-            process.kill()
-
-
-def run_until_it_blocks(process):
-    process.stdin.write("\n")
-    process.stdin.flush()
-    process.stdout.readline()
-    eventually(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0] == "S")
 
 
 def books_of(process, **options):

@@ -191,3 +191,17 @@ def test_a_full_disk_is_a_line_and_what_was_written_stays(tmp_path, recorder):
     assert said[-1].startswith("schedtel: cannot write ")
     assert said[-1].endswith("No space left on device (free some space)\n")
     assert EventRecording(tmp_path / "kept").events().num_rows == whole[0]["events"]
+
+
+def test_books_are_in_a_snapshot_as_well(tmp_path, recorder, start, last_cpu):
+    """Of the events that it has: nothing of books is from before its begin, and none is without its event."""
+    start("pingpong", 10_000_000, cpu=last_cpu)
+    process = recorder("--ring", "200ms", "--books")
+    assert run("events", "snapshot", tmp_path / "rec").returncode == 0
+    assert end(process)[0] == 0
+    (told,) = log(tmp_path)
+    recording = EventRecording(str(tmp_path / "rec" / told["name"]))
+    events = {(row["cpu"], row["time_ns"]) for row in recording.events().to_pylist()}
+    books = recording.books().to_pylist()
+    assert {row["role"] for row in books} >= {"leaves", "comes"}
+    assert {(row["cpu"], row["time_ns"]) for row in books} <= events

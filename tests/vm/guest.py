@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from guest_books import check_books
 from guest_clock import check_clock
 from guest_counters import check_counters
 from guest_filters import NOBODY, check_filters
@@ -176,6 +177,7 @@ CHECKS = {
     "laws": check_laws,
     "filters": lambda guest: check_filters(guest.live_options),
     "counters": lambda guest: check_counters(guest.live_options),
+    "books": lambda guest: check_books(),
     "capabilities": check_capabilities,
     "clock": lambda guest: check_clock(guest.words),
 }

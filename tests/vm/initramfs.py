@@ -20,6 +20,8 @@ ROOT = HERE.parents[1]
 SUPPORT = HERE.parent / "support"
 #: Modules of the standard library that schedtel imports late.
 _IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statistics", "subprocess", "threading")
+#: What the checks share with the tests of the running kernel.
+_SHARED = ("books_at_rest", "observe", "probe", "traced_events", "waiting")
 __all__ = ["HERE", "ROOT", "SUPPORT", "archive", "copy", "copy_program", "interpreter_of_guest", "pack"]
 
 
@@ -29,7 +31,7 @@ def pack(scratch: Path, workload: str) -> Path:
     make_root(root, ("guest",))
     copy_python(root)
     copy_schedtel(root)
-    for path in (*HERE.glob("guest*.py"), *(SUPPORT / f"{name}.py" for name in ("observe", "probe", "waiting"))):
+    for path in (*HERE.glob("guest*.py"), *(SUPPORT / f"{name}.py" for name in _SHARED)):
         copy(path, root, f"guest/{path.name}")
     copy_shared_objects(shared_objects(_IMPORTED_LATE), root)
     _pack_programs(root, workload)

@@ -1,13 +1,14 @@
 """The last seconds of events: where the ring begins, who its threads are, and which losses it tells."""
 
 import pytest
-from event_words import FACTS, life, lost, pieces, switch, wakeup
+from event_words import FACTS, book, life, lost, pieces, switch, wakeup
 
 from schedtel.eventlog import ring as rings
 from schedtel.eventlog.decode import Gap
 from schedtel.eventlog.recorder import EventRecorder
 from schedtel.eventlog.recording import EventRecording
 from schedtel.eventlog.ring import EventRing
+from schedtel.records.book_layout import BOOK
 from schedtel.records.event_layout import LIFE_EVENT
 
 MS, S = 1_000_000, 1_000_000_000
@@ -191,6 +192,53 @@ def test_pieces_without_events_take_memory_as_well():
 
 def test_a_ring_that_time_bounds_is_not_cut():
     assert not filled((100, pieces({0: turns(0)})), (5000, pieces({0: turns(4900)}))).is_cut
+
+
+# ---- books ----
+
+
+def told(begin_ms, count=50):
+    """The books of the task that comes at each of the switches of :func:`turns`."""
+    return [book((begin_ms + number) * MS, 7, role=2) for number in range(count)]
+
+
+def times_of(table):
+    return table["time_ns"].to_pylist()
+
+
+def test_books_begin_and_end_with_the_events(tmp_path):
+    """The last ones were copied behind the end."""
+    ring = filled(*((ms + 100, pieces({0: turns(ms, 100)}, books={0: told(ms, 100)})) for ms in range(0, 3000, 100)))
+    ring.add(pieces({0: turns(3000, 9)}, books={0: told(3000, 9)}), 3100 * MS, 3004 * MS)
+    _, recording = written(ring, tmp_path / "rec", 3004)
+    assert times_of(recording.books()) == [2 * S + at * MS for at in range(4, 1005)]
+    assert times_of(recording.events())[::2] == times_of(recording.books())
+
+
+def test_a_loss_of_books_is_told_since_the_books_before_it(tmp_path):
+    """One before the begin is not told; one that reaches over it is, and so is one that is told behind the end."""
+    before = [book(1 * MS, 3, role=6), book(50 * MS, 7)]
+    ring = filled((100, pieces({0: [switch(50 * MS, 7, 0)]}, books={0: before})))
+    over = [book(1200 * MS, 12, role=6), book(1201 * MS, 7), book(1600 * MS, 4, role=6)]
+    for record, number in ((before[0], 3), (over[0], 12), (over[2], 4)):
+        record["entity"], record["tid"] = number, 0
+    ring.add(pieces({0: [wakeup(1201 * MS, 7, 0)]}, books={0: over}), 1600 * MS, 1500 * MS)
+    _, recording = written(ring, tmp_path / "rec", 1500)
+    assert times_of(recording.books()) == [1201 * MS]
+    assert sorted(tuple(row.values()) for row in recording.gaps().to_pylist()) == [
+        (0, 50 * MS, 1200 * MS, 12, "books_full"),
+        (0, 1201 * MS, 1600 * MS, 4, "books_full"),
+    ]
+
+
+@pytest.mark.usefixtures("events_only")
+def test_books_take_memory_as_well_and_go_with_their_events(tmp_path):
+    """A millisecond has two events and one of the books; there is room for ten such."""
+    piece, room = pieces({0: turns(0, 100)}, books={0: told(0, 100)}), 10 * (2 * 16 + BOOK.itemsize)
+    _, recording = written(filled((200, piece), most_bytes=room), tmp_path / "rec", 200)
+    assert times_of(recording.books()) == [at * MS for at in range(90, 100)]
+    assert recording.events().num_rows == 20
+    assert recording.gaps().num_rows == 0
 
 
 # ---- threads ----
