@@ -292,11 +292,12 @@ def enqueue(s: State, c: int, k: int, span: int, now: int) -> None:
 def slice_end(s: State, c: int, k: int, now: int, is_kept: bool) -> int:
     """When the task that gets the CPU now has used its slice, or the shortest slice of a task that waits for it.
 
-    One that keeps the CPU has no new protection (``set_next_entity()`` is not called): the next tick looks at it again.
+    One that keeps the CPU has no new protection (``set_next_entity()`` is not called): the next tick looks at it again,
+    and where ticks are as short as that, not before its virtual time has gone on by 1 ns.
     """
     cpu, task = s.cpus[c], s.tasks[k]
     if is_kept and cpu.length + cpu.delayed > 0 and task.vruntime >= cpu.protected:
-        return now
+        return int(now + (task.weight + NICE_0_WEIGHT - 1) // NICE_0_WEIGHT)
     cpu.protected = task.deadline
     if s.machine[0].has_slices:
         least, other = task.slice_ns, cpu.head

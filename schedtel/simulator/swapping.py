@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from schedtel.simulator.accounts import charge, scaled
 from schedtel.simulator.compiling import inlined, kept, sources_digest
-from schedtel.simulator.fair import join, part
+from schedtel.simulator.fair import join, leave_late, part
 from schedtel.simulator.policies import busy_cpu
 from schedtel.simulator.queues import append, choose_anew, remove, unlink
 from schedtel.simulator.shared import push
@@ -77,14 +77,25 @@ def treat_all(s: State, wanted: NDArray[np.int64]) -> None:
 
 @inlined
 def empty_queues(s: State) -> int:
-    """Take what waits out of its queue, into ``ready``, which is empty between events. Returns how many did wait."""
+    """Take what waits out of its queue, into ``ready``, which is empty between events. Returns how many did wait.
+
+    Tasks that sleep in a queue leave it, too.
+    """
     machine, count = s.machine[0], 0
     for c in range(s.cpus.shape[0]):
         if s.cpus[c].current >= 0:
             charge(s, c, machine.now_ns)
         while s.cpus[c].head >= 0:
-            s.ready[count] = s.cpus[c].head
-            unlink(s, c, s.cpus[c].head)
+            k = s.cpus[c].head
+            if s.tasks[k].is_delayed:
+                leave_late(s, c, k)
+            else:
+                s.ready[count] = k
+                unlink(s, c, k)
+                count += 1
+        if s.cpus[c].local >= 0:  # it is to go on once a task of others has ended
+            s.ready[count] = s.cpus[c].local
+            s.cpus[c].local = s.cpus[c].interrupted = -1
             count += 1
     while machine.shorts > 0:
         s.ready[count] = s.shorts[0, 2]
