@@ -150,6 +150,7 @@ JOB = np.dtype([("at_ns", "<i8"), ("work_ns", "<i8"), ("group", "<i4"), ("slot",
 MACHINE = np.dtype(
     [
         ("scheduler", "<i4"),
+        ("is_shared", "<i4"),  # whether CPUs share one speed: where one is idle, the others are faster
         ("is_pinned", "<i4"),  # whether any task may not use every CPU
         ("has_slices", "<i4"),  # whether tasks have slices of their own
         ("stopped", "<i4"),  # closed workers begin no job any more

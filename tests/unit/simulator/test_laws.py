@@ -1,7 +1,7 @@
 """The laws of windows, and of schedulers, on workloads at random."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from simulated import START_NS, Run, planned, simulation, workloads
 
 from schedtel.records.layout import BLOCKED, IOWAIT
@@ -66,6 +66,9 @@ def test_no_job_begins_before_it_is_due_or_ends_before_its_work_is_done(drawn):
 def test_no_cpu_is_idle_while_a_task_waits_that_may_use_it(drawn):
     """Followed through the trace: at the end of each moment, who waits and what the CPUs do."""
     text, machine = drawn
+    # With one queue for all, a task that queues at the end of its slice wakes no CPU: bpf/sched_ext/ does not either.
+    # There is none to wake but where tasks are kept from CPUs.
+    assume(machine["scheduler"] == "eevdf" or "cpus" not in text)
     run = Run(planned(text, "100ms"), **machine)
     # The fair class wakes a task in the queue in which it sleeps; an idle CPU takes it when that queue's slice is over.
     patience_ns = run.machine.own_slice_ns + run.machine.tick_ns if run.machine.scheduler == "eevdf" else 0

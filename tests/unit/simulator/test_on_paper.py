@@ -241,3 +241,10 @@ def test_a_woken_task_goes_to_the_wakers_cpu_if_that_has_less_to_do():
     run = simulate(text, cpus=2, dispatch_ns=1_000)
     assert all("w" not in name for _, name in run.switches(1))
     assert any(name == "w" for _, name in run.switches(0))
+
+
+def test_cpus_that_share_a_speed_are_faster_where_one_is_idle():
+    """a and b do half each until b has done its 4 ms, at 4 ms; a then has 6 left, and does them in 3."""
+    text = one_job("a", "10ms") + one_job("b", "4ms")
+    run = simulate(text, cpus=2, is_shared=True)
+    assert (run.switches(0), run.switches(1)) == ([(0, "a"), (7, "-")], [(0, "b"), (4, "-")])
