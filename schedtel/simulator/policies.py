@@ -95,6 +95,9 @@ def begin_slice(s: State, c: int, k: int, now: int, is_kept: bool) -> None:
     machine = s.machine[0]
     is_fair = machine.scheduler == EEVDF
     end = fair.slice_end(s, c, k, now, is_kept) if is_fair else shared.slice_end(s, c, k, now, is_kept)
+    if s.cpus[c].interrupted == k:  # a task of sched_ext goes on with what it had left
+        end = s.cpus[c].slice_end_ns + now - s.tasks[k].wait_since_ns
+        s.cpus[c].interrupted = -1
     since_start = max(end, now + 1) - machine.start_ns
     ticks = (since_start + machine.tick_ns - 1) // machine.tick_ns
     s.cpus[c].slice_end_ns = machine.start_ns + ticks * machine.tick_ns
@@ -165,11 +168,7 @@ def take_cpu(s: State, c: int, k: int, now: int) -> None:
     task.cpu = c
     task.phase = RUNNING
     begin_work(s, k, now)
-    if cpu.interrupted == k:  # a task of sched_ext goes on with its slice
-        set_event(s, c, k)
-    else:
-        begin_slice(s, c, k, now, False)
-    cpu.interrupted = -1
+    begin_slice(s, c, k, now, False)
 
 
 @inlined
@@ -264,13 +263,22 @@ def leave_cpu(s: State, c: int, phase: int, now: int) -> None:
 
 
 @inlined
-def hold(s: State, c: int, span_ns: int, now: int) -> None:
-    """A task that comes before all of the workload's takes a CPU for some time.
+def ask(s: State, c: int, span_ns: int) -> None:
+    """Have a task that comes before all of the workload's take a CPU for some time, once this event is over."""
+    s.cpus[c].asked_ns += span_ns
+    s.machine[0].asked = 1
+
+
+@inlined
+def hold(s: State, c: int, now: int) -> None:
+    """Such a task takes the CPU for the time that was asked for.
 
     Afterwards the fair class chooses anew, without regard for the slice of the task that ran: it is in the queue by
     then, as any other. A task of sched_ext with a slice left goes on (``put_prev_task_scx()`` in kernel/sched/ext.c).
     """
     cpu = s.cpus[c]
+    span_ns = cpu.asked_ns
+    cpu.asked_ns = 0
     if cpu.held_until_ns > now:
         cpu.held_until_ns += span_ns
         s.event_keys[c] = 2 * cpu.held_until_ns + 1

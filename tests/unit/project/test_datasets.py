@@ -71,7 +71,7 @@ def test_with_one_seed_the_labs_runs_have_the_same_figures():
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("simulator/*.csv")), ids=lambda path: path.stem)
 def test_the_page_of_the_simulator_has_the_medians_of_its_errors(path):
-    """Of what was held out, without signs, in the order of the table's columns; where there are none, the cell is empty."""
+    """Of what was held out, without signs, in the order of the columns; where there are none, the cell is empty."""
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["held_out"] == "True"]
     errors = [[abs(float(row["error"])) for row in rows if row["figure"] == figure] for figure in COMPARED]
