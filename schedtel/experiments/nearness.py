@@ -1,5 +1,6 @@
 """The runs of an experiment in; how far their simulated twins are from them, by workload, arm and figure, out."""
 
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -157,6 +158,7 @@ def _conditions(runs: Sequence[Run]) -> dict[str, float]:
     found = {}
     for name in CONDITIONS:
         values = [value for run in runs if isinstance(value := run.provenance.get(name), int | float)]
+        values = [value for value in values if math.isfinite(value)]
         if values:
             found[name] = float(np.median(values))
     return found
