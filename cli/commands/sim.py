@@ -124,7 +124,14 @@ def run(
     metavar="WORKLOAD",
     help="The machine's numbers are from runs of this one: it is told apart from the others. May be repeated.",
 )
-@format_option("table", "csv", "json")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="A table of errors, a line of CSV for each figure, or JSON.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Where to write it; by default stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def compare(

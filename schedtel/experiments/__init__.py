@@ -12,4 +12,7 @@ The modules, in the order in which an experiment passes through them:
     findings    all runs of a store                  → variability, comparisons, winners, what a placebo does
     tables      findings                             → text, CSV and Parquet
     page        findings                             → one HTML page
+    simulated   a run                                → the figures of its plan on a simulated machine
+    nearness    all runs                             → how far simulated figures are from measured ones
+    calibration runs of some workloads               → what was beside the jobs, for a simulated machine
 """

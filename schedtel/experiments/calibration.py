@@ -43,10 +43,11 @@ def _of_run(root: Path, run: Run, plan: Plan, workload: Workload) -> dict[str, f
     found = _others(root / "runs" / run.cell.key / "windows", workload)
     dispatcher_ns = run.provenance.get("dispatcher_cpu_ns")
     if isinstance(dispatcher_ns, int | float) and len(plan.order):
-        found["dispatch_ns"] = dispatcher_ns / len(plan.order)
+        found["dispatch_ns"] = min(max(0.0, dispatcher_ns), NS_PER_S) / len(plan.order)
     is_open = all(c.arrival.is_open for c in workload.classes)
-    if is_open and run.figures["jobs_completed"] == run.figures["jobs_counted"]:
-        slower = run.figures["cpu_ns"] / int(plan.jobs["work_ns"].sum()) - 1
+    completed, counted, cpu_ns = (run.figures.get(name) for name in ("jobs_completed", "jobs_counted", "cpu_ns"))
+    if is_open and completed == counted and cpu_ns and len(plan.jobs):
+        slower = cpu_ns / int(plan.jobs["work_ns"].sum()) - 1
         found["slower_millionths"] = min(_MILLION, max(0.0, slower * _MILLION))
     return found
 

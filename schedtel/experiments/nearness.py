@@ -1,5 +1,6 @@
 """The runs of an experiment in; how far their simulated twins are from them, by workload, arm and figure, out."""
 
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ def nearness_of(
 ) -> Nearness:
     """Simulate the plan of each run in a directory, or in a file of packed runs, and compare.
 
-    Waits are read from the runs' recordings, which a file of packed runs does not have.
+    Where runs do not have the figures of their tasks' waits, these are read from their recordings.
 
     :param tell: called before each run with how many are done, and how many there are.
 
@@ -133,7 +134,7 @@ def _measured(root: Path, run: Run) -> dict[str, float]:
     """The run's figures, and those of its tasks' waits where it has a recording."""
     windows = root / "runs" / run.cell.key / "windows"
     waits = {}
-    if windows.is_dir():
+    if FIGURES["wait"] not in run.figures and windows.is_dir():  # runs of before they had these figures
         waits = figures_of_waits(list(Recording(windows)), load_workload(run.cell.workload).is_task)
     return dict(run.figures) | waits
 
@@ -157,6 +158,7 @@ def _conditions(runs: Sequence[Run]) -> dict[str, float]:
     found = {}
     for name in CONDITIONS:
         values = [value for run in runs if isinstance(value := run.provenance.get(name), int | float)]
+        values = [value for value in values if math.isfinite(value)]
         if values:
             found[name] = float(np.median(values))
     return found

@@ -13,7 +13,13 @@ from schedtel.errors import UsageError
 from schedtel.experiments.at_birth import is_whole, treated
 from schedtel.experiments.beside import in_effect, recorded
 from schedtel.experiments.design import Cell, cells
-from schedtel.experiments.outcomes import figures_of_cpus, figures_of_jobs, figures_of_lives, figures_of_tasks
+from schedtel.experiments.outcomes import (
+    figures_of_cpus,
+    figures_of_jobs,
+    figures_of_lives,
+    figures_of_tasks,
+    figures_of_waits,
+)
 from schedtel.experiments.provenance import Fact, conditions, machine
 from schedtel.experiments.spec import PLACEBO, ExperimentSpec
 from schedtel.experiments.store import Run, Store
@@ -191,7 +197,8 @@ def described(cell: Cell, outcome: Outcome, windows: list[Window], settle_ns: in
     figures, classes = figures_of_jobs(outcome, settle_ns)
     if not outcome.plan.workload.classes:
         figures = figures_of_lives(windows, outcome.plan.workload.is_task)
-    figures = figures | figures_of_tasks(windows, outcome.plan.workload.is_task)
+    is_ours = outcome.plan.workload.is_task
+    figures = figures | figures_of_tasks(windows, is_ours) | figures_of_waits(windows, is_ours)
     provenance = machine() | conditions(windows, figures.get("cpu_ns", 0.0)) | dict(facts)
     provenance |= {
         "loops_per_us": outcome.loops_per_us,

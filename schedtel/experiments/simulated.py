@@ -17,6 +17,9 @@ from schedtel.simulator.simulation import Simulation
 from schedtel.workloads.plan import Plan
 from schedtel.workloads.spec import Workload, load_workload
 
+#: Seeds are below this.
+_SEEDS = 1 << 63
+
 
 def spec_from(stored: Mapping[str, Any], where: str) -> ExperimentSpec:
     """The experiment that a store or a packed file says it is of. Raises :class:`RecordingError` for another table."""
@@ -74,6 +77,8 @@ class Twins:
 
     def _same_plan(self, run: Run) -> Plan:
         cell = replace(run.cell, scheduler="", repeat=0)  # which the plan does not depend on
+        if cell.workload not in self._workloads or not 0 <= cell.seed < _SEEDS:
+            raise UsageError(f"cannot simulate {cell.workload}: the run is none of its experiment (is it damaged?)")
         plan: Plan = self._plan(cell)
         if plan.sha256 != run.provenance.get("plan_sha256"):
             raise UsageError(

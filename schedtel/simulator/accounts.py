@@ -79,6 +79,24 @@ def scaled(ns: int, weight: int) -> int:
 
 
 @inlined
+def work_in(s: State, span_ns: int) -> int:
+    """The work that a busy CPU does in some time."""
+    machine = s.machine[0]
+    if not machine.is_shared:
+        return span_ns
+    return span_ns * s.cpus.shape[0] // max(1, s.cpus.shape[0] - machine.idle)
+
+
+@inlined
+def time_for(s: State, work_ns: int) -> int:
+    """The time that a busy CPU takes for some work, if no other becomes idle or busy meanwhile."""
+    machine = s.machine[0]
+    if not machine.is_shared:
+        return work_ns
+    return -(-work_ns * max(1, s.cpus.shape[0] - machine.idle) // s.cpus.shape[0])
+
+
+@inlined
 def charge(s: State, c: int, now: int) -> None:
     """The current task's time up to now: as CPU time, as virtual time, and as work where it was work."""
     cpu = s.cpus[c]
@@ -86,7 +104,7 @@ def charge(s: State, c: int, now: int) -> None:
     ran = now - cpu.charged_ns
     began = max(cpu.charged_ns, cpu.starts_ns)
     if now > began:
-        task.remaining_ns -= now - began
+        task.remaining_ns -= work_in(s, now - began)
     virtual = scaled(ran, task.weight)
     task.vruntime += virtual
     task.total_cpu_ns += ran

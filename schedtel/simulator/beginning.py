@@ -52,6 +52,7 @@ def beginning(plan: Plan, machine: Machine, start_ns: int, traced: int = 0) -> t
 def _machine(machine: Machine, tasks: NDArray[np.void], own: int, timers: int, start_ns: int) -> NDArray[np.void]:
     found = np.zeros(1, arrays.MACHINE)
     found["scheduler"] = arrays.SCHEDULERS.index(machine.scheduler)
+    found["is_shared"] = machine.is_shared
     found["is_pinned"] = bool((tasks["pinned"] > 0).any())
     found["has_slices"] = bool((tasks["slice_ns"] != machine.own_slice_ns).any())
     found["slice_ns"], found["short_ns"], found["patience"] = machine.own_slice_ns, SHORT_NS, PATIENCE

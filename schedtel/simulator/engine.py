@@ -12,7 +12,7 @@ from schedtel.simulator.accounts import charge
 from schedtel.simulator.compiling import inlined, kept, sources_digest
 from schedtel.simulator.fair import balance, draw, kick_idle, renew_deadline
 from schedtel.simulator.instructions import proceed
-from schedtel.simulator.policies import become_runnable, choose, hold, leave_cpu, set_event
+from schedtel.simulator.policies import ask, become_runnable, choose, hold, leave_cpu, set_event
 from schedtel.simulator.queues import choose_anew, first_waiting, make_ready, remove
 from schedtel.simulator.state import EEVDF, NEVER, State
 
@@ -71,9 +71,9 @@ def release(s: State, now: int) -> None:
     of = s.classes[group]
     if machine.dispatch_ns > 0:
         machine.waker = 0
-        hold(s, 0, machine.dispatch_ns, now)
+        ask(s, 0, machine.dispatch_ns)
     if of.is_life and machine.fork_ns > 0:
-        hold(s, s.cpus.shape[0] - 1, machine.fork_ns, now)
+        ask(s, s.cpus.shape[0] - 1, machine.fork_ns)
     if of.is_life:
         if of.alive < of.workers:
             of.alive += 1
@@ -104,14 +104,19 @@ def expire(s: State) -> None:
 def disturb(s: State, now: int) -> None:
     """A task of others takes some CPU. Times between two, and its own, are drawn evenly from 0 to twice their mean."""
     machine = s.machine[0]
-    hold(s, draw(s, s.cpus.shape[0]), 1 + draw(s, 2 * machine.others_ns), now)
+    ask(s, draw(s, s.cpus.shape[0]), 1 + draw(s, 2 * machine.others_ns))
     machine.others_at_ns = now + 1 + draw(s, 2 * machine.others_gap_ns)
 
 
 @inlined
 def settle(s: State, now: int) -> None:
-    """Queue what has become runnable, and have each CPU choose that has to."""
+    """Let tasks of others take CPUs, queue what has become runnable, and have each CPU choose that has to."""
     machine = s.machine[0]
+    if machine.asked:
+        machine.asked = 0
+        for c in range(s.cpus.shape[0]):
+            if s.cpus[c].asked_ns > 0:
+                hold(s, c, now)
     at = 0
     while at < machine.ready:
         become_runnable(s, s.ready[at], now)

@@ -52,6 +52,8 @@ class Machine:
     :param others_gap_ns: mean time between two tasks of others that take a CPU; 0 for none.
     :param others_ns: mean CPU time of one.
     :param cold: bytes that a task touches, and what a migration then costs it in ns; both rise.
+    :param is_shared: CPUs share one speed, as those of a guest of the lab: where n of them are busy, each does 1 / n of
+        the work of all.
 
     Raises :class:`UsageError` for a scheduler that is unknown, and for values out of range.
     """
@@ -71,6 +73,7 @@ class Machine:
     others_gap_ns: int = 0
     others_ns: int = 0
     cold: tuple[tuple[int, int], ...] = COLD
+    is_shared: bool = False
 
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:

@@ -38,6 +38,8 @@ def read_machine(path: str | os.PathLike[str]) -> dict[str, Any]:
         found["slower_millionths"] = round(fields.number("slower", 0, 1) * _MILLION)
     if "cold" in fields:
         found["cold"] = _cold(fields)
+    if "shared" in fields:
+        found["is_shared"] = fields.flag("shared")
     fields.end()
     Machine(**found)  # which refuses what is out of range
     return found

@@ -2,7 +2,7 @@
 
 from schedtel.records.layout import NOT_ALIVE, PREEMPT_WAIT, RUNNING, WAKEUP_WAIT
 from schedtel.simulator import fair, shared
-from schedtel.simulator.accounts import account, charge, end_burst, end_wait, scaled, trace
+from schedtel.simulator.accounts import account, charge, end_burst, end_wait, scaled, time_for, trace
 from schedtel.simulator.compiling import inlined
 from schedtel.simulator.queues import append, choose_anew
 from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SWITCHED, WOKEN, State
@@ -85,7 +85,7 @@ def become_runnable(s: State, k: int, now: int) -> None:
 def set_event(s: State, c: int, k: int) -> None:
     """When the CPU is next looked at: at the end of the burst, or of the slice."""
     cpu = s.cpus[c]
-    burst_end = max(cpu.charged_ns, cpu.starts_ns) + s.tasks[k].remaining_ns
+    burst_end = max(cpu.charged_ns, cpu.starts_ns) + time_for(s, s.tasks[k].remaining_ns)
     s.event_keys[c] = 2 * burst_end if burst_end <= cpu.slice_end_ns else 2 * cpu.slice_end_ns + 1
 
 
@@ -95,6 +95,9 @@ def begin_slice(s: State, c: int, k: int, now: int, is_kept: bool) -> None:
     machine = s.machine[0]
     is_fair = machine.scheduler == EEVDF
     end = fair.slice_end(s, c, k, now, is_kept) if is_fair else shared.slice_end(s, c, k, now, is_kept)
+    if s.cpus[c].interrupted == k:  # a task of sched_ext goes on with what it had left
+        end = s.cpus[c].slice_end_ns + now - s.tasks[k].wait_since_ns
+        s.cpus[c].interrupted = -1
     since_start = max(end, now + 1) - machine.start_ns
     ticks = (since_start + machine.tick_ns - 1) // machine.tick_ns
     s.cpus[c].slice_end_ns = machine.start_ns + ticks * machine.tick_ns
@@ -165,11 +168,7 @@ def take_cpu(s: State, c: int, k: int, now: int) -> None:
     task.cpu = c
     task.phase = RUNNING
     begin_work(s, k, now)
-    if cpu.interrupted == k:  # a task of sched_ext goes on with its slice
-        set_event(s, c, k)
-    else:
-        begin_slice(s, c, k, now, False)
-    cpu.interrupted = -1
+    begin_slice(s, c, k, now, False)
 
 
 @inlined
@@ -208,6 +207,22 @@ def choose(s: State, c: int, now: int) -> None:
 
 
 @inlined
+def become_busy(s: State, c: int, is_busy: int, now: int) -> None:
+    """The CPU is busy from now on, or idle. Where CPUs share a speed, the others go on at another one."""
+    machine = s.machine[0]
+    if machine.is_shared:
+        for other in range(s.cpus.shape[0]):
+            if other != c and s.cpus[other].current >= 0:
+                charge(s, other, now)
+    machine.idle += s.cpus[c].busy - is_busy
+    s.cpus[c].busy = is_busy
+    if machine.is_shared:
+        for other in range(s.cpus.shape[0]):
+            if other != c and s.cpus[other].current >= 0:
+                set_event(s, other, s.cpus[other].current)
+
+
+@inlined
 def change_cpu(s: State, c: int, k: int, now: int) -> None:
     """Account the CPU's time up to now; from now on it runs the task, or is idle."""
     cpu, is_busy = s.cpus[c], 1 if k >= 0 else 0
@@ -216,10 +231,9 @@ def change_cpu(s: State, c: int, k: int, now: int) -> None:
         cpu.busy_ns += now - cpu.since_ns
     else:
         cpu.idle_ns += now - cpu.since_ns
-    s.machine[0].idle += cpu.busy - is_busy
+    become_busy(s, c, is_busy, now)
     cpu.switches += 1
     cpu.since_ns = now
-    cpu.busy = is_busy
     cpu.current = k
     cpu.runs_long = 0
 
@@ -249,13 +263,22 @@ def leave_cpu(s: State, c: int, phase: int, now: int) -> None:
 
 
 @inlined
-def hold(s: State, c: int, span_ns: int, now: int) -> None:
-    """A task that comes before all of the workload's takes a CPU for some time.
+def ask(s: State, c: int, span_ns: int) -> None:
+    """Have a task that comes before all of the workload's take a CPU for some time, once this event is over."""
+    s.cpus[c].asked_ns += span_ns
+    s.machine[0].asked = 1
+
+
+@inlined
+def hold(s: State, c: int, now: int) -> None:
+    """Such a task takes the CPU for the time that was asked for.
 
     Afterwards the fair class chooses anew, without regard for the slice of the task that ran: it is in the queue by
     then, as any other. A task of sched_ext with a slice left goes on (``put_prev_task_scx()`` in kernel/sched/ext.c).
     """
     cpu = s.cpus[c]
+    span_ns = cpu.asked_ns
+    cpu.asked_ns = 0
     if cpu.held_until_ns > now:
         cpu.held_until_ns += span_ns
         s.event_keys[c] = 2 * cpu.held_until_ns + 1
@@ -267,9 +290,8 @@ def hold(s: State, c: int, span_ns: int, now: int) -> None:
     elif not cpu.busy:
         cpu.idle_ns += now - cpu.since_ns
         cpu.since_ns = now
-        cpu.busy = 1
+        become_busy(s, c, 1, now)
         cpu.switches += 1
-        s.machine[0].idle -= 1
     cpu.held_until_ns = now + span_ns
     s.event_keys[c] = 2 * cpu.held_until_ns + 1
 

@@ -112,6 +112,7 @@ CPU = np.dtype(
         ("tail", "<i8"),
         ("length", "<i8"),  # of its queue; the current task is not in it
         ("delayed", "<i8"),  # tasks in the queue that sleep; they are not in its length
+        ("asked_ns", "<i8"),  # for so long, a task of others is to have the CPU
         ("held_until_ns", "<i8"),  # a task of others has the CPU
         ("balance_at_ns", "<i8"),
         ("since_ns", "<i8"),
@@ -150,6 +151,7 @@ JOB = np.dtype([("at_ns", "<i8"), ("work_ns", "<i8"), ("group", "<i4"), ("slot",
 MACHINE = np.dtype(
     [
         ("scheduler", "<i4"),
+        ("is_shared", "<i4"),  # whether CPUs share one speed: where one is idle, the others are faster
         ("is_pinned", "<i4"),  # whether any task may not use every CPU
         ("has_slices", "<i4"),  # whether tasks have slices of their own
         ("stopped", "<i4"),  # closed workers begin no job any more
@@ -178,6 +180,7 @@ MACHINE = np.dtype(
         ("sequence", "<i8"),
         ("drawn", "<i8"),
         ("vtime_now", "<i8"),
+        ("asked", "<i8"),  # whether a CPU is to be taken by a task of others at this moment
         ("waker", "<i8"),  # the CPU from which tasks are woken at this moment; -1 if that is their own
         ("idle", "<i8"),  # CPUs without a task when they last chose
         ("pending", "<i8"),

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -105,6 +106,13 @@ def test_a_file_of_packed_runs_gives_the_same(spec, tmp_path):
 def test_what_is_no_twin_is_left_out(spec, facts):
     with pytest.raises(UsageError):
         Twins(spec, MACHINE).figures(run_of(cells(spec)[0], {}, **facts))
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"seed": 1 << 70}, {"workload": "web"}, {"scheduler": "scx:fifo:"}])
+def test_a_run_that_is_none_of_its_experiment_is_left_out(spec, wrong):
+    run = run_of(cells(spec)[0], {})
+    with pytest.raises(UsageError):
+        Twins(spec, MACHINE).figures(replace(run, cell=replace(run.cell, **wrong)))
 
 
 def test_what_holds_no_experiment_is_refused(tmp_path):

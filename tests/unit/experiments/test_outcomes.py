@@ -8,7 +8,14 @@ import pytest
 from samples import replaced
 
 from schedtel.experiments.at_birth import is_whole, treated
-from schedtel.experiments.outcomes import figures_of_cpus, figures_of_jobs, figures_of_lives, figures_of_tasks
+from schedtel.experiments.outcomes import (
+    figures_of_cpus,
+    figures_of_jobs,
+    figures_of_lives,
+    figures_of_tasks,
+    figures_of_waits,
+)
+from schedtel.records.layout import TASK_BUCKETS
 from schedtel.schedulers.names import parse_arm
 from schedtel.workloads.generator import RECORD
 from schedtel.workloads.outcome import Outcome
@@ -91,6 +98,26 @@ def test_tasks_are_added_up_over_windows_and_shares_are_of_the_whole_run(windows
     assert figures["share_jain"] == pytest.approx(1)
     assert figures["share_cv"] == pytest.approx(0)
     assert figures_of_tasks(made, "no such".__eq__) == {}
+
+
+def histogram(**counts):
+    """A task's histogram with so many samples in buckets, by number."""
+    found = [0] * TASK_BUCKETS
+    for bucket, count in counts.items():
+        found[int(bucket[1:])] = count
+    return found
+
+
+def test_waits_are_those_of_the_workloads_tasks(windows):
+    """30 waits in [512, 1024) ns and 10 in [1024, 1536); another task's do not count. Half are below the 20th."""
+    counts = [histogram(b1=10), histogram(b1=20, b2=10), histogram(b9=100)]
+    rows = {"comm": ["job", "job", "other"], "wait_histogram": counts, "wait_ns": [8000, 28_000, 9 * MS]}
+    made = replace(windows[0], tasks=replaced(windows[0].tasks.take(pa.array([0, 0, 0])), **rows))
+    figures = figures_of_waits([made], "job".__eq__)
+    assert figures["wait_mean_ns"] == 36_000 / 40
+    assert figures["wait_p50_ns"] == pytest.approx(512 + 512 * 20 / 30)
+    assert figures["wait_p95_ns"] == pytest.approx(1024 + 512 * 8 / 10)
+    assert figures_of_waits([made], "no such".__eq__) == {}
 
 
 def test_lives_are_the_jobs_of_a_workload_without_classes(windows):

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from player import view
 
 from schedtel.records import layout
-from schedtel.records.histogram import FINE_EDGES_NS, TASK_EDGES_NS, add_spills, edges_ns, percentile_ns, percentiles_ns
+from schedtel.records.histogram import (
+    FINE_EDGES_NS,
+    TASK_EDGES_NS,
+    add_spills,
+    between_edges_ns,
+    edges_ns,
+    percentile_ns,
+    percentiles_ns,
+)
 from schedtel.records.layout import FINE_BUCKETS, TASK_BUCKET_SHIFT, TASK_BUCKETS
 from schedtel.windows import metrics
 
@@ -188,3 +196,18 @@ def test_percentiles_of_many_histograms_are_those_of_each(rows):
         found = percentiles_ns(counts, quantile, np.array([most for _, most in rows], np.int64))
         each = [percentile_ns(one, quantile, most) for one, (_, most) in zip(counts, rows, strict=True)]
         assert [None if n < 0 else n for n in found.tolist()] == each
+
+
+@given(many, st.floats(0.01, 0.99))
+def test_a_quantile_between_edges_is_in_the_bucket_of_the_percentile(samples, quantile):
+    counts = fine(samples)
+    above = percentile_ns(counts, quantile)
+    below = FINE_EDGES_NS[np.searchsorted(FINE_EDGES_NS, above) - 1]
+    assert below <= between_edges_ns(counts, quantile) <= above
+
+
+def test_samples_lie_evenly_between_edges():
+    """Four in [1024, 1088) ns: two of them are below the middle."""
+    counts = fine([1024, 1030, 1050, 1087])
+    assert [between_edges_ns(counts, share) for share in (0.5, 1.0)] == [1056, 1088]
+    assert between_edges_ns(fine([]), 0.5) is None

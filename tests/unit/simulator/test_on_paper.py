@@ -241,3 +241,19 @@ def test_a_woken_task_goes_to_the_wakers_cpu_if_that_has_less_to_do():
     run = simulate(text, cpus=2, dispatch_ns=1_000)
     assert all("w" not in name for _, name in run.switches(1))
     assert any(name == "w" for _, name in run.switches(0))
+
+
+def test_cpus_that_share_a_speed_are_faster_where_one_is_idle():
+    """a and b do half each until b has done its 4 ms, at 4 ms; a then has 6 left, and does them in 3."""
+    text = one_job("a", "10ms") + one_job("b", "4ms")
+    run = simulate(text, cpus=2, is_shared=True)
+    assert (run.switches(0), run.switches(1)) == ([(0, "a"), (7, "-")], [(0, "b"), (4, "-")])
+
+
+def test_what_was_interrupted_goes_on_with_the_rest_of_its_slice():
+    """Two releases hold the CPU until 2 ms. a has 10 ms from there; the release of c, from 11.5 to 12.5, leaves it half
+    a millisecond of these, and its slice is over at 13. b and c follow.
+    """
+    text = one_job("a", "25ms") + one_job("b", "5ms") + one_job("c", "1ms", at="11500us")
+    run = simulate(text, scheduler="fifo", slice_ns=10**7, dispatch_ns=1_000_000)
+    assert run.switches()[:6] == [(2, "a"), (11.5, "-"), (12.5, "a"), (13, "b"), (18, "c"), (19, "a")]
