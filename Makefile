@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
-.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab datasets-replay pretrained clean
+.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-oracle datasets-live datasets-lab datasets-replay pretrained clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -69,6 +69,16 @@ datasets-live: .venv/.env
 
 datasets-lab: .venv/.env
 	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab editor-build-lab -- --lab --cpus 2 $(ARGS)
+
+# The runs of datasets/oracle, the networks that learn from them, and how well they do: half an hour.
+datasets-oracle: .venv/.env
+	$(PIP) install -e '.[learn]'
+	scripts/oracle-runs
+	.venv/bin/schedtel oracle train datasets/oracle/runs -o datasets/oracle/model.safetensors --forecasts 600
+	.venv/bin/schedtel oracle evaluate datasets/oracle/runs --model datasets/oracle/model.safetensors --train \
+		--forecasts 600 -o datasets/oracle/evaluation.json
+	.venv/bin/schedtel oracle report datasets/oracle/evaluation.json -o datasets/oracle/evaluation.html
+	chmod 644 datasets/oracle/model.safetensors datasets/oracle/evaluation.*
 
 # How policies learn on the lab's runs, without a guest: the study's three schedulers, two more, and all eight arms.
 STUDY = --arm scx:simple --arm scx:bpfland --busy-arm scx:bpfland

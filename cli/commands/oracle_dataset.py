@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     "sources",
     multiple=True,
     metavar="NAME=PATH",
-    help="Run nothing, but take a recording of events, or a text of perf or ftrace, as a run of the workload NAME; "
-    "may be repeated.",
+    help="Run nothing, but take a recording of events, or a text of perf or ftrace, as a run of the workload NAME; or "
+    "the runs of NAME in another dataset. May be repeated.",
 )
 @click.option("--runs", type=click.IntRange(1, 1000), default=5, show_default=True, help="Runs of each workload.")
 @click.option("-d", "--duration", default="5s", show_default=True, metavar="DURATION", help="Length of a run.")
@@ -64,17 +65,19 @@ def dataset(
     length_ns = parse_duration(duration)
     pairs = [_pair(source) for source in sources]
     stopped: list[str] = []
+    facts: dict[str, Any] = {"licence": licence} if licence else {}
     writer = DatasetWriter(output)
     try:
-        made = (
-            _taken(pairs, switches) if pairs else _recorded(workloads or WORKLOADS, runs, length_ns, switches, stopped)
-        )
+        if pairs:
+            made = _taken(pairs, switches, facts)
+        else:
+            made = _recorded(workloads or WORKLOADS, runs, length_ns, switches, stopped)
         for run in made:
             writer.add(run)
             lines.remark(f"{run.name}: {run.switches} switches of {len(run.roles) - 1} tasks")
         if stopped:
             raise UsageError(f"cannot write a dataset of a part: {stopped[0]} came (record it again)")
-        writer.finish({"licence": licence} if licence else {})
+        writer.finish(facts)
     finally:
         writer.withdraw()
     lines.remark(f"wrote {output}: {writer.bytes_written / 1e6:.2f} MB")
@@ -88,16 +91,33 @@ def _pair(source: str) -> tuple[str, str]:
     return name, path
 
 
-def _taken(pairs: list[tuple[str, str]], switches: int) -> Iterator[Run]:
-    """What exists, as runs: those of a name in the order in which they were given."""
-    from schedtel.oracle.gather import run_of_recording, run_of_trace  # noqa: PLC0415  (as in dataset)
-    from schedtel.oracle.runs import cut  # noqa: PLC0415  (see above)
+def _taken(pairs: list[tuple[str, str]], switches: int, facts: dict[str, Any]) -> Iterator[Run]:
+    """What exists, as runs: those of a name in the order in which they were given.
+
+    :param facts: for the card: what other datasets say of the machine is added.
+    """
+    from schedtel.oracle.runs import cut  # noqa: PLC0415  (as in dataset)
 
     numbers: dict[str, int] = {}
     for name, path in pairs:
-        numbers[name] = numbers.get(name, 0) + 1
-        taken = run_of_trace if os.path.isfile(path) else run_of_recording
-        yield cut(taken(path, name, numbers[name]), 0, switches)
+        for run in _runs_of(name, path, facts):
+            numbers[name] = numbers.get(name, 0) + 1
+            yield cut(replace(run, number=numbers[name]), 0, switches)
+
+
+def _runs_of(name: str, path: str, facts: dict[str, Any]) -> Iterator[Run]:
+    """What is at a path as runs of a workload: one, or those of a dataset."""
+    from schedtel.oracle.dataset import CARD, Dataset  # noqa: PLC0415  (as in dataset)
+    from schedtel.oracle.gather import run_of_recording, run_of_trace  # noqa: PLC0415  (see above)
+
+    if os.path.isfile(path):
+        yield run_of_trace(path, name, 1)
+    elif os.path.isfile(os.path.join(path, CARD)):
+        other = Dataset(path)
+        facts |= other.machine
+        yield from other.runs_of(name)
+    else:
+        yield run_of_recording(path, name, 1)
 
 
 def _recorded(

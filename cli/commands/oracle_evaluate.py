@@ -17,13 +17,13 @@ from schedtel.cli.strict import StrictCommand
 @click.option(
     "--train",
     is_flag=True,
-    help="Also train an LSTM and a GRU to compare with, and all networks without each workload in turn; needs torch, "
-    "and minutes.",
+    help="Also train an LSTM and a GRU to compare with, and all networks without some of the workloads, in turns; "
+    "needs torch, and minutes.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1, 1000),
-    default=6,
+    default=10,
     show_default=True,
     help="With --train: how often each network goes through its samples.",
 )

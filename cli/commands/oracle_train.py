@@ -24,7 +24,7 @@ forecasts_option = click.option(
 @click.option(
     "--epochs",
     type=click.IntRange(1, 1000),
-    default=6,
+    default=10,
     show_default=True,
     help="How often each goes through the samples.",
 )

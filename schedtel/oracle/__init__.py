@@ -5,6 +5,7 @@ gather      recordings, text of tracers     → runs
 recorded    workloads, this machine         → runs
 dataset     runs                            ⇄ a directory with a card, split by runs
 successors  who came after whom             → chances (Markov)
+habits      the times of a task             → what it usually does
 machine     the events so far               → who runs, waits and sleeps
 candidates  the machine after a switch      → who may be next, and what is known of each
 samples     a run                           → forecasts to be made, and their answers

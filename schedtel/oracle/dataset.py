@@ -91,6 +91,7 @@ class DatasetWriter:
                 "switches": run.switches,
                 "events": len(run.events),
                 "roles": len(run.roles),
+                "others": round(run.others, 3),
                 **{name: run.facts[name] for name in sorted(run.facts)},
             }
         )
@@ -199,6 +200,19 @@ class Dataset:
     def runs(self, *, is_for_training: bool) -> Iterator[Run]:
         """The runs of one side of the split."""
         yield from (self.read(entry) for entry in self.entries if entry.is_for_training == is_for_training)
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What the card says of the machine: its kernel, processor and CPUs."""
+        return {name: self.card[name] for name in _machine() if name in self.card}
+
+    def runs_of(self, workload: str) -> list[Run]:
+        """All runs of a workload. Raises :class:`UsageError` where there is none."""
+        if workload not in self.workloads:
+            raise UsageError(
+                f"cannot take {workload} from {self.where}: it has no runs of it (it has {', '.join(self.workloads)})"
+            )
+        return [self.read(entry) for entry in self.entries if entry.workload == workload]
 
 
 def _entry(raw: dict[str, Any]) -> Entry:

@@ -1,9 +1,9 @@
 """A dataset and a model in; how good each forecaster is, on runs and on workloads that it has not seen, out.
 
 *Runs*: networks learned from the runs of the dataset that are to learn from, and are tested on the others. *Workloads*:
-for each workload in turn, they learned from the runs of the others, and are tested on all runs of this one; of the
-recurrent networks, which do not know its roles, with one seed only. Rules and Markov chances learn nothing before: they
-are the same in both.
+some workloads at a time are left out. The networks learned from the runs of the others, and are tested on all runs of
+these; the recurrent networks, which do not know their roles, with one seed only. Rules and Markov chances learn nothing
+before: they are the same in both.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from schedtel.oracle.rules import MARKOV, RULES, rule, without_idle
 from schedtel.oracle.samples import Samples, samples_of
 from schedtel.oracle.scores import Figures, Score, score
 
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 POINTER, RECURRENT = "pointer", ("LSTM", "GRU")
 #: What networks are measured by.
 YARDSTICK = "markov2"
 _TIMED = 3000
+#: Groups of workloads that are left out one after the other.
+_GROUPS = 5
 #: Forecasts of a run → its forecasts as logarithms, for each seed.
 Forecasters = dict[str, Sequence[Callable[[Samples], np.ndarray]]]
 Say = Callable[[str], None]
@@ -70,12 +72,14 @@ def evaluate(dataset: Dataset, model: Model, most: int, epochs: int | None, say:
     reading_us = (time.perf_counter_ns() - began) / 1e3 / sum(map(len, tested))
     networks: Forecasters = {POINTER: [_by(weights) for weights in model.networks.values()]}
     learned: list[Samples] = []
+    tunings: dict[str, Any] = {}
     if epochs is not None:
         learned = samples_of_dataset(dataset, (entry for entry in dataset.entries if entry.is_for_training), most)
-        networks |= _recurrent(learned, list(model.networks), epochs, say)
+        tunings = _tunings(learned, epochs, say)
+        networks |= _recurrent(learned, list(model.networks), epochs, tunings, say)
     parts = {"runs": _part(tested, networks)}
     if epochs is not None and len(dataset.workloads) > 1:
-        parts["workloads"] = _left_out(learned, tested, list(model.networks), epochs, say)
+        parts["workloads"] = _left_out(learned, tested, list(model.networks), epochs, tunings, say)
     return {
         "evaluation": "schedtel.oracle",
         "version": EVALUATION_VERSION,
@@ -87,6 +91,7 @@ def evaluate(dataset: Dataset, model: Model, most: int, epochs: int | None, say:
         "parameters": next(iter(model.networks.values())).parameters,
         "latency_us": latency_us(next(iter(model.networks.values())), tested),
         "features_us": reading_us,
+        "tunings": {kind: asdict(tuning) for kind, tuning in tunings.items()},
         "parts": parts,
     }
 
@@ -95,36 +100,53 @@ def _by(weights: pointer.Weights) -> Callable[[Samples], np.ndarray]:
     return lambda samples: pointer.forecasts(weights, samples)
 
 
-def _recurrent(learned: Sequence[Samples], seeds: Sequence[int], epochs: int, say: Say) -> Forecasters:
-    from schedtel.oracle.networks import trained_recurrent  # noqa: PLC0415  (torch)
+def _tunings(learned: Sequence[Samples], epochs: int, say: Say) -> dict[str, Any]:
+    from schedtel.oracle.networks import chosen_tuning  # noqa: PLC0415  (torch)
+
+    found = {}
+    for kind in RECURRENT:
+        say(f"tuning {kind}")
+        found[kind] = chosen_tuning(kind, learned, epochs)
+    return found
+
+
+def _recurrent(
+    learned: Sequence[Samples], seeds: Sequence[int], epochs: int, tunings: dict[str, Any], say: Say
+) -> Forecasters:
+    from schedtel.oracle.networks import forecast_part, trained_recurrent  # noqa: PLC0415  (torch)
 
     found: Forecasters = {}
-    for kind in RECURRENT:
+    for kind, tuning in tunings.items():
         say(f"training {kind}")
-        found[kind] = [
-            trained_recurrent(kind, [each.run for each in learned], seed, epochs).forecasts for seed in seeds
-        ]
+        runs = [forecast_part(each) for each in learned]
+        found[kind] = [trained_recurrent(kind, runs, seed, epochs, tuning).forecasts for seed in seeds]
     return found
 
 
 def _left_out(
-    learned: Sequence[Samples], tested: Sequence[Samples], seeds: Sequence[int], epochs: int, say: Say
+    learned: Sequence[Samples],
+    tested: Sequence[Samples],
+    seeds: Sequence[int],
+    epochs: int,
+    tunings: dict[str, Any],
+    say: Say,
 ) -> dict[str, Any]:
     """The figures for workloads that were left out."""
     from schedtel.oracle.networks import trained_pointer  # noqa: PLC0415  (torch)
 
     scored: dict[str, list[list[list[Score]]]] = {}
     workloads: list[str] = []
-    for workload in dict.fromkeys(each.run.workload for each in tested):
-        say(f"training without {workload}")
-        others = [each for each in learned if each.run.workload != workload]
-        own = [each for each in (*learned, *tested) if each.run.workload == workload]
+    names = list(dict.fromkeys(each.run.workload for each in tested))
+    for group in (names[place::_GROUPS] for place in range(min(_GROUPS, len(names)))):
+        say(f"training without {', '.join(group)}")
+        others = [each for each in learned if each.run.workload not in group]
+        own = [each for each in (*learned, *tested) if each.run.workload in group]
         networks: Forecasters = {POINTER: [_by(trained_pointer(others, seed, epochs)) for seed in seeds]}
-        networks |= _recurrent(others, seeds[:1], epochs, lambda _: None)
+        networks |= _recurrent(others, seeds[:1], epochs, tunings, lambda _: None)
         for name, by_seed in _scores(own, networks).items():
             rows = scored.setdefault(name, [[] for _ in by_seed])
             scored[name] = [[*row, *more] for row, more in zip(rows, by_seed, strict=True)]
-        workloads += [workload] * len(own)
+        workloads += [each.run.workload for each in own]
     return _figures(scored, workloads)
 
 

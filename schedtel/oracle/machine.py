@@ -6,61 +6,25 @@ where another one leaves is on no CPU and in no queue until an event tells of it
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
+from typing import TypeAlias
 
+from schedtel.oracle.habits import Habits, Rhythm, Task
 from schedtel.oracle.runs import IDLE, NOBODY, UNKNOWN_CPU, Kind, Left, comm_of
-from schedtel.oracle.successors import Past, Successors
+from schedtel.oracle.successors import Counts, Past, Successors
 
-#: Weight of the newest of a task's times in their mean.
-_NEWEST = 0.3
-#: CPU time is forgotten with this time constant.
-MEMORY_NS = 20_000_000.0
 #: Tasks that ran on a CPU lately are remembered in their order.
 _MOST_RECENT = 12
 
 
-class Task:
-    """What the events so far say of a task. Times are nanoseconds; None where nothing is known."""
-
-    __slots__ = (
-        *("comm", "cpu", "prio", "queued_on", "running_on", "since_ns", "ran_ns", "blocked_ns", "woken_ns"),
-        *("run_ns", "sleep_ns", "between_ns", "blocks", "used_ns", "used_at_ns"),
-    )
-
-    def __init__(self, comm: str) -> None:
-        self.comm, self.prio = comm, 120
-        self.cpu = self.queued_on = self.running_on = UNKNOWN_CPU
-        #: Since when it has waited, when it ran last, when it blocked, when it was woken.
-        self.since_ns = 0
-        self.ran_ns: int | None = None
-        self.blocked_ns: int | None = None
-        self.woken_ns: int | None = None
-        #: Moving means: of a run, of a sleep, from a wakeup to the next; and how many of its runs end by blocking.
-        self.run_ns: float | None = None
-        self.sleep_ns: float | None = None
-        self.between_ns: float | None = None
-        self.blocks = 0.5
-        self.used_ns, self.used_at_ns = 0.0, 0
-
-    def share(self, now_ns: int) -> float:
-        """Share of a CPU that it had lately, from 0 to 1."""
-        return self.used_ns * math.exp((self.used_at_ns - now_ns) / MEMORY_NS) / MEMORY_NS
-
-    def ran(self, length_ns: int, now_ns: int) -> None:
-        self.run_ns = _moved(self.run_ns, length_ns)
-        self.used_ns = self.used_ns * math.exp((self.used_at_ns - now_ns) / MEMORY_NS) + min(length_ns, MEMORY_NS)
-        self.used_at_ns = now_ns
-
-
-def _moved(mean: float | None, value: float) -> float:
-    return value if mean is None else mean + _NEWEST * (value - mean)
+#: Who runs on a CPU, who came to its queue last and first, and whether others wait: tasks, or numbers of their names.
+State: TypeAlias = tuple[int, int, int, bool]
 
 
 class Cpu:
     """A CPU: who runs, since when, who ran before; its queue and who ran lately, each in their order, oldest first."""
 
-    __slots__ = ("before", "came_ns", "queue", "recent", "running", "woken")
+    __slots__ = ("before", "came_ns", "queue", "recent", "running", "state", "switches", "wakeups", "woken", "woken_ns")
 
     def __init__(self) -> None:
         self.running, self.came_ns = NOBODY, 0
@@ -69,6 +33,16 @@ class Cpu:
         self.queue: dict[int, None] = {}
         self.recent: dict[int, None] = {}
         self.woken: set[int] = set()
+        #: Wakeups of tasks to its queue: the times between two, and when the last one was.
+        self.wakeups, self.woken_ns = Rhythm(), 0
+        self.switches = 0
+        #: What it was right after the last switch.
+        self.state: State | None = None
+
+    def now(self) -> State:
+        """Its state."""
+        newest, oldest = next(reversed(self.queue), NOBODY), next(iter(self.queue), NOBODY)
+        return self.running, newest, oldest, len(self.queue) > 2
 
 
 class Machine:
@@ -78,12 +52,20 @@ class Machine:
     """
 
     def __init__(self, roles: tuple[str, ...]) -> None:
-        self.tasks = [Task(comm_of(role)) for role in roles]
+        comms = [comm_of(role) for role in roles]
+        kin: defaultdict[str, Habits] = defaultdict(Habits)
+        self.tasks = [Task(comm, kin[comm]) for comm in comms]
+        #: The number of each task's name; the last place is that of NOBODY.
+        self.names = [*map({comm: at for at, comm in enumerate(dict.fromkeys(comms))}.__getitem__, comms), NOBODY]
         self.cpus: defaultdict[int, Cpu] = defaultdict(Cpu)
         self.successors = Successors()
         #: Task → how often it woke each other one while it ran, and how often it ran.
         self.wakes: defaultdict[int, Counter[int]] = defaultdict(Counter)
         self.runs: Counter[int] = Counter()
+        #: Which task came after a state, which name after one of names, and which name after a name.
+        self.by_state: defaultdict[State, Counts] = defaultdict(Counts)
+        self.by_named_state: defaultdict[State, Counts] = defaultdict(Counts)
+        self.by_name: defaultdict[int, Counts] = defaultdict(Counts)
 
     def switch(self, now_ns: int, cpu: int, previous: int, task: int, left: int, prio: int) -> bool:
         """A task leaves a CPU and another one comes. Returns whether the one that leaves was known to be there."""
@@ -92,11 +74,25 @@ class Machine:
         if not is_known:
             self._forget(here)
         self._leave(now_ns, cpu, here, previous, left, is_known=is_known)
-        self.successors.add(cpu, (*here.before, previous), task)
+        self._count(cpu, here, previous, task)
         here.before = (*here.before[-1:], previous)
-        here.running, here.came_ns = task, now_ns
-        self._come(cpu, task, prio)
+        here.running, here.came_ns, here.switches = task, now_ns, here.switches + 1
+        self._come(now_ns, cpu, task, prio)
+        here.state = here.now()
         return is_known
+
+    def _count(self, cpu: int, here: Cpu, previous: int, task: int) -> None:
+        """Note who came after whom."""
+        self.successors.add(cpu, (*here.before, previous), task)
+        self.by_name[self.names[previous]].add(self.names[task])
+        if here.state:
+            self.by_state[here.state].add(task)
+            self.by_named_state[self.named(here.state)].add(self.names[task])
+
+    def named(self, state: State) -> State:
+        """A state by names in place of tasks."""
+        running, newest, oldest, are_more = state
+        return self.names[running], self.names[newest], self.names[oldest], are_more
 
     def _leave(self, now_ns: int, cpu: int, here: Cpu, task: int, left: int, *, is_known: bool) -> None:
         leaves = self.tasks[task]
@@ -113,15 +109,17 @@ class Machine:
         leaves.running_on, leaves.ran_ns, leaves.cpu = UNKNOWN_CPU, now_ns, cpu
         if task == IDLE:
             return
-        leaves.blocks += 0.2 * ((left == Left.BLOCKED) - leaves.blocks)
+        leaves.ended(blocked=left == Left.BLOCKED)
         if left == Left.BLOCKED:
             leaves.blocked_ns = now_ns
         else:
             self._enqueue(task, cpu, now_ns)
 
-    def _come(self, cpu: int, task: int, prio: int) -> None:
-        self._dequeue(task)
+    def _come(self, now_ns: int, cpu: int, task: int, prio: int) -> None:
         comes = self.tasks[task]
+        if comes.queued_on != UNKNOWN_CPU:
+            comes.note("wait", now_ns - comes.since_ns)
+        self._dequeue(task)
         comes.blocked_ns = None
         comes.prio = prio
         if task != IDLE:
@@ -141,10 +139,13 @@ class Machine:
             self._move(task, target_cpu)
             return
         if woken.blocked_ns is not None:
-            woken.sleep_ns = _moved(woken.sleep_ns, now_ns - woken.blocked_ns)
+            woken.note("sleep", now_ns - woken.blocked_ns)
         if woken.woken_ns is not None:
-            woken.between_ns = _moved(woken.between_ns, now_ns - woken.woken_ns)
-        woken.woken_ns, woken.blocked_ns = now_ns, None
+            woken.note("between", now_ns - woken.woken_ns)
+        woken.woken_ns, woken.blocked_ns, woken.served_ns, woken.waker = now_ns, None, 0, here.running
+        there = self.cpus[target_cpu]
+        there.wakeups.add(now_ns - there.woken_ns)
+        there.woken_ns = now_ns
         self._enqueue(task, target_cpu, now_ns)
 
     def migrate(self, task: int, target_cpu: int) -> None:
@@ -160,12 +161,13 @@ class Machine:
     def _forget(self, here: Cpu) -> None:
         if here.running > IDLE:
             self.tasks[here.running].running_on = UNKNOWN_CPU
-        here.running, here.before = NOBODY, ()
+        here.running, here.before, here.state = NOBODY, (), None
         here.woken.clear()
 
     def _enqueue(self, task: int, cpu: int, now_ns: int) -> None:
-        self.tasks[task].queued_on, self.tasks[task].since_ns = cpu, now_ns
-        self.cpus[cpu].queue[task] = None
+        queued, here = self.tasks[task], self.cpus[cpu]
+        queued.queued_on, queued.since_ns, queued.passed_from = cpu, now_ns, here.switches
+        here.queue[task] = None
 
     def _dequeue(self, task: int) -> None:
         queued_on = self.tasks[task].queued_on

@@ -18,14 +18,14 @@ from schedtel.errors import CapabilityError
 from schedtel.oracle.candidates import MOST_CANDIDATES
 from schedtel.oracle.pointer import SHAPES, Weights
 from schedtel.oracle.rules import logs
-from schedtel.oracle.runs import Kind, Left, Run
+from schedtel.oracle.runs import Kind, Left, Run, cut
 from schedtel.oracle.samples import Samples
+from schedtel.oracle.scores import score
 
-_BATCH, _RATE = 512, 4e-3
-#: Of recurrent networks: switches of a sequence, sequences of a batch, how often a role must come to have an index, and
-#: how many switches of a run on a CPU are learned from, the first ones.
-_LENGTH, _SEQUENCES, _LEAST, _MOST_SWITCHES = 64, 32, 5, 1000
-_EMBEDDING, _HIDDEN, _LAYERS = 32, 64, 2
+_BATCH, _RATE = 512, 6e-3
+#: Of recurrent networks: switches of a sequence, sequences of a batch, and how often a role must come to have an index.
+_LENGTH, _SEQUENCES, _LEAST = 64, 16, 5
+_EMBEDDING, _LAYERS = 32, 2
 
 
 def torch_here() -> ModuleType:
@@ -116,7 +116,42 @@ class Recurrent:
         return logs(np.where(unknown, chances / unknown.sum(axis=1, keepdims=True).clip(min=1), chances), samples)
 
 
-def trained_recurrent(kind: str, runs: Sequence[Run], seed: int, epochs: int) -> Recurrent:
+@dataclass(frozen=True)
+class Tuning:
+    """What is chosen of a recurrent network: its learning rate, and the width of its layers."""
+
+    rate: float
+    width: int
+
+
+#: What is tried.
+TUNINGS = tuple(Tuning(rate, width) for rate in (5e-3, 2e-2) for width in (64, 128))
+
+
+def forecast_part(samples: Samples) -> Run:
+    """The part of a run that its forecasts are of: recurrent networks learn from as much as pointer networks do."""
+    return cut(samples.run, 0, int(samples.switches.max()) + 2)
+
+
+def chosen_tuning(kind: str, samples: Sequence[Samples], epochs: int) -> Tuning:
+    """The tuning that is best, by NLL, on the last of each workload's runs when the network learns from the others; the
+    first one where there are no others.
+
+    :param samples: of runs to learn from.
+    """
+    last = {each.run.workload: each.run.number for each in samples}
+    judged = [each for each in samples if each.run.number == last[each.run.workload]]
+    runs = [forecast_part(each) for each in samples if each.run.number != last[each.run.workload]]
+    if not runs:
+        return TUNINGS[0]
+    return min(TUNINGS, key=lambda tuning: _loss(trained_recurrent(kind, runs, 0, epochs, tuning), judged))
+
+
+def _loss(network: Recurrent, samples: Sequence[Samples]) -> float:
+    return float(np.mean([score(network.forecasts(each), each).nll for each in samples]))
+
+
+def trained_recurrent(kind: str, runs: Sequence[Run], seed: int, epochs: int, tuning: Tuning) -> Recurrent:
     """An LSTM or a GRU of two layers that has learned which role comes after those before it on a CPU.
 
     :param kind: ``LSTM`` or ``GRU``.
@@ -126,10 +161,10 @@ def trained_recurrent(kind: str, runs: Sequence[Run], seed: int, epochs: int) ->
     often = Counter(run.roles[task] for run in runs for task in _switches(run)["task"].tolist())
     indices = {role: place for place, (role, count) in enumerate(often.most_common(), 1) if count >= _LEAST}
     ids, extra = _sequences(runs, indices)
-    network = _network(torch, kind, len(indices) + 1)
-    optimizer = torch.optim.Adam(network.parameters(), _RATE)
+    network = _network(torch, kind, len(indices) + 1, tuning.width)
+    optimizer = torch.optim.Adam(network.parameters(), tuning.rate)
     given, more = torch.from_numpy(ids), torch.from_numpy(extra)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, max(2, epochs * -(-len(ids) // _SEQUENCES)))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, tuning.rate, max(2, epochs * -(-len(ids) // _SEQUENCES)))
     for _ in range(epochs):
         for rows in torch.randperm(len(ids)).split(_SEQUENCES):
             found = network(given[rows, :-1], more[rows, :-1])
@@ -141,13 +176,13 @@ def trained_recurrent(kind: str, runs: Sequence[Run], seed: int, epochs: int) ->
     return Recurrent(network.eval(), indices)
 
 
-def _network(torch: ModuleType, kind: str, roles: int) -> Any:
+def _network(torch: ModuleType, kind: str, roles: int, width: int) -> Any:
     class Network(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch is only known at run time
         def __init__(self) -> None:
             super().__init__()
             self.embedding = torch.nn.Embedding(roles, _EMBEDDING)
-            self.layers = getattr(torch.nn, kind)(_EMBEDDING + 2, _HIDDEN, _LAYERS, batch_first=True)
-            self.head = torch.nn.Linear(_HIDDEN, roles)
+            self.layers = getattr(torch.nn, kind)(_EMBEDDING + 2, width, _LAYERS, batch_first=True)
+            self.head = torch.nn.Linear(width, roles)
 
         def forward(self, ids: Any, extra: Any) -> Any:
             return self.head(self.layers(torch.cat([self.embedding(ids), extra], -1))[0])
@@ -180,7 +215,7 @@ def _sequences(runs: Sequence[Run], indices: dict[str, int]) -> tuple[np.ndarray
     ids, extra = [], []
     for run in runs:
         for _, own, beside in _by_cpu(run, indices):
-            for begin in range(0, min(len(own), _MOST_SWITCHES) - _LENGTH, _LENGTH):
+            for begin in range(0, len(own) - _LENGTH, _LENGTH):
                 ids.append(own[begin : begin + _LENGTH + 1])
                 extra.append(beside[begin : begin + _LENGTH + 1])
     if not ids:

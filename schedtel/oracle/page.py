@@ -96,7 +96,8 @@ def render(evaluation: dict[str, Any], title: str) -> str:
     workloads = [str(workload) for workload in evaluation["workloads"]]
     facts = (
         f"{len(workloads)} workloads ({', '.join(workloads)}); {int(evaluation['seeds'])} seeds; a pointer network has "
-        f"{int(evaluation['parameters'])} parameters; kernel {evaluation['kernel']}, {evaluation['cpus']} CPUs; "
+        f"{int(evaluation['parameters'])} parameters; {_tunings(evaluation)}"
+        f"kernel {evaluation['kernel']}, {evaluation['cpus']} CPUs; "
         f"schedtel {evaluation['schedtel']}."
     )
     parts = [
@@ -112,10 +113,17 @@ def render(evaluation: dict[str, Any], title: str) -> str:
     return page(f"schedtel oracle: {title}", parts)
 
 
+def _tunings(evaluation: dict[str, Any]) -> str:
+    return "".join(
+        f"{kind}: width {int(tuning['width'])}, learning rate {_number(tuning['rate'])}; "
+        for kind, tuning in evaluation["tunings"].items()
+    )
+
+
 _ABOUT = (
     "Top-1 and top-5: how often the task that came was the first choice, or among five. NLL: the mean of -ln of the "
     "chance that it was given. ECE: the mean difference between the chance of the first choice and how often it comes. "
-    "Means over workloads; intervals (95 %) resample runs within workloads, and seeds."
+    "Means over workloads; intervals (95 %) resample workloads, runs within them, and seeds."
 )
 _GAINS = "In the same runs, with the interval of the difference."
 _CALIBRATION = (

@@ -99,6 +99,13 @@ class Run:
     def switches(self) -> int:
         return int(np.count_nonzero(self.events["kind"] == Kind.SWITCH))
 
+    @property
+    def others(self) -> float:
+        """The share of its switches that are to tasks of neither the workload nor the kernel."""
+        is_others = np.array([comm_of(role) == OTHERS for role in self.roles], bool)
+        comes = self.events["task"][self.events["kind"] == Kind.SWITCH]
+        return float(is_others[comes].mean()) if len(comes) else 0.0
+
 
 def comm_of(role: str) -> str:
     """The name in a role."""

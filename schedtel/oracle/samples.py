@@ -16,7 +16,7 @@ from schedtel.oracle.machine import Machine
 from schedtel.oracle.runs import IDLE, NOBODY, OTHERS, UNKNOWN_CPU, Kind, Run, comm_of
 
 #: The first switches of a run are not to be forecast: nothing is known yet.
-WARM_SWITCHES = 500
+WARM_SWITCHES = 200
 #: The answer where none of the candidates came: its column stands behind theirs.
 OTHER = MOST_CANDIDATES
 

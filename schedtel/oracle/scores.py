@@ -1,7 +1,8 @@
 """Forecasts and answers in; top-1, top-5, the negative log-likelihood and the calibration error out, with intervals.
 
-A run is the unit: rows of a run are alike, so what is resampled for an interval are runs within each workload, and the
-seeds of a trained forecaster. Each run of a workload counts the same, and so does each workload.
+Workloads are the unit: rows of a run are alike, and runs of a workload nearly so. What is resampled for an interval are
+workloads, runs within each, and the seeds of a trained forecaster. Each run of a workload counts the same, and so does
+each workload.
 """
 
 from __future__ import annotations
@@ -118,15 +119,15 @@ class Figures:
 
 
 def _interval(values: np.ndarray, beside: np.ndarray | None, places: list[np.ndarray]) -> Interval:
-    """The mean over workloads of the means over their runs and over seeds, by the runs and seeds of resamples.
+    """The mean over workloads of the means over their runs and over seeds; by resamples of all three, its interval.
 
     :param values: of shape (seeds, runs); ``beside``, which is taken from it, may have other seeds.
     """
     random = np.random.default_rng(0)
     runs = np.zeros((_RESAMPLES + 1, values.shape[1]))
-    for own in places:
-        drawn = random.multinomial(len(own), np.full(len(own), 1 / len(own)), _RESAMPLES)
-        runs[:, own] = np.concatenate([np.ones((1, len(own))), drawn]) / len(own) / len(places)
+    workloads = _drawn(len(places), random)
+    for place, own in enumerate(places):
+        runs[:, own] = workloads[:, place, None] * _drawn(len(own), random)
     found = _means(values, runs, random)
     if beside is not None:
         found -= _means(beside, runs, random)
@@ -136,7 +137,12 @@ def _interval(values: np.ndarray, beside: np.ndarray | None, places: list[np.nda
 
 
 def _means(values: np.ndarray, runs: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Means by weights of runs, shape (resamples, runs), the first with all seeds and the others with drawn ones."""
-    drawn = random.multinomial(len(values), np.full(len(values), 1 / len(values)), len(runs) - 1)
-    seeds = np.concatenate([np.ones((1, len(values))), drawn]) / len(values)
+    """Means by weights of runs, shape (resamples + 1, runs): the first with all seeds, the others with drawn ones."""
+    seeds = _drawn(len(values), random)
     return np.einsum("ks,sr,kr->k", seeds, np.nan_to_num(values), runs, optimize=True)
+
+
+def _drawn(number: int, random: np.random.Generator) -> np.ndarray:
+    """Weights of so many things, shape (resamples + 1, number): each the same first, and then as often as drawn."""
+    drawn = random.multinomial(number, np.full(number, 1 / number), _RESAMPLES)
+    return np.concatenate([np.ones((1, number)), drawn]) / number

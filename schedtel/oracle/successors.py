@@ -42,8 +42,15 @@ class Counts:
             top[place], top[place - 1] = top[place - 1], top[place]
             place -= 1
 
+    def chance(self, task: int, otherwise: float) -> float:
+        """The chance of a task, by these counts and what a shorter past says."""
+        if not self.total:
+            return otherwise
+        distinct = len(self.of)
+        return (self.of.get(task, 0) + distinct * otherwise) / (self.total + distinct)
 
-_NONE = Counts()
+
+NO_COUNTS = Counts()
 
 
 class Successors:
@@ -69,8 +76,8 @@ class Successors:
     def after(self, cpu: int, past: Past) -> list[Counts]:
         """The counts without a past, then after the last task, the last two, and the last three."""
         return [
-            self._of_cpu.get(cpu, _NONE),
-            *(self._counts.get(past[-n:], _NONE) if n <= len(past) else _NONE for n in (1, 2, 3)),
+            self._of_cpu.get(cpu, NO_COUNTS),
+            *(self._counts.get(past[-n:], NO_COUNTS) if n <= len(past) else NO_COUNTS for n in (1, 2, 3)),
         ]
 
 
@@ -84,8 +91,6 @@ def chances(task: int, running: int, counts: list[Counts]) -> tuple[float, ...]:
     chance = first.of.get(task, 0) / (total + distinct) if total else 0.0
     found = [chance]
     for one in counts[1:]:
-        if one.total:
-            distinct = len(one.of)
-            chance = (one.of.get(task, 0) + distinct * chance) / (one.total + distinct)
+        chance = one.chance(task, chance)
         found.append(chance)
     return tuple(found)

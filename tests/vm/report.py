@@ -1,6 +1,6 @@
 """The results of the guests as a table: a row for each kernel and backend."""
 
-CHECKS = ("attach", "record", "lives", "laws", "filters", "counters", "capabilities", "clock")
+CHECKS = ("attach", "record", "lives", "laws", "filters", "counters", "books", "capabilities", "clock")
 HEAD = ("kernel", "backend", *CHECKS, "object", "notes")
 
 

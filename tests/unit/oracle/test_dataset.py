@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import small_runs
 import small_traces
 import traces
 from click.testing import CliRunner
@@ -28,7 +29,7 @@ from schedtel.oracle.gather import run_of_recording, run_of_trace
 from schedtel.oracle.models import Model, save_model
 from schedtel.oracle.page import read_evaluation
 from schedtel.oracle.pointer import SHAPES, Weights
-from schedtel.oracle.runs import IDLE, NOBODY, Kind, Left, cut, from_parquet, to_parquet
+from schedtel.oracle.runs import IDLE, NOBODY, Kind, Left, Run, cut, from_parquet, to_parquet
 
 NOTHING = Weights(**{name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()})
 
@@ -187,6 +188,37 @@ def test_what_exists_becomes_a_dataset_by_the_command(tmp_path):
     assert next(found.runs(is_for_training=False)).switches == 400
 
 
+def who_came(run):
+    """The role and the moment of each event, since the first one."""
+    times = run.events["time_ns"] - run.events["time_ns"][0]
+    return [(run.roles[task], ns) for task, ns in zip(run.events["task"].tolist(), times.tolist(), strict=True)]
+
+
+def test_runs_of_other_datasets_become_one_with_what_is_known_of_their_machine(dataset, tmp_path):
+    card = json.loads((dataset / "card.json").read_text())
+    (dataset / "card.json").write_text(json.dumps(card | {"kernel": "6.18-guest", "cpus": 7}))
+    names = [run["workload"] for run in card["runs"]]
+    sources = [word for name in dict.fromkeys(names) for word in ("--from", f"{name}={dataset}")]
+    done = oracle("dataset", "-o", tmp_path / "one", *sources)
+    assert done.exit_code == 0, done.output
+    found, before = Dataset(tmp_path / "one"), Dataset(dataset)
+    assert (found.card["kernel"], found.card["cpus"]) == ("6.18-guest", 7)
+    pairs = zip(*(sorted(each.entries, key=lambda entry: entry.file) for each in (found, before)), strict=True)
+    for entry, told in pairs:
+        assert who_came(found.read(entry)) == who_came(before.read(told))
+    assert "cannot take nothing from" in refused(UsageError, before.runs_of, "nothing")
+
+
+def test_a_card_says_how_much_of_a_run_is_of_other_jobs(tmp_path):
+    events = [small_runs.switch(at, 0, *pair) for at, pair in enumerate([(0, 1), (1, 2), (2, 1), (1, 0)])]
+    beside = Run("web", 1, ("idle", "own#1", "other#1"), small_runs.run_of(events).events)
+    writer = DatasetWriter(tmp_path / "data")
+    writer.add(beside)
+    writer.finish({})
+    (told,) = Dataset(tmp_path / "data").card["runs"]
+    assert told["others"] == 0.25
+
+
 def damaged(where, how):
     """The dataset with something wrong, by name."""
     file, card = where / "web/part-000002.parquet", where / "card.json"
@@ -251,7 +283,7 @@ def test_a_recording_of_windows_is_no_recording_of_events(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"evaluation": "schedtel.oracle", "version": 1, "parts": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"evaluation": "schedtel.oracle", "version": 2, "parts": 3}'])
 def test_a_file_that_is_no_evaluation_is_refused(tmp_path, content):
     (tmp_path / "file").write_text(content)
     assert "it is none, or damaged" in refused(UsageError, read_evaluation, str(tmp_path / "file"))

@@ -1,9 +1,11 @@
 """What events say of tasks and CPUs, and the candidates and counts that follow from it: small lists by hand."""
 
+import numpy as np
 import pytest
 from small_runs import US, gap, migrate, run_of, switch, wakeup
 
 from schedtel.oracle.candidates import NAMES, forecast_of
+from schedtel.oracle.habits import Rhythm
 from schedtel.oracle.machine import Machine
 from schedtel.oracle.runs import IDLE, NOBODY, UNKNOWN_CPU, Left
 from schedtel.oracle.successors import Successors, chances
@@ -79,7 +81,7 @@ def test_a_waiting_task_that_migrates_is_in_the_other_queue_and_has_waited_since
 def test_a_wakeup_without_a_cpu_is_where_the_task_ran_last():
     machine = machine_after(switch(0, 1, IDLE, A), switch(3, 1, A, IDLE), wakeup(7, 0, A))
     assert list(machine.cpus[1].queue) == [A]
-    assert machine.tasks[A].sleep_ns == 4 * US
+    assert machine.tasks[A].habits.sleep.last_ns == 4 * US
 
 
 def test_the_counts_of_a_task_s_wakeups_are_of_who_ran():
@@ -88,6 +90,71 @@ def test_the_counts_of_a_task_s_wakeups_are_of_who_ran():
     )
     assert dict(machine.wakes[A]) == {B: 1}
     assert known(machine, 0, 5)[B]["is_woken"] == pytest.approx(1 / 2)
+
+
+def test_the_mean_of_a_time_moves_and_how_far_off_it_is_a_part_of_it():
+    rhythm = Rhythm()
+    for time_ns in (999, 1999, 10_999):
+        rhythm.add(time_ns)
+    assert rhythm.last_ns == 10_999
+    assert rhythm.mean_ns == pytest.approx(1299 + 0.3 * (10_999 - 1299))
+    # 1 at first, then 1000 / 1000 off, then 3 at most.
+    assert rhythm.off == pytest.approx(1 + 0.3 * (3 - 1))
+
+
+def test_a_task_without_habits_has_those_of_its_name():
+    """A and C have a name, B and D another one. C has never run."""
+    machine = machine_after(switch(0, 0, IDLE, A), switch(8, 0, A, B), wakeup(9, 0, C, 0))
+    found = known(machine, 0, 10)
+    assert found[C]["run"] == found[A]["run"] == pytest.approx(np.log10(8 * US + 1) - 5)
+    assert (found[C]["fresh"], found[A]["fresh"]) == (1, 0)
+    assert found[C]["blocks"] == found[A]["blocks"] > 0.5
+    machine.switch(20 * US, 0, B, C, Left.BLOCKED, 120)
+    machine.switch(22 * US, 0, C, IDLE, Left.BLOCKED, 120)
+    assert machine.tasks[C].rhythm("run").mean_ns == 2 * US
+    assert machine.tasks[A].rhythm("run").mean_ns == 8 * US
+
+
+def test_who_waits_has_been_passed_over_since_it_came_to_the_queue():
+    machine = machine_after(
+        switch(0, 0, IDLE, A), wakeup(1, 0, B, 0), switch(2, 0, A, C, Left.PREEMPTED), switch(3, 0, C, D)
+    )
+    found = known(machine, 0, 4)
+    assert (found[B]["passed"], found[A]["passed"]) == (0.2, 0.2)  # C and D came
+    # A has run for 2 µs and B not at all.
+    assert (found[B]["least_share"], found[A]["least_share"]) == (1, 0)
+    assert (found[A]["served"], found[B]["served"]) == (pytest.approx(np.log10(2001) - 5), -5)
+
+
+def test_who_woke_whom_last_is_known_on_both_sides():
+    machine = machine_after(switch(0, 0, IDLE, A), wakeup(1, 0, B, 0), switch(2, 0, A, B), wakeup(3, 0, A, 0))
+    assert (known(machine, 0, 4)[A]["wakes"], known(machine, 0, 4)[A]["was_woken"]) == (1, 1)
+    machine.switch(5 * US, 0, B, C, Left.BLOCKED, 120)
+    assert (known(machine, 0, 6)[A]["wakes"], known(machine, 0, 6)[A]["was_woken"]) == (0, 0)
+
+
+def test_what_came_after_the_same_queue_is_counted():
+    """Twice A runs and B waits; B comes, then C. Then A runs and nobody waits."""
+    events = [switch(0, 0, IDLE, C), wakeup(1, 0, B, 0), switch(2, 0, C, A), switch(3, 0, A, B), switch(4, 0, B, C)]
+    events += [wakeup(5, 0, B, 0), switch(6, 0, C, A), switch(7, 0, A, C), switch(8, 0, C, A)]
+    machine = machine_after(*events)
+    state = (A, B, B, False)
+    assert machine.by_state[state].of == {B: 1, C: 1}
+    # C has the name of A, and before the last switch it ran while B waited.
+    assert machine.by_named_state[machine.named(state)].of == {machine.names[B]: 1, machine.names[C]: 2}
+    # B came last and is still in the queue: it is the newest and the oldest there.
+    found = known(machine, 0, 9)
+    markov = found[B]["markov1"]
+    assert found[B]["state"] == pytest.approx((1 + 2 * markov) / 4)
+
+
+def test_what_is_due_soon_is_told_beside_the_run_of_what_runs():
+    """A sleeps for 10 µs each time; 4 µs of it are over. Runs of C take 3 µs."""
+    events = [switch(0, 0, IDLE, A), switch(1, 0, A, IDLE), wakeup(11, 0, A, 0), switch(11, 0, IDLE, C)]
+    events += [switch(14, 0, C, A), switch(16, 0, A, C)]
+    found = known(machine_after(*events), 0, 20)
+    assert found[A]["due"] == pytest.approx(np.log10(4001) - np.log10(10_001))
+    assert found[A]["awakes"] == pytest.approx(np.log10(6001) - np.log10(3001))
 
 
 def test_markov_chances_are_those_of_arithmetic():

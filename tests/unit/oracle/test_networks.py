@@ -9,9 +9,9 @@ from safetensors.numpy import load, save
 from small_runs import drawn_run
 
 from schedtel.errors import UsageError
-from schedtel.oracle import pointer
+from schedtel.oracle import networks, pointer
 from schedtel.oracle.models import Model, load_model, save_model
-from schedtel.oracle.networks import pointer_scores, trained_pointer, trained_recurrent
+from schedtel.oracle.networks import TUNINGS, Tuning, chosen_tuning, pointer_scores, trained_pointer, trained_recurrent
 from schedtel.oracle.rules import rule
 from schedtel.oracle.samples import samples_of
 from schedtel.oracle.scores import score
@@ -65,7 +65,7 @@ def test_networks_learn_a_load_better_than_counts_and_each_seed_is_one_network()
     again = trained_pointer(learned, seed=3, epochs=1), trained_pointer(learned, seed=3, epochs=1)
     assert np.array_equal(again[0].w1, again[1].w1)
     for kind in ("LSTM", "GRU"):
-        recurrent = trained_recurrent(kind, [each.run for each in learned], seed=3, epochs=1)
+        recurrent = trained_recurrent(kind, [each.run for each in learned], seed=3, epochs=1, tuning=Tuning(6e-3, 16))
         assert np.exp(recurrent.forecasts(tested)).sum(axis=1) == pytest.approx(1)
         # It knows no role of this run, so it prefers none of them.
         other = samples_of(drawn_run(12, 600, tasks=6)).of(np.arange(5))
@@ -74,6 +74,22 @@ def test_networks_learn_a_load_better_than_counts_and_each_seed_is_one_network()
         )
         tasks = other.tasks > 0
         assert np.ptp(strange[0, :-1][tasks[0]]) < 1e-9
+
+
+def test_a_tuning_is_chosen_by_the_last_run_to_learn_from_alone(monkeypatch):
+    """Each network here is as good as its learning rate is small, and says which runs it has learned from."""
+    learned = [samples_of(drawn_run(number, 300, number=number), warm=50) for number in (1, 2, 3)]
+    asked = []
+
+    def trained(kind, runs, seed, epochs, tuning):
+        asked.append((kind, [run.number for run in runs], seed, epochs))
+        return tuning
+
+    monkeypatch.setattr(networks, "trained_recurrent", trained)
+    monkeypatch.setattr(networks, "_loss", lambda tuning, judged: (tuning.rate, [each.run.number for each in judged]))
+    assert chosen_tuning("GRU", learned, 4) == min(TUNINGS, key=lambda tuning: tuning.rate)
+    assert asked == [("GRU", [1, 2], 0, 4)] * len(TUNINGS)
+    assert networks._loss(TUNINGS[0], learned[2:])[1] == [3]
 
 
 # ---- files ----
