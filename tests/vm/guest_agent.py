@@ -4,6 +4,7 @@ Each agent is `schedtel agent run`, in a fork of this process, which has importe
 machine is read from the kernel's files, by a thread that looks at them all the time.
 """
 
+import ctypes
 import json
 import os
 import random
@@ -28,19 +29,39 @@ OBJECTS = "/usr/lib/sched_ext"
 #: Takes its arms one after the other.
 USUAL = {"policy": "round-robin", "window": "250ms", "dwell": 1, "settle": 0, "floor": 0}
 HOUR_S = 3600
+#: CAP_IPC_LOCK, CAP_SYS_NICE, CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h).
+OF_THE_UNIT = 1 << 14 | 1 << 23 | 1 << 38 | 1 << 39
+#: include/uapi/linux/prctl.h and capability.h.
+PR_CAPBSET_DROP, CAPABILITY_VERSION_3 = 24, 0x20080522
 #: A turn after a swap is longer than the kernel lets a task wait, and any other is one window.
 PATIENT = {"window": "500ms", "dwell": 16, "settle": 15}
+#: From an arm's begin to a kill: the next switch, after two windows, may come before it.
+LONGEST_WAIT_S = 2.2
 #: So long after a kill nothing may come back.
 STILL_S = 0.5
 
 
-class Agent:
-    """An agent, from its start to its end. What it writes is in a file."""
+def keep_only(capabilities):
+    """Drop all other capabilities, for good, of this process and what it executes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
+        if not capabilities >> capability & 1:
+            assert libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
+    halves = [word for half in (0, 32) for word in (capabilities >> half & 0xFFFFFFFF,) * 2 + (0,)]
+    header, sets = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)(*halves)
+    assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
 
-    def __init__(self, arms, **options):
+
+class Agent:
+    """An agent, from its start to its end. What it writes is in a file.
+
+    :param capabilities: those that it has; None: all.
+    """
+
+    def __init__(self, arms, capabilities=None, **options):
         words = [f"--{name}={value}" for name, value in {**USUAL, "arms": arms, **options}.items()]
         self.words = ["agent", "run", "--no-trial", *words]
-        self.told = Path(f"/tmp/agent-{time.monotonic_ns()}")
+        self.told, self.capabilities = Path(f"/tmp/agent-{time.monotonic_ns()}"), capabilities
         self.pid = os.fork()
         if self.pid == 0:
             self.act()
@@ -51,6 +72,8 @@ class Agent:
             with open(self.told, "w") as file:
                 for stream in (1, 2):
                     os.dup2(file.fileno(), stream)
+            if self.capabilities is not None:
+                keep_only(self.capabilities)
             sys.argv = ["schedtel", *self.words]
             schedtel.cli.main()
         except SystemExit as end:
@@ -236,16 +259,21 @@ def enable_seq():
 
 
 def killed(times):
-    """SIGKILL at random moments of a turn; for each, what was in effect, and for how long anything stayed changed."""
+    """SIGKILL at random moments of a turn; for each, what was in effect, and for how long anything stayed changed.
+
+    Four of five agents have just attached a scheduler, which stays for two windows at least; the fifth has changed an
+    attribute. They have the capabilities of the unit in deploy/, and no others.
+    """
     found, chance = [], random.Random(int.from_bytes(os.urandom(4), "little"))
+    options = {"policy": "random", "window": "1s", "dwell": 2, "settle": 1}
     with running("sleep", "1000") as load:
         before = attributes.get(load.pid)
         signs = (lambda: shown() != "eevdf", lambda: attributes.get(load.pid) != before)
         for number in range(times):
-            options = {"policy": "random", "window": "1s", "seed": chance.randrange(1 << 30), "for": f"pid={load.pid}"}
-            agent = Agent("scx:fifo,scx:vtime,policy:nice=5,policy:batch", **options)
-            await_that(signs[number % 2], "an arm", agent)
-            time.sleep(chance.uniform(0, 1.5))
+            options |= {"seed": chance.randrange(1 << 30), "for": f"pid={load.pid}"}
+            agent = Agent("scx:fifo,scx:vtime,scx:interactive,policy:nice=5,policy:batch", OF_THE_UNIT, **options)
+            await_that(signs[number % 5 == 4], "an arm", agent)
+            time.sleep(chance.uniform(0, LONGEST_WAIT_S))
             was = [shown(), str(attributes.get(load.pid))]
             os.kill(agent.pid, signal.SIGKILL)
             began = last = time.monotonic_ns()

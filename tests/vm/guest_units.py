@@ -19,7 +19,7 @@ from probe import TWO_CAPABILITIES, connect
 import schedtel
 from schedtel.windows import invariants as laws
 
-SERVE, RECORD = "schedtel-serve", "schedtel-record"
+SERVE, RECORD, AGENT = "schedtel-serve", "schedtel-record", "schedtel-agent"
 URI, SOCKET, DATASET = "grpc+unix:///run/schedtel/socket", Path("/run/schedtel/socket"), Path("/var/lib/schedtel")
 SUMMARIES = "summary/**/part-*.parquet"
 #: systemd.exec(5), DynamicUser.
@@ -184,7 +184,50 @@ def check_sandbox(_):
     return f"refused: {', '.join(found['refused'])}"
 
 
-CHECKS = {"serve": check_serve, "record": check_record, "journal": check_journal, "sandbox": check_sandbox}
+#: CAP_IPC_LOCK, CAP_SYS_NICE, CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h).
+FOUR_CAPABILITIES = 1 << 14 | 1 << 23 | 1 << 38 | 1 << 39
+#: Every other turn has the arm.
+SETTINGS = """
+arms = ["policy:comm=busybox:batch"]
+policy = "round-robin"
+no-trial = true
+window = "500ms"
+"""
+#: The unit starts again after 30 s, and what a journal tells is put back then too.
+LONG_BEFORE_RESTART_S = 10
+
+
+def check_agent(_):
+    """The agent acts with the unit's privileges; killed, what it has changed is put back, and not by its next start."""
+    settings = Path("/etc/schedtel/agent.toml")
+    settings.parent.mkdir()
+    settings.write_text(SETTINGS)
+    with subprocess.Popen(["/bin/busybox", "sleep", "10000"]) as load:
+        try:
+            systemctl("start", AGENT)
+            status = Path(f"/proc/{shown(AGENT)['MainPID']}/status").read_text()
+            lines = dict(line.split(":\t", 1) for line in status.splitlines())
+            assert {int(lines[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {FOUR_CAPABILITIES}, status
+            assert (int(lines["CapAmb"], 16), lines["NoNewPrivs"], lines["Seccomp"]) == (0, "1", FILTERED)
+            wait_until(lambda: os.sched_getscheduler(load.pid) == os.SCHED_BATCH, AGENT)
+            os.kill(int(shown(AGENT)["MainPID"]), signal.SIGKILL)
+            began = time.monotonic()
+            wait_until(lambda: os.sched_getscheduler(load.pid) == os.SCHED_OTHER, AGENT)
+            took_s = time.monotonic() - began
+            assert took_s < LONG_BEFORE_RESTART_S, journal(AGENT)
+        finally:
+            systemctl("stop", AGENT)
+            load.kill()
+    return f"4 capabilities; killed, all was back after {1000 * took_s:.0f} ms"
+
+
+CHECKS = {
+    "agent": check_agent,
+    "serve": check_serve,
+    "record": check_record,
+    "journal": check_journal,
+    "sandbox": check_sandbox,
+}
 
 
 def main():

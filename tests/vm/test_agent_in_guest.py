@@ -138,11 +138,16 @@ def test_an_arm_that_starves_everybody_does_not_stop_the_agent(agents, report):
 
 
 def test_killed_at_random_moments_eevdf_is_back_and_no_task_keeps_a_changed_attribute(agents, report):
-    """By a process that looks at the kernel's files and at the task every 2 ms."""
+    """By a process that looks at the kernel's files and at the task every 2 ms. Most kills hit an arm of sched_ext."""
     killed = agents["killed"]
     assert len(killed) == KILLS
     assert all(is_back for *_, is_back in killed)
+    attached = [name for name, *_ in killed if name != "eevdf"]
+    assert len(attached) >= KILLS * 2 // 3
     delays_ms = sorted(delay_ns / 1e6 for *_, delay_ns, _ in killed)
-    report.note(f"lab: {KILLS} kills of an agent, all is back after {', '.join(f'{ms:.0f}' for ms in delays_ms)} ms")
+    report.note(
+        f"lab: {KILLS} kills of an agent, {len(attached)} under {', '.join(sorted(set(attached)))}: all is back after "
+        f"{', '.join(f'{ms:.0f}' for ms in delays_ms)} ms"
+    )
     assert delays_ms[-1] < LONGEST_NS / 1e6
     assert agents["seen"][-1][0] == "eevdf"

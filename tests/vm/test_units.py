@@ -10,7 +10,7 @@ from services import COMMAND_LINE, pack_services
 
 #: One kernel is enough: test_vm.py checks without systemd what differs between kernels.
 KERNEL = next(kernel for kernel in KERNELS if kernel.name == "6.12")
-CHECKS = ("serve", "record", "journal", "sandbox")
+CHECKS = ("agent", "serve", "record", "journal", "sandbox")
 
 
 @pytest.fixture
