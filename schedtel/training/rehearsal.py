@@ -25,7 +25,7 @@ from schedtel.environments.swap_rules import always, best_now
 from schedtel.environments.swap_settings import ARMS
 from schedtel.errors import UsageError
 from schedtel.simulator.machine import Machine
-from schedtel.training.fitting import TRAINABLE, WORTH
+from schedtel.training.fitting import TRAINABLE
 from schedtel.training.held_out import percent_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Rehearsal:
     """
 
     policy: str = "policy-gradient"
-    rounds: int = 4
+    rounds: int = 3
     windows: int = 2000
     machines: int = 10
     episodes: int = 8
@@ -97,11 +97,10 @@ class Rehearsal:
         return policy
 
     def _fitted(self, environments: SwapSim, contexts: list[Context], rewards: NDArray[np.float64]) -> Policy:
-        """A policy that believes these windows as much as :func:`schedtel.training.fitting.fitted` lets it."""
+        """A policy that has learned from these windows. No two are of the same jobs, so all of them count."""
         settings = Settings(seed=self.seed, budget=None)
         policy = policy_of(self.policy, environments.arms, contexts[0].features.names, settings)
         policy.fit(contexts, rewards)
-        policy.explore_again(min(1.0, WORTH * len(self.simulated.loads.workloads) / len(contexts)))
         return policy
 
     # ---- how good it is ----

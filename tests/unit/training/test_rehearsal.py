@@ -63,8 +63,8 @@ def test_what_cannot_be_rehearsed_is_refused(asked, why):
     [
         (["--arms", "policy:short:rr=10"], "cannot simulate policy:short:rr=10"),
         (["--arms", "no-such"], "cannot read 'no-such' as an arm"),
-        (["--cpus", "0"], "cannot simulate a machine with cpus 0"),
-        (["--windows", "1"], "cannot rehearse 1 windows"),
+        (["--cpus", "0"], "0 is not in the range"),
+        (["--windows", "1"], "1 is not in the range"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_writes_nothing(words, why, tmp_path):
