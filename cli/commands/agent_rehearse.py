@@ -40,8 +40,8 @@ def rehearse(
     The file is one for `schedtel agent run --policy`. It is judged in episodes that it has not learned from, beside
     each arm by itself, an oracle, and policies that begin with nothing. Needs `schedtel[learn]`.
     """
-    if Path(output).is_dir():
-        raise UsageError(f"cannot write {output}: it is a directory (name a file)")
+    if Path(output).is_dir() or not Path(output).parent.is_dir():
+        raise UsageError(f"cannot write {output}: it is a directory, or is to be in none (name a file)")
     from schedtel.training.rehearsal import Rehearsal, simulated_with, text_of  # noqa: PLC0415  (numba)
 
     asked = Rehearsal(

@@ -50,7 +50,7 @@ class Rehearsal:
     :param rounds: in the first one any arm is taken, in the others what the policy has learned so far.
     :param windows: that it learns from in all rounds together.
     :param machines: that are simulated at a time.
-    :param episodes: that it is judged by.
+    :param episodes: that it is judged by; an interval is over them.
     :param seed: of all that is drawn; the episodes that judge are others than those that are learned from.
 
     Raises :class:`UsageError` for another policy, and for numbers out of range.
@@ -67,12 +67,16 @@ class Rehearsal:
     def __post_init__(self) -> None:
         if self.policy not in TRAINABLE:
             raise UsageError(f"cannot rehearse policy {self.policy[:60]!r} (use {', '.join(TRAINABLE)})")
-        most, least = (_MOST_WINDOWS, 100, 1000), max(1, self.rounds) * self.machines
-        within = all(0 <= n <= m for n, m in zip((self.windows, self.rounds, self.episodes), most, strict=True))
-        if not within or self.windows < least:
+        least = self.rounds * self.machines
+        if (
+            min(least, self.rounds) < 1
+            or self.episodes < 0
+            or self.episodes == 1
+            or not least <= self.windows <= _MOST_WINDOWS
+        ):
             raise UsageError(
-                f"cannot rehearse {self.windows} windows in {self.rounds} rounds, and {self.episodes} episodes: give "
-                f"{least} windows at least, 100 rounds and 1000 episodes at most"
+                f"cannot rehearse {self.windows} windows in {self.rounds} rounds, and {self.episodes} episodes: give a "
+                f"round at least, {max(1, least)} to {_MOST_WINDOWS} windows, and no episode or 2 at least"
             )
 
     def learn(self, tell: Tell = lambda _: None) -> Policy:
