@@ -9,6 +9,7 @@ from schedtel.agent.settings import arms_of
 from schedtel.cli import lines
 from schedtel.cli.strict import StrictCommand
 from schedtel.errors import UsageError
+from schedtel.simulator.machine import MOST_CPUS
 from schedtel.training.fitting import TRAINABLE
 
 
@@ -22,9 +23,13 @@ from schedtel.training.fitting import TRAINABLE
     help="What kind of policy it is.",
 )
 @click.option("--arms", metavar="ARM,...", help="What it chooses among, besides eevdf.  [default: those of SwapSim]")
-@click.option("--cpus", type=int, default=2, show_default=True, help="CPUs of the machine.")
-@click.option("--windows", type=int, default=2000, show_default=True, help="How many it learns from.")
-@click.option("--episodes", type=int, default=8, show_default=True, help="How many it is judged by; 0: none.")
+@click.option("--cpus", type=click.IntRange(1, MOST_CPUS), default=2, show_default=True, help="CPUs of the machine.")
+@click.option(
+    "--windows", type=click.IntRange(100, 1_000_000), default=2000, show_default=True, help="How many it learns from."
+)
+@click.option(
+    "--episodes", type=click.IntRange(0, 1000), default=8, show_default=True, help="How many it is judged by; 0: none."
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of all that is drawn.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def rehearse(
@@ -35,8 +40,8 @@ def rehearse(
     The file is one for `schedtel agent run --policy`. It is judged in episodes that it has not learned from, beside
     each arm by itself, an oracle, and policies that begin with nothing. Needs `schedtel[learn]`.
     """
-    if Path(output).is_dir():
-        raise UsageError(f"cannot write {output}: it is a directory (name a file)")
+    if Path(output).is_dir() or not Path(output).parent.is_dir():
+        raise UsageError(f"cannot write {output}: it is a directory, or is to be in none (name a file)")
     from schedtel.training.rehearsal import Rehearsal, simulated_with, text_of  # noqa: PLC0415  (numba)
 
     asked = Rehearsal(

@@ -15,6 +15,9 @@
     swap_load       a seed                         → the workloads of an episode
     swap_machine    a load and an arm              → the window that a simulated machine has under it
     swap_rules      the same                       → what arms that never change, and an oracle, would do
+    migrate_live    actions                        → MigrateLive: threads of a process tree of this machine are kept
+    thread_readings a thread                       → what /proc says of it
+    swap_live       arms                           → SwapLive: the scheduler of this machine's next window
     dag_sim         graphs                         → DagSim: which ready job on which device, or wait
     dag_arrays      graphs                         → the arrays that dag_engine, compiled by numba, works on
     dag_policy      a network and graphs           → the makespans of what it decides

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CPU_NUMBERS, THREAD_NUMBERS = 3, 6
 _MANY, _LARGE_NS, _GAIN, _WARM_NS = 4.0, 2_000_000.0, 0.1, 20_000_000
 _COST = 3  # the place of what a move costs
-_MOST_THREADS = 64
+_MOST_THREADS = _MOST_CPUS = 64
 _SHORTEST_NS = 1_000_000
 
 
@@ -43,7 +43,7 @@ class MigrateLive:
     :meth:`close` puts every thread back, as leaving the context does, and as the guard does if this process dies.
 
     ``known``, shape (observation_size,), tells which numbers can be had here: what moving a thread costs only where it
-    was said. ``cpu_rewards``, shape (1, cpus), has the parts of the last reward by CPU.
+    was said. ``cpu_rewards``, shape (1, cpus), has the parts of the last reward by CPU, unless an episode has ended.
 
     :param pid: of the process. Its oldest threads count; those that it may not move to a CPU are not moved there.
     :param threads: how many.
@@ -74,6 +74,7 @@ class MigrateLive:
             self._cpus = sorted(os.sched_getaffinity(pid))
         except ProcessLookupError:
             raise UsageError(f"cannot select process {pid}: it has ended (name another)") from None
+        need_between("CPUs", len(self._cpus), 1, _MOST_CPUS)
         self.cpus, self.threads = len(self._cpus), threads
         self.observation_size = CPU_NUMBERS * self.cpus + threads * (THREAD_NUMBERS + self.cpus)
         self.action_count = threads * (self.cpus + 1) + 1
@@ -135,11 +136,9 @@ class MigrateLive:
             self._schedulers.rescan()
         self._wait()
         self._taken += 1
+        self._buffers.rewards[0] = self.cpu_rewards.sum()
         self._buffers.ended[0] = self._taken >= self._steps
-        if self._buffers.ended[0]:
-            observations, masks = self.reset(0)
-        else:
-            observations, masks = self._look()
+        observations, masks = self.reset(0) if self._buffers.ended[0] else self._look()
         return observations, self._buffers.rewards, self._buffers.ended, masks
 
     # ---- the threads ----
@@ -181,7 +180,6 @@ class MigrateLive:
             if now.cpu in self._cpus:
                 lost = (now.waited_ns - last.waited_ns) / (passed_ns * max(1, len(self._of)))
                 self.cpu_rewards[0, self._cpus.index(now.cpu)] -= lost
-        self._buffers.rewards[0] = self.cpu_rewards.sum()
 
     def _running(self) -> NDArray[np.bool_]:
         """Of the runnable threads of each CPU, the one that ran longest in the step is taken for the one that runs."""

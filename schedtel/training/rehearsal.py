@@ -25,7 +25,7 @@ from schedtel.environments.swap_rules import always, best_now
 from schedtel.environments.swap_settings import ARMS
 from schedtel.errors import UsageError
 from schedtel.simulator.machine import Machine
-from schedtel.training.fitting import TRAINABLE, WORTH
+from schedtel.training.fitting import TRAINABLE
 from schedtel.training.held_out import percent_of
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ class Rehearsal:
     :param rounds: in the first one any arm is taken, in the others what the policy has learned so far.
     :param windows: that it learns from in all rounds together.
     :param machines: that are simulated at a time.
-    :param episodes: that it is judged by.
+    :param episodes: that it is judged by; an interval is over them.
     :param seed: of all that is drawn; the episodes that judge are others than those that are learned from.
 
     Raises :class:`UsageError` for another policy, and for numbers out of range.
     """
 
     policy: str = "policy-gradient"
-    rounds: int = 4
+    rounds: int = 3
     windows: int = 2000
     machines: int = 10
     episodes: int = 8
@@ -67,12 +67,16 @@ class Rehearsal:
     def __post_init__(self) -> None:
         if self.policy not in TRAINABLE:
             raise UsageError(f"cannot rehearse policy {self.policy[:60]!r} (use {', '.join(TRAINABLE)})")
-        most, least = (_MOST_WINDOWS, 100, 1000), max(1, self.rounds) * self.machines
-        within = all(0 <= n <= m for n, m in zip((self.windows, self.rounds, self.episodes), most, strict=True))
-        if not within or self.windows < least:
+        least = self.rounds * self.machines
+        if (
+            min(least, self.rounds) < 1
+            or self.episodes < 0
+            or self.episodes == 1
+            or not least <= self.windows <= _MOST_WINDOWS
+        ):
             raise UsageError(
-                f"cannot rehearse {self.windows} windows in {self.rounds} rounds, and {self.episodes} episodes: give "
-                f"{least} windows at least, 100 rounds and 1000 episodes at most"
+                f"cannot rehearse {self.windows} windows in {self.rounds} rounds, and {self.episodes} episodes: give a "
+                f"round at least, {max(1, least)} to {_MOST_WINDOWS} windows, and no episode or 2 at least"
             )
 
     def learn(self, tell: Tell = lambda _: None) -> Policy:
@@ -97,11 +101,10 @@ class Rehearsal:
         return policy
 
     def _fitted(self, environments: SwapSim, contexts: list[Context], rewards: NDArray[np.float64]) -> Policy:
-        """A policy that believes these windows as much as :func:`schedtel.training.fitting.fitted` lets it."""
+        """A policy that has learned from these windows. No two are of the same jobs, so all of them count."""
         settings = Settings(seed=self.seed, budget=None)
         policy = policy_of(self.policy, environments.arms, contexts[0].features.names, settings)
         policy.fit(contexts, rewards)
-        policy.explore_again(min(1.0, WORTH * len(self.simulated.loads.workloads) / len(contexts)))
         return policy
 
     # ---- how good it is ----

@@ -50,7 +50,9 @@ def test_the_same_seed_learns_the_same_and_its_file_is_one_of_the_agents(tmp_pat
         ({"policy": "fixed"}, "cannot rehearse policy 'fixed'"),
         ({"windows": 3}, "cannot rehearse 3 windows"),
         ({"windows": 10**7}, "cannot rehearse 10000000 windows"),
+        ({"rounds": 0}, "in 0 rounds"),
         ({"episodes": -1}, "-1 episodes"),
+        ({"episodes": 1}, "and 1 episodes"),
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused(asked, why):
@@ -63,8 +65,9 @@ def test_what_cannot_be_rehearsed_is_refused(asked, why):
     [
         (["--arms", "policy:short:rr=10"], "cannot simulate policy:short:rr=10"),
         (["--arms", "no-such"], "cannot read 'no-such' as an arm"),
-        (["--cpus", "0"], "cannot simulate a machine with cpus 0"),
-        (["--windows", "1"], "cannot rehearse 1 windows"),
+        (["--cpus", "0"], "0 is not in the range"),
+        (["--windows", "1"], "1 is not in the range"),
+        (["--episodes", "1"], "and 1 episodes"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_writes_nothing(words, why, tmp_path):
