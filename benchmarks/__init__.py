@@ -20,7 +20,9 @@ The modules, in the order in which data flows through them:
     loads         loads and watchers           → times of each load under each watcher and alone
     watched       schedtel's own backend        → windows that end on demand, and the cost of each
     programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control, placement,
-    generator, agent, events, simulator        → rows, one module for each part
+    generator, agent, events, simulator, training
+                                               → rows, one module for each part
+    training_peer our environments, another library → its learner at work in them
     measures      samples                      → medians, spreads, ratios, targets, points of curves
     report        rows                         → Parquet for each part, one Markdown document
     plots, model  Parquet                      → pictures; what a larger machine would take

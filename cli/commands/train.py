@@ -11,6 +11,7 @@ import click
 from schedtel.cli import lines
 from schedtel.cli.display.training import show_environments, show_judged, show_run
 from schedtel.cli.options import format_option
+from schedtel.cli.output import opened
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictCommand, StrictGroup
@@ -143,14 +144,40 @@ def list_(kind: str) -> None:
         show_environments()
 
 
-@command.command("report", short_help="Say how a run went.")
-@click.argument("directory", metavar="DIR")
+@command.command("report", short_help="Say how runs went.")
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="FILE", help="Draw them as one HTML page instead; - for stdout.")
 @_FORMAT
-def report(directory: str, kind: str) -> None:
-    """Say how the run in DIR went: its reward and its speed as it learned."""
+def report(directories: tuple[str, ...], output: str | None, kind: str) -> None:
+    """Say how the run in DIR went: its reward and its speed as it learned.
+
+    With -o, one HTML page of one run or several. Several must differ in their seed and length only; curves then are
+    means, with intervals over the runs.
+    """
+    if output is not None:
+        _page(directories, output)
+    elif len(directories) > 1:
+        raise UsageError("cannot print several runs at a time (name one, or a page with -o)")
+    else:
+        _say(Path(directories[0]), kind)
+
+
+def _page(directories: tuple[str, ...], output: str) -> None:
+    from schedtel.report import write_page  # noqa: PLC0415
+    from schedtel.training.learner.page import render, told  # noqa: PLC0415  (pyarrow)
+
+    page = render(told([Path(each) for each in directories]))
+    if output == "-":
+        with opened(output) as stream:
+            stream.write(page.encode())
+    else:
+        write_page(page, output)
+    lines.remark(f"wrote {'stdout' if output == '-' else output}: {len(page.encode()) / 1e6:.2f} MB")
+
+
+def _say(where: Path, kind: str) -> None:
     from schedtel.training.learner import book, checkpoint  # noqa: PLC0415  (pyarrow)
 
-    where = Path(directory)
     found = checkpoint.load(where)
     rows = book.read_rows(where, found.counters.steps)
     if kind == "json":

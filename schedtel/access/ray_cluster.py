@@ -59,7 +59,12 @@ def own_cluster(cpus: int, memory: int) -> Iterator[Any]:
     Raises :class:`CapabilityError` without Ray, and where it does not start.
     """
     refuse_without_ray("--workers")
-    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    own = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # by default they wait for all else on the machine
+    }
     before = {name: os.environ.get(name) for name in own}
     with _removed_folder() as folder:
         os.environ.update(own)
