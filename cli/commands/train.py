@@ -1,8 +1,9 @@
 """``schedtel train``: an environment in; a network that acts well there out, and what it costs beside fixed rules."""
 
 import json
+import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,8 @@ def _learn(run: "Run", *, quiet: bool) -> None:
         return f"{run.counters.steps:,} steps"
 
     with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),  # Ray prints there when a process ends
         nullcontext() if quiet or not sys.stderr.isatty() else restored_cursor(),
         stop_on_signals(run.stop),
     ):

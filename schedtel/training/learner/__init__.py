@@ -14,7 +14,7 @@ The modules, in the order in which data flows through them:
     run          settings and a directory               → all of it at work in one process, and going on after its end
     spread       how many processes are asked for       → the same, checked
     actors       a call                                 → what a process does: act, keep, or learn
-    crew         Ray and an algorithm                   → processes that do so, and others in the place of those that end
+    crew         Ray and an algorithm                   → processes that do so, and others for those that end
     spread_run   settings, a directory and a spread     → the same as run, by such a crew
     page         runs                                   → an HTML page of how they went
     judged       checkpoints and rules                  → what their episodes cost, with intervals

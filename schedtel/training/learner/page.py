@@ -88,9 +88,16 @@ def loss(rows: Sequence[Row]) -> Curve:
 
 
 def speed(rows: Sequence[Row]) -> Curve:
-    """Steps a CPU-second, since the row before."""
-    steps, seconds = (np.diff([row[name] for row in rows], prepend=0.0) for name in ("steps", "cpu_seconds"))  # type: ignore[literal-required]
+    """Steps a CPU-second, since the row before; in the first row as in the second."""
+    steps, seconds = (np.array([row["steps"] for row in rows]), np.array([row["cpu_seconds"] for row in rows]))
+    if len(rows) > 1:
+        steps, seconds = (np.concatenate([each[:1], each]) for each in (np.diff(steps), np.diff(seconds)))
     return steps / np.maximum(seconds, 1e-9)
+
+
+def _learning(run: Told) -> Told:
+    """The run without the rows before its first update."""
+    return replace(run, rows=[row for row in run.rows if row["updates"]])
 
 
 def render(runs: Sequence[Told]) -> str:
@@ -100,11 +107,13 @@ def render(runs: Sequence[Told]) -> str:
     over = f"Mean of {len(shown)} runs and its 95 % interval over them." if len(shown) > 1 else "One run: no interval."
     parts = [f"<h1>{text(title)}</h1>", section("Runs", "Reward and loss are means of the last tenth.", _runs(runs))]
     if shown:
-        parts += [
-            section("Reward of a step", f"While it explores. {over}", _chart(curves(shown, reward))),
-            section("Loss", f"Of the last update. {over}", _chart(curves(shown, loss))),
-            section("Speed", f"Steps a CPU-second of all processes. {over}", _chart(curves(shown, speed))),
-        ]
+        parts.append(section("Reward of a step", f"While it explores. {over}", _chart(curves(shown, reward))))
+    learning = [_learning(run) for run in shown]
+    if shown and all(run.rows for run in learning):
+        about = f"Of the last update. {over}"
+        parts.append(section("Loss", about, _chart(curves(learning, loss))))
+        about = f"Steps a CPU-second of all processes, once it learns. {over}"
+        parts.append(section("Speed", about, _chart(curves(learning, speed))))
     rows = [[text(name), text(str(value))] for name, value in settings.as_dict().items() if name not in _BY_RUN]
     return page(title, [*parts, section("Settings", "", table(["setting", "value"], rows))])
 
