@@ -21,7 +21,9 @@ The modules, in the order in which data flows through them:
     watched       schedtel's own backend        → windows that end on demand, and the cost of each
     event_programs, event_rates, event_sizes   → rows of the part events
     programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure, soak, control, placement,
-    generator, agent, events, simulator        → rows, one module for each part
+    generator, agent, events, simulator, training
+                                               → rows, one module for each part
+    training_peer our environments, another library → its learner at work in them
     measures      samples                      → medians, spreads, ratios, targets, points of curves
     report        rows                         → Parquet for each part, one Markdown document
     plots, model  Parquet                      → pictures; what a larger machine would take

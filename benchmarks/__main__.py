@@ -29,6 +29,7 @@ from benchmarks import (
     slowdown,
     soak,
     startup,
+    training,
 )
 from benchmarks.failures import BenchmarkError
 from benchmarks.measures import Plan, Row
@@ -38,7 +39,9 @@ from schedtel.errors import SchedtelError
 USUAL: dict[str, ModuleType] = {
     module.PART: module for module in (programs, pipe, slowdown, startup, collector, flush, footprint, growth, pressure)
 }
-PARTS = USUAL | {module.PART: module for module in (soak, control, placement, generator, agent, events, simulator)}
+PARTS = USUAL | {
+    module.PART: module for module in (soak, control, placement, generator, agent, events, simulator, training)
+}
 #: Parts whose results keep the rows of earlier runs.
 KEPT = {placement.PART}
 RESULTS = Path(__file__).parent / "results"
@@ -52,7 +55,7 @@ RESULTS = Path(__file__).parent / "results"
 @click.option("--minutes", type=click.FloatRange(min=0.2), default=60.0, show_default=True, help="Length of the soak.")
 def main(parts: tuple[str, ...], output: Path, repeats: int | None, large: bool, minutes: float) -> None:
     """Measure schedtel beside its peers. Without PARTS, everything but the soak, the control, the placement,
-    the generator of workloads, the agent's policies, single events and the simulator; an hour or more.
+    the generator of workloads, the agent's policies, single events, the simulator and learning; an hour or more.
 
     Targets are printed beside what was measured. A missed target is no error. Parts that are not measured keep the
     results they had.

@@ -1,8 +1,9 @@
 """``schedtel train``: an environment in; a network that acts well there out, and what it costs beside fixed rules."""
 
 import json
+import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from schedtel.cli import lines
 from schedtel.cli.display.training import show_environments, show_judged, show_run
 from schedtel.cli.options import format_option
+from schedtel.cli.output import opened
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictCommand, StrictGroup
@@ -121,6 +123,8 @@ def _learn(run: "Run", *, quiet: bool) -> None:
         return f"{run.counters.steps:,} steps"
 
     with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),  # Ray prints there when a process ends
         nullcontext() if quiet or not sys.stderr.isatty() else restored_cursor(),
         stop_on_signals(run.stop),
     ):
@@ -143,14 +147,40 @@ def list_(kind: str) -> None:
         show_environments()
 
 
-@command.command("report", short_help="Say how a run went.")
-@click.argument("directory", metavar="DIR")
+@command.command("report", short_help="Say how runs went.")
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="FILE", help="Draw them as one HTML page instead; - for stdout.")
 @_FORMAT
-def report(directory: str, kind: str) -> None:
-    """Say how the run in DIR went: its reward and its speed as it learned."""
+def report(directories: tuple[str, ...], output: str | None, kind: str) -> None:
+    """Say how the run in DIR went: its reward and its speed as it learned.
+
+    With -o, one HTML page of one run or several. Several must differ in their seed and length only; curves then are
+    means, with intervals over the runs.
+    """
+    if output is not None:
+        _page(directories, output)
+    elif len(directories) > 1:
+        raise UsageError("cannot print several runs at a time (name one, or a page with -o)")
+    else:
+        _say(Path(directories[0]), kind)
+
+
+def _page(directories: tuple[str, ...], output: str) -> None:
+    from schedtel.report import write_page  # noqa: PLC0415
+    from schedtel.training.learner.page import render, told  # noqa: PLC0415  (pyarrow)
+
+    page = render(told([Path(each) for each in directories]))
+    if output == "-":
+        with opened(output) as stream:
+            stream.write(page.encode())
+    else:
+        write_page(page, output)
+    lines.remark(f"wrote {'stdout' if output == '-' else output}: {len(page.encode()) / 1e6:.2f} MB")
+
+
+def _say(where: Path, kind: str) -> None:
     from schedtel.training.learner import book, checkpoint  # noqa: PLC0415  (pyarrow)
 
-    where = Path(directory)
     found = checkpoint.load(where)
     rows = book.read_rows(where, found.counters.steps)
     if kind == "json":

@@ -45,7 +45,9 @@ def show_run(settings: Settings, counters: "Counters", rows: "Sequence[Row]") ->
         f"{settings.environment}, {settings.algorithm}, seed {settings.seed}, {settings.count} environments: "
         f"{counters.steps:,} of {settings.steps:,} steps in {counters.seconds:.0f} s, {speed:,.0f} a CPU-second"
     )
-    show(table, below(line(about)))
+    workers = rows[-1]["workers"] if rows else 0
+    told = f"{workers} workers; {counters.discarded:,} steps discarded, {counters.replaced} processes replaced"
+    show(table, below(line(about)), *([line(told)] if workers else []))
 
 
 def show_judged(judge: Judge, found: "Sequence[Judged]") -> None:

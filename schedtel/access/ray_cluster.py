@@ -14,6 +14,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from schedtel.errors import CapabilityError
@@ -59,7 +60,12 @@ def own_cluster(cpus: int, memory: int) -> Iterator[Any]:
     Raises :class:`CapabilityError` without Ray, and where it does not start.
     """
     refuse_without_ray("--workers")
-    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    own = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": _token(),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # by default they wait for all else on the machine
+    }
     before = {name: os.environ.get(name) for name in own}
     with _removed_folder() as folder:
         os.environ.update(own)
@@ -78,6 +84,12 @@ def own_cluster(cpus: int, memory: int) -> Iterator[Any]:
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@cache
+def _token() -> str:
+    """One for all clusters of this process: Ray keeps the first that it has read."""
+    return secrets.token_hex(32)
 
 
 @contextmanager

@@ -6,11 +6,17 @@ The modules, in the order in which data flows through them:
     experience   environments and how to act            → chunks: what was seen, done and rewarded, step by step
     replay       chunks                                 → transitions over some steps, drawn by their priority
     network      observations                           → a value, and a number for each action; by torch
+    passes       the same, and slopes of a loss         → slopes by each weight; by numpy, which is quicker
     dqn          chunks, by ``replay``                  → a network of action values: duelling, double, n-step
     algorithms   settings                               → the algorithm, in a form that has not learned yet
     book         rows of figures                        ⇄ ``metrics.parquet``
     checkpoint   an algorithm and its counters          ⇄ ``checkpoint.safetensors``
     run          settings and a directory               → all of it at work in one process, and going on after its end
+    spread       how many processes are asked for       → the same, checked
+    actors       a call                                 → what a process does: act, keep, or learn
+    crew         Ray and an algorithm                   → processes that do so, and others for those that end
+    spread_run   settings, a directory and a spread     → the same as run, by such a crew
+    page         runs                                   → an HTML page of how they went
     judged       checkpoints and rules                  → what their episodes cost, with intervals
 
 A checkpoint counts the steps that its network has learned from. What was done after it is not counted when a run goes

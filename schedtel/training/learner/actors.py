@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from schedtel.training.learner.experience import Chunk, Collector
 from schedtel.training.learner.network import Arrays, fill
 from schedtel.training.learner.replay import Batch
 from schedtel.training.learner.settings import Settings
+
+Parts = TypeVar("Parts", Chunk, Batch)
 
 
 class Learned(NamedTuple):
@@ -67,6 +69,11 @@ def _made(settings: Settings) -> tuple[Batched, Replaying]:
     return environment, algorithm
 
 
+def _own(arrays: Parts) -> Parts:
+    """Copies: what Ray hands over cannot be written to, and numba would compile all anew for that."""
+    return type(arrays)(*map(np.array, arrays))
+
+
 class Rollouts(_Actor):
     """Environments, and how to act in them.
 
@@ -93,7 +100,7 @@ class Memory(_Actor):
 
     def add(self, chunk: Chunk) -> int:
         """Keep a chunk; how many transitions there are now."""
-        self._replay.add(chunk)
+        self._replay.add(_own(chunk))
         return self._replay.size
 
     def sample(self, batches: int, size: int) -> tuple[list[Batch], int]:
@@ -119,6 +126,5 @@ class Learner(_Actor):
         """Learn from batches."""
         algorithm = self._algorithm
         places = [np.array(batch.places) for batch in batches]
-        # Arrays of Ray's cannot be written to; numba would compile all anew for such.
-        errors = [algorithm.update(Batch(*(np.array(each) for each in batch))) for batch in batches]
+        errors = [algorithm.update(_own(batch)) for batch in batches]
         return Learned(places, errors, algorithm.arrays(), algorithm.updates, algorithm.loss, self.spent_s())
