@@ -101,13 +101,18 @@ class FlightRecorder:
 
     def _write(self, reason: str) -> None:
         self._take_all_until(time.monotonic_ns())
-        snapshot, lost = self._ring.snapshot(), self._tracing.lost_at_end()
+        end_ns, lost = self._copied_ns, self._tracing.lost_at_end()
+        # The kernel side forgets losses once a record tells of them. One that it wrote since the end is taken now.
+        self._take_all_until(time.monotonic_ns())
+        snapshot = self._ring.snapshot(end_ns)
         name, place = self._snapshots.next()
         facts = {"start_ns": str(snapshot.begin_ns), "end_ns": str(snapshot.end_ns), "reason": reason}
         with EventRecorder(place) as recorder:
             recorder.begin(self._tracing.facts() | facts)
             self._fill(recorder, snapshot)
-            recorder.write(snapshot.decoder, self._tracing.last_gaps(lost, snapshot.decoder, snapshot.end_ns))
+            recorder.decode(snapshot.decoder)
+            last = self._tracing.last_gaps(lost, snapshot.decoder, snapshot.end_ns)
+            recorder.write(snapshot.decoder, [gap for gap in last if (gap.cpu, gap.cause) not in snapshot.ended])
         self.written += 1
         counts = (recorder.events_written, recorder.events_lost, recorder.bytes_written)
         self._snapshots.tell(Written(name, reason, snapshot.begin_ns, snapshot.end_ns, *counts))

@@ -97,6 +97,10 @@ class EventRecorder:
         """Whether the part spans its time, or is large enough."""
         return self._part.size >= _PART_BYTES or time.monotonic_ns() - self._part.begin_ns >= self._part_ns
 
+    def decode(self, decoder: Decoder) -> None:
+        """Decode all that was added, so that the decoder knows each CPU's last event."""
+        self._part.decode(decoder)
+
     def write(self, decoder: Decoder, gaps: list[Gap]) -> None:
         """Write the part, and begin the next one.
 
@@ -131,6 +135,7 @@ def record(tracing: Tracing, recorder: EventRecorder, stop: Latch, duration_ns: 
         is_over = tracing.ended and pieces.is_last
         recorder.add(pieces, tracing.decoder)
         if recorder.is_due or is_over:
+            recorder.decode(tracing.decoder)
             recorder.write(tracing.decoder, tracing.gaps() if not tracing.ended or is_over else [])
 
 
@@ -163,6 +168,12 @@ class _Part:
             if sum(map(len, self._raw_books[cpu])) >= _GROUP_BOOKS:
                 self._decode_books(cpu, decoder)
 
+    def decode(self, decoder: Decoder) -> None:
+        for cpu in list(self._raw):
+            self._decode(cpu, decoder)
+        for cpu in list(self._raw_books):
+            self._decode_books(cpu, decoder)
+
     def _decode_books(self, cpu: int, decoder: Decoder) -> None:
         rows, gaps = decoder.books.decode(cpu, np.concatenate(self._raw_books.pop(cpu)))
         self._gaps += gaps
@@ -176,10 +187,7 @@ class _Part:
 
     def contents(self, decoder: Decoder, gaps: list[Gap]) -> dict[str, pa.Buffer]:
         """Table → the bytes of its file, in the order in which they are to be written."""
-        for cpu in list(self._raw):
-            self._decode(cpu, decoder)
-        for cpu in list(self._raw_books):
-            self._decode_books(cpu, decoder)
+        self.decode(decoder)
         gaps = self._gaps + gaps
         self.lost = sum(gap.events for gap in gaps)
         found = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schedtel.eventlog.books import BookDecoder
 from schedtel.eventlog.decode import Gap
 from schedtel.eventlog.tracing import Decoder, Pieces
 from schedtel.records import book_layout
@@ -36,14 +37,6 @@ class _Stream:
     def of(self, pieces: Pieces) -> dict[int, np.ndarray]:
         found: dict[int, np.ndarray] = getattr(pieces, self.name)
         return found
-
-    def losses_behind(self, cpu: int, records: np.ndarray, end: int) -> list[Gap]:
-        """What the records from a place on, which is a snapshot's end, tell of losses, some of which were before it."""
-        times, lost = self.times(records), self.losses(records[end:])
-        return [
-            Gap(cpu, int(times[max(0, end + at - 1)]), int(times[end + at]), int(lost[at]), self.cause)
-            for at in np.flatnonzero(lost).tolist()
-        ]
 
 
 _STREAMS = (
@@ -137,12 +130,16 @@ class EventRing:
             last_ns = self._last_ns[stream.name]
             last_ns[cpu] = max(last_ns.get(cpu, 0), int(stream.times(gone[-1:])[0]))
 
-    def snapshot(self) -> Snapshot:
-        """What the ring holds. The ring goes on; the two share arrays, since nothing writes to them."""
-        begin_ns = max(self._begin_ns, self._end_ns - self._span_ns)
+    def snapshot(self, end_ns: int | None = None) -> Snapshot:
+        """What the ring holds. The ring goes on; the two share arrays, since nothing writes to them.
+
+        :param end_ns: a moment until which nothing is missing; by default the last one.
+        """
+        end_ns = self._end_ns if end_ns is None else end_ns
+        begin_ns = max(self._begin_ns, end_ns - self._span_ns)
         return Snapshot(
             begin_ns,
-            max(begin_ns, self._end_ns),
+            max(begin_ns, end_ns),
             deque(held.pieces for held in self._held),
             Decoder(self._start_ns, self._last_ns["events"], self._last_ns["books"]),
             self._threads.alive(begin_ns, [held.pieces.lives for held in self._held]),
@@ -154,12 +151,17 @@ class Snapshot:
 
     The first piece tells which threads there are at the begin. A loss that reaches over one of the ends is told whole.
 
+    ``ended`` has CPU and cause of losses of which nothing is left to be told: there is a record behind the end.
+
     :param alive: life events, shape (n,) of LIFE_EVENT.
     """
 
     def __init__(self, begin_ns: int, end_ns: int, pieces: deque[Pieces], decoder: Decoder, alive: np.ndarray) -> None:
         self.begin_ns, self.end_ns, self.decoder = begin_ns, end_ns, decoder
         self._pieces, self._alive = pieces, alive
+        self.ended: set[tuple[int | None, str]] = set()
+        #: Stream and CPU → when the last record of the pieces so far was.
+        self._last_ns: dict[tuple[str, int], int] = {}
 
     @property
     def span_ns(self) -> int:
@@ -178,10 +180,23 @@ class Snapshot:
                 times = stream.times(records)
                 first, last = np.searchsorted(times, (self.begin_ns, self.end_ns + 1)).tolist()
                 if first:
-                    self._begin_after(stream, cpu, int(times[first - 1]))
+                    self._decoder_of(stream).begin_after(cpu, int(times[first - 1]))
                 stream.of(cut)[cpu] = records[first:last]
-                cut.gaps += stream.losses_behind(cpu, records, last)
+                if last < len(records):
+                    cut.gaps += self._lost_over_the_end(stream, cpu, records, last)
+                elif len(records):
+                    self._last_ns[stream.name, cpu] = int(times[-1])
         return cut
+
+    def _lost_over_the_end(self, stream: _Stream, cpu: int, records: np.ndarray, end: int) -> list[Gap]:
+        """The losses that a CPU's first record behind the end tells of. Some of them were before it."""
+        if (cpu, stream.cause) in self.ended:
+            return []
+        self.ended.add((cpu, stream.cause))
+        lost = int(stream.losses(records[end : end + 1])[0])
+        times = stream.times(records[max(0, end - 1) : end + 1])
+        last_ns = self._last_ns.get((stream.name, cpu), self._decoder_of(stream).last_ns(cpu))
+        return [Gap(cpu, int(times[0]) if end else last_ns, int(times[-1]), lost, stream.cause)] if lost else []
 
     def _within(self, lives: np.ndarray) -> np.ndarray:
         times = _times(lives)
@@ -190,9 +205,8 @@ class Snapshot:
     def _reaches_into(self, gap: Gap) -> bool:
         return gap.to_ns > self.begin_ns and gap.from_ns < self.end_ns
 
-    def _begin_after(self, stream: _Stream, cpu: int, last_ns: int) -> None:
-        decoder = self.decoder if stream.name == "events" else self.decoder.books
-        decoder.begin_after(cpu, last_ns)
+    def _decoder_of(self, stream: _Stream) -> Decoder | BookDecoder:
+        return self.decoder if stream.name == "events" else self.decoder.books
 
 
 class _Threads:

@@ -130,6 +130,17 @@ def test_a_loss_that_is_told_behind_the_end_is_told(tmp_path):
     ]
 
 
+def test_a_loss_is_since_the_last_event_where_another_piece_tells_of_it_and_a_later_one_is_not_told(tmp_path):
+    ring = filled((100, pieces({0: [switch(90 * MS, 7, 0)], 1: turns(0, 50)})))
+    behind = [lost(110 * MS, 5), switch(111 * MS, 0, 3), lost(115 * MS, 9)]
+    ring.add(pieces({0: behind, 1: [switch(110 * MS, 7, 0), lost(116 * MS, 2)]}), 120 * MS, 100 * MS)
+    snapshot, recording = written(ring, tmp_path / "rec", 100)
+    assert recording.gaps().to_pylist() == [
+        {"cpu": 0, "from_ns": 90 * MS, "to_ns": 110 * MS, "events": 5, "cause": "ring_full"}
+    ]
+    assert snapshot.ended == {(0, "ring_full"), (1, "ring_full")}
+
+
 def test_a_loss_before_the_begin_is_not_told(tmp_path):
     ring = filled(
         (100, pieces({0: [switch(10 * MS, 7, 0), lost(50 * MS, 12), switch(60 * MS, 0, 7)]})),
