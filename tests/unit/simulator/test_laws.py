@@ -2,11 +2,10 @@
 
 import numpy as np
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from simulated import START_NS, Run, planned, simulation, workloads
 
 from schedtel.records.layout import BLOCKED, IOWAIT
-from schedtel.simulator.state import ARRIVED, LEFT, SCHEDULERS, SWITCHED, WOKEN
+from schedtel.simulator.state import ARRIVED, LEFT, SWITCHED, WOKEN
 from schedtel.windows.invariants import check
 
 
@@ -62,13 +61,12 @@ def test_no_job_begins_before_it_is_due_or_ends_before_its_work_is_done(drawn):
     assert (of["cpu_ns"][alone] >= jobs["work_ns"][alone] - 2).all()
 
 
-@given(workloads(), st.lists(st.sampled_from(SCHEDULERS), max_size=4))
+@given(workloads())
 @settings(max_examples=40)
-def test_no_cpu_is_idle_while_a_task_waits_that_may_use_it(drawn, swapped_to):
+def test_no_cpu_is_idle_while_a_task_waits_that_may_use_it(drawn):
     """Followed through the trace: at the end of each moment, who waits and what the CPUs do."""
     text, machine = drawn
-    swaps = [(17 * number + 17, scheduler, 20, ()) for number, scheduler in enumerate(swapped_to)]
-    run = Run(planned(text, "100ms"), swaps=swaps, **machine)
+    run = Run(planned(text, "100ms"), **machine)
     waiting, current = set(), [-1] * run.machine.cpus
     moments = run.trace["time_ns"].tolist()
     for number, row in enumerate(run.trace):
