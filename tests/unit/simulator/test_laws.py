@@ -2,11 +2,10 @@
 
 import numpy as np
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from simulated import MS, START_NS, Run, planned, simulation, workloads
+from simulated import START_NS, Run, planned, simulation, workloads
 
 from schedtel.records.layout import BLOCKED, IOWAIT
-from schedtel.simulator.state import ARRIVED, LEFT, SCHEDULERS, SWITCHED, WOKEN
+from schedtel.simulator.state import ARRIVED, LEFT, SWITCHED, WOKEN
 from schedtel.windows.invariants import check
 
 
@@ -62,19 +61,17 @@ def test_no_job_begins_before_it_is_due_or_ends_before_its_work_is_done(drawn):
     assert (of["cpu_ns"][alone] >= jobs["work_ns"][alone] - 2).all()
 
 
-@given(workloads(), st.lists(st.sampled_from(SCHEDULERS), max_size=4))
+@given(workloads())
 @settings(max_examples=40)
-def test_no_cpu_is_idle_while_a_task_waits_that_may_use_it(drawn, swapped_to):
+def test_no_cpu_is_idle_while_a_task_waits_that_may_use_it(drawn):
     """Followed through the trace: at the end of each moment, who waits and what the CPUs do."""
     text, machine = drawn
-    used = {machine["scheduler"], *swapped_to}
     # With one queue for all, a task that queues at the end of its slice wakes no CPU: bpf/sched_ext/ does not either.
     # There is none to wake but where tasks are kept from CPUs.
-    assume(used == {"eevdf"} or "cpus" not in text)
-    swaps = [(17 * number + 17, scheduler, 1, ()) for number, scheduler in enumerate(swapped_to)]
-    run = Run(planned(text, "100ms"), swaps=swaps, **machine)
+    assume(machine["scheduler"] == "eevdf" or "cpus" not in text)
+    run = Run(planned(text, "100ms"), **machine)
     # The fair class wakes a task in the queue in which it sleeps; an idle CPU takes it when that queue's slice is over.
-    patience_ns = max(run.machine.own_slice_ns, MS) + run.machine.tick_ns if "eevdf" in used else 0
+    patience_ns = run.machine.own_slice_ns + run.machine.tick_ns if run.machine.scheduler == "eevdf" else 0
     waiting, current, since_ns = set(), [-1] * run.machine.cpus, 0
     moments = run.trace["time_ns"].tolist()
     for number, row in enumerate(run.trace):
