@@ -170,14 +170,16 @@ def calibrate(runs: str | None, workloads: tuple[str, ...], output: str | None) 
     """
     if bool(workloads) != (runs is not None):
         raise UsageError("cannot calibrate on runs: it needs --runs and --on together (give both, or none)")
-    from schedtel.simulator.probes import measured  # noqa: PLC0415  (the generator is built where it is missing)
-
-    given, heading = measured(), f"Linux {platform.release()}, {len(os.sched_getaffinity(0))} CPUs"
+    of_runs: dict[str, int] = {}
+    heading = f"Linux {platform.release()}, {len(os.sched_getaffinity(0))} CPUs"
     if runs is not None:
         from schedtel.experiments.calibration import calibrated  # noqa: PLC0415  (pyarrow)
 
-        given |= calibrated(runs, workloads)
+        of_runs = calibrated(runs, workloads)
         heading += f"; from runs of {', '.join(workloads)}: releases, others, how long work takes"
+    from schedtel.simulator.probes import measured  # noqa: PLC0415  (numpy, after the arguments are judged)
+
+    given = measured() | of_runs
     with opened(output) as stream:
         stream.write(machine_text(given, heading).encode())
 

@@ -41,6 +41,7 @@ def look_at(s: State, c: int, now: int) -> None:
         set_event(s, c, k)
     else:
         leave_cpu(s, c, phase, now)
+        kick_idle(s, c)
 
 
 @inlined

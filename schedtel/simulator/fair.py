@@ -220,8 +220,9 @@ def balance(s: State, c: int, now: int) -> None:
 
 @inlined
 def kick_idle(s: State, c: int) -> None:
-    """At a tick of a CPU with a queue, idle ones look whether they may take of it: ``nohz_balancer_kick()``.
+    """When a burst or a slice ends on a CPU with a queue, idle ones look whether they may take of it.
 
+    In the kernel they do so at the next tick: ``nohz_balancer_kick()``.
     One can be idle then where a task was woken in the queue in which it slept, or where tasks are kept from CPUs: what
     preempted one of them may not run there.
     """
@@ -293,11 +294,12 @@ def slice_end(s: State, c: int, k: int, now: int, is_kept: bool) -> int:
     """When the task that gets the CPU now has used its slice, or the shortest slice of a task that waits for it.
 
     One that keeps the CPU has no new protection (``set_next_entity()`` is not called): the next tick looks at it again,
-    and where ticks are as short as that, not before its virtual time has gone on by 1 ns.
+    or the end of its slice where slices end exactly.
     """
     cpu, task = s.cpus[c], s.tasks[k]
-    if is_kept and cpu.length + cpu.delayed > 0 and task.vruntime >= cpu.protected:
-        return int(now + (task.weight + NICE_0_WEIGHT - 1) // NICE_0_WEIGHT)
+    is_bare = is_kept and cpu.length + cpu.delayed > 0 and task.vruntime >= cpu.protected
+    if is_bare and s.machine[0].tick_ns > 1:
+        return now
     cpu.protected = task.deadline
     if s.machine[0].has_slices:
         least, other = task.slice_ns, cpu.head
