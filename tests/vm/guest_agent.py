@@ -35,7 +35,7 @@ OF_THE_UNIT = 1 << 14 | 1 << 23 | 1 << 38 | 1 << 39
 PR_CAPBSET_DROP, CAPABILITY_VERSION_3 = 24, 0x20080522
 #: A turn after a swap is longer than the kernel lets a task wait, and any other is one window.
 PATIENT = {"window": "500ms", "dwell": 16, "settle": 15}
-#: From an arm's begin to a kill: the next switch, after two windows, may come before it.
+#: From an arm's begin to a kill.
 LONGEST_WAIT_S = 2.2
 #: So long after a kill nothing may come back.
 STILL_S = 0.5
@@ -261,24 +261,29 @@ def enable_seq():
 def killed(times):
     """SIGKILL at random moments of a turn; for each, what was in effect, and for how long anything stayed changed.
 
-    Four of five agents have just attached a scheduler, which stays for two windows at least; the fifth has changed an
+    Four of five agents have just attached a scheduler, which stays until the kill has come; the fifth has changed an
     attribute. They have the capabilities of the unit in deploy/, and no others.
     """
     found, chance = [], random.Random(int.from_bytes(os.urandom(4), "little"))
-    options = {"policy": "random", "window": "1s", "dwell": 2, "settle": 1}
+    # A turn after a swap has five windows, and any other has one.
+    options = {"policy": "random", "window": "1s", "dwell": 5, "settle": 4}
     with running("sleep", "1000") as load:
         before = attributes.get(load.pid)
-        signs = (lambda: shown() != "eevdf", lambda: attributes.get(load.pid) != before)
+        kinds = {
+            "scx:fifo,scx:vtime,scx:interactive": lambda: shown() != "eevdf",
+            "policy:nice=5,policy:batch": lambda: attributes.get(load.pid) != before,
+        }
         for number in range(times):
+            arms = list(kinds)[number % 5 == 4]
             options |= {"seed": chance.randrange(1 << 30), "for": f"pid={load.pid}"}
-            agent = Agent("scx:fifo,scx:vtime,scx:interactive,policy:nice=5,policy:batch", OF_THE_UNIT, **options)
-            await_that(signs[number % 5 == 4], "an arm", agent)
+            agent = Agent(arms, OF_THE_UNIT, **options)
+            await_that(kinds[arms], "an arm", agent)
             time.sleep(chance.uniform(0, LONGEST_WAIT_S))
             was = [shown(), str(attributes.get(load.pid))]
             os.kill(agent.pid, signal.SIGKILL)
             began = last = time.monotonic_ns()
             while time.monotonic_ns() < began + STILL_S * 1e9:
-                if any(sign() for sign in signs):
+                if any(is_changed() for is_changed in kinds.values()):
                     last = time.monotonic_ns()
                 time.sleep(LOOK_S)
             os.waitpid(agent.pid, 0)
