@@ -74,7 +74,7 @@ def own_cluster(cpus: int, memory: int) -> Iterator[Any]:
                 "this machine",
                 num_cpus=cpus,
                 object_store_memory=memory,
-                _temp_dir=folder,
+                _temp_dir=f"{folder}/r",  # Ray lets all users into it, and the folder around it lets in none
                 _node_ip_address="127.0.0.1",
             )
             try:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ from schedtel.training.learner.experience import Chunk, Collector
 from schedtel.training.learner.network import Arrays, fill
 from schedtel.training.learner.replay import Batch
 from schedtel.training.learner.settings import Settings
-
-Parts = TypeVar("Parts", Chunk, Batch)
 
 
 class Learned(NamedTuple):
@@ -69,9 +67,9 @@ def _made(settings: Settings) -> tuple[Batched, Replaying]:
     return environment, algorithm
 
 
-def _own(arrays: Parts) -> Parts:
+def _own(arrays: Iterable[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
     """Copies: what Ray hands over cannot be written to, and numba would compile all anew for that."""
-    return type(arrays)(*map(np.array, arrays))
+    return [np.array(each) for each in arrays]
 
 
 class Rollouts(_Actor):
@@ -100,7 +98,7 @@ class Memory(_Actor):
 
     def add(self, chunk: Chunk) -> int:
         """Keep a chunk; how many transitions there are now."""
-        self._replay.add(_own(chunk))
+        self._replay.add(Chunk._make(_own(chunk)))
         return self._replay.size
 
     def sample(self, batches: int, size: int) -> tuple[list[Batch], int]:
@@ -126,5 +124,5 @@ class Learner(_Actor):
         """Learn from batches."""
         algorithm = self._algorithm
         places = [np.array(batch.places) for batch in batches]
-        errors = [algorithm.update(_own(batch)) for batch in batches]
+        errors = [algorithm.update(Batch._make(_own(batch))) for batch in batches]
         return Learned(places, errors, algorithm.arrays(), algorithm.updates, algorithm.loss, self.spent_s())

@@ -124,7 +124,7 @@ class DQN:
         slopes[:] = 0
         errors = np.empty(len(batch.places), np.float32)
         for rows in tiles(len(errors)):
-            self._descend(Batch(*(each[rows] for each in batch)), np.float32(1 / len(errors)), errors[rows])
+            self._descend(Batch._make(each[rows] for each in batch), np.float32(1 / len(errors)), errors[rows])
         slopes *= min(1.0, _LARGEST_SLOPE / float(np.sqrt(slopes @ slopes) + _TINY))
         self._optimiser.follow(self._passes.slopes)
         size = np.abs(errors)

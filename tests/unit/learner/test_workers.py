@@ -6,8 +6,10 @@ import importlib.util
 import itertools
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,19 +90,21 @@ def command(directory, steps, *more):
 @needs_ray
 @pytest.mark.timeout(600)
 def test_a_run_whose_own_process_is_killed_leaves_nothing_and_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "t"))
-    (tmp_path / "t").mkdir()
+    temporary = tempfile.TemporaryDirectory(prefix="t", dir="/tmp")  # paths of sockets are short
+    folder = Path(temporary.name)
+    monkeypatch.setenv("TMPDIR", temporary.name)
     process = command(tmp_path / "run", 10**9, "--checkpoint", "100ms")
     try:
-        eventually((tmp_path / "run" / checkpoint.NAME).exists, 300)
+        eventually(lambda: (tmp_path / "run" / checkpoint.NAME).exists() or process.poll() is not None, 300)
+        assert process.poll() is None, process.communicate()
         family = psutil.Process(process.pid).children(recursive=True)
         assert any("raylet" in each.name() for each in family)
-        assert list((tmp_path / "t").iterdir())
+        assert [stat.S_IMODE(each.stat().st_mode) for each in folder.glob("schedtel-*")] == [0o700]
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
     eventually(lambda: not any(each.is_running() for each in family), 120)
-    eventually(lambda: not list((tmp_path / "t").iterdir()), 60)
+    eventually(lambda: not list(folder.glob("schedtel-*")), 60)
     counted = checkpoint.load(tmp_path / "run").counters.steps
     again = command(tmp_path / "run", counted + CHUNK)
     assert again.wait(300) == 0, again.communicate()
@@ -111,6 +115,7 @@ def test_a_run_whose_own_process_is_killed_leaves_nothing_and_goes_on_from_its_c
     assert steps == sorted(set(steps))
     assert steps[-1] == found.steps
     assert not Path("~/.ray").expanduser().exists()
+    temporary.cleanup()
 
 
 @needs_ray
