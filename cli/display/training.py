@@ -58,9 +58,9 @@ def show_judged(judge: Judge, found: "Sequence[Judged]") -> None:
         table.column(f"against {other}", right=True)
     for one in found:
         for name, costs in one.rules.items():
-            beside = ["-" if name == other else _percent(one.rule(name, other)) for other in judge.rules]
+            beside = ["-" if name == other else _change(one, one.rule(name, other)) for other in judge.rules]
             table.row(one.group, name, f"{costs.mean() / judge.divisor:.3f}", *beside)
-        beside = [_percent(one.network(other)) for other in judge.rules]
+        beside = [_change(one, one.network(other)) for other in judge.rules]
         table.row(one.group, "what was learned", f"{one.learned.mean() / judge.divisor:.3f}", *beside)
     runs, episodes = found[0].learned.shape
     about = f"{episodes} episodes of each kind, the same for all; 95 % intervals over episodes"
@@ -68,5 +68,7 @@ def show_judged(judge: Judge, found: "Sequence[Judged]") -> None:
     show(table, below(line(about)))
 
 
-def _percent(percent: "Percent") -> str:
-    return f"{percent.value:+.1f} % [{percent.low:+.1f}, {percent.high:+.1f}]"
+def _change(judged: "Judged", change: "Percent") -> str:
+    if judged.by_difference:
+        return f"{change.value:+.2f} [{change.low:+.2f}, {change.high:+.2f}]"
+    return f"{change.value:+.1f} % [{change.low:+.1f}, {change.high:+.1f}]"
