@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from schedtel.access.files import write_whole
 from schedtel.cli import lines
@@ -93,12 +94,10 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         help="From one checkpoint to the next.",
     )
     @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-    def train(
-        output: str, algo: str, steps: int, seed: int, count: int, checkpoint: str, quiet: bool, **said: Any
-    ) -> None:
-        options = _chosen(entry.options, said)
-        settings = Settings(name, algo, steps, seed, count, options=options, **usual(name, algo))
-        pause_ns = parse_duration(checkpoint)
+    def train(output: str, algo: str, checkpoint: str, quiet: bool, **chosen: Any) -> None:
+        options = _chosen(entry.options, {option: chosen.pop(option) for option in entry.options})
+        chosen |= {"options": options, **usual(name, algo)}
+        settings, pause_ns = Settings(name, algo, **chosen), parse_duration(checkpoint)
         from schedtel.training.learner.run import Run  # noqa: PLC0415  (torch, after the arguments are judged)
 
         _learn(Run(settings, Path(output), pause_ns / 1e9), quiet=quiet)
@@ -174,17 +173,22 @@ def judge(directories: tuple[str, ...], episodes: int, seed: int, kind: str, **s
     that no run has seen. With two runs or more, the interval of what was learned is over the runs: they should differ
     in their seed only.
     """
-    from schedtel.training.learner.judged import judged  # noqa: PLC0415  (torch)
+    from schedtel.training.learner.exported import decision_us  # noqa: PLC0415  (torch)
+    from schedtel.training.learner.judged import judged  # noqa: PLC0415
 
     how, found = judged([Path(each) for each in directories], episodes, seed, _chosen(_OPTIONS, said))
+    times_us = decision_us(Path(directories[0])) if how.is_of_models else None
     if kind == "json":
         costs = {
             one.group: {name: each.tolist() for name, each in one.rules.items()} | {"learned": one.learned.tolist()}
             for one in found
         }
-        lines.document(json.dumps({"cost": how.cost, "costs": costs}, indent=2))
+        told: dict[str, Any] = {"cost": how.cost, "costs": costs}
+        if times_us is not None:
+            told["decision_us"] = {"p50": np.percentile(times_us, 50), "p99": np.percentile(times_us, 99)}
+        lines.document(json.dumps(told, indent=2))
     else:
-        show_judged(how, found)
+        show_judged(how, found, times_us)
 
 
 @command.command("export", short_help="Write what was learned as a model.")

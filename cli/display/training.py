@@ -12,6 +12,8 @@ from schedtel.environments.registry import ENVIRONMENTS
 from schedtel.training.learner.settings import Settings
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from schedtel.training.held_out import Percent
     from schedtel.training.learner.book import Row
     from schedtel.training.learner.checkpoint import Counters
@@ -48,8 +50,8 @@ def show_run(settings: Settings, counters: "Counters", rows: "Sequence[Row]") ->
     show(table, below(line(about)))
 
 
-def show_judged(judge: Judge, found: "Sequence[Judged]") -> None:
-    """A row for each rule, and one for the networks, of each kind of episodes."""
+def show_judged(judge: Judge, found: "Sequence[Judged]", times_us: "NDArray[np.float64] | None" = None) -> None:
+    """A row for each rule, and one for the networks, of each kind of episodes; below, what a decision takes."""
     table = Grid()
     table.column("episodes")
     table.column("who acts")
@@ -65,7 +67,11 @@ def show_judged(judge: Judge, found: "Sequence[Judged]") -> None:
     runs, episodes = found[0].learned.shape
     about = f"{episodes} episodes of each kind, the same for all; 95 % intervals over episodes"
     about += f", of what was learned over {runs} runs" if runs > 1 else ""
-    show(table, below(line(about)))
+    parts = [below(line(about))]
+    if times_us is not None:
+        middle, high = np.percentile(times_us, (50, 99))
+        parts.append(below(line(f"a decision takes {middle:.1f} µs of CPU time by numpy, and at P99 {high:.1f} µs")))
+    show(table, *parts)
 
 
 def _change(judged: "Judged", change: "Percent") -> str:

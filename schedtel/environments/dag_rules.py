@@ -48,4 +48,4 @@ def judge_of(dags: Sequence[Dag], noise: float) -> Judge:
         return DagSim([by_name[group]], count, choices=CHOICES, noise=noise)
 
     rules = {f"{name}'s order": partial(_kept, plan) for name, plan in plans.items()}
-    return Judge(make, tuple(by_name), rules, "mean makespan", "units", 1.0)
+    return Judge(make, tuple(by_name), rules, "mean makespan", "units", 1.0, is_of_models=True)

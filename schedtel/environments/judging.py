@@ -31,6 +31,7 @@ class Judge:
     :param rules: name → what the first episode of each of some environments costs under it, by their seed.
     :param unit: of the cost, and what it is divided by to be shown.
     :param by_difference: whether costs are compared by their difference, since they may be 0; else by their ratio.
+    :param is_of_models: whether what was learned can be a model of :mod:`schedtel.models`.
     """
 
     make: Callable[[int, str], Scored]
@@ -40,6 +41,7 @@ class Judge:
     unit: str
     divisor: float
     by_difference: bool = False
+    is_of_models: bool = False
 
 
 def costs_of(environments: Scored, actor: Actor, seed: int) -> Costs:

@@ -43,12 +43,12 @@ class Option:
         return self.check([self.said(one) for one in said] if self.is_list else self.said(said))
 
 
-def number(usual: float, least: float, most: float, about: str) -> Option:
+def number(name: str, usual: float, least: float, most: float, about: str) -> Option:
     """A number within limits."""
 
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise UsageError(f"cannot use {value!r:.20}: it must be a number from {least:g} to {most:g}")
+            raise UsageError(f"cannot use {name} {value!r:.20}: it must be a number from {least:g} to {most:g}")
         return float(value)
 
     return Option(usual, float, about, check, check)

@@ -49,8 +49,8 @@ def _migrate_judge() -> "Judge":
 
 
 _GRAPHS = graphs("cholesky-5", "A graph to schedule, as `schedtel dag solve` takes it; may be given several times.")
-_NOISE = number(0.0, 0.0, 0.9, "Jobs take their times, times a factor drawn in 1 ± this.")
-_SCALE = number(1.6, 0.1, 100, "Factor of the published times, by which alone EDF meets all deadlines.")
+_NOISE = number("noise", 0.0, 0.0, 0.9, "Jobs take their times, times a factor drawn in 1 ± this.")
+_SCALE = number("scale", 1.6, 0.1, 100, "Factor of the published times, by which alone EDF meets all deadlines.")
 
 
 def _dag(count: int, graph: Any = _GRAPHS.usual, noise: float = _NOISE.usual) -> Batched:

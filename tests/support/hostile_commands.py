@@ -120,6 +120,7 @@ INSTEAD = {
     },
     ("dag solve", "spec"): ["--method", "heft"],
     ("dag search", "specs"): ["-o", "NEW"],
+    ("train DagSim", "--graph"): ["-o", "NEW", "--noise", "2"],
     ("oracle dataset", "--workload"): ["-o", "NEW"],
     ("lab run", "arguments"): ["--kernel", "0"],
     ("lab validate", "spec"): ["-o", "NEW"],
