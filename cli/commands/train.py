@@ -173,11 +173,12 @@ def judge(directories: tuple[str, ...], episodes: int, seed: int, kind: str, **s
     that no run has seen. With two runs or more, the interval of what was learned is over the runs: they should differ
     in their seed only.
     """
-    from schedtel.training.learner.exported import decision_us  # noqa: PLC0415  (torch)
+    from schedtel.training.learner import checkpoint  # noqa: PLC0415  (torch)
+    from schedtel.training.learner.exported import decision_us  # noqa: PLC0415
     from schedtel.training.learner.judged import judged  # noqa: PLC0415
 
     how, found = judged([Path(each) for each in directories], episodes, seed, _chosen(_OPTIONS, said))
-    times_us = decision_us(Path(directories[0])) if how.is_of_models else None
+    times_us = decision_us(checkpoint.load(Path(directories[0]))) if how.is_of_models else None
     if kind == "json":
         costs = {
             one.group: {name: each.tolist() for name, each in one.rules.items()} | {"learned": one.learned.tolist()}
@@ -199,7 +200,10 @@ def export(directory: str, output: str) -> None:
 
     A model decides in DagSim, so it is for runs of that.
     """
-    from schedtel.models.weights import weights_bytes  # noqa: PLC0415  (numba, torch)
+    from schedtel.training.learner import checkpoint  # noqa: PLC0415
+
+    run = checkpoint.load(Path(directory))
+    from schedtel.models.weights import weights_bytes  # noqa: PLC0415  (with what follows, torch: after what is quick)
     from schedtel.training.learner.exported import weights_of  # noqa: PLC0415
 
-    write_whole(output, weights_bytes(weights_of(Path(directory))))
+    write_whole(output, weights_bytes(weights_of(run)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +12,15 @@ from schedtel.errors import UsageError
 from schedtel.models.network import Network
 from schedtel.models.weights import Arrays
 from schedtel.training.learner.algorithms import network_in
-from schedtel.training.learner.checkpoint import load
+from schedtel.training.learner.checkpoint import Checkpoint
 from schedtel.training.learner.network import ScoringNetwork
 
 
-def weights_of(directory: Path) -> Arrays:
+def weights_of(run: Checkpoint) -> Arrays:
     """The layers that score a choice, by the names that :class:`schedtel.models.network.Network` has for them.
 
-    Raises :class:`UsageError` for a run whose network does not score choices, and as
-    :func:`~schedtel.training.learner.checkpoint.load`.
+    Raises :class:`UsageError` for a run whose network does not score choices.
     """
-    run = load(directory)
     network = network_in(run, entry_of(run.settings.environment).make(1, **run.settings.options))
     if not isinstance(network, ScoringNetwork):
         raise UsageError(
@@ -39,13 +36,13 @@ def layers_of(network: ScoringNetwork) -> Arrays:
     return {name: np.array(value.numpy(), np.float32) for name, value in parts.items()}
 
 
-def decision_us(directory: Path, decisions: int = 5_000) -> NDArray[np.float64]:
+def decision_us(run: Checkpoint, decisions: int = 5_000) -> NDArray[np.float64]:
     """The CPU time that the model of a run takes for each of some decisions, one at a time, in its own environment.
 
     By the clock, it would be that of other programs, too. What is observed is there already: that takes about a
     microsecond. Raises as :func:`weights_of`.
     """
-    network, settings = Network(weights_of(directory)), load(directory).settings
+    network, settings = Network(weights_of(run)), run.settings
     environment = entry_of(settings.environment).make(1, **settings.options)
     (seen, masks), found = environment.reset(settings.seed), np.empty(decisions)
     for number in range(decisions):

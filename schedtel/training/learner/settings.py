@@ -22,7 +22,6 @@ _USUAL: Mapping[str, Mapping[str, Any]] = {"dqn": {}, "reinforce": {"rate": 1e-3
 _WHY_NOT = {
     "dqn": "it keeps what its actions are worth by their number, and here their number says nothing of them",
     "reinforce": "its episodes end only since their time is over, and cannot be had several times over",
-    "ppo": "it is not made for it",
 }
 _LIMITS: Mapping[str, tuple[float, float]] = {
     "steps": (1, 10**12),
