@@ -51,10 +51,17 @@ class PPO(PolicyLearner):
         """Learn from a chunk."""
         values = self._values(chunk)
         better = advantages(chunk, values, self._settings.discount, truncates=self._truncates)
-        seen = (rows[:-1].reshape(-1, rows.shape[2]) for rows in (chunk.observations, chunk.masks))
         worth = (better - better.mean()) / (better.std() + _LEAST_SPREAD)
-        done = (rows.reshape(-1) for rows in (chunk.actions, chunk.chances, worth, better + values[:-1]))
-        self.learn(Taken(*seen, *done))
+        self.learn(
+            Taken(
+                chunk.observations[:-1].reshape(-1, chunk.observations.shape[2]),
+                chunk.masks[:-1].reshape(-1, chunk.masks.shape[2]),
+                chunk.actions.reshape(-1),
+                chunk.chances.reshape(-1),
+                worth.reshape(-1),
+                (better + values[:-1]).reshape(-1),
+            )
+        )
 
     def _values(self, chunk: Chunk) -> NDArray[np.float32]:
         """What is expected at each step and after the last, shape (steps + 1, environments)."""
