@@ -1,10 +1,12 @@
 """SwapSim in; what arms that never change cost there out."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.environments.batched import Masks, Observations
-from schedtel.environments.judging import Actor, Judge, Scored
+from schedtel.environments.judging import Actor, Costs, Judge, Scored, costs_of
 from schedtel.environments.swap import SwapSim
 from schedtel.environments.swap_settings import ARMS
 
@@ -27,9 +29,13 @@ def best_now(environments: SwapSim) -> Actor:
     return actions
 
 
-def _best_now(environments: Scored) -> Actor:
+def _always(number: int) -> Callable[[Scored, int], Costs]:
+    return lambda environments, seed: costs_of(environments, always(number), seed)
+
+
+def _best_now(environments: Scored, seed: int) -> Costs:
     assert isinstance(environments, SwapSim)
-    return best_now(environments)
+    return costs_of(environments, best_now(environments), seed)
 
 
 def _make(count: int, _: str) -> SwapSim:
@@ -40,7 +46,7 @@ def _make(count: int, _: str) -> SwapSim:
 JUDGE = Judge(
     _make,
     ("presets",),
-    {arm: lambda _, number=number: always(number) for number, arm in enumerate(ARMS)} | {"oracle": _best_now},
+    {arm: _always(number) for number, arm in enumerate(ARMS)} | {"oracle": _best_now},
     "cost beside EEVDF",
     "%",
     0.01,

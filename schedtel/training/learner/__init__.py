@@ -8,6 +8,9 @@ The modules, in the order in which data flows through them:
     network      observations                           → a value, and a number for each action; by torch
     passes       the same, and slopes of a loss         → slopes by each weight; by numpy, which is quicker
     dqn          chunks, by ``replay``                  → a network of action values: duelling, double, n-step
+    policy       observations                           → actions by chance; what learns such a policy
+    reinforce    whole episodes of the same instances   → a policy, by what the best of them did
+    ppo          chunks                                 → a policy and values, by small steps
     algorithms   settings                               → the algorithm, in a form that has not learned yet
     book         rows of figures                        ⇄ ``metrics.parquet``
     checkpoint   an algorithm and its counters          ⇄ ``checkpoint.safetensors``
@@ -18,6 +21,7 @@ The modules, in the order in which data flows through them:
     spread_run   settings, a directory and a spread     → the same as run, by such a crew
     page         runs                                   → an HTML page of how they went
     judged       checkpoints and rules                  → what their episodes cost, with intervals
+    exported     a checkpoint                           → the weights of a model
 
 A checkpoint counts the steps that its network has learned from. What was done after it is not counted when a run goes
 on from it, and its rows are taken out of the book.

@@ -61,7 +61,7 @@ class _Actor:
 
 
 def _made(settings: Settings) -> tuple[Batched, Replaying]:
-    environment = entry_of(settings.environment).make(settings.count)
+    environment = entry_of(settings.environment).make(settings.count, **settings.options)
     algorithm = algorithm_of(settings, environment)
     assert isinstance(algorithm, Replaying)
     return environment, algorithm
@@ -87,7 +87,7 @@ class Rollouts(_Actor):
         """A chunk, acting by a network of these arrays; its steps, their mean reward, and the CPU seconds."""
         fill("network", self._algorithm.network.state_dict(), arrays)
         chunk = self._collector.collect(self._act, self._algorithm.chunk)
-        return chunk, (chunk.steps, float(chunk.rewards.mean()), self.spent_s())
+        return chunk, (chunk.steps, float(chunk.rewards.sum()) / chunk.steps, self.spent_s())
 
 
 class Memory(_Actor):

@@ -58,7 +58,7 @@ class Run:
         self.settings, self.directory = settings, directory
         self._checkpoint_s, self._stopped = checkpoint_s, False
         self.counters, self.rows = Counters(), list[book.Row]()
-        self.environment = entry_of(settings.environment).make(settings.count)
+        self.environment = entry_of(settings.environment).make(settings.count, **settings.options)
         self.algorithm = algorithm_of(settings, self.environment)
 
     def stop(self) -> None:
@@ -123,7 +123,7 @@ class Run:
         while True:
             chunk = collector.collect(act, self.algorithm.chunk)
             self.algorithm.take(chunk)
-            yield Part(chunk.steps, float(chunk.rewards.mean()))
+            yield Part(chunk.steps, float(chunk.rewards.sum()) / chunk.steps)
 
     def _row(self, parts: Sequence[Part]) -> book.Row:
         counters, steps = self.counters, np.array([part.steps for part in parts])
