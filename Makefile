@@ -12,7 +12,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
-.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab datasets-replay pretrained clean
+.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-live datasets-lab datasets-replay pretrained learned clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -84,6 +84,10 @@ pretrained: .venv/.test
 	$(SUDO) .venv/bin/schedtel agent train build/datasets/heatmap-live build/datasets/heatmap-lab \
 		-o schedtel/agent/pretrained/policy.safetensors --examples datasets/examples/heatmaps.parquet
 	$(SUDO) chmod 644 schedtel/agent/pretrained/* datasets/examples/*
+
+# The figures of docs/training.md for graphs and periods: an hour of CPU time.
+learned: .venv/.test
+	scripts/learned build/learned
 
 clean:
 	rm -rf .venv build dist *.egg-info schedtel/_bpf schedtel/_native

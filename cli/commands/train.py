@@ -2,26 +2,32 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
+from schedtel.access.files import write_whole
 from schedtel.cli import lines
 from schedtel.cli.display.training import show_environments, show_judged, show_run
-from schedtel.cli.options import format_option
+from schedtel.cli.options import Decorator, format_option, together
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictCommand, StrictGroup
 from schedtel.durations import parse_duration
+from schedtel.environments.options import Option
 from schedtel.environments.registry import ENVIRONMENTS, Entry
-from schedtel.training.learner.settings import ALGORITHMS, Settings
+from schedtel.training.learner.settings import ALGORITHMS, Settings, usual
 
 if TYPE_CHECKING:
     from schedtel.training.learner.run import Run
 
 _FORMAT = format_option("table", "json")
+#: Of all environments, by their names.
+_OPTIONS = {name: option for entry in ENVIRONMENTS.values() for name, option in entry.options.items()}
 
 
 @click.group("train", cls=StrictGroup, short_help="Learn to schedule in a simulated environment.")
@@ -32,12 +38,44 @@ def command() -> None:
     """
 
 
+def _choosing(options: Mapping[str, Option], *, usual: bool) -> tuple[Decorator, ...]:
+    """Options of a command, for what may be chosen of an environment.
+
+    :param usual: whether they have a value if they are not given.
+    """
+    return tuple(
+        click.option(
+            f"--{name}",
+            name,
+            metavar="SPEC" if option.kind is str else "NUMBER",
+            type=option.kind,
+            multiple=option.is_list,
+            default=option.usual if usual else None,
+            show_default=usual,
+            help=option.about,
+        )
+        for name, option in options.items()
+    )
+
+
+def _chosen(options: Mapping[str, Option], said: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said of them, where it was."""
+    return {name: option.of(said[name]) for name, option in options.items() if said[name] not in (None, ())}
+
+
 def _train_command(name: str, entry: Entry) -> click.Command:
     """The command that learns in one environment."""
 
     @click.command(name, cls=StrictCommand, short_help=f"Learn to {entry.about}.")
     @click.option("-o", "--output", metavar="DIR", required=True, help="Where the run is kept: new, or to go on with.")
-    @click.option("--algo", type=click.Choice(list(ALGORITHMS)), default="dqn", show_default=True, help="How to learn.")
+    @click.option(
+        "--algo",
+        type=click.Choice(list(ALGORITHMS)),
+        default=entry.algorithms[0],
+        show_default=True,
+        help=f"How to learn; here {' or '.join(entry.algorithms)}.",
+    )
+    @together(_choosing(entry.options, usual=True))
     @click.option("--steps", type=click.IntRange(1), default=2_000_000, show_default=True, help="Steps to learn from.")
     @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn.")
     @click.option(
@@ -56,7 +94,9 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         help="From one checkpoint to the next.",
     )
     @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-    def train(output: str, algo: str, checkpoint: str, quiet: bool, **chosen: int) -> None:
+    def train(output: str, algo: str, checkpoint: str, quiet: bool, **chosen: Any) -> None:
+        options = _chosen(entry.options, {option: chosen.pop(option) for option in entry.options})
+        chosen |= {"options": options, **usual(name, algo)}
         settings, pause_ns = Settings(name, algo, **chosen), parse_duration(checkpoint)
         from schedtel.training.learner.run import Run  # noqa: PLC0415  (torch, after the arguments are judged)
 
@@ -124,20 +164,46 @@ def report(directory: str, kind: str) -> None:
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 @click.option("--episodes", type=click.IntRange(2, 65_536), default=256, show_default=True, help="Of each kind.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the episodes.")
+@together(_choosing(_OPTIONS, usual=False))
 @_FORMAT
-def judge(directories: tuple[str, ...], episodes: int, seed: int, kind: str) -> None:
+def judge(directories: tuple[str, ...], episodes: int, seed: int, kind: str, **said: Any) -> None:
     """Compare what the runs in DIR... have learned with fixed rules, in episodes that none of them has learned from.
 
-    With two runs or more, the interval of what was learned is over the runs: they should differ in their seed only.
+    The options of the environment are those of the runs, unless others are given: so DagSim can be judged on graphs
+    that no run has seen. With two runs or more, the interval of what was learned is over the runs: they should differ
+    in their seed only.
     """
-    from schedtel.training.learner.judged import judged  # noqa: PLC0415  (torch)
+    from schedtel.training.learner import checkpoint  # noqa: PLC0415  (torch)
+    from schedtel.training.learner.exported import decision_us  # noqa: PLC0415
+    from schedtel.training.learner.judged import judged  # noqa: PLC0415
 
-    how, found = judged([Path(each) for each in directories], episodes, seed)
+    how, found = judged([Path(each) for each in directories], episodes, seed, _chosen(_OPTIONS, said))
+    times_us = decision_us(checkpoint.load(Path(directories[0]))) if how.is_of_models else None
     if kind == "json":
         costs = {
             one.group: {name: each.tolist() for name, each in one.rules.items()} | {"learned": one.learned.tolist()}
             for one in found
         }
-        lines.document(json.dumps({"cost": how.cost, "costs": costs}, indent=2))
+        told: dict[str, Any] = {"cost": how.cost, "costs": costs}
+        if times_us is not None:
+            told["decision_us"] = {"p50": np.percentile(times_us, 50), "p99": np.percentile(times_us, 99)}
+        lines.document(json.dumps(told, indent=2))
     else:
-        show_judged(how, found)
+        show_judged(how, found, times_us)
+
+
+@command.command("export", short_help="Write what was learned as a model.")
+@click.argument("directory", metavar="DIR")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where its weights go, for `models update`.")
+def export(directory: str, output: str) -> None:
+    """Write what the run in DIR has learned as the weights of a model, for `schedtel models update`.
+
+    A model decides in DagSim, so it is for runs of that.
+    """
+    from schedtel.training.learner import checkpoint  # noqa: PLC0415
+
+    run = checkpoint.load(Path(directory))
+    from schedtel.models.weights import weights_bytes  # noqa: PLC0415  (with what follows, torch: after what is quick)
+    from schedtel.training.learner.exported import weights_of  # noqa: PLC0415
+
+    write_whole(output, weights_bytes(weights_of(run)))

@@ -40,3 +40,11 @@ class Batched(Protocol):
         Returns observations, rewards of shape (count,), which of them have ended, shape (count,), and masks.
         """
         ...
+
+
+class Repeatable(Batched, Protocol):
+    """Environments whose episodes end by themselves, and can be had several times over."""
+
+    def reset(self, seed: int, alike: int = 1) -> tuple[Observations, Masks]:
+        """Begin all anew, where each ``alike`` of them that follow each other have the same episodes."""
+        ...

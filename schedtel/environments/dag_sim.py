@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from schedtel.dags.dag import Dag
 from schedtel.dags.schedule import Schedule
 from schedtel.environments import dag_engine
-from schedtel.environments.dag_arrays import graphs_of, machines_for
+from schedtel.environments.dag_arrays import Reals, graphs_of, machines_for
+from schedtel.environments.layout import Layout
 from schedtel.environments.stepping import MOST_COUNT, Buffers, Stepped, need_between
 from schedtel.errors import UsageError
 
@@ -42,6 +43,7 @@ class DagSim(Stepped):
                 f"cannot make {count} environments of {jobs} jobs: too many (at most {_MOST_JOBS // jobs})"
             )
         self.dags, self.choices = tuple(dags), choices
+        self.layout = Layout(0, choices + 1, dag_engine.SEEN, 1, 0, alone=True)
         self._graphs = graphs_of(dags)
         self._machines = machines_for(self._graphs, count, choices, noise)
         super().__init__(count, (choices + 1) * dag_engine.SEEN, choices + 1)
@@ -53,6 +55,10 @@ class DagSim(Stepped):
         dag_engine.step(
             self._graphs, self._machines, actions, written.seen, written.rewards, written.ended, written.masks
         )
+
+    def cost(self) -> Reals:
+        """As :meth:`Scored.cost`: the makespan."""
+        return np.where(self.makespans < 0, np.nan, self.makespans)
 
     @property
     def makespans(self) -> NDArray[np.int64]:

@@ -6,6 +6,9 @@ from typing import NamedTuple
 class Layout(NamedTuple):
     """An observation is ``common`` numbers, then as many for each of some things; actions are as many for each of
     these, then ``others``. What is learned of one thing is true of all, so a learner has one network for them.
+
+    :param alone: whether each thing is judged by its own numbers only, as a choice is that says all there is to say of
+        itself; then one whose numbers are all 0 is not there. So there may be any number of them.
     """
 
     common: int
@@ -13,3 +16,4 @@ class Layout(NamedTuple):
     numbers: int
     actions: int
     others: int
+    alone: bool = False

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.environments.batched import Masks, Observations
-from schedtel.environments.judging import Actor, Judge, Scored
+from schedtel.environments.judging import Actor, Costs, Judge, Scored, costs_of
 from schedtel.environments.migrate import MigrateSim
 from schedtel.environments.migrate_load import GROUPS, LARGE_FROM_NS
 
@@ -47,10 +47,10 @@ def _large(environments: MigrateSim) -> NDArray[np.bool_]:
     return environments.migration_ns > LARGE_FROM_NS
 
 
-def _rule(chosen: Chosen) -> Callable[[Scored], Actor]:
-    def rule(environments: Scored) -> Actor:
+def _rule(chosen: Chosen) -> Callable[[Scored, int], Costs]:
+    def rule(environments: Scored, seed: int) -> Costs:
         assert isinstance(environments, MigrateSim)
-        return keeping(environments, chosen)
+        return costs_of(environments, keeping(environments, chosen), seed)
 
     return rule
 

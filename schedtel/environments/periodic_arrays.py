@@ -36,6 +36,7 @@ class Runs(NamedTuple):
     done: Integers  # (count, jobs): kernels that are done or under way
     ready: Integers  # (count, jobs): when the next can start
     over: NDArray[np.bool_]  # (count, jobs)
+    only: Integers  # (count): the configuration of all its episodes; -1 where each draws one
     chosen: Integers  # (count, pipelines): its oldest job that is ready; -1 for none
     met: Integers  # (count)
     ended_met: Integers  # (count): of the last episode that ended
@@ -86,6 +87,7 @@ def runs_for(i: Instance, count: int) -> Runs:
         done=whole(jobs),
         ready=whole(jobs),
         over=np.zeros((count, jobs), np.bool_),
+        only=whole() - 1,
         chosen=whole(len(i.length)),
         met=whole(),
         ended_met=whole() - 1,

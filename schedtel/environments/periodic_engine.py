@@ -13,8 +13,9 @@ from schedtel.environments.periodic_arrays import Instance, Runs
 from schedtel.environments.stepping import BEGIN
 from schedtel.simulator.compiling import inlined, kept
 
-#: Numbers that are seen of each pipeline, and besides; docs/dags.md has their meaning.
-SEEN, BESIDES = 12, 3
+#: Numbers that are seen of each pipeline, where one more follows for each of its actions, and, before all, besides;
+#: docs/dags.md has their meaning.
+SEEN, BESIDES = 13, 3
 _LATE = 1 << 62
 _UNITS_PER_S = 10_000.0
 
@@ -32,9 +33,12 @@ def draw_below(r: Runs, e: int, most: int) -> int:
 
 @inlined
 def begin(i: Instance, r: Runs, e: int) -> None:
-    """A new episode, of a configuration that is drawn."""
-    k = draw_below(r, e, i.period.shape[0])
-    r.configuration[e], r.now[e], r.met[e] = k, 0, 0
+    """A new episode, of a configuration that is drawn, or of the environment's own."""
+    r.configuration[e] = draw_below(r, e, i.period.shape[0])
+    if r.only[e] >= 0:
+        r.configuration[e] = r.only[e]
+    k = r.configuration[e]
+    r.now[e], r.met[e] = 0, 0
     r.left[e] = i.jobs[k, i.length.shape[0]]
     for d in range(r.free.shape[1]):
         r.free[e, d] = 0
@@ -118,6 +122,23 @@ def see_job(i: Instance, r: Runs, e: int, p: int, n: int, seen: NDArray[np.float
     seen[e, at + 6] = i.rest[p, first] / period
     seen[e, at + 7] = i.times[p, first, first, 0] / period
     seen[e, at + 8] = i.times[p, first, first, 1] / period
+    longest, devices = i.times.shape[1], i.times.shape[3]
+    for action in range(devices * longest):
+        d, after = action // longest, first + action % longest + 1
+        if after <= i.length[p]:
+            end = max(r.now[e], r.free[e, d]) + i.times[p, first, after - 1, d]
+            seen[e, at + SEEN + action] = bounded((i.deadline[k, n] - end - i.rest[p, after]) / period)
+
+
+@inlined
+def most_urgent(i: Instance, r: Runs, e: int) -> int:
+    """The pipeline whose ready job has the earliest deadline, as EDF would choose; -1 for none."""
+    k, found = r.configuration[e], -1
+    for p in range(i.length.shape[0]):
+        n, best = r.chosen[e, p], r.chosen[e, found]
+        if n >= 0 and (found < 0 or i.deadline[k, n] < i.deadline[k, best]):
+            found = p
+    return found
 
 
 @inlined
@@ -132,6 +153,7 @@ def see_pipeline(i: Instance, r: Runs, e: int, p: int, seen: NDArray[np.float32]
     seen[e, at + 9] = 2.0 if coming == _LATE else bounded((coming - r.now[e]) / period)
     seen[e, at + 10] = period / _UNITS_PER_S
     seen[e, at + 11] = waiting * 0.5
+    seen[e, at + 12] = 1.0 if p == most_urgent(i, r, e) else 0.0
 
 
 @inlined
@@ -140,17 +162,17 @@ def look(i: Instance, r: Runs, e: int, seen: NDArray[np.float32], mask: NDArray[
     longest, devices, pipelines = i.times.shape[1], i.times.shape[3], i.length.shape[0]
     for at in range(seen.shape[1]):
         seen[e, at] = 0.0
+    for d in range(devices):
+        seen[e, d] = max(0, r.free[e, d] - r.now[e]) / _UNITS_PER_S
+    seen[e, devices] = r.left[e] / i.jobs[r.configuration[e], pipelines]
     for p in range(pipelines):
-        n = r.chosen[e, p]
+        n, at = r.chosen[e, p], BESIDES + p * (SEEN + devices * longest)
         left = i.length[p] - r.done[e, n] if n >= 0 else 0
         for action in range(p * devices * longest, (p + 1) * devices * longest):
             mask[e, action] = action % longest < left
         if n >= 0:
-            see_job(i, r, e, p, n, seen, p * SEEN)
-        see_pipeline(i, r, e, p, seen, p * SEEN)
-    for d in range(devices):
-        seen[e, pipelines * SEEN + d] = max(0, r.free[e, d] - r.now[e]) / _UNITS_PER_S
-    seen[e, pipelines * SEEN + devices] = r.left[e] / i.jobs[r.configuration[e], pipelines]
+            see_job(i, r, e, p, n, seen, at)
+        see_pipeline(i, r, e, p, seen, at)
     mask[e, pipelines * devices * longest] = next_moment(i, r, e) < _LATE
 
 

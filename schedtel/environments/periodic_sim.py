@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from schedtel.dags.pipelines import DEVICES, configurations, pipelines
+from schedtel.dags.pipelines import DEVICES, configurations, jobs_of, pipelines
 from schedtel.environments import periodic_engine
+from schedtel.environments.dag_arrays import Reals
+from schedtel.environments.layout import Layout
 from schedtel.environments.periodic_arrays import instance_of, runs_for
 from schedtel.environments.stepping import MOST_COUNT, Buffers, Stepped, need_between
 from schedtel.errors import UsageError
@@ -24,6 +26,7 @@ class PeriodicSim(Stepped):
     :param scale: factor of the published times, by which alone EDF meets all deadlines.
     :param periods_ms: the configurations to draw from; None: all 81.
     :param drops: whether a job that cannot meet its deadline any more is dropped; else it must be finished.
+    :param in_turn: whether each environment keeps to one configuration, the first to the first, and so on in turn.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class PeriodicSim(Stepped):
         scale: float = 1.6,
         periods_ms: Sequence[Sequence[int]] | None = None,
         drops: bool = True,
+        in_turn: bool = False,
     ) -> None:
         need_between("count", count, 1, MOST_COUNT)
         self.configurations = [tuple(one) for one in (configurations() if periods_ms is None else periods_ms)]
@@ -42,9 +46,13 @@ class PeriodicSim(Stepped):
         self.drops = drops
         self._instance = instance_of(sets, drops=drops)
         self._runs = runs_for(self._instance, count)
+        if in_turn:
+            self._runs.only[:] = np.arange(count) % len(self.configurations)
+        self._jobs = np.array([len(jobs_of(some)) for some in sets])
         chains, kernels = self._instance.times.shape[:2]
-        seen = chains * periodic_engine.SEEN + periodic_engine.BESIDES
-        super().__init__(count, seen, chains * len(DEVICES) * kernels + 1)
+        actions = len(DEVICES) * kernels
+        self.layout = Layout(periodic_engine.BESIDES, chains, periodic_engine.SEEN + actions, actions, 1)
+        super().__init__(count, self.layout.common + chains * self.layout.numbers, chains * actions + 1)
 
     def _draws(self) -> NDArray[np.uint64]:
         return self._runs.random
@@ -72,6 +80,14 @@ class PeriodicSim(Stepped):
             max(int(r.now[e]), int(free)) + int(i.times[p, first, length - 1, d]) for d, free in enumerate(r.free[e])
         ]
         return self.action(p, int(np.argmin(ends)), length - first)
+
+    def cost(self) -> Reals:
+        """As :meth:`Scored.cost`: missed deadlines in percent of the jobs that a configuration has on average.
+
+        So the mean over all configurations is the share of all their jobs.
+        """
+        missed = self._jobs[self.ended_configurations] - self.met
+        return np.where(self.met < 0, np.nan, 100 * missed / self._jobs.mean())
 
     @property
     def met(self) -> NDArray[np.int64]:

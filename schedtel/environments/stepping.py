@@ -31,9 +31,9 @@ class Stepped(ABC):
         self._buffers = Buffers(count, observation_size, action_count)
         self.reset(0)
 
-    def reset(self, seed: int) -> tuple[Observations, Masks]:
-        """As :meth:`Batched.reset`. The same seed draws the same episodes."""
-        self._draws()[:] = random_states(seed, self.count)
+    def reset(self, seed: int, alike: int = 1) -> tuple[Observations, Masks]:
+        """As :meth:`Repeatable.reset`. The same seed draws the same episodes."""
+        self._draws()[:] = np.repeat(random_states(seed, -(-self.count // alike)), alike)[: self.count]
         self._step(np.full(self.count, BEGIN, np.int32), self._buffers)
         return self._buffers.seen, self._buffers.masks
 

@@ -47,8 +47,11 @@ class Network:
 
     def decide(self, seen: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.int32]:
         """The action of the highest score that each mask allows: (count, numbers), (count, actions) → (count)."""
-        scores = self(seen.reshape(*masks.shape, self.inputs))[..., 0] if self.outputs == 1 else self(seen)
-        return np.where(masks, scores, _EXCLUDED).argmax(axis=-1).astype(np.int32)
+        if self.outputs > 1:
+            return np.where(masks, self(seen), _EXCLUDED).argmax(axis=-1).astype(np.int32)
+        scores = np.full(masks.shape, _EXCLUDED)
+        scores[masks] = self(seen.reshape(*masks.shape, self.inputs)[masks])[:, 0]
+        return scores.argmax(axis=-1).astype(np.int32)
 
 
 def _layers(arrays: Mapping[str, NDArray[np.float32]]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:

@@ -101,7 +101,9 @@ ON_THIS_MACHINE |= {
     ("models", name) for name in ("list", "show", "pick", "update", "merge", "split", "rollback", "verify")
 }
 ON_THIS_MACHINE |= {("dag", name) for name in ("list", "solve", "search", "periodic")}
-ON_THIS_MACHINE |= {("train", name) for name in ("MigrateSim", "list", "report", "judge")}
+ON_THIS_MACHINE |= {
+    ("train", name) for name in ("MigrateSim", "DagSim", "PeriodicSim", "list", "report", "judge", "export")
+}
 
 
 def calls():

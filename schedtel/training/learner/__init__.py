@@ -7,11 +7,15 @@ The modules, in the order in which data flows through them:
     replay       chunks                                 → transitions over some steps, drawn by their priority
     network      observations                           → a value, and a number for each action; by torch
     dqn          chunks, by ``replay``                  → a network of action values: duelling, double, n-step
+    policy       observations                           → actions by chance; what learns such a policy
+    reinforce    whole episodes of the same instances   → a policy, by what the best of them did
+    ppo          chunks                                 → a policy and values, by small steps
     algorithms   settings                               → the algorithm, in a form that has not learned yet
     book         rows of figures                        ⇄ ``metrics.parquet``
     checkpoint   an algorithm and its counters          ⇄ ``checkpoint.safetensors``
     run          settings and a directory               → all of it at work in one process, and going on after its end
     judged       checkpoints and rules                  → what their episodes cost, with intervals
+    exported     a checkpoint                           → the weights of a model
 
 A checkpoint counts the steps that its network has learned from. What was done after it is not counted when a run goes
 on from it, and its rows are taken out of the book.

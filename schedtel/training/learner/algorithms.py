@@ -7,16 +7,20 @@ from numpy.typing import NDArray
 
 from schedtel.environments.batched import Batched
 from schedtel.environments.registry import entry_of
+from schedtel.errors import UsageError
+from schedtel.training.learner.checkpoint import Checkpoint
 from schedtel.training.learner.dqn import DQN
 from schedtel.training.learner.experience import Act, Chunk
-from schedtel.training.learner.network import Arrays, Network
+from schedtel.training.learner.network import Arrays, Network, network_of
+from schedtel.training.learner.ppo import PPO
+from schedtel.training.learner.reinforce import Reinforce
 from schedtel.training.learner.settings import Settings
 
 
 class Algorithm(Protocol):
     """What learns."""
 
-    #: Steps of all environments in a chunk.
+    #: Steps of all environments in a chunk, or ``EPISODES``.
     chunk: int
     network: Network
     updates: int
@@ -41,10 +45,24 @@ class Algorithm(Protocol):
 
 def algorithm_of(settings: Settings, environment: Batched) -> Algorithm:
     """The algorithm for environments of these sizes."""
-    return DQN(
-        settings,
-        environment.observation_size,
-        environment.action_count,
-        truncates=entry_of(settings.environment).truncates,
-        layout=getattr(environment, "layout", None),
-    )
+    sizes, layout = (environment.observation_size, environment.action_count), getattr(environment, "layout", None)
+    truncates = entry_of(settings.environment).truncates
+    if settings.algorithm == "dqn":
+        return DQN(settings, *sizes, truncates=truncates, layout=layout)
+    network = network_of(*sizes, settings.hidden, settings.seed, layout)
+    if settings.algorithm == "ppo":
+        return PPO(settings, network, truncates=truncates)
+    return Reinforce(settings, network)
+
+
+def network_in(run: Checkpoint, environment: Batched) -> Network:
+    """The network of a run's checkpoint, for these environments.
+
+    Raises :class:`UsageError` where it is of another size.
+    """
+    algorithm = algorithm_of(run.settings, environment)
+    try:
+        algorithm.fill(run.arrays)
+    except ValueError as error:
+        raise UsageError(f"cannot use a run: its {error} is of another size (train it again)") from error
+    return algorithm.network

@@ -73,10 +73,31 @@ class SharedNetwork(Network):
         return whole[:, 0], torch.cat([self.layers[2](x).view(count, -1), whole[:, 1:]], 1)
 
 
+class ScoringNetwork(Network):
+    """The number of an action is the score of one thing, by its own numbers; the value is that of their mean.
+
+    A thing whose numbers are all 0 is not there. The scores need no other layers than the first three, so these are a
+    model for :mod:`schedtel.models.network`.
+    """
+
+    def __init__(self, layout: Layout, hidden: int, seed: int) -> None:
+        super().__init__([(layout.numbers, hidden), (hidden, hidden), (hidden, 1), (hidden, 1)], seed)
+        self._layout, self.scoring_layers = layout, tuple(self.layers)[:3]
+
+    def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`Network.forward`."""
+        things = observations.view(len(observations), self._layout.things, self._layout.numbers)
+        there = (things != 0).any(2)
+        x = torch.relu(self.layers[1](torch.relu(self.layers[0](things[there]))))
+        scores = things.new_zeros(there.shape).masked_scatter(there, self.layers[2](x)[:, 0])
+        sums = things.new_zeros(len(things), x.shape[1]).index_add(0, there.nonzero()[:, 0], x)
+        return self.layers[3](sums / there.sum(1, keepdim=True).clamp(min=1))[:, 0], scores
+
+
 def network_of(numbers: int, actions: int, hidden: int, seed: int, layout: Layout | None = None) -> Network:
     """A network for observations of so many numbers, or of a layout."""
     if layout:
-        return SharedNetwork(layout, hidden, seed)
+        return (ScoringNetwork if layout.alone else SharedNetwork)(layout, hidden, seed)
     return Network([(numbers, hidden), (hidden, hidden), (hidden, actions + 1)], seed)
 
 
@@ -104,7 +125,7 @@ class Optimiser:
     """Adam over a network's weights, whose moments can be saved."""
 
     def __init__(self, network: Network, rate: float, largest: float) -> None:
-        self._network, self._largest = network, largest
+        self._network, self._rate, self._largest = network, rate, largest
         self._adam = torch.optim.Adam(network.parameters(), lr=rate, eps=1e-5, fused=True)
         for weights in network.parameters():  # made at the first step otherwise, and so not there to be filled
             self._adam.state[weights] = {
@@ -113,8 +134,12 @@ class Optimiser:
                 "exp_avg_sq": torch.zeros_like(weights),
             }
 
-    def descend(self, loss: torch.Tensor) -> None:
-        """Take a step against the slope of a loss; a slope that is too large is shortened."""
+    def descend(self, loss: torch.Tensor, share: float = 1.0) -> None:
+        """Take a step against the slope of a loss; a slope that is too large is shortened.
+
+        :param share: of the rate, for this step.
+        """
+        self._adam.param_groups[0]["lr"] = self._rate * share
         self._adam.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._largest, foreach=True)

@@ -42,7 +42,7 @@ class Run:
         self.settings, self.directory = settings, directory
         self._checkpoint_s, self._stopped = checkpoint_s, False
         self.counters, self.rows = Counters(), list[book.Row]()
-        self.environment = entry_of(settings.environment).make(settings.count)
+        self.environment = entry_of(settings.environment).make(settings.count, **settings.options)
         self.algorithm = algorithm_of(settings, self.environment)
 
     def stop(self) -> None:
@@ -94,7 +94,7 @@ class Run:
             counters.steps += chunk.steps
             counters.updates = self.algorithm.updates
             clock.add_to(counters)
-            rewards.append(float(chunk.rewards.mean()))
+            rewards.append(float(chunk.rewards.sum()) / chunk.steps)
             if counters.steps - row_at >= settings.steps / _ROWS or counters.steps >= settings.steps:
                 self.rows.append(self._row(float(np.mean(rewards))))
                 rewards, row_at = [], counters.steps

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from schedtel.environments.registry import entry_of
+from schedtel.environments.registry import entry_of, options_of
 from schedtel.errors import UsageError
 from schedtel.suggestions import did_you_mean
 
 #: Name → what it is, for a person.
-ALGORITHMS = {"dqn": "action values: duelling, double, n-step, with prioritised replay"}
+ALGORITHMS = {
+    "dqn": "action values: duelling, double, n-step, with prioritised replay",
+    "reinforce": "a policy, by whole episodes beside others of the same instance",
+    "ppo": "a policy, by small steps (clipped), against its own estimate of what comes",
+}
+#: Algorithm → what is usual for it.
+_USUAL: Mapping[str, Mapping[str, Any]] = {"dqn": {}, "reinforce": {"rate": 1e-3}, "ppo": {"rate": 1e-3}}
+#: Algorithm → why there are environments that it cannot learn.
+_WHY_NOT = {
+    "dqn": "it keeps what its actions are worth by their number, and here their number says nothing of them",
+    "reinforce": "its episodes end only since their time is over, and cannot be had several times over",
+}
 _LIMITS: Mapping[str, tuple[float, float]] = {
     "steps": (1, 10**12),
     "count": (1, 65_536),
     "seed": (0, (1 << 62) - 1),
-    "discount": (0.0, 0.9999),
+    "discount": (0.0, 1.0),
     "rate": (1e-7, 1.0),
     "hidden": (1, 4096),
 }
@@ -28,6 +39,7 @@ class Settings:
 
     :param environment: a name of the registry.
     :param algorithm: one of ``ALGORITHMS``.
+    :param options: what is chosen of the environment; what is not there is as usual.
     :param steps: steps of environments to learn from, those of all of them added.
     :param count: environments that take a step together.
     :param discount: what a reward of the next step counts, against one of this step.
@@ -45,12 +57,19 @@ class Settings:
     discount: float = 0.95
     rate: float = 5e-4
     hidden: int = 64
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        entry_of(self.environment)
+        entry = entry_of(self.environment)
+        object.__setattr__(self, "options", options_of(self.environment, self.options))
         if self.algorithm not in ALGORITHMS:
             raise UsageError(
                 f"cannot train by {self.algorithm[:60]!r}: it is unknown ({did_you_mean(self.algorithm, ALGORITHMS)})"
+            )
+        if self.algorithm not in entry.algorithms:
+            raise UsageError(
+                f"cannot train {self.environment} by {self.algorithm}: {_WHY_NOT[self.algorithm]} "
+                f"(choose {' or '.join(entry.algorithms)})"
             )
         for name, (low, high) in _LIMITS.items():
             if not low <= getattr(self, name) <= high:
@@ -60,12 +79,18 @@ class Settings:
         return asdict(self)
 
 
+def usual(environment: str, algorithm: str) -> dict[str, Any]:
+    """What is usual for this algorithm in this environment, by the names of :class:`Settings`."""
+    return {"discount": entry_of(environment).discount, **_USUAL[algorithm]}
+
+
 def settings_of(said: object) -> Settings:
     """The settings in what JSON said. Raises :class:`ValueError` or :class:`TypeError` where it does not say any."""
     if not isinstance(said, dict):
         raise TypeError("no settings")
     kinds: dict[str, tuple[type, ...]] = dict.fromkeys(("steps", "seed", "count", "hidden"), (int,))
     kinds |= {"environment": (str,), "algorithm": (str,), "discount": (int, float), "rate": (int, float)}
+    kinds["options"] = (dict,)
     if said.keys() != kinds.keys() or any(type(said[name]) not in kind for name, kind in kinds.items()):
         raise ValueError("other settings")
     return Settings(**said)
