@@ -31,21 +31,24 @@ _IMPORTED_LATE = ("encodings.idna", "grp", "pwd", "resource", "select", "statist
                   "zoneinfo")  # fmt: skip
 #: Imports all that a guest will import, and prints which shared objects that maps: there is no list to keep, and no
 #: unused object. What needs an extra that is not installed is nothing for a guest. A guest neither simulates nor
-#: learns: numba alone would make its archive half as large again.
+#: learns, so what that takes counts as not installed: numba alone would make its archive half as large again.
 _PROBE = """
 import importlib, json, pkgutil, sys
 import click, decimal, numpy.random, pyarrow.compute, pyarrow.flight, pyarrow.parquet, rich.live
 import schedtel, schedtel.cli
+from schedtel.errors import CapabilityError
 from schedtel.kernel.libbpf import libbpf
-elsewhere = ("schedtel.simulator.", "schedtel.environments.", "schedtel.training.learner.", "schedtel.oracle.",
-             "schedtel.dags.", "schedtel.models.")
+sys.modules.update(dict.fromkeys(("numba", "ortools", "torch")))
 for package in (schedtel, schedtel.cli):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.endswith("__main__") and not module.name.startswith(elsewhere):
+        if not module.name.endswith("__main__"):
             try:
                 importlib.import_module(module.name)
             except ModuleNotFoundError as error:
                 if error.name.partition(".")[0] == "schedtel":
+                    raise
+            except CapabilityError as error:
+                if not isinstance(error.__context__, ModuleNotFoundError):
                     raise
 for name in sys.argv[1:]:
     importlib.import_module(name)

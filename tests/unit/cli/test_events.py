@@ -13,7 +13,6 @@ import pytest
         (["--ring", "5s", "--trigger", "tasks_active"], "cannot use the trigger 'tasks_active'"),
         (["--ring", "1s", "-w", "5s", "--trigger", "tasks_active > 1"], "cannot keep 1s for windows of 5s"),
         (["--ring", "0s"], "cannot use duration '0s'"),
-        (["--ring", "5s", "--books"], "cannot use --books with --ring"),
     ],
 )
 def test_options_of_the_ring_are_refused_where_they_do_nothing(run, tmp_path, options, words):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from migrating import MS, START_NS, WARM_NS, keep, one_machine, peer, release
 
-from schedtel.environments.judging import costs_of
 from schedtel.environments.migrate import STEP_NS, STEPS, MigrateSim
 from schedtel.environments.migrate_load import GROUPS, loads_of
 from schedtel.environments.migrate_rules import JUDGE
@@ -129,7 +128,7 @@ def test_the_rules_do_what_their_names_say():
     costs = {}
     for group in GROUPS:
         environments = JUDGE.make(16, group)
-        costs[group] = {name: costs_of(environments, rule(environments), 7) for name, rule in JUDGE.rules.items()}
+        costs[group] = {name: rule(environments, 7) for name, rule in JUDGE.rules.items()}
     assert (costs["small"]["steal only small"] == costs["small"]["stealing"]).all()
     assert (costs["large"]["steal only small"] == costs["large"]["pinning"]).all()
     # Where moving costs nothing, one queue is better than one for each CPU; where it costs more than jobs, the reverse.
