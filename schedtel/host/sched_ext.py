@@ -16,6 +16,7 @@ _SUB_SCHEDULER = b"\0sub_cgroup_id\0"
 DISABLED, ENABLED, DISABLING = "disabled", "enabled", "disabling"
 #: Stands for a scheduler of sched_ext that came and went between two readings, so that nobody saw its name.
 UNSEEN = "sched_ext"
+_TRIES = 5
 
 
 class State(NamedTuple):
@@ -33,16 +34,19 @@ class State(NamedTuple):
 def read_state(sysfs: Path = SYSFS) -> State | None:
     """The state of sched_ext as it is now; None if the kernel is built without it.
 
+    Each thing is a file of its own. So all are read anew where the state has changed meanwhile: else a scheduler would
+    be seen while it is being enabled, and as counted already.
+
     Raises :class:`OSError` if no file descriptor is left to read it.
     """
-    state = _line(sysfs / "state")
-    if state is None:
-        return None
-    ops = _line(sysfs / "root" / "ops") or None  # absent while no scheduler is attached
-    number = 0
-    with suppress(ValueError):
-        number = int(_line(sysfs / "enable_seq") or 0)
-    return State(state, ops, number)
+    state, before, tries = _line(sysfs / "state"), None, 0
+    ops, number = None, 0
+    while state is not None and state != before and tries < _TRIES:
+        ops = _line(sysfs / "root" / "ops") or None  # absent while no scheduler is attached
+        with suppress(ValueError):
+            number = int(_line(sysfs / "enable_seq") or 0)
+        before, state, tries = state, _line(sysfs / "state"), tries + 1
+    return None if state is None else State(state, ops, number)
 
 
 def has_sub_schedulers(btf: Path = BTF) -> bool:

@@ -59,6 +59,27 @@ def test_the_state_is_what_the_files_say(kernel):
     assert read_state(kernel.path) == State("disabling", "simple", 8)
 
 
+@pytest.mark.parametrize("file", ["ops", "enable_seq"])
+def test_a_scheduler_that_is_enabled_while_the_files_are_read_is_not_seen_as_half_of_it(kernel, monkeypatch, file):
+    kernel.show("enabling", "simple")
+    read, to_come = sched_ext._line, [lambda: kernel.attach("simple")]
+
+    def line(path):
+        if path.name == file and to_come:
+            to_come.pop()()
+        return read(path)
+
+    monkeypatch.setattr(sched_ext, "_line", line)
+    assert read_state(kernel.path) == State("enabled", "simple", 8)
+
+
+def test_a_state_that_changes_again_and_again_is_told_as_it_was(kernel, monkeypatch):
+    states = iter(range(1000))
+    monkeypatch.setattr(sched_ext, "_line", lambda path: str(next(states)) if path.name == "state" else "1")
+    assert read_state(kernel.path).enable_seq == 1
+    assert next(states) < 10
+
+
 def window(labels, *changes, late=()):
     """The label of a window in which changes happen; those in ``late`` happen behind its edge, before it is read."""
     for change in changes:
