@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from schedtel.closing import Closing
 from schedtel.durations import NS_PER_S, parse_duration
 from schedtel.environments.layout import Layout
 from schedtel.environments.stepping import Buffers, need_between
@@ -37,7 +38,7 @@ _MOST_THREADS = _MOST_CPUS = 64
 _SHORTEST_NS = 1_000_000
 
 
-class MigrateLive:
+class MigrateLive(Closing):
     """A process with its descendants. Each step, one of its threads may be kept on a CPU, or let go.
 
     :meth:`close` puts every thread back, as leaving the context does, and as the guard does if this process dies.
@@ -96,14 +97,6 @@ class MigrateLive:
     def close(self) -> None:
         """Put every thread back as it was. Safe to call twice."""
         self._schedulers.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     # ---- the protocol ----
 

@@ -6,7 +6,7 @@ It has the spaces of SwapSim, and acts as the agent acts: by the same machine, w
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from schedtel.agent.classes import Classes
 from schedtel.agent.here import here
 from schedtel.agent.reward import Reference
 from schedtel.agent.settings import AgentSettings
+from schedtel.closing import Closing
 from schedtel.environments.stepping import Buffers
 from schedtel.environments.swap_settings import SwapSettings, View
 from schedtel.errors import StreamError
@@ -21,7 +22,6 @@ from schedtel.schedulers.names import EEVDF, Selector, parse_arm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _EEVDF = str(EEVDF)
 
 
-class SwapLive:
+class SwapLive(Closing):
     """This machine. A step is a turn of the agent: the windows after a swap that settle, and one that counts.
 
     The reward is beside what EEVDF cost in the steps in which it ran, and 0 before it did. An arm is not allowed while
@@ -71,14 +71,6 @@ class SwapLive:
     def close(self) -> None:
         """Put everything back. Safe to call twice."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     # ---- the protocol ----
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Self
 
 import pyarrow as pa
 
+from schedtel.closing import Closing
 from schedtel.durations import parse_duration
 from schedtel.eventlog.batch import EventBatch, in_order
 from schedtel.eventlog.decode import Gap, gap_batch
@@ -18,7 +18,7 @@ from schedtel.kernel.filters import Filter
 from schedtel.latch import Latch
 
 
-class LiveEvents:
+class LiveEvents(Closing):
     """Events of this machine. Iterating yields an :class:`EventBatch` at a time; tracing begins with the construction.
 
     A batch has the events of ``every``, a duration, or more if the caller was busy. They are in the order of time; the
@@ -80,12 +80,6 @@ class LiveEvents:
     def close(self) -> None:
         """End tracing: detach and unload the programs. Batches already taken stay valid; further calls do nothing."""
         self._tracing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _table(table: str, batches: list[pa.RecordBatch]) -> pa.Table:

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from socketserver import ThreadingMixIn
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from schedtel.access.descriptors import EXHAUSTED
 from schedtel.access.places import Connection, holders, surplus
 from schedtel.access.tokens import check_token
 from schedtel.access.uri import host_and_port, is_loopback
+from schedtel.closing import Closing
 from schedtel.errors import StreamError, UsageError
 
 DEFAULT_LISTEN = "127.0.0.1:9435"
@@ -42,7 +43,7 @@ _PROVE = "schedtel.prove"
 _Application = Callable[..., Any]
 
 
-class Endpoint:
+class Endpoint(Closing):
     """Serves metrics at ``url`` from its construction until :meth:`close`.
 
     :param application: a WSGI application; it answers the path ``/metrics``.
@@ -80,12 +81,6 @@ class Endpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -23,6 +23,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from schedtel._version import __version__
 from schedtel.access.uri import is_host, is_loopback, is_plain
+from schedtel.closing import Closing
 from schedtel.errors import UsageError
 from schedtel.export.buckets import Histogram
 from schedtel.export.definitions import COUNTER, GAUGE, HISTOGRAM, Metric
@@ -75,7 +76,7 @@ def _point(metric: Metric, series: Series, time_ns: int) -> sdk.NumberDataPoint 
     return sdk.HistogramDataPoint(attributes, series.start_ns, time_ns, sum(counts), total, *buckets)
 
 
-class Pusher:
+class Pusher(Closing):
     """Pushes readings every ``interval_s`` and a last time at :meth:`close`, in a thread of its own.
 
     ``pushed`` and ``failed`` count pushes. A push has failed unless the collector's answer says that it kept all of it.
@@ -197,12 +198,6 @@ class Pusher:
         """Make :meth:`close` stop waiting for the last push. Safe in a signal handler."""
         self._hurried = True
         self._done.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _checked(endpoint: str, token: str | None, *, certificates: bool) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -18,6 +18,7 @@ import pyarrow.flight as fl
 from schedtel.access.policy import check_serving
 from schedtel.access.tls import Tls
 from schedtel.access.uri import Address
+from schedtel.closing import Closing
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight import sockets, wire
 from schedtel.flight.doorkeeper import MOST_CONNECTIONS, Doorkeeper
@@ -49,7 +50,7 @@ class Action:
     do: Callable[[bytes], bytes]
 
 
-class Server:
+class Server(Closing):
     """A running server. Made by :func:`schedtel.serve`; also a context manager.
 
     ``uri`` is the address it listens on, with the port that the kernel chose if the caller gave port 0.
@@ -126,12 +127,6 @@ class Server:
         if self._address.kind == "unix":
             with contextlib.suppress(OSError):
                 os.unlink(self._address.path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
 
     def _hang_up_on_stalled(self) -> None:
         """In a thread of its own, with the policy `drop`: hang up on subscribers that do not read.

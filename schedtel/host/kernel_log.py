@@ -6,9 +6,8 @@ Whoever may write to /dev/kmsg may write any text. The kernel marks such a line 
 
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from schedtel.closing import Closing
 from schedtel.foreign_text import text_of
 
 KMSG = Path("/dev/kmsg")
@@ -18,7 +17,7 @@ _MOST_BYTES = 16384
 _LEVEL_BITS = 3
 
 
-class KernelLog:
+class KernelLog(Closing):
     """What is logged from now on. A user who may not read the log, and a container without one, finds nothing."""
 
     def __init__(self, path: Path = KMSG) -> None:
@@ -46,14 +45,6 @@ class KernelLog:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def own_lines(records: list[bytes]) -> list[str]:

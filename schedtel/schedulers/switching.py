@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from schedtel.closing import Closing
 from schedtel.errors import CollectorError
 from schedtel.host.sched_ext import ENABLED, SYSFS, State, read_state
 from schedtel.schedulers import attributes, loader_service, policy, sched_ext
@@ -76,7 +76,7 @@ def _named(now: State | None) -> str:
     return (now.ops if now and now.state == ENABLED else None) or str(EEVDF)
 
 
-class Schedulers:
+class Schedulers(Closing):
     """Switches between arms, and puts everything back at its end, however the process ends. A context manager.
 
     The first switch to another arm than ``eevdf`` starts a guard: a process that puts things back if this one dies, by
@@ -214,14 +214,6 @@ class Schedulers:
             self.restore()
         finally:
             self._end_guard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def helpers(self) -> frozenset[int]:

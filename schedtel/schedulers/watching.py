@@ -4,9 +4,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from schedtel.closing import Closing
 from schedtel.host.kernel_log import KernelLog
 from schedtel.host.sched_ext import DISABLED, DISABLING, ENABLED, SYSFS, State, read_state
 from schedtel.schedulers.in_kernel import exit_reasons, not_built_in
@@ -36,7 +35,7 @@ class Seen:
     reason: str | None
 
 
-class Watch:
+class Watch(Closing):
     """Looks at what the kernel runs: the first look yields what it is, each later one what has changed. A context.
 
     Raises :class:`CapabilityError` on a kernel without sched_ext.
@@ -78,14 +77,6 @@ class Watch:
     def close(self) -> None:
         """Read the kernel's log no more."""
         self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _reason(self) -> str | None:
         found = exit_reasons(self._log.lines())

@@ -15,6 +15,7 @@ from schedtel.access.policy import check_asking
 from schedtel.access.tls import Tls
 from schedtel.access.tokens import check_token
 from schedtel.access.uri import parse_address
+from schedtel.closing import Closing
 from schedtel.errors import SchedtelError, StreamError, UsageError
 from schedtel.flight.assembly import UntrustedError
 from schedtel.flight.client import Subscription
@@ -32,7 +33,7 @@ _ADVICE = Advice(
 )
 
 
-class Connection:
+class Connection(Closing):
     """A target, to be called. Raises :class:`UsageError` without a token, or for an address that is not safe."""
 
     def __init__(self, uri: str, token: str | None, tls: Tls) -> None:
@@ -89,12 +90,6 @@ class Connection:
 
     def close(self) -> None:
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
 
 
 class Session:

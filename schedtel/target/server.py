@@ -35,12 +35,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from schedtel._version import __version__
 from schedtel.access.tls import Tls
 from schedtel.access.uri import Address
 from schedtel.agent.survey import Survey, survey
+from schedtel.closing import Closing
 from schedtel.durations import NS_PER_S
 from schedtel.errors import UsageError
 from schedtel.experiments.design import Cell, cells
@@ -77,7 +78,7 @@ class _Experiment:
     cells: dict[str, Cell]
 
 
-class Target:
+class Target(Closing):
     """A running target; also a context manager. It listens at once, and acts in :meth:`run`.
 
     ``uri`` is the address it listens on, with the port that the kernel chose if the caller gave port 0.
@@ -112,12 +113,6 @@ class Target:
     def close(self) -> None:
         """Stop listening."""
         self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
 
     # ---- the actions ----
 

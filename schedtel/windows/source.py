@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+from schedtel.closing import Closing
 from schedtel.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 TABLE_NAMES = ("summary", "tasks", "cpus", "preemptions", "throttled", "machine", "counters", "waits")
 
 
-class Source:
+class Source(Closing):
     """An iterable of windows, and a context manager. Subclasses define :meth:`__iter__` and, if needed, :meth:`close`.
 
     The source itself is an Arrow stream of its ``tasks``; :meth:`table` returns the others. Any consumer of the Arrow
@@ -41,14 +42,6 @@ class Source:
 
     def close(self) -> None:
         """Release the source's resources. Windows that it has yielded stay valid."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def table(self, name: str) -> TableStream:
         """The stream of one of :data:`TABLE_NAMES` over all windows. Raises :class:`UsageError` for any other name."""
