@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from schedtel.dags.pipelines import edf, jobs_of, met, pipelines
+from schedtel.dags.pipelines import configurations, edf, jobs_of, met, pipelines
 from schedtel.environments.judging import Costs, Judge, Scored
 from schedtel.environments.periodic_sim import PeriodicSim
 
@@ -22,8 +22,7 @@ def judge_of(scale: float) -> Judge:
     """EDF that fuses whole chains, and the same when it drops jobs that cannot meet their deadline any more."""
 
     def make(_: int, __: str) -> PeriodicSim:
-        count = len(PeriodicSim(1, scale=scale).configurations)
-        return PeriodicSim(count, scale=scale, in_turn=True)
+        return PeriodicSim(len(configurations()), scale=scale, in_turn=True)
 
     rules = {"EDF": partial(_edf, scale, False), "EDF with drops": partial(_edf, scale, True)}
     return Judge(make, ("all",), rules, "missed deadlines", "% of all", 1.0, by_difference=True)

@@ -58,7 +58,7 @@ class SwapLive(Closing):
     ) -> None:
         self.arms, self._settings, self._steps = settings.arms, settings, steps
         self._view, self._classes = View(self.arms), Classes()
-        self._named = {name for arm in self.arms for name in parse_arm(arm).classes}
+        self._named = [parse_arm(arm).classes for arm in self.arms]
         self.observation_size, self.action_count = self._view.size, len(self.arms)
         self._buffers = Buffers(1, self.observation_size, self.action_count)
         self._reference, self._running, self._taken = Reference(settings.reward), _EEVDF, 0
@@ -119,13 +119,12 @@ class SwapLive(Closing):
         if window is None:
             raise StreamError("cannot go on: the windows of this machine have ended (close the environment)")
         self._classes.add(window)
-        self._machine.tell({name: self._classes.threads(name) for name in self._named})
+        self._machine.tell({name: self._classes.threads(name) for names in self._named for name in names})
         self._machine.rescan()
         return window
 
     def _look(self) -> tuple[Observations, Masks]:
         self._view.write(self.contexts[0], self._buffers.seen[0])
-        for number, arm in enumerate(self.arms):
-            classes = parse_arm(arm).classes
+        for number, classes in enumerate(self._named):
             self._buffers.masks[0, number] = not classes or any(map(self._classes.count, classes))
         return self._buffers.seen, self._buffers.masks

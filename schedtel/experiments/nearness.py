@@ -14,7 +14,7 @@ from schedtel.errors import UsageError
 from schedtel.experiments.outcomes import figures_of_waits
 from schedtel.experiments.packed import is_packed, unpack
 from schedtel.experiments.simulated import Twins, spec_from
-from schedtel.experiments.store import Run, read_store
+from schedtel.experiments.store import Run, machines_of, read_store
 from schedtel.recordings.recording import Recording
 from schedtel.simulator.machine import Machine
 from schedtel.workloads.spec import load_workload
@@ -117,7 +117,7 @@ def nearness_of(
     rows = [row for place, of in sorted(pairs.items()) for row in _rows(*place, of)]
     return Nearness(
         spec.title,
-        _where(runs),
+        machines_of(runs),
         machine.as_dict(),
         tuple(calibrated_on),
         tuple(rows),
@@ -148,10 +148,6 @@ def _rows(workload: str, scheduler: str, pairs: Sequence[tuple[dict[str, float],
             error = float(np.median(both[:, 1] / both[:, 0])) - 1
             found.append(Row(workload, scheduler, figure, len(both), measured, simulated, error))
     return found
-
-
-def _where(runs: Sequence[Run]) -> str:
-    return "; ".join(sorted({f"kernel {r.provenance.get('kernel')}, {r.provenance.get('cpus')} CPU" for r in runs}))
 
 
 def _conditions(runs: Sequence[Run]) -> dict[str, float]:

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -108,6 +108,11 @@ class Store:
     def finish(self, run: Run) -> None:
         """Add a run. Its file appears when it is on the disk."""
         _write(self.root / "runs" / run.cell.key / _RUN, asdict(run))
+
+
+def machines_of(runs: Iterable[Run]) -> str:
+    """The kernels and numbers of CPUs that runs were made on, in words."""
+    return "; ".join(sorted({f"kernel {r.provenance.get('kernel')}, {r.provenance.get('cpus')} CPU" for r in runs}))
 
 
 def read_store(root: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Run]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from schedtel.errors import UsageError
 from schedtel.experiments.findings import COST, Figures, disturbances, figures_of
-from schedtel.experiments.store import Run, read_store
+from schedtel.experiments.store import Run, machines_of, read_store
 from schedtel.lab.jobs import CPUS
 from schedtel.lab.packages import DEFAULT_KERNEL, KERNEL_SUITES
 
@@ -122,8 +122,8 @@ def validity_of(root: str | os.PathLike[str]) -> Validity:
         str(spec.get("title", "experiment")),
         arms[0],
         len(repeats),
-        _machine(live),
-        _machine(lab),
+        machines_of(live),
+        machines_of(lab),
         tuple(_agreement(name, _Grid(FIGURES[name], arms, *sides), repeats) for name in FIGURES),
         tuple(_notes(live, lab)),
     )
@@ -201,11 +201,6 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
     _, place, count = np.unique(np.array(values), return_inverse=True, return_counts=True)
     last = np.cumsum(count)  # the rank of the last of equal values
     return (last - (count - 1) / 2)[place]
-
-
-def _machine(runs: Sequence[Run]) -> str:
-    said = sorted({f"kernel {run.provenance.get('kernel')}, {run.provenance.get('cpus')} CPU" for run in runs})
-    return "; ".join(said)
 
 
 def _notes(live: Sequence[Run], lab: Sequence[Run]) -> list[str]:

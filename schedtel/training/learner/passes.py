@@ -1,8 +1,7 @@
 """Weights and observations in; a network's numbers, and the slope of a loss by each weight, out: by numpy.
 
 :mod:`.network` says what is computed; here the same is written into buffers that stay in the cache, some observations
-at a time, without what torch allocates on the way: five times as fast for networks this small. A process that only acts
-does not import torch.
+at a time, without what torch allocates on the way: five times as fast for networks this small.
 """
 
 from __future__ import annotations
