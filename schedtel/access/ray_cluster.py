@@ -117,6 +117,11 @@ def _begun(where: str, **options: Any) -> Any:
     return ray
 
 
+def last_line_of(error: Exception) -> str:
+    """What Ray says at the end of an error, whose first lines are of its own processes."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1][:_MOST_TOLD]
+
+
 def refuse_out_of_reach(address: str) -> None:
     """Raise :class:`CapabilityError` for a host that does not answer: Ray waits long for it, and ends the process."""
     if address in _NO_HOST:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from schedtel._version import __version__
-from schedtel.access.ray_cluster import connected
+from schedtel.access.ray_cluster import connected, last_line_of
 from schedtel.errors import CollectorError, SchedtelError
 from schedtel.lab.guests import Done, Guests, Job
 from schedtel.lab.jobs import machine
@@ -20,7 +20,6 @@ from schedtel.lab.machine import Bootable, Machine
 from schedtel.lab.snapshot import snapshot
 
 _POLL_S = 0.2
-_MOST_TOLD = 300
 
 
 class ClusterGuests:
@@ -77,8 +76,7 @@ class ClusterGuests:
         try:
             answer = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[-1][:_MOST_TOLD]
-            raise CollectorError(f"cannot go on in the cluster: {said} (see its logs)") from error
+            raise CollectorError(f"cannot go on in the cluster: {last_line_of(error)} (see its logs)") from error
         if isinstance(answer, str):
             raise CollectorError(f"on a machine of the cluster: {answer}")
         return _checked(answer)

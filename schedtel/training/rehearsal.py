@@ -24,6 +24,7 @@ from schedtel.environments.swap_machine import simulated
 from schedtel.environments.swap_rules import always, best_now
 from schedtel.environments.swap_settings import ARMS
 from schedtel.errors import UsageError
+from schedtel.experiments.tables import aligned
 from schedtel.simulator.machine import Machine
 from schedtel.training.fitting import TRAINABLE
 from schedtel.training.held_out import percent_of
@@ -183,8 +184,7 @@ def text_of(costs: Mapping[str, NDArray[np.float64]]) -> list[str]:
     rows = [["", "cost against eevdf", f"against {best}"]]
     for name, each in costs.items():
         rows.append([name, _percent(each), "" if name in still else _percent(each - costs[best])])
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows).splitlines()
 
 
 def _percent(logs: NDArray[np.float64]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from schedtel.access.ray_cluster import last_line_of
 from schedtel.errors import CapabilityError, CollectorError
 from schedtel.training.learner.actors import Learned, Learner, Memory, Rollouts, versions
 from schedtel.training.learner.algorithms import Replaying
@@ -19,7 +20,6 @@ from schedtel.training.learner.spread import Spread
 #: So many processes for each worker may end in turn, with nothing learned in between, before a run gives up.
 _TRIES = 5
 _POLL_S, _PATIENCE_S = 0.2, 600
-_MOST_TOLD = 300
 
 
 @dataclass
@@ -92,9 +92,11 @@ class Crew:
         try:
             return self._ray.get(result, timeout=_PATIENCE_S)
         except (errors.RayActorError, errors.WorkerCrashedError) as error:
-            raise _LostError(_said(error)) from error
+            raise _LostError(last_line_of(error)) from error
         except (errors.RayError, errors.GetTimeoutError) as error:
-            raise CollectorError(f"cannot go on with training: {_said(error)} (the same command goes on)") from error
+            raise CollectorError(
+                f"cannot go on with training: {last_line_of(error)} (the same command goes on)"
+            ) from error
 
     def _end(self, actor: Any, why: _LostError) -> None:
         """End what may still be there of a process. Raises :class:`CollectorError` after too many in turn."""
@@ -199,7 +201,3 @@ def _seeds(seed: int) -> Iterator[int]:
     draw = np.random.default_rng(seed)
     while True:
         yield int(draw.integers(1 << 62))
-
-
-def _said(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1][:_MOST_TOLD]
