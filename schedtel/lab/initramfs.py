@@ -4,12 +4,10 @@ The archive is kept in the cache under a digest of what is in it. So a second ru
 installation start from the same bytes.
 """
 
-import compileall
 import hashlib
 import json
 import os
 import platform
-import py_compile
 import struct
 import subprocess
 import sys
@@ -121,10 +119,20 @@ def shared_objects(modules: Iterable[str]) -> list[Path]:
 
 
 def compile_modules(root: Path) -> None:
-    """Compile all modules of a tree, so that the guest does not."""
+    """Compile all modules of a tree, so that the guest does not: to the same bytes, whenever the same tree is compiled.
+
+    What a process has compiled before decides which strings it has interned, and a compiled module says which are. So
+    each directory of the root has a process of its own, which compiles in the order of names.
+    """
     # The kernel may give files the time of the boot: no time stamp would match.
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compileall.compile_dir(root, quiet=2, workers=0, stripdir=root, invalidation_mode=mode)
+    command = [sys.executable, "-P", "-S", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]
+    processes = [
+        subprocess.Popen([*command, "-s", root, path], cwd="/", env={"PYTHONHASHSEED": "0"})
+        for path in sorted(root.iterdir())
+        if path.is_dir() and not path.is_symlink()
+    ]
+    for process in processes:
+        process.wait()  # a module that is not for this Python is left as it is
 
 
 def _pack(root: Path, objects: list[Path], busybox: Path) -> None:

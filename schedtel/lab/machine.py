@@ -97,6 +97,7 @@ class Machine:
         command += ["-object", f"memory-backend-file,id=shared,size={SHARED_SIZE},mem-path={SHARED},{mapped}"]
         command += ["-device", "ivshmem-plain,memdev=shared,master=on,addr=11"]
         command += ["-global", "migration.store-global-state=off"]  # a snapshot goes on when it is loaded
+        command += ["-global", "migration.announce-rounds=0"]  # a timer in real time would shorten CPUs' turns
         command += ["-chardev", "stdio,id=line,signal=off" if interactive else "file,id=line,path=answer"]
         return [*command, "-serial", "file:console", "-serial", "chardev:line"]
 
@@ -190,9 +191,7 @@ def started(
 ) -> "subprocess.Popen[bytes]":
     """qemu, started in a directory. It ends when the calling thread does.
 
-    All its threads get one CPU, which is another one for another ``number``. With two, a guest of two CPUs had another
-    outcome in about one of twenty runs on a busy host: probably where the thread that moves an idle guest's clock met
-    the one that executes the guest, and a CPU of the guest lost its turn.
+    All its threads get one CPU, which is another one for another ``number``: they take turns when the guest is idle.
 
     :param passed: descriptors that it keeps.
     :param interactive: its stdin and stdout are pipes: the guest's second serial line.

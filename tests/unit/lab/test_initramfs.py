@@ -1,9 +1,11 @@
 """What goes into a guest's archive, as far as it can be seen without one."""
 
+import sys
+
 import pytest
 
 from schedtel.errors import CapabilityError
-from schedtel.lab.initramfs import shared_objects
+from schedtel.lab.initramfs import compile_modules, shared_objects
 
 ABSENT = "raise ModuleNotFoundError(\"No module named '{0}'\", name='{0}')\n"
 
@@ -36,3 +38,16 @@ def test_a_package_that_a_guest_needs_and_that_is_missing_is_named(without):
     without("rich")
     with pytest.raises(CapabilityError, match=r"cannot pack schedtel for the guest: .*No module named 'rich'"):
         shared_objects(())
+
+
+def test_a_tree_is_compiled_to_the_same_bytes_whatever_this_process_has_interned(tmp_path):
+    def compiled(tree):
+        (tmp_path / tree / "packages").mkdir(parents=True)
+        (tmp_path / tree / "packages" / "money.py").write_text('SIGN = "\u00a4"\n')
+        compile_modules(tmp_path / tree)
+        return [path.read_bytes() for path in (tmp_path / tree).rglob("*.pyc")]
+
+    first = compiled("first")
+    sys.intern("\u00a4")  # a string of one such character is one object in a process
+    assert len(first) == 1
+    assert compiled("second") == first
