@@ -71,15 +71,23 @@ datasets-live: .venv/.env
 datasets-lab: .venv/.env
 	scripts/datasets variability-lab variability-lab-one-seed heatmap-lab editor-lab editor-build-lab -- --lab --cpus 2 $(ARGS)
 
-# The runs of datasets/oracle, the networks that learn from them, and how well they do: half an hour.
+# The runs of datasets/oracle in guests and on this machine, the networks that learn from both, and how well they do.
+# datasets/README.md says how long it takes, and what goes on where it was stopped.
+ORACLE = datasets/oracle
+ORACLE_SETS = $(ORACLE)/guests $(ORACLE)/live
+FORECASTS = 300
+SEEDS = 5
+EPOCHS = 10
 datasets-oracle: .venv/.env
 	$(PIP) install -e '.[learn]'
-	scripts/oracle-runs
-	.venv/bin/schedtel oracle train datasets/oracle/runs -o datasets/oracle/model.safetensors --forecasts 600
-	.venv/bin/schedtel oracle evaluate datasets/oracle/runs --model datasets/oracle/model.safetensors --train \
-		--forecasts 600 -o datasets/oracle/evaluation.json
-	.venv/bin/schedtel oracle report datasets/oracle/evaluation.json -o datasets/oracle/evaluation.html
-	chmod 644 datasets/oracle/model.safetensors datasets/oracle/evaluation.*
+	scripts/oracle-runs guests $(ORACLE)/guests
+	SUDO="$(SUDO)" scripts/oracle-runs live $(ORACLE)/live
+	.venv/bin/schedtel oracle train $(ORACLE_SETS) -o $(ORACLE)/model.safetensors --forecasts $(FORECASTS) \
+		--seeds $(SEEDS) --epochs $(EPOCHS)
+	.venv/bin/schedtel oracle evaluate $(ORACLE_SETS) --model $(ORACLE)/model.safetensors --train \
+		--forecasts $(FORECASTS) --epochs $(EPOCHS) -o $(ORACLE)/evaluation.json
+	.venv/bin/schedtel oracle report $(ORACLE)/evaluation.json -o $(ORACLE)/evaluation.html
+	chmod 644 $(ORACLE)/model.safetensors $(ORACLE)/evaluation.*
 
 # How policies learn on the lab's runs, without a guest: the study's three schedulers, two more, and all eight arms.
 STUDY = --arm scx:simple --arm scx:bpfland --busy-arm scx:bpfland

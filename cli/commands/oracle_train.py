@@ -1,4 +1,4 @@
-"""``schedtel oracle train``: a dataset in; a model that has learned from its training runs out."""
+"""``schedtel oracle train``: datasets in; a model that has learned from their training runs out."""
 
 import os
 
@@ -16,9 +16,11 @@ forecasts_option = click.option(
     help="The most forecasts of a run that count, the first ones.",
 )
 
+directories_argument = click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 
-@click.command("train", cls=StrictCommand, short_help="Train a model on a dataset.")
-@click.argument("directory", metavar="DIR")
+
+@click.command("train", cls=StrictCommand, short_help="Train a model on datasets.")
+@directories_argument
 @click.option("-o", "--output", required=True, metavar="FILE", help="The model to write, as safetensors.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="Networks to train.")
 @click.option(
@@ -29,20 +31,20 @@ forecasts_option = click.option(
     help="How often each goes through the samples.",
 )
 @forecasts_option
-def train(directory: str, output: str, seeds: int, epochs: int, forecasts: int) -> None:
-    """Train pointer networks on the training runs of the dataset DIR: one for each seed, all in FILE."""
-    from schedtel.oracle.dataset import Dataset  # noqa: PLC0415  (pyarrow, which other commands do without)
+def train(directories: tuple[str, ...], output: str, seeds: int, epochs: int, forecasts: int) -> None:
+    """Train pointer networks on the training runs of the datasets DIR: one for each seed, all in FILE."""
+    from schedtel.oracle.dataset import datasets_at  # noqa: PLC0415  (pyarrow, which other commands do without)
     from schedtel.oracle.evaluation import samples_of_dataset  # noqa: PLC0415  (see above)
     from schedtel.oracle.models import Model, save_model  # noqa: PLC0415  (see above)
     from schedtel.oracle.networks import torch_here, trained_pointer  # noqa: PLC0415  (see above)
 
     if os.path.isdir(output):
         raise UsageError(f"cannot write {output}: it is a directory (name a file)")
-    dataset = Dataset(directory)
     facts = {"torch": str(torch_here().__version__), "epochs": str(epochs)}
-    entries = [entry for entry in dataset.entries if entry.is_for_training]
-    samples = samples_of_dataset(dataset, entries, forecasts)
+    learned = [(each, [entry for entry in each.entries if entry.is_for_training]) for each in datasets_at(directories)]
+    samples = [one for dataset, own in learned for one in samples_of_dataset(dataset, own, forecasts)]
     networks = {seed: trained_pointer(samples, seed, epochs) for seed in range(seeds)}
+    entries = [entry for _, own in learned for entry in own]
     workloads = tuple(dict.fromkeys(entry.workload for entry in entries))
     save_model(Model(networks, tuple(entry.digest for entry in entries), workloads, facts), output)
     lines.remark(

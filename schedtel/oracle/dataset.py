@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,6 +213,20 @@ class Dataset:
                 f"cannot take {workload} from {self.where}: it has no runs of it (it has {', '.join(self.workloads)})"
             )
         return [self.read(entry) for entry in self.entries if entry.workload == workload]
+
+
+def datasets_at(places: Sequence[str]) -> list[Dataset]:
+    """Several datasets. Raises :class:`UsageError` where a run is in two of them, or twice in one, since it could be on
+    both sides of the split.
+    """
+    found, seen = [Dataset(where) for where in places], dict[str, str]()
+    for dataset in found:
+        for entry in dataset.entries:
+            file = os.path.join(dataset.where, entry.file)
+            same = seen.setdefault(entry.digest, file)
+            if same != file or places.count(dataset.where) > 1:
+                raise UsageError(f"cannot use {file}: it is the same run as {same} (name each run once)")
+    return found
 
 
 def _entry(raw: dict[str, Any]) -> Entry:

@@ -1,9 +1,10 @@
-"""A dataset and a model in; how good each forecaster is, on runs and on workloads that it has not seen, out.
+"""Datasets and a model in; how good each forecaster is, on what it has not seen, out. Each dataset is judged apart.
 
-*Runs*: networks learned from the runs of the dataset that are to learn from, and are tested on the others. *Workloads*:
-some workloads at a time are left out. The networks learned from the runs of the others, and are tested on all runs of
-these; the recurrent networks, which do not know their roles, with one seed only. Rules and Markov chances learn nothing
-before: they are the same in both.
+*Runs*: networks learned from the runs of all datasets that are to learn from, and are tested on the others. *Workloads*:
+some workloads at a time are left out of all datasets. The networks learned from the runs of the others, and are tested
+on all runs of these. *Datasets*: one at a time is left out, and its runs to test on are what is tested on. In these two
+the recurrent networks, which do not know their roles, have one seed only. Rules and Markov chances learn nothing before:
+they are the same in all parts.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedtel._version import __version__
 from schedtel.errors import UsageError
+from schedtel.foreign_text import text_of_path
 from schedtel.oracle import pointer
 from schedtel.oracle.dataset import Dataset, Entry
 from schedtel.oracle.models import Model
@@ -25,7 +27,10 @@ from schedtel.oracle.rules import MARKOV, RULES, rule, without_idle
 from schedtel.oracle.samples import Samples, samples_of
 from schedtel.oracle.scores import Figures, Score, score
 
-EVALUATION_VERSION = 2
+if TYPE_CHECKING:
+    from schedtel.oracle.networks import Tuning
+
+EVALUATION_VERSION = 3
 POINTER, RECURRENT = "pointer", ("LSTM", "GRU")
 #: What networks are measured by.
 YARDSTICK = "markov2"
@@ -46,6 +51,19 @@ def samples_of_dataset(dataset: Dataset, entries: Iterable[Entry], most: int) ->
     return found
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """The forecasts of a dataset: those of its runs to learn from, if they are asked for, and of those to test on."""
+
+    dataset: Dataset
+    learned: list[Samples]
+    tested: list[Samples]
+
+    def of(self, workloads: Sequence[str]) -> list[Samples]:
+        """The forecasts of all runs of some workloads."""
+        return [each for each in (*self.learned, *self.tested) if each.run.workload in workloads]
+
+
 def refuse_what_was_learned(dataset: Dataset, model: Model) -> None:
     """Raise :class:`UsageError` if a run that is to test on is one that the model learned from."""
     for entry in dataset.entries:
@@ -55,112 +73,166 @@ def refuse_what_was_learned(dataset: Dataset, model: Model) -> None:
             )
 
 
-def evaluate(dataset: Dataset, model: Model, most: int, epochs: int | None, say: Say) -> dict[str, Any]:
+def evaluate(datasets: Sequence[Dataset], model: Model, most: int, epochs: int | None, say: Say) -> dict[str, Any]:
     """The evaluation, as JSON has it.
 
     :param most: how many forecasts of a run count, the first ones.
-    :param epochs: how often networks to compare with, and those for workloads that are left out, go through their
-        samples; None: none are trained.
+    :param epochs: how often networks to compare with, and those for what is left out, go through their samples; None:
+        none are trained.
     :param say: is told what is being done.
 
     Raises :class:`UsageError` for a model that learned from runs to test on, :class:`CapabilityError` without torch.
     """
-    refuse_what_was_learned(dataset, model)
+    for dataset in datasets:
+        refuse_what_was_learned(dataset, model)
     say("reading the runs")
     began = time.perf_counter_ns()
-    tested = samples_of_dataset(dataset, (entry for entry in dataset.entries if not entry.is_for_training), most)
-    reading_us = (time.perf_counter_ns() - began) / 1e3 / sum(map(len, tested))
-    networks: Forecasters = {POINTER: [_by(weights) for weights in model.networks.values()]}
-    learned: list[Samples] = []
-    tunings: dict[str, Any] = {}
-    if epochs is not None:
-        learned = samples_of_dataset(dataset, (entry for entry in dataset.entries if entry.is_for_training), most)
-        tunings = _tunings(learned, epochs, say)
-        networks |= _recurrent(learned, list(model.networks), epochs, tunings, say)
-    parts = {"runs": _part(tested, networks)}
-    if epochs is not None and len(dataset.workloads) > 1:
-        parts["workloads"] = _left_out(learned, tested, list(model.networks), epochs, tunings, say)
+    sets = [_sampled(dataset, most, is_learned=epochs is not None) for dataset in datasets]
+    reading_us = (time.perf_counter_ns() - began) / 1e3 / sum(len(each) for one in sets for each in (*one.learned, *one.tested))
+    training = None if epochs is None else _chosen_training(sets, list(model.networks), epochs, say)
     return {
         "evaluation": "schedtel.oracle",
         "version": EVALUATION_VERSION,
         "schedtel": __version__,
-        "kernel": str(dataset.card.get("kernel", "")),
-        "cpus": dataset.card.get("cpus"),
-        "workloads": dataset.workloads,
         "seeds": len(model.networks),
         "parameters": next(iter(model.networks.values())).parameters,
-        "latency_us": latency_us(next(iter(model.networks.values())), tested),
+        "latency_us": latency_us(next(iter(model.networks.values())), [each for one in sets for each in one.tested]),
         "features_us": reading_us,
-        "tunings": {kind: asdict(tuning) for kind, tuning in tunings.items()},
-        "parts": parts,
+        "tunings": {} if training is None else training.told(),
+        "datasets": [
+            {**_told(dataset), "parts": parts}
+            for dataset, parts in zip(datasets, _parts(sets, model, training, say), strict=True)
+        ],
     }
+
+
+def _sampled(dataset: Dataset, most: int, *, is_learned: bool) -> Sampled:
+    sides = [[entry for entry in dataset.entries if entry.is_for_training == side] for side in (True, False)]
+    learned = samples_of_dataset(dataset, sides[0], most) if is_learned else []
+    return Sampled(dataset, learned, samples_of_dataset(dataset, sides[1], most))
+
+
+def _told(dataset: Dataset) -> dict[str, Any]:
+    """What an evaluation tells of a dataset."""
+    machine = {name: dataset.card.get(name) for name in ("kernel", "cpus")}
+    return {"name": text_of_path(dataset.where), **machine, "workloads": dataset.workloads}
 
 
 def _by(weights: pointer.Weights) -> Callable[[Samples], np.ndarray]:
     return lambda samples: pointer.forecasts(weights, samples)
 
 
-def _tunings(learned: Sequence[Samples], epochs: int, say: Say) -> dict[str, Any]:
-    from schedtel.oracle.networks import chosen_tuning  # noqa: PLC0415  (torch)
+@dataclass(frozen=True)
+class _Training:
+    """How networks are trained: with which seeds, how often they go through their samples, and, for each kind of
+    recurrent ones, the NLL of each tuning that was tried.
+    """
 
-    found = {}
+    seeds: list[int]
+    epochs: int
+    tried: dict[str, dict[Tuning, float]]
+
+    def told(self) -> dict[str, Any]:
+        """What was chosen of each kind, and what was tried."""
+        from schedtel.oracle.networks import best  # noqa: PLC0415  (torch)
+
+        return {
+            kind: {
+                "chosen": asdict(best(tried)),
+                "tried": [{**asdict(tuning), "nll": nll} for tuning, nll in tried.items()],
+            }
+            for kind, tried in self.tried.items()
+        }
+
+    def recurrent(self, learned: Sequence[Samples], seeds: Sequence[int]) -> Forecasters:
+        from schedtel.oracle.networks import best, forecast_part, trained_recurrent  # noqa: PLC0415  (torch)
+
+        runs = [forecast_part(each) for each in learned]
+        return {
+            kind: [trained_recurrent(kind, runs, seed, self.epochs, best(tried)).forecasts for seed in seeds]
+            for kind, tried in self.tried.items()
+        }
+
+    def all(self, learned: Sequence[Samples]) -> Forecasters:
+        """Networks of all kinds for what is left out."""
+        from schedtel.oracle.networks import trained_pointer  # noqa: PLC0415  (torch)
+
+        if not learned:
+            raise UsageError("cannot train for what is left out: no other runs are to learn from (record more runs)")
+        pointers = [_by(trained_pointer(learned, seed, self.epochs)) for seed in self.seeds]
+        return {POINTER: pointers} | self.recurrent(learned, self.seeds[:1])
+
+
+def _chosen_training(sets: Sequence[Sampled], seeds: list[int], epochs: int, say: Say) -> _Training:
+    from schedtel.oracle.networks import tried_tunings  # noqa: PLC0415  (torch)
+
+    tried = {}
     for kind in RECURRENT:
         say(f"tuning {kind}")
-        found[kind] = chosen_tuning(kind, learned, epochs)
-    return found
+        tried[kind] = tried_tunings(kind, [one.learned for one in sets], epochs)
+    return _Training(seeds, epochs, tried)
 
 
-def _recurrent(
-    learned: Sequence[Samples], seeds: Sequence[int], epochs: int, tunings: dict[str, Any], say: Say
-) -> Forecasters:
-    from schedtel.oracle.networks import forecast_part, trained_recurrent  # noqa: PLC0415  (torch)
+def _parts(sets: Sequence[Sampled], model: Model, training: _Training | None, say: Say) -> list[dict[str, Any]]:
+    """The parts of the evaluation, of each dataset."""
+    networks: Forecasters = {POINTER: [_by(weights) for weights in model.networks.values()]}
+    if training is not None:
+        say("training LSTM and GRU")
+        networks |= training.recurrent([each for one in sets for each in one.learned], training.seeds)
+    runs = [_Scored() for _ in sets]
+    for one, scored in zip(sets, runs, strict=True):
+        scored.add(one.tested, networks)
+    parts = {"runs": runs}
+    if training is not None and len(_workloads(sets)) > 1:
+        parts["workloads"] = _without_workloads(sets, training, say)
+    if training is not None and len(sets) > 1:
+        parts["datasets"] = _without_datasets(sets, training, say)
+    return [{part: scored[place].figures() for part, scored in parts.items()} for place in range(len(sets))]
 
-    found: Forecasters = {}
-    for kind, tuning in tunings.items():
-        say(f"training {kind}")
-        runs = [forecast_part(each) for each in learned]
-        found[kind] = [trained_recurrent(kind, runs, seed, epochs, tuning).forecasts for seed in seeds]
-    return found
+
+def _workloads(sets: Sequence[Sampled]) -> list[str]:
+    return list(dict.fromkeys(each.run.workload for one in sets for each in one.tested))
 
 
-def _left_out(
-    learned: Sequence[Samples],
-    tested: Sequence[Samples],
-    seeds: Sequence[int],
-    epochs: int,
-    tunings: dict[str, Any],
-    say: Say,
-) -> dict[str, Any]:
-    """The figures for workloads that were left out."""
-    from schedtel.oracle.networks import trained_pointer  # noqa: PLC0415  (torch)
-
-    scored: dict[str, list[list[list[Score]]]] = {}
-    workloads: list[str] = []
-    names = list(dict.fromkeys(each.run.workload for each in tested))
+def _without_workloads(sets: Sequence[Sampled], training: _Training, say: Say) -> list[_Scored]:
+    """The scores for workloads that were left out, of each dataset."""
+    found, names = [_Scored() for _ in sets], _workloads(sets)
     for group in (names[place::_GROUPS] for place in range(min(_GROUPS, len(names)))):
         say(f"training without {', '.join(group)}")
-        others = [each for each in learned if each.run.workload not in group]
-        own = [each for each in (*learned, *tested) if each.run.workload in group]
-        networks: Forecasters = {POINTER: [_by(trained_pointer(others, seed, epochs)) for seed in seeds]}
-        networks |= _recurrent(others, seeds[:1], epochs, tunings, lambda _: None)
-        for name, by_seed in _scores(own, networks).items():
-            rows = scored.setdefault(name, [[] for _ in by_seed])
-            scored[name] = [[*row, *more] for row, more in zip(rows, by_seed, strict=True)]
-        workloads += [each.run.workload for each in own]
-    return _figures(scored, workloads)
+        networks = training.all([each for one in sets for each in one.learned if each.run.workload not in group])
+        for one, scored in zip(sets, found, strict=True):
+            scored.add(one.of(group), networks)
+    return found
 
 
-def _part(samples: Sequence[Samples], networks: Forecasters) -> dict[str, Any]:
-    return _figures(_scores(samples, networks), [each.run.workload for each in samples])
+def _without_datasets(sets: Sequence[Sampled], training: _Training, say: Say) -> list[_Scored]:
+    """The scores for datasets that were left out."""
+    found = [_Scored() for _ in sets]
+    for one, scored in zip(sets, found, strict=True):
+        say(f"training without {one.dataset.name}")
+        others = [each for other in sets if other is not one for each in other.learned]
+        scored.add(one.tested, training.all(others))
+    return found
 
 
-def _scores(samples: Sequence[Samples], networks: Forecasters) -> dict[str, list[list[list[Score]]]]:
-    """Forecaster → seed → run → its score with and without the idle task."""
-    forecasters: Forecasters = {name: [_ruled(name)] for name in RULES} | networks
-    return {
-        name: [[_both(made(each), each) for each in samples] for made in by_seed]
-        for name, by_seed in forecasters.items()
-    }
+class _Scored:
+    """Scores, as they come: forecaster → seed → run → its score with and without the idle task."""
+
+    def __init__(self) -> None:
+        self._scores: dict[str, list[list[list[Score]]]] = {}
+        self._workloads: list[str] = []
+
+    def add(self, samples: Sequence[Samples], networks: Forecasters) -> None:
+        """Score the rules and some networks on runs."""
+        forecasters: Forecasters = {name: [_ruled(name)] for name in RULES} | networks
+        for name, by_seed in forecasters.items():
+            rows = self._scores.setdefault(name, [[] for _ in by_seed])
+            for row, made in zip(rows, by_seed, strict=True):
+                row += [_both(made(each), each) for each in samples]
+        self._workloads += [each.run.workload for each in samples]
+
+    def figures(self) -> dict[str, Any]:
+        return _figures(self._scores, self._workloads)
 
 
 def _ruled(name: str) -> Callable[[Samples], np.ndarray]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -23,9 +23,11 @@ from schedtel.oracle.samples import Samples
 from schedtel.oracle.scores import score
 
 _BATCH, _RATE = 512, 6e-3
-#: Of recurrent networks: switches of a sequence, sequences of a batch, and how often a role must come to have an index.
-_LENGTH, _SEQUENCES, _LEAST = 64, 16, 5
+#: Of recurrent networks: sequences of a batch, and how often a role must come to have an index.
+_SEQUENCES, _LEAST = 16, 5
 _EMBEDDING, _LAYERS = 32, 2
+#: The index where a sequence is over.
+_NO_SWITCH = -1
 
 
 def torch_here() -> ModuleType:
@@ -118,14 +120,18 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is chosen of a recurrent network: its learning rate, and the width of its layers."""
+    """What is chosen of a recurrent network: its learning rate, the width of its layers, and how many switches of a CPU
+    it learns from at once.
+    """
 
     rate: float
     width: int
+    length: int
 
 
-#: What is tried.
-TUNINGS = tuple(Tuning(rate, width) for rate in (5e-3, 2e-2) for width in (64, 128))
+#: What is tried: each of these values in turn, the others being the best so far. It begins with the first tuning.
+FIRST = Tuning(rate=1e-2, width=128, length=64)
+TRIED = {"rate": (1e-2, 3e-3, 3e-2), "width": (64, 256), "length": (16, 256)}
 
 
 def forecast_part(samples: Samples) -> Run:
@@ -133,18 +139,28 @@ def forecast_part(samples: Samples) -> Run:
     return cut(samples.run, 0, int(samples.switches.max()) + 2)
 
 
-def chosen_tuning(kind: str, samples: Sequence[Samples], epochs: int) -> Tuning:
-    """The tuning that is best, by NLL, on the last of each workload's runs when the network learns from the others; the
-    first one where there are no others.
+def tried_tunings(kind: str, sets: Sequence[Sequence[Samples]], epochs: int) -> dict[Tuning, float]:
+    """The NLL of each tuning on the last of each workload's runs, when the network learns from the others; nothing
+    where there are no others.
 
-    :param samples: of runs to learn from.
+    :param sets: of each dataset, the forecasts of runs to learn from.
     """
-    last = {each.run.workload: each.run.number for each in samples}
-    judged = [each for each in samples if each.run.number == last[each.run.workload]]
-    runs = [forecast_part(each) for each in samples if each.run.number != last[each.run.workload]]
-    if not runs:
-        return TUNINGS[0]
-    return min(TUNINGS, key=lambda tuning: _loss(trained_recurrent(kind, runs, 0, epochs, tuning), judged))
+    runs: list[Run] = []
+    judged: list[Samples] = []
+    for samples in sets:
+        last = {each.run.workload: each for each in samples}
+        judged += last.values()
+        runs += [forecast_part(each) for each in samples if last[each.run.workload] is not each]
+    found: dict[Tuning, float] = {}
+    for name, values in TRIED.items() if runs else ():
+        for tuning in [replace(best(found), **{name: value}) for value in values]:
+            found[tuning] = _loss(trained_recurrent(kind, runs, 0, epochs, tuning), judged)
+    return found
+
+
+def best(tried: dict[Tuning, float]) -> Tuning:
+    """The tuning with the least NLL; the first one where none was tried."""
+    return min(tried, key=tried.__getitem__, default=FIRST)
 
 
 def _loss(network: Recurrent, samples: Sequence[Samples]) -> float:
@@ -160,15 +176,16 @@ def trained_recurrent(kind: str, runs: Sequence[Run], seed: int, epochs: int, tu
     torch.manual_seed(seed)
     often = Counter(run.roles[task] for run in runs for task in _switches(run)["task"].tolist())
     indices = {role: place for place, (role, count) in enumerate(often.most_common(), 1) if count >= _LEAST}
-    ids, extra = _sequences(runs, indices)
+    ids, extra = _sequences(runs, indices, tuning.length)
     network = _network(torch, kind, len(indices) + 1, tuning.width)
     optimizer = torch.optim.Adam(network.parameters(), tuning.rate)
     given, more = torch.from_numpy(ids), torch.from_numpy(extra)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, tuning.rate, max(2, epochs * -(-len(ids) // _SEQUENCES)))
     for _ in range(epochs):
         for rows in torch.randperm(len(ids)).split(_SEQUENCES):
-            found = network(given[rows, :-1], more[rows, :-1])
-            loss = torch.nn.functional.cross_entropy(found.flatten(0, 1), given[rows, 1:].flatten())
+            found = network(given[rows, :-1].clamp(min=0), more[rows, :-1])
+            asked = given[rows, 1:].flatten()
+            loss = torch.nn.functional.cross_entropy(found.flatten(0, 1), asked, ignore_index=_NO_SWITCH)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -210,14 +227,14 @@ def _by_cpu(run: Run, indices: dict[str, int]) -> list[tuple[np.ndarray, np.ndar
     return found
 
 
-def _sequences(runs: Sequence[Run], indices: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences of one switch more than _LENGTH, of one CPU of one run each."""
-    ids, extra = [], []
+def _sequences(runs: Sequence[Run], indices: dict[str, int], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """All switches in sequences of one more than ``length``, each of one CPU of one run, with _NO_SWITCH behind."""
+    ids, extra = [np.zeros((0, length + 1), np.int64)], [np.zeros((0, length + 1, 2), np.float32)]
     for run in runs:
         for _, own, beside in _by_cpu(run, indices):
-            for begin in range(0, len(own) - _LENGTH, _LENGTH):
-                ids.append(own[begin : begin + _LENGTH + 1])
-                extra.append(beside[begin : begin + _LENGTH + 1])
-    if not ids:
-        return np.zeros((0, _LENGTH + 1), np.int64), np.zeros((0, _LENGTH + 1, 2), np.float32)
-    return np.stack(ids), np.stack(extra)
+            for begin in range(0, len(own) - 1, length):
+                part = slice(begin, begin + length + 1)
+                behind = (0, length + 1 - len(own[part]))
+                ids.append(np.pad(own[part], behind, constant_values=_NO_SWITCH)[None])
+                extra.append(np.pad(beside[part], (behind, (0, 0)))[None])
+    return np.concatenate(ids), np.concatenate(extra)

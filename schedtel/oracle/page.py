@@ -14,7 +14,11 @@ from schedtel.oracle.evaluation import EVALUATION_VERSION, POINTER
 
 _MOST_BYTES = 16 << 20
 #: The parts of an evaluation, and their subsets, in words.
-PARTS = {"runs": "runs that were not learned from", "workloads": "workloads that were left out"}
+PARTS = {
+    "runs": "runs that were not learned from",
+    "workloads": "workloads that were left out",
+    "datasets": "learned from other datasets alone",
+}
 SUBSETS = {"all": "all switches", "to a task": "switches to a task, the idle one left out"}
 _WIDTH = 160
 
@@ -56,11 +60,12 @@ def text_of(evaluation: dict[str, Any]) -> Iterator[str]:
 
 def _tables(evaluation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The heading and the figures of each table."""
-    for part, what in PARTS.items():
-        for subset, which in SUBSETS.items():
-            if part in evaluation["parts"]:
-                found = evaluation["parts"][part][subset]
-                yield f"{what}; {which} ({int(found['forecasts'])} forecasts)", found
+    for dataset in evaluation["datasets"]:
+        for part, what in PARTS.items():
+            for subset, which in SUBSETS.items():
+                if part in dataset["parts"]:
+                    found = dataset["parts"][part][subset]
+                    yield f"{dataset['name']}: {what}; {which} ({int(found['forecasts'])} forecasts)", found
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -93,19 +98,17 @@ def render(evaluation: dict[str, Any], title: str) -> str:
 
     :param title: the name of the evaluation's file.
     """
-    workloads = [str(workload) for workload in evaluation["workloads"]]
     facts = (
-        f"{len(workloads)} workloads ({', '.join(workloads)}); {int(evaluation['seeds'])} seeds; a pointer network has "
-        f"{int(evaluation['parameters'])} parameters; {_tunings(evaluation)}"
-        f"kernel {evaluation['kernel']}, {evaluation['cpus']} CPUs; "
-        f"schedtel {evaluation['schedtel']}."
+        f"{int(evaluation['seeds'])} seeds; a pointer network has {int(evaluation['parameters'])} parameters; "
+        f"{_tunings(evaluation)}schedtel {evaluation['schedtel']}."
     )
+    sets = "".join(f"<p>{text(_told(dataset))}</p>" for dataset in evaluation["datasets"])
     parts = [
-        f"<h1>Who is next on this CPU?</h1><p>{text(title)}</p><p>{text(facts)}</p><p>{text(_cost(evaluation))}.</p>"
+        f"<h1>Who is next on this CPU?</h1><p>{text(title)}</p>{sets}<p>{text(facts)}</p><p>{text(_cost(evaluation))}.</p>"
     ]
     for heading, found in _tables(evaluation):
         parts += [
-            section(text(heading[:1].upper() + heading[1:]), _ABOUT, _forecasters(found)),
+            section(text(heading), _ABOUT, _forecasters(found)),
             section("By workload: top-1", "", _by_workload(found)),
             section("What the pointer network has more in top-1", _GAINS, _gains(found)),
             section("Calibration of the pointer network", _CALIBRATION, _reliability(found)),
@@ -113,10 +116,25 @@ def render(evaluation: dict[str, Any], title: str) -> str:
     return page(f"schedtel oracle: {title}", parts)
 
 
+def _told(dataset: dict[str, Any]) -> str:
+    workloads = [str(workload) for workload in dataset["workloads"]]
+    return (
+        f"{dataset['name']}: {len(workloads)} workloads ({', '.join(workloads)}); kernel {dataset['kernel']}, "
+        f"{dataset['cpus']} CPUs."
+    )
+
+
 def _tunings(evaluation: dict[str, Any]) -> str:
     return "".join(
-        f"{kind}: width {int(tuning['width'])}, learning rate {_number(tuning['rate'])}; "
+        f"{kind}: the best of {len(tuning['tried'])} is {_tuning(tuning['chosen'])}; "
         for kind, tuning in evaluation["tunings"].items()
+    )
+
+
+def _tuning(chosen: dict[str, Any]) -> str:
+    return (
+        f"width {int(chosen['width'])}, learning rate {_number(chosen['rate'])}, "
+        f"sequences of {int(chosen['length'])}"
     )
 
 

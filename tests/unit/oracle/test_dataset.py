@@ -23,7 +23,7 @@ from traces import PERF
 import schedtel
 from schedtel.cli import group
 from schedtel.errors import RecordingError, UsageError
-from schedtel.oracle.dataset import Dataset, DatasetWriter, split
+from schedtel.oracle.dataset import Dataset, DatasetWriter, datasets_at, split
 from schedtel.oracle.evaluation import evaluate
 from schedtel.oracle.gather import run_of_recording, run_of_trace
 from schedtel.oracle.models import Model, save_model
@@ -144,9 +144,16 @@ def test_a_model_is_not_tested_on_what_it_learned_from(dataset):
     found = Dataset(dataset)
     digests = {side: next(found.runs(is_for_training=side)).digest for side in (True, False)}
     seen = Model({0: NOTHING}, (digests[False],), ("web",), {})
-    assert "the model learned from this run" in refused(UsageError, evaluate, found, seen, 500, None, print)
+    assert "the model learned from this run" in refused(UsageError, evaluate, [found], seen, 500, None, print)
     unseen = Model({0: NOTHING}, (digests[True],), ("web",), {})
-    assert evaluate(found, unseen, 500, None, print)["parts"]["runs"]["all"]["forecasts"] > 100
+    (judged,) = evaluate([found], unseen, 500, None, print)["datasets"]
+    assert judged["parts"]["runs"]["all"]["forecasts"] > 100
+
+
+def test_a_run_that_is_in_two_datasets_is_refused_since_it_could_be_on_both_sides(dataset, tmp_path):
+    other = written(tmp_path / "other", runs=3)
+    assert "the same run as" in refused(UsageError, datasets_at, (str(dataset), str(other)))
+    assert "the same run as" in refused(UsageError, datasets_at, (str(dataset), str(dataset)))
 
 
 # ---- the command ----
@@ -158,7 +165,7 @@ def test_recordings_become_a_dataset_an_evaluation_and_a_page(dataset, tmp_path)
     assert done.exit_code == 0, done.output
     assert "markov2" in done.output
     rows = {
-        row["forecaster"]: row for row in read_evaluation(str(tmp_path / "judged.json"))["parts"]["runs"]["all"]["rows"]
+        row["forecaster"]: row for row in read_evaluation(str(tmp_path / "judged.json"))["datasets"][0]["parts"]["runs"]["all"]["rows"]
     }
     # A network of zeros gives each candidate, and another task, the same chance.
     assert rows["pointer"]["nll"]["value"] > np.log(5)
@@ -283,7 +290,7 @@ def test_a_recording_of_windows_is_no_recording_of_events(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"evaluation": "schedtel.oracle", "version": 2, "parts": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"evaluation": "schedtel.oracle", "version": 3, "datasets": 3}'])
 def test_a_file_that_is_no_evaluation_is_refused(tmp_path, content):
     (tmp_path / "file").write_text(content)
     assert "it is none, or damaged" in refused(UsageError, read_evaluation, str(tmp_path / "file"))

@@ -11,7 +11,7 @@ from small_runs import drawn_run
 from schedtel.errors import UsageError
 from schedtel.oracle import networks, pointer
 from schedtel.oracle.models import Model, load_model, save_model
-from schedtel.oracle.networks import TUNINGS, Tuning, chosen_tuning, pointer_scores, trained_pointer, trained_recurrent
+from schedtel.oracle.networks import Tuning, best, pointer_scores, trained_pointer, trained_recurrent, tried_tunings
 from schedtel.oracle.rules import rule
 from schedtel.oracle.samples import samples_of
 from schedtel.oracle.scores import score
@@ -65,7 +65,7 @@ def test_networks_learn_a_load_better_than_counts_and_each_seed_is_one_network()
     again = trained_pointer(learned, seed=3, epochs=1), trained_pointer(learned, seed=3, epochs=1)
     assert np.array_equal(again[0].w1, again[1].w1)
     for kind in ("LSTM", "GRU"):
-        recurrent = trained_recurrent(kind, [each.run for each in learned], seed=3, epochs=1, tuning=Tuning(6e-3, 16))
+        recurrent = trained_recurrent(kind, [each.run for each in learned], seed=3, epochs=1, tuning=Tuning(6e-3, 16, 64))
         assert np.exp(recurrent.forecasts(tested)).sum(axis=1) == pytest.approx(1)
         # It knows no role of this run, so it prefers none of them.
         other = samples_of(drawn_run(12, 600, tasks=6)).of(np.arange(5))
@@ -76,20 +76,44 @@ def test_networks_learn_a_load_better_than_counts_and_each_seed_is_one_network()
         assert np.ptp(strange[0, :-1][tasks[0]]) < 1e-9
 
 
-def test_a_tuning_is_chosen_by_the_last_run_to_learn_from_alone(monkeypatch):
-    """Each network here is as good as its learning rate is small, and says which runs it has learned from."""
-    learned = [samples_of(drawn_run(number, 300, number=number), warm=50) for number in (1, 2, 3)]
-    asked = []
+@pytest.fixture
+def asked(monkeypatch):
+    """Which runs each tuning learned from; its loss, in place of an hour of training, is its distance from one tuning."""
+    asked = {}
 
     def trained(kind, runs, seed, epochs, tuning):
-        asked.append((kind, [run.number for run in runs], seed, epochs))
+        asked[tuning] = (kind, [run.number for run in runs], seed, epochs)
         return tuning
 
+    def loss(tuning, judged):
+        assert [each.run.number for each in judged] == [3, 2]
+        return abs(tuning.rate - 3e-2) + abs(tuning.width - 256) / 1e3 + abs(tuning.length - 16) / 1e4
+
     monkeypatch.setattr(networks, "trained_recurrent", trained)
-    monkeypatch.setattr(networks, "_loss", lambda tuning, judged: (tuning.rate, [each.run.number for each in judged]))
-    assert chosen_tuning("GRU", learned, 4) == min(TUNINGS, key=lambda tuning: tuning.rate)
-    assert asked == [("GRU", [1, 2], 0, 4)] * len(TUNINGS)
-    assert networks._loss(TUNINGS[0], learned[2:])[1] == [3]
+    monkeypatch.setattr(networks, "_loss", loss)
+    return asked
+
+
+def test_a_tuning_is_chosen_by_the_last_run_to_learn_from_of_each_dataset_alone(asked):
+    sets = [[samples_of(drawn_run(each, 300, number=each), warm=50) for each in numbers] for numbers in ((1, 2, 3), (1, 2))]
+    tried = tried_tunings("GRU", sets, 4)
+    assert best(tried) == Tuning(3e-2, 256, 16)
+    assert set(asked) == set(tried)
+    assert set(map(str, asked.values())) == {str(("GRU", [1, 2, 1], 0, 4))}
+
+
+def test_with_one_run_to_learn_from_no_tuning_is_tried(asked):
+    assert tried_tunings("GRU", [[samples_of(drawn_run(1, 300), warm=50)]], 4) == {}
+    assert best({}) == networks.FIRST
+
+
+def test_each_switch_is_in_the_sequences_and_comes_once():
+    run = drawn_run(1, 300)
+    indices = {role: at for at, role in enumerate(run.roles, 1)}
+    for length in (16, 100, 1000):
+        ids, _ = networks._sequences([run], indices, length)
+        answers = ids[:, 1:]
+        assert (answers >= 0).sum() == run.switches - 2  # the first one of each of two CPUs is no answer
 
 
 # ---- files ----
