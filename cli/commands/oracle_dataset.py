@@ -159,9 +159,7 @@ def _recorded(workloads: tuple[str, ...], runs: int, asked: _Asked, stopped: lis
                 yield min(tried, key=lambda run: run.others)
 
 
-def _tried(
-    spec: str, number: int, asked: _Asked, ends: list[Callable[[], None]], signals: Sequence[str]
-) -> list[Run]:
+def _tried(spec: str, number: int, asked: _Asked, ends: list[Callable[[], None]], signals: Sequence[str]) -> list[Run]:
     """The run, made until others leave it enough of the switches."""
     from schedtel.oracle.recorded import recorded_run  # noqa: PLC0415  (as in dataset)
 

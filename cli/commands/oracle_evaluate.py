@@ -17,8 +17,8 @@ from schedtel.cli.strict import StrictCommand
 @click.option(
     "--train",
     is_flag=True,
-    help="Also train an LSTM and a GRU to compare with, and all networks without some of the workloads, and without one "
-    "of the datasets, in turns; needs torch, and minutes or an hour.",
+    help="Also train an LSTM and a GRU to compare with, and all networks without some of the workloads, or without one "
+    "of the datasets, in turns; needs torch, and minutes.",
 )
 @click.option(
     "--epochs",

@@ -1,15 +1,14 @@
 """Datasets and a model in; how good each forecaster is, on what it has not seen, out. Each dataset is judged apart.
 
-*Runs*: networks learned from the runs of all datasets that are to learn from, and are tested on the others. *Workloads*:
-some workloads at a time are left out of all datasets. The networks learned from the runs of the others, and are tested
-on all runs of these. *Datasets*: one at a time is left out, and its runs to test on are what is tested on. In these two
-the recurrent networks, which do not know their roles, have one seed only. Rules and Markov chances learn nothing before:
-they are the same in all parts.
+*Runs*: networks learned from the runs of all datasets that are to learn from, and are tested on the others.
+*Workloads*: some workloads at a time are left out of all datasets. The networks learned from the runs of the others,
+and are tested on all runs of these. *Datasets*: one at a time is left out, and its runs to test on are tested on. The
+recurrent networks, which are slow to train, have fewer seeds. They do not know the roles of what is left out, so they
+have one there, and none for datasets. Rules and Markov chances learn nothing before: they are the same in all parts.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +34,8 @@ POINTER, RECURRENT = "pointer", ("LSTM", "GRU")
 #: What networks are measured by.
 YARDSTICK = "markov2"
 _TIMED = 3000
+#: How many seeds a recurrent network has at most: on runs, and on workloads that were left out.
+_RECURRENT_SEEDS = {"runs": 3, "workloads": 1}
 #: Groups of workloads that are left out one after the other.
 _GROUPS = 5
 #: Forecasts of a run → its forecasts as logarithms, for each seed.
@@ -86,9 +87,10 @@ def evaluate(datasets: Sequence[Dataset], model: Model, most: int, epochs: int |
     for dataset in datasets:
         refuse_what_was_learned(dataset, model)
     say("reading the runs")
-    began = time.perf_counter_ns()
+    began = time.process_time_ns()
     sets = [_sampled(dataset, most, is_learned=epochs is not None) for dataset in datasets]
-    reading_us = (time.perf_counter_ns() - began) / 1e3 / sum(len(each) for one in sets for each in (*one.learned, *one.tested))
+    read = sum(len(each) for one in sets for each in (*one.learned, *one.tested))
+    reading_us = (time.process_time_ns() - began) / 1e3 / read
     training = None if epochs is None else _chosen_training(sets, list(model.networks), epochs, say)
     return {
         "evaluation": "schedtel.oracle",
@@ -115,7 +117,11 @@ def _sampled(dataset: Dataset, most: int, *, is_learned: bool) -> Sampled:
 def _told(dataset: Dataset) -> dict[str, Any]:
     """What an evaluation tells of a dataset."""
     machine = {name: dataset.card.get(name) for name in ("kernel", "cpus")}
-    return {"name": text_of_path(dataset.where), **machine, "workloads": dataset.workloads}
+    return {"name": _name(dataset), **machine, "workloads": dataset.workloads}
+
+
+def _name(dataset: Dataset) -> str:
+    return text_of_path(dataset.where)
 
 
 def _by(weights: pointer.Weights) -> Callable[[Samples], np.ndarray]:
@@ -144,23 +150,23 @@ class _Training:
             for kind, tried in self.tried.items()
         }
 
-    def recurrent(self, learned: Sequence[Samples], seeds: Sequence[int]) -> Forecasters:
+    def recurrent(self, learned: Sequence[Samples], part: str) -> Forecasters:
+        """An LSTM and a GRU for a part of the evaluation."""
         from schedtel.oracle.networks import best, forecast_part, trained_recurrent  # noqa: PLC0415  (torch)
 
-        runs = [forecast_part(each) for each in learned]
+        runs, seeds = [forecast_part(each) for each in learned], self.seeds[: _RECURRENT_SEEDS[part]]
         return {
             kind: [trained_recurrent(kind, runs, seed, self.epochs, best(tried)).forecasts for seed in seeds]
             for kind, tried in self.tried.items()
         }
 
-    def all(self, learned: Sequence[Samples]) -> Forecasters:
-        """Networks of all kinds for what is left out."""
+    def pointer(self, learned: Sequence[Samples]) -> Forecasters:
+        """Pointer networks for what is left out."""
         from schedtel.oracle.networks import trained_pointer  # noqa: PLC0415  (torch)
 
         if not learned:
             raise UsageError("cannot train for what is left out: no other runs are to learn from (record more runs)")
-        pointers = [_by(trained_pointer(learned, seed, self.epochs)) for seed in self.seeds]
-        return {POINTER: pointers} | self.recurrent(learned, self.seeds[:1])
+        return {POINTER: [_by(trained_pointer(learned, seed, self.epochs)) for seed in self.seeds]}
 
 
 def _chosen_training(sets: Sequence[Sampled], seeds: list[int], epochs: int, say: Say) -> _Training:
@@ -178,7 +184,7 @@ def _parts(sets: Sequence[Sampled], model: Model, training: _Training | None, sa
     networks: Forecasters = {POINTER: [_by(weights) for weights in model.networks.values()]}
     if training is not None:
         say("training LSTM and GRU")
-        networks |= training.recurrent([each for one in sets for each in one.learned], training.seeds)
+        networks |= training.recurrent([each for one in sets for each in one.learned], "runs")
     runs = [_Scored() for _ in sets]
     for one, scored in zip(sets, runs, strict=True):
         scored.add(one.tested, networks)
@@ -199,7 +205,8 @@ def _without_workloads(sets: Sequence[Sampled], training: _Training, say: Say) -
     found, names = [_Scored() for _ in sets], _workloads(sets)
     for group in (names[place::_GROUPS] for place in range(min(_GROUPS, len(names)))):
         say(f"training without {', '.join(group)}")
-        networks = training.all([each for one in sets for each in one.learned if each.run.workload not in group])
+        others = [each for one in sets for each in one.learned if each.run.workload not in group]
+        networks = training.pointer(others) | training.recurrent(others, "workloads")
         for one, scored in zip(sets, found, strict=True):
             scored.add(one.of(group), networks)
     return found
@@ -209,9 +216,9 @@ def _without_datasets(sets: Sequence[Sampled], training: _Training, say: Say) ->
     """The scores for datasets that were left out."""
     found = [_Scored() for _ in sets]
     for one, scored in zip(sets, found, strict=True):
-        say(f"training without {one.dataset.name}")
+        say(f"training without {_name(one.dataset)}")
         others = [each for other in sets if other is not one for each in other.learned]
-        scored.add(one.tested, training.all(others))
+        scored.add(one.tested, training.pointer(others))
     return found
 
 
@@ -279,22 +286,17 @@ def _gain(figures: dict[str, Figures], beside: str) -> dict[str, Any]:
 
 
 def latency_us(weights: pointer.Weights, samples: Sequence[Samples]) -> dict[str, float]:
-    """How long one forecast takes from its features, in microseconds, on one CPU: median and 99th percentile."""
+    """The CPU time that one forecast takes from its features, in microseconds: median and 99th percentile."""
     rows = [
         np.ascontiguousarray(each.features[at, : each.counts[at]])
         for each in samples
         for at in range(0, len(each), max(1, len(each) * len(samples) // _TIMED))
     ]
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        taken = [_timed(weights, row) for row in (*rows[:100], *rows)][100:]
-    finally:
-        os.sched_setaffinity(0, allowed)
+    taken = [_timed(weights, row) for row in (*rows[:100], *rows)][100:]
     return {"p50": float(np.quantile(taken, 0.5)), "p99": float(np.quantile(taken, 0.99))}
 
 
 def _timed(weights: pointer.Weights, row: np.ndarray) -> float:
-    began = time.perf_counter_ns()
+    began = time.thread_time_ns()
     pointer.chances(weights, row)
-    return (time.perf_counter_ns() - began) / 1e3
+    return (time.thread_time_ns() - began) / 1e3

@@ -88,7 +88,7 @@ def _number(value: float) -> float:
 def _cost(evaluation: dict[str, Any]) -> str:
     latency = evaluation["latency_us"]
     return (
-        f"one forecast on one CPU: p50 {_number(latency['p50']):.0f} µs, p99 {_number(latency['p99']):.0f} µs, from "
+        f"CPU time of one forecast: p50 {_number(latency['p50']):.0f} µs, p99 {_number(latency['p99']):.0f} µs, from "
         f"features that take {_number(evaluation['features_us']):.0f} µs in Python"
     )
 
@@ -103,9 +103,8 @@ def render(evaluation: dict[str, Any], title: str) -> str:
         f"{_tunings(evaluation)}schedtel {evaluation['schedtel']}."
     )
     sets = "".join(f"<p>{text(_told(dataset))}</p>" for dataset in evaluation["datasets"])
-    parts = [
-        f"<h1>Who is next on this CPU?</h1><p>{text(title)}</p>{sets}<p>{text(facts)}</p><p>{text(_cost(evaluation))}.</p>"
-    ]
+    told = f"{sets}<p>{text(facts)}</p><p>{text(_cost(evaluation))}.</p>"
+    parts = [f"<h1>Who is next on this CPU?</h1><p>{text(title)}</p>{told}"]
     for heading, found in _tables(evaluation):
         parts += [
             section(text(heading), _ABOUT, _forecasters(found)),
@@ -133,8 +132,7 @@ def _tunings(evaluation: dict[str, Any]) -> str:
 
 def _tuning(chosen: dict[str, Any]) -> str:
     return (
-        f"width {int(chosen['width'])}, learning rate {_number(chosen['rate'])}, "
-        f"sequences of {int(chosen['length'])}"
+        f"width {int(chosen['width'])}, learning rate {_number(chosen['rate'])}, sequences of {int(chosen['length'])}"
     )
 
 

@@ -34,11 +34,11 @@ from schedtel.oracle.runs import IDLE, NOBODY, Kind, Left, Run, cut, from_parque
 NOTHING = Weights(**{name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()})
 
 
-def written(where, runs=2, workloads=("web", "pipe")):
+def written(where, runs=2, workloads=("web", "pipe"), begin=0):
     writer = DatasetWriter(where)
     for number in range(1, runs + 1):
         for at, workload in enumerate(workloads):
-            writer.add(drawn_run(10 * at + number, 650, workload=workload, number=number))
+            writer.add(drawn_run(begin + 10 * at + number, 650, workload=workload, number=number))
     writer.finish({})
     return where
 
@@ -156,6 +156,34 @@ def test_a_run_that_is_in_two_datasets_is_refused_since_it_could_be_on_both_side
     assert "the same run as" in refused(UsageError, datasets_at, (str(dataset), str(dataset)))
 
 
+def test_networks_learn_from_several_datasets_and_each_is_judged_apart(dataset, tmp_path, monkeypatch):
+    """Of web and pipe in one dataset and web in another one, with one run of each to learn from and one to test on."""
+    pytest.importorskip("torch", reason="needs torch, of the extra learn")
+    from schedtel.oracle import networks  # noqa: PLC0415  (as the commands do)
+
+    learned = []
+
+    def trained(samples, seed, epochs):
+        learned.append([each.run.digest for each in samples])
+        return NOTHING
+
+    monkeypatch.setattr(networks, "FIRST", networks.Tuning(1e-2, 8, 16))
+    monkeypatch.setattr(networks, "trained_pointer", trained)
+    other = written(tmp_path / "other", workloads=("web",), begin=50)
+    both = datasets_at([str(dataset), str(other)])
+    judged = evaluate(both, Model({0: NOTHING}, (), ("web",), {}), 30, 1, print)
+    web, pipe, elsewhere = (entry.digest for each in both for entry in each.entries if entry.is_for_training)
+    # Without web, without pipe; without the first dataset, without the other one.
+    assert learned == [[pipe], [web, elsewhere], [elsewhere], [web, pipe]]
+    found = [
+        {part: list(told["all"]["rows"][0]["by_workload"]) for part, told in each["parts"].items()}
+        for each in judged["datasets"]
+    ]
+    assert found[0] == {"runs": ["web", "pipe"], "workloads": ["web", "pipe"], "datasets": ["web", "pipe"]}
+    assert found[1] == {"runs": ["web"], "workloads": ["web"], "datasets": ["web"]}
+    assert [each["name"] for each in judged["datasets"]] == [str(dataset), str(other)]
+
+
 # ---- the command ----
 
 
@@ -165,7 +193,8 @@ def test_recordings_become_a_dataset_an_evaluation_and_a_page(dataset, tmp_path)
     assert done.exit_code == 0, done.output
     assert "markov2" in done.output
     rows = {
-        row["forecaster"]: row for row in read_evaluation(str(tmp_path / "judged.json"))["datasets"][0]["parts"]["runs"]["all"]["rows"]
+        row["forecaster"]: row
+        for row in read_evaluation(str(tmp_path / "judged.json"))["datasets"][0]["parts"]["runs"]["all"]["rows"]
     }
     # A network of zeros gives each candidate, and another task, the same chance.
     assert rows["pointer"]["nll"]["value"] > np.log(5)
@@ -193,6 +222,28 @@ def test_what_exists_becomes_a_dataset_by_the_command(tmp_path):
     ]
     assert found.card["licence"] == "free"
     assert next(found.runs(is_for_training=False)).switches == 400
+
+
+@pytest.mark.parametrize(
+    ("shares", "taken"),
+    [([0.5], 0.5), ([0.9, 0.95, 0.3], 0.3), ([0.95, 0.9, *[0.97] * 8], 0.9)],
+    ids=["at once", "at last", "never"],
+)
+def test_a_run_that_others_fill_is_made_again_and_the_one_with_the_least_is_taken(tmp_path, monkeypatch, shares, taken):
+    """Of 20 switches of a run, so many are to another job."""
+    left = list(shares)
+
+    def made(spec, number, length_ns, switches, on_stop):
+        others = round(20 * left.pop(0))
+        events = [small_runs.switch(at, 0, 0, 2 if at < others else 1) for at in range(20)]
+        return Run(spec, number, ("idle", "own#1", "other#1"), small_runs.run_of(events).events)
+
+    monkeypatch.setattr("schedtel.oracle.recorded.recorded_run", made)
+    done = oracle("dataset", "-o", tmp_path / "data", "--workload", "web", "--runs", "1", "--most-others", "0.85")
+    assert done.exit_code == 0, done.output
+    assert left == []
+    (told,) = Dataset(tmp_path / "data").card["runs"]
+    assert told["others"] == pytest.approx(taken, abs=0.051)
 
 
 def who_came(run):

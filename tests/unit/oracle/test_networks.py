@@ -65,7 +65,9 @@ def test_networks_learn_a_load_better_than_counts_and_each_seed_is_one_network()
     again = trained_pointer(learned, seed=3, epochs=1), trained_pointer(learned, seed=3, epochs=1)
     assert np.array_equal(again[0].w1, again[1].w1)
     for kind in ("LSTM", "GRU"):
-        recurrent = trained_recurrent(kind, [each.run for each in learned], seed=3, epochs=1, tuning=Tuning(6e-3, 16, 64))
+        recurrent = trained_recurrent(
+            kind, [each.run for each in learned], seed=3, epochs=1, tuning=Tuning(6e-3, 16, 64)
+        )
         assert np.exp(recurrent.forecasts(tested)).sum(axis=1) == pytest.approx(1)
         # It knows no role of this run, so it prefers none of them.
         other = samples_of(drawn_run(12, 600, tasks=6)).of(np.arange(5))
@@ -78,7 +80,7 @@ def test_networks_learn_a_load_better_than_counts_and_each_seed_is_one_network()
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Which runs each tuning learned from; its loss, in place of an hour of training, is its distance from one tuning."""
+    """Which runs each tuning learned from; its loss is its distance from one tuning."""
     asked = {}
 
     def trained(kind, runs, seed, epochs, tuning):
@@ -95,7 +97,9 @@ def asked(monkeypatch):
 
 
 def test_a_tuning_is_chosen_by_the_last_run_to_learn_from_of_each_dataset_alone(asked):
-    sets = [[samples_of(drawn_run(each, 300, number=each), warm=50) for each in numbers] for numbers in ((1, 2, 3), (1, 2))]
+    sets = [
+        [samples_of(drawn_run(each, 300, number=each), warm=50) for each in numbers] for numbers in ((1, 2, 3), (1, 2))
+    ]
     tried = tried_tunings("GRU", sets, 4)
     assert best(tried) == Tuning(3e-2, 256, 16)
     assert set(asked) == set(tried)
