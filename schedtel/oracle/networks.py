@@ -131,7 +131,7 @@ class Tuning:
 
 #: What is tried: each of these values in turn, the others being the best so far. It begins with the first tuning.
 FIRST = Tuning(rate=1e-2, width=128, length=64)
-TRIED = {"rate": (1e-2, 3e-3, 3e-2, 1e-1), "width": (64, 256), "length": (16, 256)}
+TRIED: dict[str, tuple[Any, ...]] = {"rate": (1e-2, 3e-3, 3e-2, 1e-1), "width": (64, 256), "length": (16, 256)}
 
 
 def forecast_part(samples: Samples) -> Run:
