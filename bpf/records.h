@@ -277,7 +277,12 @@ struct grid {
 	 */
 	__u64 epoch;
 	__u64 edge_ns[4];
-	__u64 reserved[3];
+	/*
+	 * With core, a task's hash, shifted right by this, is its place in the task cache. It is here and not in `settings`
+	 * since each page that a program reads costs it a nanosecond, and every program reads this one.
+	 */
+	__u64 cache_shift;
+	__u64 reserved[2];
 };
 
 /* The counters of struct losses, in its order. */
@@ -319,7 +324,6 @@ struct settings {
 	__u64 min_activity_ns;		/* least running and waiting of a row; with 0, sleepers have a row too */
 	__u64 wakeup_bytes;		/* a ring filled so far wakes the collector */
 	__u64 page_rows;		/* rows that the flush's page has room for */
-	__u64 task_cache_shift;		/* a task's hash, shifted right by this, is its place in the cache */
 	__u32 cgroup_level[FILTER_VALUES];
 	__u32 tgid[FILTER_VALUES];
 	__u32 tid[FILTER_VALUES];

@@ -21,6 +21,7 @@ static inlined __u32 cpu_field(struct task_struct *task)
 
 	if (bpf_core_field_exists(task->thread_info.cpu))
 		return task->thread_info.cpu;
+	asm volatile("" : "+r"(older));	/* else clang chooses between two distances at run time */
 	return older->cpu;
 }
 

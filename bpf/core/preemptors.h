@@ -28,11 +28,14 @@ static inlined void remember_preemptor(struct task_state *victim, struct task_st
 static inlined void takes_cpu(struct task_struct *task, struct task_state *state, struct cpu_state *cpu,
 			       struct moment at, struct cpu_bank *bank)
 {
-	__u32 number = bpf_get_smp_processor_id();
+	__u32 number = cpu_field(task);
 	__s64 wait = task_takes_cpu(state, at, number, bank, task);
-	__u8 by = settings.preemptions;
+	__u8 by;
 
-	if (by && wait >= 0)
+	if (wait < 0)
+		return;
+	by = settings.preemptions;	/* not read before: the page of the settings is used for nothing else here */
+	if (by)
 		tell_preemption(bpf_map_lookup_elem(&preemptions, &number),
 				state->selected ? group_of(task, by, at.fast) : group_of_kind(GROUP_OTHER),
 				&state->preemptor, wait, cpu->window);

@@ -120,10 +120,12 @@ static inlined bool leaves_completed(__u64 *ctx, struct task_state *state)
 static inlined void leaves_cpu(struct task_state *state, __u64 *ctx, __u32 asleep, struct moment at,
 			       struct cpu_bank *bank)
 {
+	struct task_struct *task;
 	__u8 by = settings.preemptions;
 
 	if (asleep) {
-		task_blocks(state, at, BPF_CORE_READ_BITFIELD(argument(ctx, PREV), in_iowait), bank);
+		task = argument(ctx, PREV);
+		task_blocks(state, at, BPF_CORE_READ_BITFIELD(task, in_iowait), bank);
 	} else {
 		task_is_preempted(state, at);
 		if (by)
@@ -204,7 +206,8 @@ static outlined int enter_slow_path(__u64 *ctx, struct cpu_state *cpu, __u64 now
 static inlined void switch_tasks(__u64 *ctx)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct cpu_state *cpu = this_cpu();
+	__u32 number = cpu_field(argument(ctx, PREV));	/* this CPU; up to 6.9, to ask for it is a call */
+	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &number);
 	struct cpu_bank *bank;
 	struct moment at;
 

@@ -30,7 +30,7 @@ _Static_assert(sizeof(struct cache_slot) % 64 == 0, "states begin at the same pl
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);	/* never mapped, but such an array begins at a page's start */
-	__uint(max_entries, 1);		/* set to 1 << (64 - settings.task_cache_shift) before load */
+	__uint(max_entries, 1);		/* set to 1 << (32 - control.grid.cache_shift) before load */
 	__type(key, __u32);
 	__type(value, struct cache_slot);
 } task_cache SEC(".maps");
@@ -54,12 +54,20 @@ static inlined __u64 identity_of(struct task_struct *task)
 /* The place of a task's first slot. That of its second is place ^ 1. */
 static inlined __u32 place_of(__u64 identity)
 {
-	return identity * 0x9E3779B97F4A7C15ULL >> settings.task_cache_shift;
+	return (__u32)identity * 0x9E3779B1U >> *(volatile __u64 *)&control.grid.cache_shift;
 }
 
 static inlined struct cache_slot *slot_at(__u32 place)
 {
 	return bpf_map_lookup_elem(&task_cache, &place);
+}
+
+/* NULL where another task owns the slot. */
+static outlined struct task_state *state_in_second(__u64 identity, __u32 place)
+{
+	struct cache_slot *slot = slot_at(place);
+
+	return slot && slot->owner == identity ? &slot->state : 0;
 }
 
 /* The second slot is asked only where the first is another's. NULL for a task that owns neither. */
@@ -68,10 +76,7 @@ static inlined struct task_state *state_in_slot(__u64 identity)
 	__u32 place = place_of(identity);
 	struct cache_slot *slot = slot_at(place);
 
-	if (likely(slot && slot->owner == identity))
-		return &slot->state;
-	slot = slot_at(place ^ 1);
-	return likely(slot && slot->owner == identity) ? &slot->state : 0;
+	return likely(slot && slot->owner == identity) ? &slot->state : state_in_second(identity, place ^ 1);
 }
 
 /* NULL for a task that has no state, or has it in task storage. */

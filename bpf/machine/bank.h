@@ -153,6 +153,8 @@ static inlined struct bank *account(struct task_state *task, struct moment at)
 	if (!at.fast && unlikely(!is_open(&task->window, at)))
 		roll_task(task, at.grid, at.epoch, at.now);
 	bank = &task->bank[(at.fast ? at.epoch : task->window) & 1];
+	/* A pointer from here on, and not the task and a distance: clang would add the two anew at each field. */
+	asm volatile("" : "+r"(bank));
 	elapsed = at.now - task->since_ns;
 	if (!at.fast && unlikely(elapsed < 0)) {
 		discard_sample();

@@ -8,6 +8,9 @@
 #ifndef SCHEDTEL_MACHINE_HISTOGRAM_H
 #define SCHEDTEL_MACHINE_HISTOGRAM_H
 
+/* floor(log2(x)) of each x below 16, in 4 bits. */
+#define LOG2_BELOW_16 0x3333333322221100ULL
+
 /*
  * floor(log2(x)) by halving, since BPF has no instruction for it. There is no branch: durations vary, and one
  * mispredicted branch costs more than all of this. The sign bit of a difference is a step's bit of the result.
@@ -23,10 +26,7 @@ static inlined __u64 log2_floor(__u64 x)
 	result += step;
 	step = (0xf - x) >> 63 << 2;
 	x >>= step;
-	result += step;
-	step = (0x3 - x) >> 63 << 1;
-	x >>= step;
-	return result + step + (x >> 1);
+	return result + step + (LOG2_BELOW_16 >> (x << 2 & 63) & 3);
 }
 
 /*

@@ -168,7 +168,7 @@ PREEMPTIONS = np.dtype(
     ]
 )
 
-GRID = np.dtype([("epoch", "<u8"), ("edge_ns", "<u8", (4,)), ("reserved", "<u8", (3,))])
+GRID = np.dtype([("epoch", "<u8"), ("edge_ns", "<u8", (4,)), ("cache_shift", "<u8"), ("reserved", "<u8", (2,))])
 #: Counters of losses, each by window & 1.
 LOSSES = np.dtype(
     [(name, "<u8", (2,)) for name in ("ring_dropped", "state_failed", "samples_discarded", "events_missed")]
@@ -208,7 +208,6 @@ SETTINGS = np.dtype(
         ("min_activity_ns", "<u8"),
         ("wakeup_bytes", "<u8"),
         ("page_rows", "<u8"),
-        ("task_cache_shift", "<u8"),
         ("cgroup_level", "<u4", (FILTER_VALUES,)),
         ("tgid", "<u4", (FILTER_VALUES,)),
         ("tid", "<u4", (FILTER_VALUES,)),

@@ -312,6 +312,7 @@ void host_switch(__u64 now, __u32 cpu, int prev, int next, int preempt, __u32 pr
 	task_of(prev)->__state = host.turned_back ? 0 : prev_state;
 	host.turned_back = false;
 	task_of(prev)->in_iowait = iowait;
+	task_of(prev)->thread_info.cpu = task_of(next)->thread_info.cpu = cpu;
 	on_switch(ctx);
 }
 

@@ -99,7 +99,8 @@ class HostBackend(Player, CoreBackend):
         self._cpu_states = view(library.host_cpus(), layout.CPU_STATE, cpus)
         self._pairs = view(library.host_preemptions(), layout.PREEMPTIONS, cpus)
         chosen = view(library.host_settings(), layout.SETTINGS, 1)
-        defaults = {"min_activity_ns": 1, "page_rows": ring_records, "task_cache_shift": 64 - _TASK_CACHE_BITS}
+        defaults = {"min_activity_ns": 1, "page_rows": ring_records}
+        self._control["grid"]["cache_shift"] = 32 - _TASK_CACHE_BITS
         for name, value in (defaults | self._tell_preemptions(preemptions) | settings).items():
             chosen[name] = value
         self._buffer = np.zeros(_MOST_RECORDS, layout.TASK_RECORD)

@@ -52,6 +52,7 @@ class CoreBackend(Backend):
         try:
             check_contract(programs.structs, layout.CONTRACT)
             self._map_memory(programs.plan.ring_bytes)
+            self._control["grid"]["cache_shift"] = 32 - programs.plan.cache_bits
             self._attach()
             self._seed()
         except BaseException:

@@ -166,11 +166,7 @@ def _load(name: str, plan: LoadPlan, while_verifying: Callable[[], object], **mo
 
 def _set_up(opened: BpfObject, plan: LoadPlan, structs: dict[str, list[Member]], more: dict[str, object]) -> None:
     rows = page_rows(plan.ring_bytes, _row_bytes(structs))
-    sizes: dict[str, object] = {
-        "wakeup_bytes": plan.ring_bytes // 4,
-        "page_rows": rows,
-        "task_cache_shift": 64 - plan.cache_bits,
-    }
+    sizes: dict[str, object] = {"wakeup_bytes": plan.ring_bytes // 4, "page_rows": rows}
     opened.set_initial_value("schedtel.rodata", packed(structs["settings"], sizes | plan.settings | more))
     opened.set_max_entries("task_cache", 1 << plan.cache_bits)
     opened.set_max_entries("cpus", plan.cpus)
