@@ -131,21 +131,17 @@ def settle(s: State, now: int) -> None:
 
 
 @inlined
-def first_with(s: State, key: int) -> int:
-    """The first CPU whose event has this key."""
-    c = 0
-    while s.event_keys[c] != key:
-        c += 1
-    return c
+def first_event(s: State) -> tuple[int, int, int]:
+    """Key and kind of the event that comes first, and the CPU where it is, if it is on one.
 
-
-@inlined
-def first_event(s: State) -> tuple[int, int]:
-    """Key and kind of the event that comes first."""
+    Key and CPU are found in one search. One for the least key alone would be compiled for several keys at a time, and a
+    processor waits when it loads several of which one has just been stored.
+    """
     machine = s.machine[0]
-    key, kind = NEVER, _ON_CPU
+    key, kind, first = NEVER, _ON_CPU, 0
     for c in range(s.event_keys.shape[0]):
-        key = min(key, s.event_keys[c])
+        if s.event_keys[c] < key:
+            key, first = s.event_keys[c], c
     if machine.changed < s.changes.shape[0] and 2 * s.changes[machine.changed, 0] + 1 < key:
         key, kind = 2 * s.changes[machine.changed, 0] + 1, _CHANGE
     if machine.released < s.order.shape[0] and 2 * s.jobs[s.order[machine.released]].at_ns + 1 < key:
@@ -154,14 +150,14 @@ def first_event(s: State) -> tuple[int, int]:
         key, kind = 2 * s.timers[0, 0] + 1, _TIMER
     if 2 * machine.others_at_ns + 1 < key:
         key, kind = 2 * machine.others_at_ns + 1, _OTHERS
-    return key, kind
+    return key, kind, first
 
 
 @inlined
 def step(s: State, until: int) -> bool:
     """The next event, if it comes before ``until``, or ends a burst at it. Returns whether there was one."""
     machine = s.machine[0]
-    key, kind = first_event(s)
+    key, kind, c = first_event(s)
     if key > 2 * until:
         return False
     now = key >> 1
@@ -169,7 +165,7 @@ def step(s: State, until: int) -> bool:
     machine.events += 1
     machine.waker = -1
     if kind == _ON_CPU:
-        look_at(s, first_with(s, key), now)
+        look_at(s, c, now)
     elif kind == _CHANGE:
         change_phase(s)
     elif kind == _RELEASE:

@@ -82,25 +82,33 @@ def become_runnable(s: State, k: int, now: int) -> None:
 
 
 @inlined
+def noticed(s: State, moment: int) -> int:
+    """The tick at which the kernel notices that a slice was over at a moment."""
+    machine = s.machine[0]
+    ticks = (moment - machine.start_ns + machine.tick_ns - 1) // machine.tick_ns
+    return int(machine.start_ns + ticks * machine.tick_ns)
+
+
+@inlined
 def set_event(s: State, c: int, k: int) -> None:
     """When the CPU is next looked at: at the end of the burst, or of the slice."""
     cpu = s.cpus[c]
     burst_end = max(cpu.charged_ns, cpu.starts_ns) + time_for(s, s.tasks[k].remaining_ns)
-    s.event_keys[c] = 2 * burst_end if burst_end <= cpu.slice_end_ns else 2 * cpu.slice_end_ns + 1
+    key = 2 * burst_end
+    if burst_end > cpu.slice_end_ns:  # most are not, and need no division
+        key = min(key, 2 * noticed(s, cpu.slice_end_ns) + 1)
+    s.event_keys[c] = key
 
 
 @inlined
 def begin_slice(s: State, c: int, k: int, now: int, is_kept: bool) -> None:
-    """The task has a slice from now on. The kernel notices its end at the next tick only."""
-    machine = s.machine[0]
-    is_fair = machine.scheduler == EEVDF
+    """The task has a slice from now on."""
+    is_fair = s.machine[0].scheduler == EEVDF
     end = fair.slice_end(s, c, k, now, is_kept) if is_fair else shared.slice_end(s, c, k, now, is_kept)
     if s.cpus[c].interrupted == k:  # a task of sched_ext goes on with what it had left
-        end = s.cpus[c].slice_end_ns + now - s.tasks[k].wait_since_ns
+        end = noticed(s, s.cpus[c].slice_end_ns) + now - s.tasks[k].wait_since_ns
         s.cpus[c].interrupted = -1
-    since_start = max(end, now + 1) - machine.start_ns
-    ticks = (since_start + machine.tick_ns - 1) // machine.tick_ns
-    s.cpus[c].slice_end_ns = machine.start_ns + ticks * machine.tick_ns
+    s.cpus[c].slice_end_ns = max(end, now + 1)
     set_event(s, c, k)
 
 

@@ -118,7 +118,7 @@ CPU = np.dtype(
         ("since_ns", "<i8"),
         ("charged_ns", "<i8"),  # the current task's time up to here is in its figures
         ("starts_ns", "<i8"),  # from here on it works: before, the switch and the cold cache take its time
-        ("slice_end_ns", "<i8"),
+        ("slice_end_ns", "<i8"),  # which the kernel notices at the next tick only
         ("zero", "<i8"),  # of virtual time, for the sum below
         ("weighted_sum", "<i8"),  # of weight x (vruntime - zero), the current task's included
         ("weight_sum", "<i8"),

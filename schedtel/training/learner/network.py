@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from schedtel.environments.layout import Layout
 from schedtel.errors import CapabilityError
+from schedtel.simulator.compiling import kept
 
 try:
     import torch
@@ -18,6 +19,8 @@ Arrays = Mapping[str, NDArray[np.generic]]
 torch.set_num_threads(1)
 #: Layers before the last; and the gain of that, with which all actions begin nearly equal.
 _HIDDEN, _LAST_GAIN = 2, 0.1
+#: Of Adam: how much of the means of slopes, and of their squares, is kept; what is added to a root.
+_KEPT, _SQUARES_KEPT, _TINY = 0.9, 0.999, 1e-5
 
 
 class Network(torch.nn.Module):  # type: ignore[misc]  # torch's types are not read
@@ -126,18 +129,40 @@ def weights_of(network: Network) -> dict[str, NDArray[np.float32]]:
     return {name: weights.detach().numpy() for name, weights in network.named_parameters()}
 
 
+@kept
+def descend(
+    weights: NDArray[np.float32],
+    slopes: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    squares: NDArray[np.float32],
+    rate: np.float32,
+    root: np.float32,
+) -> None:
+    """Adam (D. P. Kingma, J. L. Ba, 2015). The last two are corrected for means that began at 0."""
+    new, new_square, tiny = np.float32(1 - _KEPT), np.float32(1 - _SQUARES_KEPT), np.float32(_TINY)
+    for i in range(weights.shape[0]):
+        mean[i] += new * (slopes[i] - mean[i])
+        squares[i] += new_square * (slopes[i] * slopes[i] - squares[i])
+        weights[i] -= rate * mean[i] / (np.sqrt(squares[i]) / root + tiny)
+
+
 class Optimiser:
     """Adam over a network's weights, whose moments can be saved."""
 
     def __init__(self, network: Network, rate: float, largest: float) -> None:
         self._network, self._rate, self._largest = network, rate, largest
-        self._adam = torch.optim.Adam(network.parameters(), lr=rate, eps=1e-5, fused=True)
+        betas = (_KEPT, _SQUARES_KEPT)
+        self._adam = torch.optim.Adam(network.parameters(), lr=rate, betas=betas, eps=_TINY, fused=True)
         for weights in network.parameters():  # made at the first step otherwise, and so not there to be filled
             self._adam.state[weights] = {
                 "step": torch.zeros(()),
                 "exp_avg": torch.zeros_like(weights),
                 "exp_avg_sq": torch.zeros_like(weights),
             }
+        self._arrays = {
+            name: [each.detach().numpy().reshape(-1) for each in (weights, *self._adam.state[weights].values())]
+            for name, weights in network.named_parameters()
+        }
 
     def descend(self, loss: torch.Tensor, share: float = 1.0) -> None:
         """Take a step against the slope of a loss; a slope that is too large is shortened.
@@ -151,10 +176,14 @@ class Optimiser:
         self._adam.step()
 
     def follow(self, slopes: Mapping[str, NDArray[np.float32]]) -> None:
-        """Take a step against slopes, as they are, by each array of the weights."""
-        for name, weights in self._network.named_parameters():
-            weights.grad = torch.from_numpy(slopes[name])
-        self._adam.step()
+        """Take a step against slopes, as they are, by each array of the weights: what torch does, without what it does
+        around that, which takes longer than the step.
+        """
+        for name, (weights, steps, mean, squares) in self._arrays.items():
+            steps[0] += 1
+            count = float(steps[0])
+            rate, root = self._rate / (1 - _KEPT**count), (1 - _SQUARES_KEPT**count) ** 0.5
+            descend(weights, slopes[name].reshape(-1), mean, squares, np.float32(rate), np.float32(root))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The moments and the number of steps, by weights."""

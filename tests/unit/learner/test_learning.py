@@ -12,7 +12,7 @@ import torch
 from schedtel.environments.layout import Layout
 from schedtel.training.learner.dqn import BATCH, DQN, Exploring, best_actions
 from schedtel.training.learner.experience import Chunk, Collector
-from schedtel.training.learner.network import network_of, weights_of
+from schedtel.training.learner.network import Optimiser, network_of, weights_of
 from schedtel.training.learner.passes import TILE, best_of, passes_of, tiles
 from schedtel.training.learner.replay import Replay
 from schedtel.training.learner.settings import Settings
@@ -161,8 +161,22 @@ def test_a_change_follows_the_slope_of_the_loss():
     errors = learner.update(batch)
     assert errors == pytest.approx((found - wanted).detach().numpy(), abs=1e-5)
     assert learner.loss == pytest.approx(loss.item(), rel=1e-4)
-    for name, weights in learner.network.named_parameters():
-        assert weights.grad.numpy() == pytest.approx(slopes[name], rel=1e-3, abs=1e-6), name
+    arrays = learner.arrays()
+    for name, each in slopes.items():  # of which the first step keeps a tenth
+        assert arrays[f"adam.{name}.exp_avg"] == pytest.approx(each / 10, rel=1e-3, abs=1e-7), name
+
+
+def test_steps_are_those_of_torch():
+    draw, ours, theirs = np.random.default_rng(4), *(network_of(5, 3, 8, 1) for _ in range(2))
+    optimiser, adam = Optimiser(ours, 1e-3, 10.0), torch.optim.Adam(theirs.parameters(), lr=1e-3, eps=1e-5)
+    for _ in range(20):
+        slopes = {name: draw.normal(size=each.shape).astype(np.float32) for name, each in weights_of(ours).items()}
+        for name, weights in theirs.named_parameters():
+            weights.grad = torch.from_numpy(slopes[name])
+        optimiser.follow(slopes)
+        adam.step()
+    for name, weights in weights_of(theirs).items():
+        assert weights_of(ours)[name] == pytest.approx(weights, rel=1e-4, abs=1e-6), name
 
 
 class Corridor:
