@@ -71,7 +71,9 @@ def _way(name: str, known: Mapping[str, str], what: str) -> Decorator:
     """An option that says how to learn; the first that is known is usual."""
     means = "; ".join(f"{word}: {meaning}" for word, meaning in known.items())
     choice = click.Choice(list(known))
-    return click.option(f"--{name}", type=choice, default=next(iter(known)), show_default=True, help=f"{what}: {means}.")
+    return click.option(
+        f"--{name}", type=choice, default=next(iter(known)), show_default=True, help=f"{what}: {means}."
+    )
 
 
 def _ways(entry: Entry) -> tuple[Decorator, ...]:
