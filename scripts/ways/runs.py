@@ -123,10 +123,14 @@ def figures(way: Way, seed: int, directory: Path, steps: int | None = None) -> d
     found = {name: getattr(counters, name) for name in ("steps", "updates", "discarded", "seconds", "cpu_seconds")}
     return found | {
         "missed": float(missed(run.algorithm.network, range(len(PeriodicSim(1).configurations))).mean()),
-        "before": float(np.mean(turns.before)) if turns else float("nan"),
-        "after": float(np.mean(turns.after)) if turns else float("nan"),
-        "age": float(np.mean(ages)) if ages else float("nan"),
+        "before": _mean(turns.before if turns else []),
+        "after": _mean(turns.after if turns else []),
+        "age": _mean(ages),
     }
+
+
+def _mean(found: Sequence[float]) -> float:
+    return float(np.mean(found)) if found else float("nan")
 
 
 class _Turns:
