@@ -68,15 +68,14 @@ def _decays(rows: Rows) -> Iterator[str]:
 def _ages(rows: Rows) -> Iterator[str]:
     yield "| updates since the network that acts | missed | against 0 |"
     yield "|---|---|---|"
-    for way in (Way(lag=lag) for lag in (0, 16, 64, 256)):
-        age = values(rows, way, "age").mean() if len(values(rows, way, "age")) else 0.0
-        yield f"| {age:.0f} | {interval(values(rows, way, 'missed'))} | {beside(rows, way, Way())} |"
+    for way in (Way(), *(way for way in ways() if way.lag)):
+        yield f"| {interval(values(rows, way, 'age'))} | {interval(values(rows, way, 'missed'))} | {beside(rows, way, Way())} |"
 
 
 def _workers(rows: Rows) -> Iterator[str]:
     yield "| workers | they | missed | age | discarded, % | steps a second | CPU time of a step |"
     yield "|---|---|---|---|---|---|---|"
-    for way in (way for way in ways() if way.workers):
+    for way in (way for way in ways() if way.workers and len(values(rows, way, "steps"))):
         steps, discarded, seconds, cpu_seconds, age = (
             values(rows, way, name) for name in ("steps", "discarded", "seconds", "cpu_seconds", "age")
         )
