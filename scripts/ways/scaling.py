@@ -6,8 +6,8 @@ keeps them, draws from them and learns. So these parts, which are *serial*, boun
     not waiting   a step takes   max(serial, acting / workers)
     waiting       a step takes   serial + acting / workers
 
-There is a CPU for each worker, for the replay and for the learner. What Ray itself takes is not in it, but for the copies
-that it makes; nor is what a network between machines takes.
+There is a CPU for each worker, for the replay and for the learner. What Ray itself takes is not in it, but for the
+copies that it makes; nor is what a network between machines takes.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def _ages(rows: Rows) -> Iterator[str]:
     yield "| updates since the network that acts | missed | against 0 |"
     yield "|---|---|---|"
     for way in (Way(), *(way for way in ways() if way.lag)):
-        yield f"| {interval(values(rows, way, 'age'))} | {interval(values(rows, way, 'missed'))} | {beside(rows, way, Way())} |"
+        figures = [interval(values(rows, way, name)) for name in ("age", "missed")]
+        yield f"| {' | '.join(figures)} | {beside(rows, way, Way())} |"
 
 
 def _workers(rows: Rows) -> Iterator[str]:
