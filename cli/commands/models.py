@@ -143,8 +143,8 @@ def update(
 @click.option(
     "--method",
     type=click.Choice([*METHODS, DISTIL]),
-    help="The mean; TIES: the largest changes since the ancestor, where their signs agree; or a new network, which learns "
-    "from each where it is best.  [default: average; distil without a common ancestor]",
+    help="The mean; TIES: the largest changes since the ancestor, where their signs agree; or a new network, which "
+    "learns from each where it is best.  [default: average; distil without a common ancestor]",
 )
 @together(_WRITING)
 def merge(

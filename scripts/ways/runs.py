@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from schedtel.dags.pipelines import jobs_of, pipelines
 from schedtel.environments.judging import costs_of
 from schedtel.environments.periodic_sim import PeriodicSim
 from schedtel.training.learner.algorithms import algorithm_of
@@ -32,8 +33,8 @@ SEEDS, COUNT, SCALE = 5, 27, 2.0
 STEPS, STEPS_PPO, STEPS_SPREAD = 200_000, 100_000, 60_000
 #: Environments of each worker: chunks are as large as usual, since small ones would measure Ray.
 COUNT_SPREAD = 256
-#: What was measured. ``missed`` is after all was learned, in % of all deadlines; ``before`` and ``after`` are those of
-#: each configuration when its turn comes and when it is over, where all environments have one at a time.
+#: What was measured. ``missed`` is after all was learned, in % of all deadlines; ``before`` and ``after`` are, in
+#: % of its own, those of each configuration when its turn comes and when it is over, where all have one at a time.
 FIGURES = ("missed", "before", "after", "steps", "updates", "age", "discarded", "seconds", "cpu_seconds")
 
 
@@ -137,14 +138,18 @@ class _Turns:
     """What is missed in each configuration when its turn comes, and when it is over."""
 
     def __init__(self, settings: Settings) -> None:
-        self._order = order_of(settings.order, PeriodicSim(1).configurations, settings.seed)
+        configurations = PeriodicSim(1).configurations
+        self._order = order_of(settings.order, configurations, settings.seed)
+        jobs = np.array([len(jobs_of(pipelines(periods, SCALE))) for periods in configurations])
+        self._by_own_jobs = jobs.mean() / jobs
         self.before, self.after, self._now = list[float](), list[float](), 0
 
     def look(self, progress: float, network: Network) -> None:
         """Judge the network if another configuration has its turn, or the last one's is over."""
         turn = min(len(self._order), int(progress * len(self._order)))
         if turn > self._now:
-            found = missed(network, self._order[[self._now, min(turn, len(self._order) - 1)]])
+            numbers = self._order[[self._now, min(turn, len(self._order) - 1)]]
+            found = missed(network, numbers) * self._by_own_jobs[numbers]
             self.after.append(float(found[0]))
             self.before += [float(found[1])] if turn < len(self._order) else []
             self._now = turn

@@ -35,9 +35,9 @@ def interval(found: np.ndarray, sign: str = "") -> str:
     return f"{mean:{sign}.1f} [{mean - reach:{sign}.1f}, {mean + reach:{sign}.1f}]"
 
 
-def beside(rows: Rows, way: Way, other: Way) -> str:
-    """How much more a way misses than another, seed by seed."""
-    one, two = (values(rows, each, "missed") for each in (way, other))
+def beside(rows: Rows, way: Way, other: Way, figure: str = "missed") -> str:
+    """How much more a way misses than another, seed by seed, of the seeds that both have."""
+    one, two = (values(rows, each, figure) for each in (way, other))
     return interval(one - two, "+") if way != other and len(one) == len(two) else _NOTHING
 
 
@@ -50,6 +50,9 @@ def _orders(rows: Rows) -> Iterator[str]:
             figures = [interval(values(rows, way, name)) for name in ("missed", "before", "after")]
             figures.insert(1, beside(rows, way, Way(algorithm)))
             yield f"| `{algorithm}` | `{order}` | {' | '.join(figures)} |"
+        ways = Way(algorithm, "gray"), Way(algorithm, "shuffled")
+        figures = [beside(rows, *ways, name) for name in ("missed", "before", "after")]
+        yield f"| `{algorithm}` | `gray` against `shuffled` | {figures[0]} | | {' | '.join(figures[1:])} |"
 
 
 def _decays(rows: Rows) -> Iterator[str]:
@@ -74,18 +77,12 @@ def _ages(rows: Rows) -> Iterator[str]:
 
 
 def _workers(rows: Rows) -> Iterator[str]:
-    yield "| workers | they | missed | age | discarded, % | steps a second | CPU time of a step |"
-    yield "|---|---|---|---|---|---|---|"
-    for way in (way for way in ways() if way.workers and len(values(rows, way, "steps"))):
-        steps, discarded, seconds, cpu_seconds, age = (
-            values(rows, way, name) for name in ("steps", "discarded", "seconds", "cpu_seconds", "age")
-        )
+    yield "| workers | they | runs | missed | age | discarded, % of the steps |"
+    yield "|---|---|---|---|---|---|"
+    for way in (way for way in ways() if way.workers):
+        steps, discarded, age = (values(rows, way, name) for name in ("steps", "discarded", "age"))
         they = "wait" if way.waits else "do not wait"
         they += f", {way.backup} as backup" if way.backup else ""
-        figures = [
-            interval(values(rows, way, "missed")),
-            interval(age),
-            interval(100 * discarded / (steps + discarded)),
-        ]
-        speeds = (f"{np.median(steps / seconds):,.0f}", f"{np.median(1e6 * cpu_seconds / steps):,.0f} µs")
-        yield f"| {way.workers} | {they} | {' | '.join((*figures, *speeds))} |"
+        lost = 100 * discarded / (steps + discarded)
+        figures = [interval(each) for each in (values(rows, way, "missed"), age, lost)]
+        yield f"| {way.workers} | {they} | {len(steps)} | {' | '.join(figures)} |"

@@ -26,7 +26,7 @@ def test_there_is_a_row_for_each_seed_of_each_way_and_none_is_made_twice(tmp_pat
         assert (tables.values(rows, way, "missed") <= 100).all()
     assert np.isfinite(tables.values(rows, WAYS[1], "before")).all()
     assert np.isnan(tables.values(rows, WAYS[2], "before")).all()
-    assert tables.text_of(rows).count("\n| `dqn` |") == 3
+    assert tables.text_of(rows).count("\n| `dqn` |") == 4
     monkeypatch.setattr(runs, "figures", None)
     runs.add_rows(path, WAYS, [0, 1], SHORT)
 
