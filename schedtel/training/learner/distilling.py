@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from schedtel.dags.dag import Dag
 from schedtel.environments.dag_policy import CHOICES
@@ -66,7 +67,7 @@ def _lessons(model: Network, sim: DagSim, player: ScoringNetwork | None, seed: i
 
 
 def _go_through(
-    network: ScoringNetwork, optimiser: Optimiser, known: Sequence[torch.Tensor], order: np.ndarray
+    network: ScoringNetwork, optimiser: Optimiser, known: Sequence[torch.Tensor], order: NDArray[np.int64]
 ) -> None:
     """Make what was told more likely, in parts."""
     for part in np.array_split(order, max(1, len(order) // _PART)):
