@@ -141,7 +141,7 @@ def settings_of(said: object) -> Settings:
     kinds: dict[str, tuple[type, ...]] = dict.fromkeys(("steps", "seed", "count", "hidden"), (int,))
     kinds |= {"environment": (str,), "algorithm": (str,), "discount": (int, float), "rate": (int, float)}
     kinds |= {"options": (dict,), **dict.fromkeys(_BEFORE, (str,))}
-    said = _BEFORE | said
-    if said.keys() != kinds.keys() or any(type(said[name]) not in kind for name, kind in kinds.items()):
+    found: dict[str, Any] = {**_BEFORE, **said}
+    if found.keys() != kinds.keys() or any(type(found[name]) not in kind for name, kind in kinds.items()):
         raise ValueError("other settings")
-    return Settings(**said)
+    return Settings(**found)
