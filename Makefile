@@ -13,7 +13,7 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
 .PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-oracle datasets-live datasets-lab datasets-replay \
-	pretrained learned clean
+	pretrained learned ways clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
@@ -110,6 +110,13 @@ pretrained: .venv/.test
 # The figures of docs/training.md for graphs and periods: an hour of CPU time.
 learned: .venv/.test
 	scripts/learned build/learned
+
+# What docs/training/ways.md says: 115 runs, and the model of more workers; half an hour of CPU time, and Ray.
+ways: .venv/.test
+	$(PIP) install -e '.[ray]'
+	.venv/bin/python -m scripts.ways runs datasets/training/ways.csv
+	.venv/bin/python -m scripts.ways tables datasets/training/ways.csv
+	.venv/bin/python -m scripts.ways scaling
 
 clean:
 	rm -rf .venv build dist *.egg-info schedtel/_bpf schedtel/_native

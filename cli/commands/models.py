@@ -18,14 +18,18 @@ from schedtel.models.curation import merge as merge_models
 from schedtel.models.curation import rollback as roll_back
 from schedtel.models.curation import split as split_model
 from schedtel.models.curation import update as update_model
-from schedtel.models.merging import METHODS
+from schedtel.models.merging import DISTIL, METHODS
 from schedtel.models.picking import families_of, nearest
 from schedtel.models.place import default_registry
 from schedtel.models.store import Store
 from schedtel.models.weights import read_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schedtel.dags.dag import Dag
     from schedtel.models.curation import Judge
+    from schedtel.models.weights import Arrays
 
 _NOT_ACCEPTED = _FAULTY = 1
 _REGISTRY = click.option(
@@ -133,24 +137,25 @@ def update(
     return _told(name, update_model(_store(registry), _judge(), name, arrays, dags, threshold, came_from), kind)
 
 
-@command.command("merge", short_help="Merge models of one ancestor.")
+@command.command("merge", short_help="Merge models.")
 @click.argument("name", metavar="NAME")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--method",
-    type=click.Choice(list(METHODS)),
-    default="average",
-    show_default=True,
-    help="The mean, or TIES: the largest changes since the ancestor, where their signs agree.",
+    type=click.Choice([*METHODS, DISTIL]),
+    help="The mean; TIES: the largest changes since the ancestor, where their signs agree; or a new network, which "
+    "learns from each where it is best.  [default: average; distil without a common ancestor]",
 )
 @together(_WRITING)
-def merge(name: str, models: tuple[str, ...], method: str, registry: str | None, threshold: float, kind: str) -> int:
-    """Merge MODELs that come from one ancestor, and put the result under NAME.
+def merge(
+    name: str, models: tuple[str, ...], method: str | None, registry: str | None, threshold: float, kind: str
+) -> int:
+    """Merge MODELs, and put the result under NAME.
 
     It is judged on every graph that one of them knows, against the best of them there. If one costs more by more than
     --threshold, NAME stays as it was, and the status is 1.
     """
-    return _told(name, merge_models(_store(registry), _judge(), name, models, method, threshold), kind)
+    return _told(name, merge_models(_store(registry), _judge(), name, models, method, threshold, _distil), kind)
 
 
 @command.command("split", short_help="Give graphs back to the versions that were better on them.")
@@ -200,6 +205,13 @@ def _judge() -> "Judge":
     from schedtel.environments.dag_policy import makespan  # noqa: PLC0415  (numba, which nothing else here needs)
 
     return makespan
+
+
+def _distil(lessons: "Sequence[tuple[Arrays, Dag]]") -> "Arrays":
+    import schedtel.training.learner.network  # noqa: F401, PLC0415  (where torch is missing, it says so)
+    from schedtel.training.learner.distilling import distilled  # noqa: PLC0415  (torch, which nothing else here needs)
+
+    return distilled(lessons)
 
 
 def _told(name: str, verdict: Verdict, kind: str) -> int:

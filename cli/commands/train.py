@@ -23,7 +23,7 @@ from schedtel.durations import parse_duration
 from schedtel.environments.options import Option
 from schedtel.environments.registry import ENVIRONMENTS, Entry
 from schedtel.errors import UsageError
-from schedtel.training.learner.settings import ALGORITHMS, Settings, usual
+from schedtel.training.learner.settings import ALGORITHMS, ASSIGNED, DECAYS, ORDERS, Settings, usual
 from schedtel.training.learner.spread import Spread
 
 if TYPE_CHECKING:
@@ -67,6 +67,25 @@ def _chosen(options: Mapping[str, Option], said: Mapping[str, Any]) -> dict[str,
     return {name: option.of(said[name]) for name, option in options.items() if said[name] not in (None, ())}
 
 
+def _way(name: str, known: Mapping[str, str], what: str) -> Decorator:
+    """An option that says how to learn; the first that is known is usual."""
+    means = "; ".join(f"{word}: {meaning}" for word, meaning in known.items())
+    choice = click.Choice(list(known))
+    return click.option(
+        f"--{name}", type=choice, default=next(iter(known)), show_default=True, help=f"{what}: {means}."
+    )
+
+
+def _ways(entry: Entry) -> tuple[Decorator, ...]:
+    """How to learn, besides the algorithm, where there is a choice."""
+    of_configurations = (
+        _way("order", ORDERS, "In which order configurations are learned"),
+        _way("assign", ASSIGNED, "With an order, how the environments of all workers get them"),
+    )
+    of_values = (_way("decay", DECAYS, "With dqn, how the share of random actions falls"),)
+    return (of_configurations if entry.has_configurations else ()) + (of_values if "dqn" in entry.algorithms else ())
+
+
 def _train_command(name: str, entry: Entry) -> click.Command:
     """The command that learns in one environment."""
 
@@ -79,7 +98,7 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         show_default=True,
         help=f"How to learn; here {' or '.join(entry.algorithms)}.",
     )
-    @together(_choosing(entry.options, usual=True))
+    @together((*_choosing(entry.options, usual=True), *_ways(entry)))
     @click.option("--steps", type=click.IntRange(1), default=2_000_000, show_default=True, help="Steps to learn from.")
     @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn.")
     @click.option(
@@ -105,10 +124,17 @@ def _train_command(name: str, entry: Entry) -> click.Command:
     @click.option("--ray-address", metavar="ADDRESS", help="With --workers: on a Ray cluster, HOST:6379 or auto.")
     @click.option("--synchronous", is_flag=True, help="With --workers: they wait for what is learned from all of them.")
     @click.option(
+        "--backup",
+        type=click.IntRange(0),
+        default=0,
+        help="With --synchronous: so many of the workers, the slowest each time, are not waited for.  [default: 0]",
+    )
+    @click.option(
         "--stale",
         type=click.IntRange(0),
         help="With --workers: updates after which what the network before did is discarded.  [default: 32 a worker]",
     )
+    @click.option("--tensorboard", metavar="DIR", help="Write the figures there as well, for TensorBoard.")
     @click.option("-q", "--quiet", is_flag=True, help="No progress.")
     def train(
         output: str,
@@ -117,15 +143,17 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         workers: int | None,
         ray_address: str | None,
         synchronous: bool,
+        backup: int,
         stale: int | None,
+        tensorboard: str | None,
         quiet: bool,
         **chosen: Any,
     ) -> None:
         options = _chosen(entry.options, {option: chosen.pop(option) for option in entry.options})
         chosen |= {"options": options, **usual(name, algo)}
         settings, pause_s = Settings(name, algo, **chosen), parse_duration(checkpoint) / 1e9
-        spread = _spread(workers, ray_address, synchronous, stale)
-        _learn(_run(settings, Path(output), pause_s, spread), quiet=quiet)
+        spread = _spread(workers, ray_address, synchronous, stale, backup)
+        _learn(_run(settings, Path(output), pause_s, spread), tensorboard, quiet=quiet)
 
     train.help = (
         f"Learn to {entry.about}, and keep what was learned in DIR.\n\n"
@@ -135,10 +163,15 @@ def _train_command(name: str, entry: Entry) -> click.Command:
     return train
 
 
-def _spread(workers: int | None, address: str | None, waits: bool, stale: int | None) -> Spread | None:
+def _spread(workers: int | None, address: str | None, waits: bool, stale: int | None, backup: int) -> Spread | None:
     if workers is not None:
-        return Spread(workers, address, waits, stale)
-    given = {"--ray-address": address is not None, "--synchronous": waits, "--stale": stale is not None}
+        return Spread(workers, address, waits, stale, backup)
+    given = {
+        "--ray-address": address is not None,
+        "--synchronous": waits,
+        "--stale": stale is not None,
+        "--backup": backup > 0,
+    }
     for option, is_given in given.items():
         if is_given:
             raise UsageError(f"cannot use {option} in one process (add --workers)")
@@ -156,8 +189,9 @@ for _name, _entry in ENVIRONMENTS.items():
     command.add_command(_train_command(_name, _entry))
 
 
-def _learn(run: "Run", *, quiet: bool) -> None:
+def _learn(run: "Run", tensorboard: str | None, *, quiet: bool) -> None:
     from schedtel.cli.display.progress import with_progress  # noqa: PLC0415  (see train)
+    from schedtel.training.learner.tensorboard import copied_to  # noqa: PLC0415
 
     def describe(_: int) -> str:
         return f"{run.counters.steps:,} steps"
@@ -168,7 +202,7 @@ def _learn(run: "Run", *, quiet: bool) -> None:
         nullcontext() if quiet or not sys.stderr.isatty() else restored_cursor(),
         stop_on_signals(run.stop),
     ):
-        for _ in with_progress(run, "training", describe, lambda: run.progress, hidden=quiet):
+        for _ in with_progress(copied_to(tensorboard, run), "training", describe, lambda: run.progress, hidden=quiet):
             pass
     show_run(run.settings, run.counters, run.rows)
     if run.progress < 1:

@@ -1,5 +1,6 @@
 """What a learner is given: ``count`` environments of one kind, which take a step together."""
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -47,4 +48,15 @@ class Repeatable(Batched, Protocol):
 
     def reset(self, seed: int, alike: int = 1) -> tuple[Observations, Masks]:
         """Begin all anew, where each ``alike`` of them that follow each other have the same episodes."""
+        ...
+
+
+class Configured(Batched, Protocol):
+    """Environments whose episodes are each of one of some configurations. Unless it is told, each episode draws one."""
+
+    #: What each is made of: of each of its parts, one of the values that the part can have.
+    configurations: Sequence[tuple[int, ...]]
+
+    def keep_to(self, numbers: NDArray[np.int64]) -> None:
+        """Of which configuration the next episodes of each environment are, shape (count,)."""
         ...

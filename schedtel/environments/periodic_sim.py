@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from schedtel.dags.pipelines import DEVICES, configurations, jobs_of, pipelines
 from schedtel.environments import periodic_engine
-from schedtel.environments.dag_arrays import Reals
+from schedtel.environments.dag_arrays import Integers, Reals
 from schedtel.environments.layout import Layout
 from schedtel.environments.periodic_arrays import instance_of, runs_for
 from schedtel.environments.stepping import MOST_COUNT, Buffers, Stepped, need_between
@@ -47,12 +47,16 @@ class PeriodicSim(Stepped):
         self._instance = instance_of(sets, drops=drops)
         self._runs = runs_for(self._instance, count)
         if in_turn:
-            self._runs.only[:] = np.arange(count) % len(self.configurations)
+            self.keep_to(np.arange(count) % len(self.configurations))
         self._jobs = np.array([len(jobs_of(some)) for some in sets])
         chains, kernels = self._instance.times.shape[:2]
         actions = len(DEVICES) * kernels
         self.layout = Layout(periodic_engine.BESIDES, chains, periodic_engine.SEEN + actions, actions, 1)
         super().__init__(count, self.layout.common + chains * self.layout.numbers, chains * actions + 1)
+
+    def keep_to(self, numbers: Integers) -> None:
+        """As :meth:`Configured.keep_to`."""
+        self._runs.only[:] = numbers
 
     def _draws(self) -> NDArray[np.uint64]:
         return self._runs.random

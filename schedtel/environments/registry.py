@@ -24,6 +24,7 @@ class Entry:
     :param options: what may be chosen of it, by the names that ``make`` and ``judge`` have for it.
     :param discount: what a reward of the next step is usually worth, against one of this step.
     :param truncates: whether an episode ends only since its time is over: then what comes after has a value.
+    :param has_configurations: whether it is :class:`~schedtel.environments.batched.Configured`.
     :param judge: its options → what a policy for it is compared with.
     """
 
@@ -34,6 +35,7 @@ class Entry:
     options: Mapping[str, Option] = field(default_factory=dict)
     discount: float = 1.0
     truncates: bool = False
+    has_configurations: bool = False
 
 
 def _migrate(count: int) -> Batched:
@@ -113,6 +115,7 @@ ENVIRONMENTS: Mapping[str, Entry] = MappingProxyType(
             ("ppo", "reinforce", "dqn"),
             _periodic_judge,
             {"scale": _SCALE},
+            has_configurations=True,
         ),
         "SwapSim": Entry(
             _swap,

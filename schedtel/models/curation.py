@@ -13,13 +13,15 @@ from schedtel.dags.dag import Dag
 from schedtel.dags.fingerprint import fingerprint
 from schedtel.errors import UsageError
 from schedtel.models.manifest import Known, Manifest
-from schedtel.models.merging import ancestors, merged
+from schedtel.models.merging import DISTIL, ancestors, common_ancestor, merged
 from schedtel.models.network import Network
 from schedtel.models.store import Store, checked_name
 from schedtel.models.weights import Arrays
 
 #: A network and a graph in; the makespan of its schedule out.
 Judge = Callable[[Network, Dag], float]
+#: A model's arrays for each graph in; those of a network that decides on each as its model does out.
+Distil = Callable[[Sequence[tuple[Arrays, Dag]]], Arrays]
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,43 @@ def update(
         return _propose(store, judge, name, _Proposal(arrays, "update", parents, dags, threshold))
 
 
-def merge(store: Store, judge: Judge, name: str, models: Sequence[str], method: str, threshold: float) -> Verdict:
+def merge(
+    store: Store,
+    judge: Judge,
+    name: str,
+    models: Sequence[str],
+    method: str | None,
+    threshold: float,
+    distil: Distil,
+) -> Verdict:
     """Put a merged version of several models under a name; it is judged on all that any of them knows.
 
+    :param method: ``DISTIL`` or one of ``METHODS``; None: the mean where they have a common ancestor, else ``DISTIL``.
+
     On each graph, the cost before is the least that one of them has. Raises :class:`UsageError` for less than two
-    models, and for models without a common ancestor.
+    models, and for a mean of models without a common ancestor.
     """
     checked_name(name)
     with store.writing():
         versions = tuple(dict.fromkeys(store.resolve(model) for model in models))
         if len(versions) < 2:
             raise UsageError("cannot merge one model: it would stay as it is (name two versions or more)")
-        arrays = merged(store, versions, method)
+        if method is None:
+            method = "average" if common_ancestor(store, versions) else DISTIL
+        arrays = distil(_lessons(store, versions)) if method == DISTIL else merged(store, versions, method)
         return _propose(store, judge, name, _Proposal(arrays, method, versions, {}, threshold))
+
+
+def _lessons(store: Store, versions: Sequence[str]) -> list[tuple[Arrays, Dag]]:
+    """Each graph that one of these versions knows, with the arrays of the one that is best on it."""
+    best: dict[str, tuple[float, str]] = {}
+    for version in versions:
+        for graph, cost in store.manifest(version).costs.items():
+            best[graph] = min(best.get(graph, (cost, version)), (cost, version))
+    return [
+        (store.arrays(version), store.graph(store.manifest(version).evaluation[graph].graph, graph))
+        for graph, (_, version) in sorted(best.items())
+    ]
 
 
 @dataclass(frozen=True)

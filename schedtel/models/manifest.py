@@ -47,7 +47,7 @@ class Known:
 class Manifest:
     """A version: its weights, whence it came, and what it makes of each graph.
 
-    :param made: how: ``update``, ``average``, ``ties`` or ``split``.
+    :param made: how: ``update``, ``average``, ``ties``, ``distil`` or ``split``.
     :param parents: the versions that it was made of.
     """
 

@@ -48,20 +48,26 @@ def _agreed(changes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(agree.sum(axis=0) / np.maximum(1, (agree != 0).sum(axis=0)), np.float32)
 
 
-#: Name of a method → the ancestor's arrays and the versions', in; the merged ones out.
+#: The method that needs no common ancestor: a new network learns what each model does where it is best.
+DISTIL = "distil"
+#: Name of another method → the ancestor's arrays and the versions', in; the merged ones out.
 METHODS: dict[str, Callable[[Arrays, Sequence[Arrays]], Arrays]] = {"average": average, "ties": ties}
 
 
-def common_ancestor(store: Store, versions: Sequence[str]) -> str:
-    """The version that all of these come from, the nearest to the first. Raises :class:`UsageError` for none."""
-    others = [set(ancestors(store, version)) for version in versions[1:]]
-    for version in ancestors(store, versions[0]):
-        if all(version in found for found in others):
-            return version
-    raise UsageError(
-        "cannot merge these models: they have no common ancestor, and the mean of strangers is none of them "
-        "(train one on what the other knows, with `schedtel models update`)"
-    )
+def common_ancestor(store: Store, versions: Sequence[str]) -> str | None:
+    """The version whose weights all of these were trained on from, the nearest to the first; None for strangers."""
+    others = [set(_trained_from(store, version)) for version in versions[1:]]
+    shared = (one for one in _trained_from(store, versions[0]) if all(one in found for found in others))
+    return next(shared, None)
+
+
+def _trained_from(store: Store, version: str) -> list[str]:
+    """As :func:`ancestors`, but for those from which a network was distilled: its weights have nothing of theirs."""
+    found = [version]
+    for one in found:  # grows while it is walked
+        manifest = store.manifest(one)
+        found += [parent for parent in manifest.parents if parent not in found and manifest.made != DISTIL]
+    return found
 
 
 def ancestors(store: Store, version: str) -> list[str]:
@@ -77,7 +83,13 @@ def merged(store: Store, versions: Sequence[str], method: str) -> Arrays:
 
     Raises :class:`UsageError` without a common ancestor, and for networks of other shapes.
     """
-    ancestor = store.arrays(common_ancestor(store, versions))
+    found = common_ancestor(store, versions)
+    if found is None:
+        raise UsageError(
+            "cannot merge these models so: they have no common ancestor, and the mean of strangers is none of them "
+            f"(choose --method {DISTIL})"
+        )
+    ancestor = store.arrays(found)
     arrays = [store.arrays(version) for version in versions]
     shapes = {name: values.shape for name, values in ancestor.items()}
     for one in arrays:

@@ -13,7 +13,9 @@ The modules, in the order in which data flows through them:
     ppo          chunks                                 → a policy and values, by small steps
     algorithms   settings                               → the algorithm, in a form that has not learned yet
     book         rows of figures                        ⇄ ``metrics.parquet``
+    tensorboard  a run                                  → its rows in files of TensorBoard
     checkpoint   an algorithm and its counters          ⇄ ``checkpoint.safetensors``
+    course       how far a run is                       → configurations of the environments, and how much is explored
     run          settings and a directory               → all of it at work in one process, and going on after its end
     spread       how many processes are asked for       → the same, checked
     actors       a call                                 → what a process does: act, keep, or learn

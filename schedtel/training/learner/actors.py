@@ -18,6 +18,7 @@ from schedtel._version import __version__
 from schedtel.environments.batched import Batched
 from schedtel.environments.registry import entry_of
 from schedtel.training.learner.algorithms import Replaying, algorithm_of
+from schedtel.training.learner.course import Course
 from schedtel.training.learner.experience import Chunk, Collector
 from schedtel.training.learner.network import Arrays, fill
 from schedtel.training.learner.replay import Batch
@@ -76,15 +77,20 @@ class Rollouts(_Actor):
     """Environments, and how to act in them.
 
     :param seed: of the environments and of exploring.
+    :param worker: which one it is, of so many ``workers``.
+    :param progress: how far the run is.
     """
 
-    def __init__(self, settings: Settings, seed: int) -> None:
+    def __init__(self, settings: Settings, seed: int, worker: int, workers: int, progress: float) -> None:
         environment, self._algorithm = _made(settings)
-        self._collector = Collector(environment, seed)
         self._act = self._algorithm.acting(settings.count, seed)
+        self._course = Course(settings, environment, self._act, worker, workers)
+        self._course.at(progress)
+        self._collector = Collector(environment, seed)
 
-    def collect(self, arrays: Arrays) -> tuple[Chunk, tuple[int, float, float]]:
+    def collect(self, arrays: Arrays, progress: float) -> tuple[Chunk, tuple[int, float, float]]:
         """A chunk, acting by a network of these arrays; its steps, their mean reward, and the CPU seconds."""
+        self._course.at(progress)
         fill("network", self._algorithm.network.state_dict(), arrays)
         chunk = self._collector.collect(self._act, self._algorithm.chunk)
         return chunk, (chunk.steps, float(chunk.rewards.sum()) / chunk.steps, self.spent_s())

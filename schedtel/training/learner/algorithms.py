@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from schedtel.environments.batched import Batched
 from schedtel.environments.registry import entry_of
 from schedtel.errors import UsageError
+from schedtel.training.learner import network as networks  # first: where torch is missing, it says so
 from schedtel.training.learner.checkpoint import Checkpoint
 from schedtel.training.learner.dqn import DQN
 from schedtel.training.learner.experience import Act, Chunk
-from schedtel.training.learner.network import Arrays, Network, network_of
 from schedtel.training.learner.ppo import PPO
 from schedtel.training.learner.reinforce import Reinforce
 from schedtel.training.learner.replay import Batch, Replay
@@ -23,7 +23,7 @@ class Algorithm(Protocol):
 
     #: Steps of all environments in a chunk, or ``EPISODES``.
     chunk: int
-    network: Network
+    network: networks.Network
     updates: int
     loss: float
 
@@ -39,7 +39,7 @@ class Algorithm(Protocol):
         """What it has learned."""
         ...
 
-    def fill(self, arrays: Arrays) -> None:
+    def fill(self, arrays: networks.Arrays) -> None:
         """Go on from what another has learned. Raises :class:`ValueError` for arrays that are not of such a one."""
         ...
 
@@ -68,13 +68,13 @@ def algorithm_of(settings: Settings, environment: Batched) -> Algorithm:
     truncates = entry_of(settings.environment).truncates
     if settings.algorithm == "dqn":
         return DQN(settings, *sizes, truncates=truncates, layout=layout)
-    network = network_of(*sizes, settings.hidden, settings.seed, layout)
+    network = networks.network_of(*sizes, settings.hidden, settings.seed, layout)
     if settings.algorithm == "ppo":
         return PPO(settings, network, truncates=truncates)
     return Reinforce(settings, network)
 
 
-def network_in(run: Checkpoint, environment: Batched) -> Network:
+def network_in(run: Checkpoint, environment: Batched) -> networks.Network:
     """The network of a run's checkpoint, for these environments.
 
     Raises :class:`UsageError` where it is of another size.

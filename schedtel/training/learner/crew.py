@@ -55,7 +55,7 @@ class Crew:
         self._seeds = _seeds(seed)
         self._running = dict[Any, Collected]()
         self._owed, self._ended_in_turn = 0.0, 0
-        self._rollouts = [self._new_rollouts() for _ in range(spread.workers)]
+        self._rollouts = [self._new_rollouts(worker) for worker in range(spread.workers)]
         self._memory, self._learner = self._new_memory(), self._new_learner()
         self._refuse_other_versions()
         self._give_weights()
@@ -65,8 +65,12 @@ class Crew:
     def _new(self, kind: type, cpus: int, *given: object) -> Any:
         return self._ray.remote(num_cpus=cpus, max_restarts=0, max_task_retries=0)(kind).remote(self._settings, *given)
 
-    def _new_rollouts(self) -> Any:
-        return self._new(Rollouts, 1, next(self._seeds))
+    def _new_rollouts(self, worker: int) -> Any:
+        return self._new(Rollouts, 1, next(self._seeds), worker, self._spread.workers, self._progress)
+
+    @property
+    def _progress(self) -> float:
+        return self._settings.progress(self._counters.steps)
 
     def _new_memory(self) -> Any:
         return self._new(Memory, 0, next(self._seeds))
@@ -116,17 +120,21 @@ class Crew:
         """Have each worker that has nothing to do make a chunk, by the newest network."""
         busy = {each.worker for each in self._running.values()}
         for worker in set(range(self._spread.workers)) - busy:
-            chunk, told = self._rollouts[worker].collect.options(num_returns=2).remote(self._weights)
+            chunk, told = self._rollouts[worker].collect.options(num_returns=2).remote(self._weights, self._progress)
             self._running[told] = Collected(worker, chunk, self._weights_updates)
 
     def ready(self) -> list[Collected]:
-        """The chunks that are made, of all workers if they wait for each other. May be none, after a while."""
-        wanted = len(self._running) if self._spread.waits else 1
-        done, others = self._ray.wait(list(self._running), num_returns=wanted, timeout=_POLL_S)
+        """The chunks that are made, once there are as many by the newest network as are waited for. May be none, after
+        a while.
+        """
+        newest = [told for told, each in self._running.items() if each.updates == self._weights_updates]
+        waited_for = newest if self._spread.waits else list(self._running)
+        wanted = min(len(waited_for), self._spread.awaited)
+        done, _ = self._ray.wait(waited_for, num_returns=wanted, timeout=_POLL_S)
         if len(done) < wanted:
             return []
-        if not self._spread.waits:
-            done += self._ray.wait(others, num_returns=len(others), timeout=0)[0] if others else []
+        others = [told for told in self._running if told not in done]
+        done += self._ray.wait(others, num_returns=len(others), timeout=0)[0] if others else []
         return [chunk for each in done if (chunk := self._finished(each))]
 
     def _finished(self, told: Any) -> Collected | None:
@@ -136,7 +144,7 @@ class Crew:
             found.steps, found.reward, cpu_seconds = self._get(told)
         except _LostError as error:
             self._end(self._rollouts[found.worker], error)
-            self._rollouts[found.worker] = self._new_rollouts()
+            self._rollouts[found.worker] = self._new_rollouts(found.worker)
             return None
         self._ended_in_turn = 0
         self._counters.cpu_seconds += cpu_seconds

@@ -28,6 +28,8 @@ _LARGEST_SLOPE, _TINY = 10.0, 1e-30
 #: The share of random actions is from 0.4 in the first environment to 0.4^8 in the last (D. Horgan et al., "Distributed
 #: Prioritized Experience Replay", 2018): it does not change with time, so a run that goes on needs no schedule.
 _EXPLORED, _EXPONENT = 0.4, 7.0
+#: That share at the begin and at the end of a run, where it does change, in all environments alike.
+_FIRST, _LAST = 0.9, 0.05
 
 
 @kept
@@ -48,13 +50,28 @@ def worth_back(slopes: Floats, actions: NDArray[np.integer], by_number: Floats) 
         by_number[i, actions[i]] += slopes[i]
 
 
-class Exploring:
-    """The best action by a network; at random another, more often in the first environments than in the last."""
+def explored(decay: str, progress: float) -> float:
+    """The share of random actions after this part of a run, by one of ``DECAYS`` that changes it."""
+    if decay == "linear":
+        return _FIRST + (_LAST - _FIRST) * progress
+    if decay == "exponential":
+        return _FIRST * (_LAST / _FIRST) ** progress
+    return _FIRST / float(np.sqrt(1 + ((_FIRST / _LAST) ** 2 - 1) * progress))
 
-    def __init__(self, passes: Passes, count: int, seed: int) -> None:
+
+class Exploring:
+    """The best action by a network; at random another, by one of ``DECAYS``."""
+
+    def __init__(self, passes: Passes, count: int, seed: int, decay: str = "none") -> None:
+        self._decay = decay
         self._passes, self._random = passes, np.random.default_rng(seed)
         self._share = _EXPLORED ** (1 + _EXPONENT * np.arange(count) / max(1, count - 1))
         self._chances = np.zeros(count, np.float32)
+
+    def at(self, progress: float) -> None:
+        """Explore as after this part of the run."""
+        if self._decay != "none":
+            self._share[:] = explored(self._decay, progress)
 
     def __call__(self, observations: Observations, masks: Masks) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         actions = best_of(self._passes, observations, masks)
@@ -93,7 +110,7 @@ class DQN:
 
     def acting(self, count: int, seed: int) -> Exploring:
         """How to act while it learns."""
-        return Exploring(self._passes, count, seed)
+        return Exploring(self._passes, count, seed, self._settings.decay)
 
     def take(self, chunk: Chunk) -> None:
         """Learn from a chunk, and from what was before."""

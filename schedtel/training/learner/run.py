@@ -19,6 +19,7 @@ from schedtel.errors import RecordingError, UsageError
 from schedtel.training.learner import book, checkpoint
 from schedtel.training.learner.algorithms import algorithm_of
 from schedtel.training.learner.checkpoint import Checkpoint, Counters
+from schedtel.training.learner.course import Course
 from schedtel.training.learner.experience import Collector
 from schedtel.training.learner.settings import Settings
 
@@ -68,7 +69,7 @@ class Run:
     @property
     def progress(self) -> float:
         """The part that is done, from 0 to 1."""
-        return min(1.0, self.counters.steps / self.settings.steps)
+        return self.settings.progress(self.counters.steps)
 
     def __iter__(self) -> Iterator[Counters]:
         with alone_in(self.directory):
@@ -119,11 +120,15 @@ class Run:
 
     def _learned(self, seed: int) -> Generator[Part, None, None]:
         """Learn without end, chunk by chunk."""
-        collector, act = Collector(self.environment, seed), self.algorithm.acting(self.settings.count, seed)
+        act = self.algorithm.acting(self.settings.count, seed)
+        course = Course(self.settings, self.environment, act)
+        course.at(self.progress)
+        collector = Collector(self.environment, seed)
         while True:
             chunk = collector.collect(act, self.algorithm.chunk)
             self.algorithm.take(chunk)
             yield Part(chunk.steps, float(chunk.rewards.sum()) / chunk.steps)
+            course.at(self.progress)
 
     def _row(self, parts: Sequence[Part]) -> book.Row:
         counters, steps = self.counters, np.array([part.steps for part in parts])

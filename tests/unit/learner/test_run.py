@@ -129,6 +129,16 @@ def test_a_run_that_is_killed_goes_on_from_its_checkpoint(tmp_path):
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.parametrize("words", [("MigrateSim", "-o"), ("judge",), ("export", "-o", "/no/such")])
+def test_without_torch_it_is_one_line(tmp_path, words):
+    finished(tmp_path)
+    code = "import sys; sys.modules['torch'] = None; from schedtel.cli import main; main()"
+    call = [sys.executable, "-c", code, "train", *words, str(tmp_path)]
+    found = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
+    assert "pip install 'schedtel[learn]'" in found.stderr
+
+
 def test_what_is_done_is_told_and_judged(run, tmp_path):
     finished(tmp_path)
     status, out, err = run("train", "report", tmp_path)

@@ -2,6 +2,7 @@
 installed; the last ones need no Ray.
 """
 
+import contextlib
 import importlib.util
 import itertools
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from refusals import refused
 from waiting import eventually
 
 pytest.importorskip("torch", reason="torch is not installed (pip install 'schedtel[learn]')")
@@ -135,6 +137,24 @@ def test_workers_that_wait_never_act_by_an_older_network_and_what_is_too_old_is_
 
 
 @needs_ray
+@pytest.mark.timeout(600)
+def test_with_a_backup_worker_one_that_is_stopped_stops_nobody(tmp_path):
+    run, stopped = run_of(tmp_path, waits=True, backup=1), None
+    try:
+        for counters in run:
+            if counters.updates and not stopped:
+                stopped = processes("Rollouts")[0]
+                stopped.suspend()
+    finally:
+        assert stopped
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stopped.resume()
+    assert run.counters.steps >= SETTINGS.steps
+    assert {row["age"] for row in run.rows} == {0.0}
+    assert run.counters.discarded % CHUNK == 0
+
+
+@needs_ray
 def test_a_cluster_out_of_reach_is_one_line(run, tmp_path):
     words = ("train", "MigrateSim", "-o", tmp_path / "x", "--workers", "1", "--ray-address", "127.0.0.1:1", "-q")
     status, out, err = run(*words)
@@ -142,7 +162,7 @@ def test_a_cluster_out_of_reach_is_one_line(run, tmp_path):
     assert "cannot reach a cluster at 127.0.0.1:1" in err
 
 
-@pytest.mark.parametrize("words", [("--ray-address", "auto"), ("--synchronous",), ("--stale", "3")])
+@pytest.mark.parametrize("words", [("--ray-address", "auto"), ("--synchronous",), ("--stale", "3"), ("--backup", "1")])
 def test_what_is_for_workers_needs_them(run, tmp_path, words):
     status, out, err = run("train", "MigrateSim", "-o", tmp_path / "x", *words)
     assert (status, out, err.count("\n")) == (2, "", 1)
@@ -159,3 +179,9 @@ def test_without_ray_a_run_with_workers_is_one_line(tmp_path, monkeypatch):
 def test_workers_are_bounded(workers):
     with pytest.raises(SchedtelError, match="cannot train with"):
         Spread(workers)
+
+
+def test_backup_workers_are_some_of_those_that_wait():
+    assert Spread(5, waits=True, backup=2).awaited == 3
+    refused(SchedtelError, Spread, 2, backup=1)
+    refused(SchedtelError, Spread, 2, waits=True, backup=2)

@@ -22,6 +22,7 @@ def models(run, tmp_path):
 def files(tmp_path):
     """Weights by hand: the job that ends first; the one that leads to the longest way; another place is never asked."""
     made = {"first": hand_made.scorer(), "longest": hand_made.scorer(time=0.0, arrival=0.0, tail=1.0)}
+    made["patient"] = hand_made.scorer(tail=0.3, wait=-0.6)
     for name, arrays in made.items():
         (tmp_path / f"{name}.safetensors").write_bytes(weights_bytes(arrays))
     return {name: str(tmp_path / f"{name}.safetensors") for name in made}
@@ -56,8 +57,20 @@ def test_models_that_were_trained_on_from_one_are_merged(models, files):
     status, out, _ = models("merge", "both", "base", "other", "--threshold", "10", "--format", "json")
     assert (status, json.loads(out)["accepted"]) == (0, True)
     assert models("update", "stranger", files["longest"], "--graph", "wait")[0] == 0
-    status, _, err = models("merge", "none", "base", "stranger")
+    status, _, err = models("merge", "none", "base", "stranger", "--method", "average")
     assert (status, "no common ancestor" in err) == (2, True)
+
+
+def test_strangers_are_merged_into_a_network_that_does_as_well_as_each_on_its_graph(models, files):
+    """Who waits where it should has 13 on `wait`; who never does has 16 at best, and another cost elsewhere."""
+    pytest.importorskip("torch", reason="torch is not installed (pip install 'schedtel[learn]')")
+    assert models("update", "patient", files["patient"], "--graph", "wait")[0] == 0
+    assert models("update", "first", files["first"], "--graph", "cholesky-3")[0] == 0
+    status, out, _ = models("merge", "both", "patient", "first", "--threshold", "0", "--format", "json")
+    told = json.loads(out)
+    assert (status, told["accepted"], told["before"]["wait"]) == (0, True, 13)
+    assert told["after"] == told["before"]
+    assert "distil" in models("show", "both")[1]
 
 
 def test_what_is_damaged_is_found_and_not_used(models, files, tmp_path):

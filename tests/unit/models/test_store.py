@@ -174,32 +174,49 @@ def family(store):
 
 def test_models_of_one_ancestor_are_averaged(store):
     family(store)
-    verdict = merge(store, by_weight, "both", ["one", "two"], "average", 0.06)
+    verdict = merge(store, by_weight, "both", ["one", "two"], "average", 0.06, None)
     assert verdict.accepted
     assert verdict.before == {"cholesky-3": 100.0, "wait": 102.0}
     assert verdict.after == {"cholesky-3": 105.0, "wait": 106.0}
     assert set(store.manifest(verdict.version).parents) == {store.resolve("one"), store.resolve("two")}
-    assert not merge(store, by_weight, "strict", ["one", "two"], "average", 0.0).accepted
+    assert not merge(store, by_weight, "strict", ["one", "two"], "average", 0.0, None).accepted
     assert "strict" not in store.names()
 
 
 def test_ties_keeps_both_changes_where_they_do_not_disagree(store):
     """Each changed one number, by the most: the merged one has both, on paper 100 and 102."""
     family(store)
-    verdict = merge(store, by_weight, "both", ["one", "two"], "ties", 0.0)
+    verdict = merge(store, by_weight, "both", ["one", "two"], "ties", 0.0, None)
     assert verdict.after == {"cholesky-3": 100.0, "wait": 102.0}
 
 
 def test_strangers_are_not_merged(store):
     update(store, by_weight, "a", weights(1.0), GRAPHS, 0)
     update(store, by_weight, "b", weights(2.0), GRAPHS, 0)
-    assert "no common ancestor" in refused(UsageError, merge, store, by_weight, "c", ["a", "b"], "average", 0)
-    refused(UsageError, merge, store, by_weight, "c", ["a", "a"], "average", 0)
+    assert "no common ancestor" in refused(UsageError, merge, store, by_weight, "c", ["a", "b"], "average", 0, None)
+    refused(UsageError, merge, store, by_weight, "c", ["a", "a"], "average", 0, None)
+
+
+def test_strangers_are_distilled_each_on_the_graphs_on_which_it_is_best(store):
+    """The one has 101 on `wait` and on `cholesky-3`, the other 100 and 102."""
+    update(store, by_weight, "a", with_costs(n10=1, n4=1), GRAPHS, 0)
+    update(store, by_weight, "b", with_costs(n10=2, n4=0), GRAPHS, 0)
+    costs = {name: store.manifest(store.resolve(name)).costs for name in "ab"}
+    told = []
+
+    def distil(lessons):
+        told.extend((dag.name, by_weight(Network(arrays), dag)) for arrays, dag in lessons)
+        return lessons[0][0]
+
+    version = merge(store, by_weight, "both", ["a", "b"], None, 1, distil).version
+    assert dict(told) == {graph: min(costs["a"][graph], costs["b"][graph]) for graph in costs["a"]}
+    assert store.manifest(version).made == "distil"
+    assert "no common ancestor" in refused(UsageError, merge, store, by_weight, "c", ["both", "a"], "average", 1, None)
 
 
 def test_a_model_is_split_where_it_loses_to_what_it_comes_from(store):
     family(store)
-    merge(store, by_weight, "both", ["one", "two"], "average", 1)
+    merge(store, by_weight, "both", ["one", "two"], "average", 1, None)
     parts = split(store, "both", 0.02)
     assert sorted(map(sorted, parts.values())) == [["cholesky-3"], ["wait"]]
     owner = next(name for name, graphs in parts.items() if graphs == ["wait"])
