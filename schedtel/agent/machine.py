@@ -15,7 +15,7 @@ from schedtel.errors import SchedtelError, StreamError
 from schedtel.schedulers.names import Selector
 from schedtel.schedulers.selection import Changing
 from schedtel.schedulers.switching import Schedulers
-from schedtel.schedulers.threads import Seen, still_there
+from schedtel.schedulers.threads import Seen
 
 #: Name of a class → its threads.
 Threads = Mapping[str, Sequence[Seen]]
@@ -73,14 +73,11 @@ class ThisMachine(Schedulers):
     def __init__(self, names: Iterable[str], scope: Selector | str | None = None, **options: Any) -> None:
         nobody: Sequence[Seen] = ()
         self._threads = dict.fromkeys(names, nobody)
-        classes = {name: Changing(partial(self._members, name)) for name in self._threads}
+        classes = {name: Changing(partial(self._threads.__getitem__, name)) for name in self._threads}
         super().__init__(scope, classes=classes, **options)
 
     def tell(self, classes: Threads) -> None:
         self._threads |= classes
-
-    def _members(self, name: str) -> Iterator[int]:
-        return still_there(self._threads[name])
 
 
 @contextmanager

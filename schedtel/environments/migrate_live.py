@@ -25,7 +25,7 @@ from schedtel.environments.thread_readings import Reading, read
 from schedtel.errors import UsageError
 from schedtel.schedulers.selection import Changing, Tree
 from schedtel.schedulers.switching import Schedulers
-from schedtel.schedulers.threads import Thread, threads_of
+from schedtel.schedulers.threads import Look, Seen, Thread
 
 if TYPE_CHECKING:
     from schedtel.environments.batched import Masks, Observations
@@ -137,13 +137,14 @@ class MigrateLive(Closing):
     # ---- the threads ----
 
     def _found(self) -> Iterator[Thread]:
-        for tgid in self._tree.members(self._schedulers.helpers | {os.getpid()}):
+        look = Look()
+        for tgid in self._tree.members(self._schedulers.helpers | {os.getpid()}, look):
             if tgid != os.getpid():
-                yield from threads_of(tgid)
+                yield from look.threads_of(tgid)
 
-    def _kept(self, place: int) -> Iterator[int]:
-        """The tids that are to be kept on a CPU, by its place."""
-        return (thread.tid for k, thread in enumerate(self._of) if self._kept_on[k] == place)
+    def _kept(self, place: int) -> Iterator[Seen]:
+        """The threads that are to be kept on a CPU, by its place."""
+        return (thread.as_seen() for k, thread in enumerate(self._of) if self._kept_on[k] == place)
 
     def _cost_ns(self, k: int) -> int | None:
         return self._costs_ns.get(self._of[k].comm.decode(errors="replace"))

@@ -12,8 +12,8 @@ from schedtel.errors import SchedtelError
 from schedtel.kernel.filters import Filter
 from schedtel.live import LiveSource
 from schedtel.recordings.recorder import Recorder
-from schedtel.schedulers import threads
 from schedtel.schedulers.switching import Schedulers, pause_after
+from schedtel.schedulers.threads import Look
 
 #: How often threads that were born are looked for, so that an arm holds for them too.
 _RESCAN_S = 0.02
@@ -88,5 +88,6 @@ def in_effect(arm: str, classes: Mapping[str, Iterable[str]], from_birth: bool) 
 
 def _threads_of(comms: frozenset[bytes]) -> list[int]:
     """The tids of this process's descendants that have one of these command names."""
-    pids = threads.descendants([os.getpid()], threads.children(threads.processes()))
-    return [thread.tid for pid in pids for thread in threads.threads_of(pid) if thread.comm in comms]
+    look = Look()
+    pids = look.descendants([os.getpid()])
+    return [thread.tid for pid in pids for thread in look.threads_of(pid) if thread.comm in comms]

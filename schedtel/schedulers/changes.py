@@ -7,14 +7,15 @@ only where the kernel still shows what was set: what another program has changed
 import errno
 import os
 import time
-from collections.abc import Callable, Container, Iterable
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL
 
 from schedtel.errors import SchedtelError
 from schedtel.schedulers import attributes, knobs, loader_service, threads
 from schedtel.schedulers.attributes import Attributes
+from schedtel.schedulers.threads import Look, Thread
 
 #: Each pass finds the children that were born during the one before it.
 _MOST_PASSES = 20
@@ -87,19 +88,23 @@ def write(change: Change, value: _Value) -> None:
         Path(str(change.target[0])).write_text(str(value), encoding="ascii")
 
 
-def undo(changes: Iterable[Change], kept: Container[tuple[object, ...]] = ()) -> list[Change]:
+def undo(
+    changes: Iterable[Change], kept: Container[tuple[object, ...]] = (), adopted: Iterable[int] = ()
+) -> list[Change]:
     """Put back changes, the last one first, and what children have inherited of them. Returns those that failed.
 
     A thread that has ended, and one that shows something else than what was set, is left alone, and has not failed.
 
     :param kept: keys of changes that stay, so that a child which was changed itself is not put back with its parent.
+    :param adopted: as of :func:`inherited`.
     """
     ahead, failed = list(changes), list[Change]()
     known: dict[tuple[object, ...], Change] = {}
     for _ in range(_MOST_PASSES):
         known |= {change.key: change for change in ahead}
         failed += [change for change in reversed(ahead) if not _put_back(change)]
-        ahead = [change for change in inherited(known.values()) if change.key not in kept]
+        heard = inherited(known.values(), Look(whole=True), adopted)
+        ahead = [change for change in heard if change.key not in kept]
         if not ahead:
             break
     return failed
@@ -116,7 +121,7 @@ def _put_back(change: Change) -> bool:
     return True
 
 
-def inherited(changes: Iterable[Change], adopted: Iterable[int] = ()) -> list[Change]:
+def inherited(changes: Iterable[Change], look: Look, adopted: Iterable[int] = ()) -> list[Change]:
     """Changes of threads that a changed thread has forked since: they show what was set, and were never set.
 
     Each is put back to what its ancestor is put back to.
@@ -128,69 +133,69 @@ def inherited(changes: Iterable[Change], adopted: Iterable[int] = ()) -> list[Ch
     if not of_threads:
         return []
     known = {change.key for change in of_threads}
-    heirs = _heirs(of_threads)
+    heirs = _heirs(of_threads, look)
     first = list({change.kind: change for change in reversed(of_threads)}.values())
     heirs = dict.fromkeys(adopted, first) | heirs
     return [
         change
-        for tgid, models in _spread(heirs).items()
-        for thread in threads.threads_of(tgid)
+        for tgid, models in _spread(heirs, look).items()
+        for thread in look.threads_of(tgid)
         for change in _born(thread, models, known)
     ]
 
 
-def _heirs(changes: list[Change]) -> dict[int, list[Change]]:
+def _heirs(changes: list[Change], look: Look) -> dict[int, list[Change]]:
     """Process → the changes of its threads, for processes that are still the same."""
     found: dict[int, list[Change]] = {}
     for change in changes:
         tgid, tid, start = map(int, change.target)
-        thread = threads.read_thread(tgid, tid)
+        thread = look.thread(tgid, tid)
         if thread and thread.start == start:
             found.setdefault(tgid, []).append(change)
     return found
 
 
-def _spread(heirs: dict[int, list[Change]]) -> dict[int, list[Change]]:
+def _spread(heirs: dict[int, list[Change]], look: Look) -> dict[int, list[Change]]:
     """The same for all processes below them: a process without changes of its own has its parent's."""
-    below = threads.children(threads.processes())
     found, ahead = {}, [(tgid, heirs[tgid]) for tgid in heirs]
     while ahead:
         tgid, models = ahead.pop()
         if tgid not in found:
             found[tgid] = models
-            ahead += [(child, models) for child in below.get(tgid, ()) if child not in heirs]
+            ahead += [(child, models) for child in look.children(tgid) if child not in heirs]
     return found
 
 
-def _born(thread: threads.Thread, models: list[Change], known: set[tuple[object, ...]]) -> list[Change]:
+def _born(thread: Thread, models: list[Change], known: set[tuple[object, ...]]) -> Iterator[Change]:
+    """What a thread has inherited, of each kind by the first change that fits."""
     target = (thread.tgid, thread.tid, thread.start)
-    found: dict[str, Change] = {}
-    for model in models:
-        change = Change(model.kind, target, model.before, model.after, model.since)
-        if change.key not in known and thread.start >= model.since and _shows(change):
-            found.setdefault(model.kind, change)
-    return list(found.values())
+    for kind in {model.kind for model in models}:
+        likely = [model for model in models if model.kind == kind and thread.start >= model.since]
+        if likely and (kind, *target) not in known:
+            shown = _shown(replace(likely[0], target=target))
+            yield from [replace(model, target=target) for model in likely if model.after == shown][:1]
 
 
-def _shows(change: Change) -> bool:
+def _shown(change: Change) -> _Value | None:
     try:
-        return read(change) == change.after
+        return read(change)
     except OSError:
-        return False
+        return None
 
 
-def is_over(change: Change) -> bool:
+def is_over(change: Change, look: Look) -> bool:
     """Whether the thread that was changed has ended; of groups and files nothing is known."""
     if change.kind not in _OF_THREADS:
         return False
     tgid, tid, start = map(int, change.target)
-    thread = threads.read_thread(tgid, tid)
+    thread = look.thread(tgid, tid)
     return thread is None or thread.start != start
 
 
 def values_of(attributes_: Attributes) -> tuple[int, ...]:
     """Attributes as the value of a change."""
-    return tuple(map(int, astuple(attributes_)))
+    found = attributes_
+    return found.policy, found.nice, found.priority, found.slice_ns, int(found.reset_on_fork)
 
 
 def attributes_of(value: _Value) -> Attributes:
@@ -232,7 +237,7 @@ _OF_THREADS: dict[str, Callable[[int], _Value | None]] = {
 
 def _member(group: str) -> tuple[int, int] | None:
     """A process of an autogroup, and the group's nice value; None if the group is gone."""
-    for pid in threads.processes():
+    for pid in Look().processes:
         found = knobs.autogroup_of(pid)
         if found and found[0] == group:
             return pid, found[1]

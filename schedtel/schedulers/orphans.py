@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 
-from schedtel.schedulers import threads
+from schedtel.schedulers.threads import Look, read_thread
 
 #: include/uapi/linux/prctl.h.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -25,7 +25,8 @@ def bury_orphans(others: Collection[int]) -> None:
 
     :param others: the children of this process that something else waits for.
     """
-    for pid, leader in threads.processes().items():
-        if leader.parent == os.getpid() and leader.is_over and pid not in others:
+    for pid in set(Look().children(os.getpid())).difference(others):
+        child = read_thread(pid, pid)
+        if child and child.is_over:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)

@@ -13,7 +13,7 @@ from schedtel.schedulers.journal import Journal
 from schedtel.schedulers.names import Arm, Rule
 from schedtel.schedulers.selection import Selection
 from schedtel.schedulers.settings import Setting
-from schedtel.schedulers.threads import Thread
+from schedtel.schedulers.threads import Look, Thread
 
 #: The journal is written anew when it has more lines than this, and than this for each thread that has not ended.
 _FEW_LINES, _MOST_LINES_A_CHANGE = 1000, 4
@@ -50,7 +50,7 @@ class Policy:
         self._default_slice_ns = trial.default_slice_ns()
         self._rules = arm.rules
         try:
-            return self._change(self._steps(with_groups=True), tolerant=False)
+            return self._change(self._steps(Look(), with_groups=True), tolerant=False)
         except BaseException:
             self.restore()
             raise
@@ -61,17 +61,18 @@ class Policy:
         What a thread has inherited is only noted, so that it is put back. A thread that has left a class is put back
         now, and so is what it has inherited from one that is in it.
         """
-        self._forget_ended()
-        self._note(self._inherited())
-        self._withdraw()
-        return self._change(self._steps(with_groups=False), tolerant=True)
+        look = Look()
+        self._forget_ended(look)
+        self._note(changes.inherited(self._made.values(), look, self._selection.adopted(look)))
+        self._withdraw(look)
+        return self._change(self._steps(look, with_groups=False), tolerant=True)
 
     def restore(self) -> None:
         """Put all back, children included. What others have changed since is left alone.
 
         Raises :class:`CapabilityError` if the kernel refuses; the journal keeps what could not be put back.
         """
-        failed = changes.undo([*self._made.values(), *self._inherited()])
+        failed = changes.undo(self._made.values(), adopted=self._selection.adopted(Look()))
         self._rules, self._made, self._set, self.refused = (), {}, {}, 0
         self._journal.clear()
         if failed:
@@ -81,25 +82,22 @@ class Policy:
                 "refuses (run as root)"
             )
 
-    def _inherited(self) -> list[Change]:
-        return changes.inherited(self._made.values(), self._selection.adopted())
-
-    def _forget_ended(self) -> None:
+    def _forget_ended(self, look: Look) -> None:
         """Forget threads that have ended, but one of each kind: orphans are put back to what it was."""
         first = {change.kind: change.key for change in reversed(self._made.values())}
-        kept = {key for key, change in self._made.items() if key in first.values() or not changes.is_over(change)}
+        kept = {key for key, change in self._made.items() if key in first.values() or not changes.is_over(change, look)}
         self._made = {key: change for key, change in self._made.items() if key in kept}
         self._set = {key: setting for key, setting in self._set.items() if key in kept}
         if self._journal.lines > max(_FEW_LINES, _MOST_LINES_A_CHANGE * len(self._made)):
             self._journal.rewrite(list(self._made.values()))
 
-    def _withdraw(self) -> None:
+    def _withdraw(self, look: Look) -> None:
         """Put back threads for which no rule, or another one, holds by now; where the kernel refuses, the next time."""
         leaving = (rule.setting.kind for rule in self._rules if self._selection.may_leave(rule.selector))
         kinds = _OF_THREADS.intersection(leaving)
         if not kinds:
             return
-        holding = self._holding(kinds)
+        holding = self._holding(kinds, look)
         left = {
             key: change
             for key, change in self._made.items()
@@ -113,12 +111,12 @@ class Policy:
             self._set.pop(key, None)
         self._journal.rewrite(list(self._made.values()))
 
-    def _holding(self, kinds: Container[str]) -> dict[tuple[object, ...], Setting]:
+    def _holding(self, kinds: Container[str], look: Look) -> dict[tuple[object, ...], Setting]:
         """The setting that holds for each thread: that of the first rule of its kind that selects it."""
         found: dict[tuple[object, ...], Setting] = {}
         for rule in self._rules:
             if rule.setting.kind in kinds:
-                for thread in self._selection.threads(rule.selector):
+                for thread in self._selection.threads(rule.selector, look):
                     found.setdefault((rule.setting.kind, thread.tgid, thread.tid, thread.start), rule.setting)
         return found
 
@@ -147,7 +145,7 @@ class Policy:
             self._note([dataclasses.replace(step.change, after=shown)])
         return shown is not None
 
-    def _steps(self, *, with_groups: bool) -> list[_Step]:
+    def _steps(self, look: Look, *, with_groups: bool) -> list[_Step]:
         """What is to be changed that is not yet: for each thread and kind by the first rule that selects it."""
         found: dict[tuple[object, ...], _Step | None] = {}
         since = threads.boot_ticks()
@@ -155,7 +153,7 @@ class Policy:
             if rule.setting.kind == "cgroup":
                 found |= {step.change.key: step for step in (self._cgroup(rule, since) if with_groups else ())}
                 continue
-            for thread in self._selection.threads(rule.selector):
+            for thread in self._selection.threads(rule.selector, look):
                 for key, step in self._of_thread(rule.setting, thread, since):
                     found.setdefault(key, step)
         return [step for key, step in found.items() if step and key not in self._made]
@@ -222,14 +220,15 @@ def _knobs(selection: Selection, rule: Rule) -> list[knobs.Knob]:
 
 def _require_own_session(selection: Selection, rule: Rule) -> None:
     """An autogroup is a session's. Refuse to go without one, or one with processes that the rule does not select."""
-    selected = {thread.tgid for thread in selection.threads(rule.selector)}
+    look = Look()
+    selected = {thread.tgid for thread in selection.threads(rule.selector, look)}
     groups = {found[0] for pid in selected if (found := knobs.autogroup_of(pid))}
     if selected and not groups:
         raise UsageError(
             f"cannot use {rule.setting}: process {min(selected)} has no autogroup, as its session is that of init "
             "(start what is selected with setsid)"
         )
-    for pid, leader in threads.processes().items():
+    for pid, leader in look.processes.items():
         found = None if pid in selected or leader.is_over else knobs.autogroup_of(pid)
         if found and found[0] in groups:
             raise UsageError(

@@ -13,19 +13,19 @@ from schedtel.host.procfs import tgid_of
 from schedtel.schedulers import threads
 from schedtel.schedulers.knobs import cgroup_directory, thread_ids_in, unit_directories
 from schedtel.schedulers.names import Selector, parse_selector
-from schedtel.schedulers.threads import Thread
+from schedtel.schedulers.threads import Look, Seen, Thread, still_there
 from schedtel.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
 class Changing:
-    """A class that threads also leave, by a function that returns its tids.
+    """A class that threads also leave, by a function that returns its threads as they were seen.
 
     A thread that is no longer of it is put back at the next look. So is one that has only inherited what was set: it is
     not of the class before it was seen to be.
     """
 
-    members: Callable[[], Iterable[int]]
+    members: Callable[[], Iterable[Seen]]
 
 
 #: The threads of a class: their tids, a function that returns them, a selection that is no class itself, or a class
@@ -50,25 +50,27 @@ class Tree:
         #: Of the last call of :meth:`members`: processes whose parent has ended, so that this process is their parent.
         self.adopted: list[int] = []
 
-    def members(self, own: Collection[int]) -> set[int]:
+    def members(self, own: Collection[int], look: Look) -> set[int]:
         """The pids of the tree. ``own`` are helpers of this process, which it has not adopted."""
-        leaders = threads.processes()
-        self._known = {
-            pid: start for pid, start in self._known.items() if pid in leaders and leaders[pid].start == start
-        }
-        self.adopted = [pid for pid, leader in leaders.items() if self._is_adopted(leader, own)]
-        found = threads.descendants([*self._known, *self.adopted], threads.children(leaders))
-        self._known |= {pid: leaders[pid].start for pid in found if pid in leaders}
+        self._known = {pid: start for pid, start in self._known.items() if _start_of(pid, look) == start}
+        ours = look.children(os.getpid()) if self._adopts else ()
+        self.adopted = [pid for pid in ours if self._is_adopted(look.thread(pid, pid), own)]
+        found = {pid: _start_of(pid, look) for pid in look.descendants([*self._known, *self.adopted])}
+        self._known |= {pid: start for pid, start in found.items() if start is not None}
         return set(self._known)
 
-    def _is_adopted(self, leader: Thread, own: Collection[int]) -> bool:
+    def _is_adopted(self, leader: Thread | None, own: Collection[int]) -> bool:
         return (
-            self._adopts
-            and leader.parent == os.getpid()
+            leader is not None
             and leader.start >= self._root.start
             and leader.tgid not in own
             and leader.tgid != self._root.tgid
         )
+
+
+def _start_of(pid: int, look: Look) -> int | None:
+    leader = look.thread(pid, pid)
+    return leader.start if leader else None
 
 
 def refuse_unknown_class(name: str, classes: Collection[str]) -> None:
@@ -123,14 +125,14 @@ class Selection:
         elif selector.kind != "comm":
             self.cgroups(selector)
 
-    def threads(self, selector: Selector | None) -> list[Thread]:
-        """The threads of the scope that a selection chooses, as they are now; of all of the scope for None."""
+    def threads(self, selector: Selector | None, look: Look) -> list[Thread]:
+        """The threads of the scope that a selection chooses; of all of the scope for None."""
         if selector is None:
-            return list(self._named(self.scope)) if self.scope else []
-        found = self._named(selector)
+            return list(self._named(self.scope, look)) if self.scope else []
+        found = self._named(selector, look)
         if self.scope is None:
             return list(found)
-        inside = {(thread.tid, thread.start) for thread in self._named(self.scope)}
+        inside = {(thread.tid, thread.start) for thread in self._named(self.scope, look)}
         return [thread for thread in found if (thread.tid, thread.start) in inside]
 
     def may_leave(self, selector: Selector | None) -> bool:
@@ -151,39 +153,40 @@ class Selection:
             return [cgroup_directory(named.name)]
         raise UsageError(f"cannot set what cgroups have of {named or 'nothing'}: name a cgroup (cgroup=/x or unit=x)")
 
-    def adopted(self) -> list[int]:
+    def adopted(self, look: Look) -> list[int]:
         """Processes of the scope whose parent has ended, so that this process is their parent."""
         if not self._adopts or self.scope is None or self.scope.kind != "pid":
             return []
         tree = self._tree(self.scope)
-        tree.members(self.own)
+        tree.members(self.own, look)
         return tree.adopted
 
-    def _named(self, selector: Selector) -> Iterator[Thread]:
+    def _named(self, selector: Selector, look: Look) -> Iterator[Thread]:
         excluded = {os.getpid(), *self._spares, *self.own}
-        for thread in self._found(selector):
+        for thread in self._found(selector, look):
             if thread.tgid not in excluded and not thread.is_kernel_thread and not thread.is_over:
                 yield thread
 
-    def _found(self, selector: Selector) -> Iterator[Thread]:
+    def _found(self, selector: Selector, look: Look) -> Iterator[Thread]:
         if selector.kind == "pid":
-            for tgid in self._tree(selector).members(self.own):
-                yield from threads.threads_of(tgid)
+            for tgid in self._tree(selector).members(self.own, look):
+                yield from look.threads_of(tgid)
         elif selector.kind == "comm":
             name = os.fsencode(selector.name)
-            for tgid in threads.processes():
-                yield from (thread for thread in threads.threads_of(tgid) if thread.comm == name)
+            for tgid in look.processes:
+                yield from (thread for thread in look.threads_of(tgid) if thread.comm == name)
         elif selector.kind == "class":
-            yield from self._members(self._classes[selector.name])
+            yield from self._members(self._classes[selector.name], look)
         else:
-            yield from _by_tid(tid for cgroup in self.cgroups(selector) for tid in thread_ids_in(cgroup))
+            tids = (tid for cgroup in self.cgroups(selector) for tid in thread_ids_in(cgroup))
+            yield from _by_tid(tids, look)
 
-    def _members(self, members: Members) -> Iterator[Thread]:
+    def _members(self, members: Members, look: Look) -> Iterator[Thread]:
         if isinstance(members, str):
-            return self._found(parse_selector(members))
+            return self._found(parse_selector(members), look)
         if isinstance(members, Changing):
-            return _by_tid(members.members())
-        return _by_tid(members() if callable(members) else members)
+            return still_there(members.members(), look)
+        return _by_tid(members() if callable(members) else members, look)
 
     def _tree(self, selector: Selector) -> Tree:
         if selector.name not in self._trees:
@@ -192,8 +195,8 @@ class Selection:
         return self._trees[selector.name]
 
 
-def _by_tid(tids: Iterable[int]) -> Iterator[Thread]:
+def _by_tid(tids: Iterable[int], look: Look) -> Iterator[Thread]:
     for tid in dict.fromkeys(tids):
-        thread = threads.read_thread(tgid_of(tid), tid)
+        thread = look.thread(tgid_of(tid), tid)
         if thread:
             yield thread

@@ -24,6 +24,7 @@ from schedtel.schedulers.policy import Policy
 from schedtel.schedulers.sched_ext import STALL_TIMEOUT_MS, Attached, Loader
 from schedtel.schedulers.selection import Members, Selection
 from schedtel.schedulers.serviced import Serviced
+from schedtel.schedulers.threads import Look
 
 #: Looking for threads that were born takes at most so small a part of a CPU, unless the pause would be too long.
 _RESCAN_SHARE, _LONGEST_PAUSE_S = 0.01, 5.0
@@ -128,7 +129,7 @@ class Schedulers(Closing):
     def current(self) -> Current:
         """What the kernel says now."""
         now = read_state(self._sysfs)
-        found = (attributes.get(thread.tid) for thread in self._selection.threads(None))
+        found = (attributes.get(thread.tid) for thread in self._selection.threads(None, Look()))
         threads = Counter(str(one) for one in found if one)
         return Current(_named(now), now.state if now else None, threads)
 

@@ -6,11 +6,12 @@ thread of a tree several times a second.
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache, cached_property
 from typing import NamedTuple
 
 _PF_KTHREAD = 0x00200000
 _OVER = b"ZXx"
-#: A line of stat is shorter; of its fields behind the name, these are read.
+#: Bytes of a file that are read at a time. Of the fields of stat behind the name, so many are looked at.
 _MOST_READ, _FIELDS = 4096, 20
 #: Ticks of the clock in which /proc tells starts.
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -28,6 +29,10 @@ class Thread(NamedTuple):
     is_over: bool
     is_kernel_thread: bool
 
+    def as_seen(self) -> "Seen":
+        """The thread as the telemetry would name it, if it had started with its clock tick."""
+        return Seen(self.tgid, self.tid, self.start * _NS_PER_S // TICKS_PER_S)
+
 
 class Seen(NamedTuple):
     """A thread as the telemetry names it. ``start_ns`` is its start in nanoseconds since boot."""
@@ -37,16 +42,74 @@ class Seen(NamedTuple):
     start_ns: int
 
 
+class Look:
+    """One look at /proc: what was read is not read again.
+
+    A thread may have ended since, and another may have its number. So who changes a thread reads it once more.
+
+    :param whole: children are looked for among all processes. Else the kernel is asked for them, which is far less to
+        read, and may leave one out while another child of the same process is waited for (get_children_pid(),
+        fs/proc/array.c): the next look finds it.
+    """
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self._whole = whole or not _has_children()
+        self._threads: dict[tuple[int, int], Thread | None] = {}
+        self._tids: dict[int, list[int]] = {}
+
+    def thread(self, tgid: int, tid: int) -> Thread | None:
+        """The thread; None if there is none."""
+        key = (tgid, tid)
+        if key not in self._threads:
+            self._threads[key] = read_thread(tgid, tid)
+        return self._threads[key]
+
+    def threads_of(self, tgid: int) -> Iterator[Thread]:
+        """The threads of a process that are not over."""
+        for tid in self._tids_of(tgid):
+            thread = self.thread(tgid, tid)
+            if thread and not thread.is_over:
+                yield thread
+
+    @cached_property
+    def processes(self) -> dict[int, Thread]:
+        """Every process that is no kernel thread, by its pid, as its first thread; also those that are over."""
+        found = (self.thread(int(name), int(name)) for name in os.listdir("/proc") if name.isdigit())
+        return {leader.tgid: leader for leader in found if leader and not leader.is_kernel_thread}
+
+    def children(self, tgid: int) -> Iterable[int]:
+        """The processes whose parent a process is."""
+        if self._whole:
+            return self._by_parent.get(tgid, ())
+        return (child for tid in self._tids_of(tgid) for child in _children_of(tgid, tid))
+
+    def descendants(self, roots: Iterable[int]) -> set[int]:
+        """Processes and all that are below them."""
+        found, ahead = set[int](), list(roots)
+        while ahead:
+            process = ahead.pop()
+            if process not in found:
+                found.add(process)
+                ahead += self.children(process)
+        return found
+
+    @cached_property
+    def _by_parent(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for leader in self.processes.values():
+            found.setdefault(leader.parent, []).append(leader.tgid)
+        return found
+
+    def _tids_of(self, tgid: int) -> list[int]:
+        if tgid not in self._tids:
+            self._tids[tgid] = _tids_of(tgid)
+        return self._tids[tgid]
+
+
 def read_thread(tgid: int, tid: int) -> Thread | None:
     """The thread as it is now; None if there is none."""
-    try:
-        # A file object would take as long as the kernel does, for each thread of the machine.
-        file = os.open(f"/proc/{tgid}/task/{tid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            stat = os.read(file, _MOST_READ)
-        finally:
-            os.close(file)
-    except OSError:
+    stat = _read(f"/proc/{tgid}/task/{tid}/stat")
+    if not stat:
         return None
     name, _, rest = stat.rpartition(b")")
     fields = rest.split(None, _FIELDS)
@@ -61,48 +124,12 @@ def read_thread(tgid: int, tid: int) -> Thread | None:
     )
 
 
-def still_there(seen: Iterable[Seen]) -> Iterator[int]:
-    """The tids of those that still are the threads that were seen: a tid may have another thread by now."""
+def still_there(seen: Iterable[Seen], look: Look) -> Iterator[Thread]:
+    """Those that still are the threads that were seen: a tid may have another thread by now."""
     for one in seen:
-        thread = read_thread(one.tgid, one.tid)
+        thread = look.thread(one.tgid, one.tid)
         if thread and thread.start == one.start_ns * TICKS_PER_S // _NS_PER_S:
-            yield one.tid
-
-
-def processes() -> dict[int, Thread]:
-    """Every process that is no kernel thread, by its pid, as its first thread; also those that are over."""
-    found = (read_thread(int(name), int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return {leader.tgid: leader for leader in found if leader and not leader.is_kernel_thread}
-
-
-def threads_of(tgid: int) -> Iterator[Thread]:
-    """The threads of a process that are not over."""
-    try:
-        tids = os.listdir(f"/proc/{tgid}/task")
-    except OSError:  # it has ended
-        return
-    for thread in (read_thread(tgid, int(tid)) for tid in tids):
-        if thread and not thread.is_over:
             yield thread
-
-
-def children(of: dict[int, Thread]) -> dict[int, list[int]]:
-    """Process → its children, of what :func:`processes` returned."""
-    found: dict[int, list[int]] = {}
-    for leader in of.values():
-        found.setdefault(leader.parent, []).append(leader.tgid)
-    return found
-
-
-def descendants(roots: list[int], below: dict[int, list[int]]) -> set[int]:
-    """Processes and all that are below them, of what :func:`children` returned."""
-    found, ahead = set(), list(roots)
-    while ahead:
-        process = ahead.pop()
-        if process not in found:
-            found.add(process)
-            ahead += below.get(process, ())
-    return found
 
 
 def boot_ticks() -> int:
@@ -110,3 +137,35 @@ def boot_ticks() -> int:
     with open("/proc/uptime", encoding="ascii") as file:
         seconds, _, hundredths = file.read().split()[0].partition(".")
     return int(seconds) * TICKS_PER_S + int(hundredths) * TICKS_PER_S // 100
+
+
+def _tids_of(tgid: int) -> list[int]:
+    try:
+        return list(map(int, os.listdir(f"/proc/{tgid}/task")))
+    except OSError:  # it has ended
+        return []
+
+
+def _children_of(tgid: int, tid: int) -> Iterator[int]:
+    return map(int, _read(f"/proc/{tgid}/task/{tid}/children").split())
+
+
+@cache
+def _has_children() -> bool:
+    """Whether this kernel tells children (CONFIG_PROC_CHILDREN)."""
+    return os.path.exists("/proc/thread-self/children")
+
+
+def _read(path: str) -> bytes:
+    """A file of /proc; nothing if there is none. A file object would take as long as the kernel does."""
+    parts = []
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while part := os.read(file, _MOST_READ):
+                parts.append(part)
+        finally:
+            os.close(file)
+    except OSError:
+        return b""
+    return b"".join(parts)

@@ -26,9 +26,11 @@ from scheduled import (
 from waiting import eventually
 
 from schedtel.errors import CapabilityError, UsageError
+from schedtel.host.procfs import tgid_of
 from schedtel.schedulers import attributes, knobs, policy, trial
 from schedtel.schedulers.selection import Changing
 from schedtel.schedulers.switching import Schedulers
+from schedtel.schedulers.threads import read_thread
 
 #: Two threads that wait until standard input is closed, then a child of the second one.
 FAMILY = """
@@ -148,7 +150,7 @@ def test_the_first_rule_that_selects_a_thread_holds(family, journals):
 def test_a_thread_that_leaves_its_class_is_put_back_at_the_next_look(family, journals):
     main, second = sorted(threads_of(family.pid))
     before, members = all_of(main), {"short": [main, second], "hogs": []}
-    classes = {name: Changing(lambda name=name: members[name]) for name in members}
+    classes = {name: Changing(lambda name=name: seen(members[name])) for name in members}
     with Schedulers(f"pid={family.pid}", classes=classes, journals=journals) as schedulers:
         schedulers.switch("policy:short:rr=3+hogs:idle")
         assert [policy_of(tid) for tid in (main, second)] == [RR, RR]
@@ -169,7 +171,8 @@ def test_a_thread_that_leaves_its_class_is_put_back_at_the_next_look(family, jou
 def test_what_is_inherited_from_a_class_is_put_back_until_it_is_of_the_class(family, journals):
     _, second = sorted(threads_of(family.pid))
     before, members = all_of(second), [second]
-    with Schedulers(f"pid={family.pid}", classes={"short": Changing(lambda: members)}, journals=journals) as schedulers:
+    classes = {"short": Changing(lambda: seen(members))}
+    with Schedulers(f"pid={family.pid}", classes=classes, journals=journals) as schedulers:
         schedulers.switch("policy:short:rr=3")
         family.stdin.write("\n")
         family.stdin.flush()
@@ -332,6 +335,11 @@ def test_what_a_user_could_not_do_or_undo_is_refused_before(text):
 
 def comm_of(pid):
     return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def seen(tids):
+    """Threads as the telemetry names them."""
+    return [read_thread(tgid_of(tid), tid).as_seen() for tid in tids]
 
 
 def grandchildren(pid):

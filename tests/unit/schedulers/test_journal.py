@@ -11,7 +11,7 @@ from schedtel.errors import CapabilityError
 from schedtel.schedulers import journal as journals
 from schedtel.schedulers.changes import Change, inherited, undo
 from schedtel.schedulers.journal import Journal, owner_of, put_back_forgotten, read_journal, undo_forgotten
-from schedtel.schedulers.threads import read_thread
+from schedtel.schedulers.threads import Look, read_thread
 
 FIRST = Change("attributes", (1, 2, 3), (0, 0, 0, 0, 0), (3, 0, 0, 0, 0), 4)
 SECOND = Change("file", ("/a b\n", 7), "100", "10", 5)
@@ -152,11 +152,11 @@ def test_a_child_of_a_changed_thread_has_inherited_and_an_older_one_has_not():
             mask = tuple(sorted(os.sched_getaffinity(shell.pid)))
             target = (parent.tgid, parent.tid, parent.start)
             changed = Change("affinity", target, (0,), mask, parent.start)
-            assert inherited([changed]) == [
+            assert inherited([changed], Look()) == [
                 Change("affinity", (child.tgid, child.tid, child.start), (0,), mask, parent.start)
             ]
-            assert inherited([Change("affinity", target, (0,), mask, child.start + 1)]) == []
-            assert inherited([Change("affinity", target, (0,), (*mask, 4000), parent.start)]) == []
+            assert inherited([Change("affinity", target, (0,), mask, child.start + 1)], Look()) == []
+            assert inherited([Change("affinity", target, (0,), (*mask, 4000), parent.start)], Look()) == []
         finally:
             os.kill(pid, 9)
             shell.kill()

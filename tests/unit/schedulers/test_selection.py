@@ -11,6 +11,7 @@ from schedtel.errors import UsageError
 from schedtel.schedulers import threads
 from schedtel.schedulers.names import parse_selector
 from schedtel.schedulers.selection import Selection, Tree
+from schedtel.schedulers.threads import Look
 
 #: Two threads, of which the second has a name of its own.
 TWO_THREADS = """
@@ -42,7 +43,7 @@ def two_threads():
 
 
 def tids(selection, text=None):
-    return {thread.tid for thread in selection.threads(parse_selector(text) if text else None)}
+    return {thread.tid for thread in selection.threads(parse_selector(text) if text else None, Look())}
 
 
 def test_a_process_is_selected_with_its_threads(two_threads):

@@ -1,12 +1,15 @@
-"""Threads by the start that the telemetry tells, beside those that the kernel shows now."""
+"""Threads by the start that the telemetry tells, beside those that the kernel shows now; processes and children."""
 
 import os
+import subprocess
 import threading
 import time
 
+import pytest
 from waiting import eventually
 
-from schedtel.schedulers.threads import Seen, still_there
+from schedtel.schedulers import threads
+from schedtel.schedulers.threads import Look, Seen, still_there
 
 
 def started_ns(tid):
@@ -24,7 +27,56 @@ def test_a_tid_that_another_thread_has_by_now_is_none_of_those_that_were_seen():
     start_ns, tick_ns = started_ns(tid), 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     assert before_ns - tick_ns <= start_ns <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     seen = Seen(pid, tid, start_ns + 1)
-    assert list(still_there([seen, seen._replace(start_ns=start_ns - 1), seen._replace(tgid=1)])) == [tid]
+    others = [seen._replace(start_ns=start_ns - 1), seen._replace(tgid=1)]
+    (found,) = still_there([seen, *others], Look())
+    assert (found.tid, found.as_seen()) == (tid, Seen(pid, tid, start_ns))
     over.set()
     thread.join()
-    eventually(lambda: list(still_there([seen])) == [])  # Python has joined it before the kernel is done with it
+    # Python has joined it before the kernel is done with it.
+    eventually(lambda: list(still_there([seen], Look())) == [])
+
+
+@pytest.fixture
+def children():
+    """Children of this process: one was forked by its first thread, one by another that goes on, one is over."""
+    over, forked = threading.Event(), []
+
+    def fork():
+        forked.append(subprocess.Popen(["cat"], stdin=subprocess.PIPE))
+        over.wait()
+
+    other = threading.Thread(target=fork)
+    other.start()
+    ended = subprocess.Popen(["true"])
+    started = [subprocess.Popen(["cat"], stdin=subprocess.PIPE), ended]
+    try:
+        eventually(lambda: forked and threads.read_thread(ended.pid, ended.pid).is_over)
+        yield {child.pid for child in started + forked}
+    finally:
+        over.set()
+        other.join()
+        for child in started + forked:
+            child.communicate()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_children_are_found_whichever_thread_forked_them_and_also_when_they_are_over(children, whole):
+    assert children <= set(Look(whole=whole).children(os.getpid()))
+    assert children | {os.getpid()} <= Look(whole=whole).descendants([os.getpid()])
+    assert not set(Look(whole=whole).children(min(children)))
+
+
+def test_a_kernel_that_does_not_tell_children_has_them_looked_for_among_all_processes(children, monkeypatch):
+    monkeypatch.setattr(threads, "_has_children", lambda: False)
+    monkeypatch.setattr(threads, "_children_of", None)
+    assert children <= set(Look().children(os.getpid()))
+
+
+def test_a_look_tells_of_one_moment():
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        look = Look()
+        before = look.thread(child.pid, child.pid)
+        assert not before.is_over
+    assert look.thread(child.pid, child.pid) == before
+    assert list(look.threads_of(child.pid)) == []
+    assert Look().thread(child.pid, child.pid) is None
