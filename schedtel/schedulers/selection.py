@@ -49,15 +49,21 @@ class Tree:
         self._known = {pid: root.start}
         #: Of the last call of :meth:`members`: processes whose parent has ended, so that this process is their parent.
         self.adopted: list[int] = []
+        self._look: Look | None = None
 
-    def members(self, own: Collection[int], look: Look) -> set[int]:
+    def members(self, own: Collection[int], look: Look) -> Collection[int]:
         """The pids of the tree. ``own`` are helpers of this process, which it has not adopted."""
+        if look is not self._look:
+            self._look = look
+            self._search(own, look)
+        return self._known.keys()
+
+    def _search(self, own: Collection[int], look: Look) -> None:
         self._known = {pid: start for pid, start in self._known.items() if _start_of(pid, look) == start}
         ours = look.children(os.getpid()) if self._adopts else ()
         self.adopted = [pid for pid in ours if self._is_adopted(look.thread(pid, pid), own)]
         found = {pid: _start_of(pid, look) for pid in look.descendants([*self._known, *self.adopted])}
         self._known |= {pid: start for pid, start in found.items() if start is not None}
-        return set(self._known)
 
     def _is_adopted(self, leader: Thread | None, own: Collection[int]) -> bool:
         return (
@@ -107,6 +113,9 @@ class Selection:
         self._spares = frozenset(spares)
         #: Processes that help this one, which are never selected.
         self.own: set[int] = set()
+        #: The last look, and whether a thread was of the scope then.
+        self._look: Look | None = None
+        self._is_inside: Callable[[Thread], bool] = lambda _: True
         if scope is not None:
             self.check(scope)
 
@@ -129,11 +138,9 @@ class Selection:
         """The threads of the scope that a selection chooses; of all of the scope for None."""
         if selector is None:
             return list(self._named(self.scope, look)) if self.scope else []
-        found = self._named(selector, look)
-        if self.scope is None:
-            return list(found)
-        inside = {(thread.tid, thread.start) for thread in self._named(self.scope, look)}
-        return [thread for thread in found if (thread.tid, thread.start) in inside]
+        if look is not self._look:
+            self._look, self._is_inside = look, self._in_scope(look)
+        return list(filter(self._is_inside, self._named(selector, look)))
 
     def may_leave(self, selector: Selector | None) -> bool:
         """Whether a selection is a class that threads leave."""
@@ -167,6 +174,23 @@ class Selection:
             if thread.tgid not in excluded and not thread.is_kernel_thread and not thread.is_over:
                 yield thread
 
+    def _in_scope(self, look: Look) -> Callable[[Thread], bool]:
+        """Whether a thread is of the scope; no other thread is read to tell."""
+        scope = self.scope
+        if scope is None:
+            return lambda _: True
+        if scope.kind == "pid":
+            pids = self._tree(scope).members(self.own, look)
+            return lambda thread: thread.tgid in pids
+        if scope.kind == "comm":
+            name = os.fsencode(scope.name)
+            return lambda thread: thread.comm == name
+        tids = set(self._tids_in(scope))
+        return lambda thread: thread.tid in tids
+
+    def _tids_in(self, selector: Selector) -> Iterator[int]:
+        return (tid for cgroup in self.cgroups(selector) for tid in thread_ids_in(cgroup))
+
     def _found(self, selector: Selector, look: Look) -> Iterator[Thread]:
         if selector.kind == "pid":
             for tgid in self._tree(selector).members(self.own, look):
@@ -178,8 +202,7 @@ class Selection:
         elif selector.kind == "class":
             yield from self._members(self._classes[selector.name], look)
         else:
-            tids = (tid for cgroup in self.cgroups(selector) for tid in thread_ids_in(cgroup))
-            yield from _by_tid(tids, look)
+            yield from _by_tid(self._tids_in(selector), look)
 
     def _members(self, members: Members, look: Look) -> Iterator[Thread]:
         if isinstance(members, str):
