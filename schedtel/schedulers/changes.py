@@ -103,7 +103,7 @@ def undo(
     for _ in range(_MOST_PASSES):
         known |= {change.key: change for change in ahead}
         failed += [change for change in reversed(ahead) if not _put_back(change)]
-        heard = inherited(known.values(), Look(whole=True), adopted)
+        heard = inherited(known.values(), Look(), adopted)
         ahead = [change for change in heard if change.key not in kept]
         if not ahead:
             break

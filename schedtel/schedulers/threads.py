@@ -13,6 +13,8 @@ _PF_KTHREAD = 0x00200000
 _OVER = b"ZXx"
 #: Bytes of a file that are read at a time. Of the fields of stat behind the name, so many are looked at.
 _MOST_READ, _FIELDS = 4096, 20
+#: Of the lists of a process's children: it forks and waits all the time if so many differ.
+_MOST_READINGS = 100
 #: Ticks of the clock in which /proc tells starts.
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _NS_PER_S = 1_000_000_000
@@ -46,16 +48,12 @@ class Look:
     """One look at /proc: what was read is not read again.
 
     A thread may have ended since, and another may have its number. So who changes a thread reads it once more.
-
-    :param whole: children are looked for among all processes. Else the kernel is asked for them, which is far less to
-        read, and may leave one out while another child of the same process is waited for (get_children_pid(),
-        fs/proc/array.c): the next look finds it.
     """
 
-    def __init__(self, *, whole: bool = False) -> None:
-        self._whole = whole or not _has_children()
+    def __init__(self) -> None:
         self._threads: dict[tuple[int, int], Thread | None] = {}
         self._tids: dict[int, list[int]] = {}
+        self._children: dict[int, list[int]] = {}
 
     def thread(self, tgid: int, tid: int) -> Thread | None:
         """The thread; None if there is none."""
@@ -77,11 +75,13 @@ class Look:
         found = (self.thread(int(name), int(name)) for name in os.listdir("/proc") if name.isdigit())
         return {leader.tgid: leader for leader in found if leader and not leader.is_kernel_thread}
 
-    def children(self, tgid: int) -> Iterable[int]:
-        """The processes whose parent a process is."""
-        if self._whole:
-            return self._by_parent.get(tgid, ())
-        return (child for tid in self._tids_of(tgid) for child in _children_of(tgid, tid))
+    def children(self, tgid: int) -> list[int]:
+        """The processes whose parent a process is: by the kernel's word where it gives it, else among all processes."""
+        if not _has_children():
+            return self._by_parent.get(tgid, [])
+        if tgid not in self._children:
+            self._children[tgid] = children_of(tgid)
+        return self._children[tgid]
 
     def descendants(self, roots: Iterable[int]) -> set[int]:
         """Processes and all that are below them."""
@@ -146,8 +146,20 @@ def _tids_of(tgid: int) -> list[int]:
         return []
 
 
-def _children_of(tgid: int, tid: int) -> Iterator[int]:
-    return map(int, _read(f"/proc/{tgid}/task/{tid}/children").split())
+def children_of(tgid: int) -> list[int]:
+    """The processes whose parent a process is, as the kernel lists them for each of its threads.
+
+    A list lacks a child if another one is waited for just then, or if the thread ends and others get its children
+    (get_children_pid(), fs/proc/array.c). The next reading then lacks that other child, or that thread. So two readings
+    that agree lack none.
+    """
+    before = None
+    for _ in range(_MOST_READINGS):
+        now = {tid: _read(f"/proc/{tgid}/task/{tid}/children") for tid in _tids_of(tgid)}
+        if now == before or (now.keys() == {tgid} and not now[tgid]):  # an empty list of the only thread is true
+            break
+        before = now
+    return [int(child) for listed in now.values() for child in listed.split()]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 import time
 
@@ -9,7 +10,28 @@ import pytest
 from waiting import eventually
 
 from schedtel.schedulers import threads
-from schedtel.schedulers.threads import Look, Seen, still_there
+from schedtel.schedulers.threads import Look, Seen, children_of, still_there
+
+#: Forks three children that stay, tells their pids, and has others come and go before them and behind them.
+STORM = """
+import os
+def child():
+    pid = os.fork()
+    if pid == 0:
+        os.read(0, 1)
+        os._exit(0)
+    return pid
+def passing():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    return pid
+going = [passing()]
+print(child(), child(), child(), flush=True)
+while True:
+    going.append(passing())
+    os.waitpid(going.pop(0), 0)
+"""
 
 
 def started_ns(tid):
@@ -59,17 +81,34 @@ def children():
             child.communicate()
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_children_are_found_whichever_thread_forked_them_and_also_when_they_are_over(children, whole):
-    assert children <= set(Look(whole=whole).children(os.getpid()))
-    assert children | {os.getpid()} <= Look(whole=whole).descendants([os.getpid()])
-    assert not set(Look(whole=whole).children(min(children)))
-
-
-def test_a_kernel_that_does_not_tell_children_has_them_looked_for_among_all_processes(children, monkeypatch):
-    monkeypatch.setattr(threads, "_has_children", lambda: False)
-    monkeypatch.setattr(threads, "_children_of", None)
+@pytest.mark.parametrize("does_the_kernel_tell", [False, True])
+def test_children_are_found_whichever_thread_forked_them_and_also_when_they_are_over(
+    children, does_the_kernel_tell, monkeypatch
+):
+    monkeypatch.setattr(threads, "_has_children", lambda: does_the_kernel_tell)
     assert children <= set(Look().children(os.getpid()))
+    assert children | {os.getpid()} <= Look().descendants([os.getpid()])
+    assert Look().children(min(children)) == []
+
+
+def test_no_child_is_left_out_while_others_are_waited_for():
+    """The kernel lists children one by one, and loses its place when the last one that it has listed goes."""
+    with subprocess.Popen([sys.executable, "-c", STORM], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        staying = set(map(int, process.stdout.readline().split()))
+        for _ in range(300):
+            assert staying <= set(children_of(process.pid))
+        process.kill()
+
+
+@pytest.mark.parametrize("lacks", ["a child", "a thread"])
+def test_a_list_of_children_that_others_do_not_confirm_is_read_again(lacks, monkeypatch):
+    """As when a child is waited for, or a thread ends, between two of its entries: what comes next is not in it."""
+    lists = [b"7 ", b"8 9 ", b"8 9 "] if lacks == "a child" else [b"", b"", b"8 9 ", b"8 9 "]
+    tids = [[5], [5], [5]] if lacks == "a child" else [[5, 6], [5], [5]]
+    monkeypatch.setattr(threads, "_tids_of", lambda _: tids.pop(0))
+    monkeypatch.setattr(threads, "_read", lambda _: lists.pop(0))
+    assert children_of(5) == [8, 9]
+    assert not lists
 
 
 def test_a_look_tells_of_one_moment():
