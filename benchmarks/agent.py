@@ -2,7 +2,8 @@
 
 Runs only on request: ``python -m benchmarks agent``. CPU time of this process, by the kernel, over 2,000 decisions that
 follow 200 rewards; contexts differ from decision to decision. A file of a policy has what it learned. The loop is that
-of ``schedtel agent run --dry-run``, in a process of its own, with windows of 1 s of this machine's tasks.
+of ``schedtel agent run``, in a process of its own, with windows of 1 s. Once it decides by this machine's tasks and does
+not act, and twice it acts on a tree of processes that the benchmark has started, with another arm every three windows.
 """
 
 import json
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,18 +31,40 @@ _ROUNDS, _DECISIONS, _REWARDS = 5, 2000, 200
 _ARMS = ("eevdf", *(f"policy:class{number}:idle" for number in range(8)))
 _DECIDE = Target(100)
 _LOOP_ROUNDS, _CPU, _MEMORY = 3, Target(1), Target(120)
-#: An agent that acts on nothing; the first decisions, which import, are left out.
+#: An agent, with the options of its argument; the first decisions, which import, are left out.
 _LOOP = """
-import json, os
+import json, os, sys
 from benchmarks.process import resident_mb
 from schedtel.agent.config import asked_of
 from schedtel.agent.run import prepared
-arms = "policy:hogs:idle,policy:short:nice=-5"
 views = []
-with prepared(asked_of({"arms": arms, "dry-run": True, "duration": "20s"}), views.append, print) as ready:
+with prepared(asked_of(json.loads(sys.argv[1])), views.append, lambda _: None) as ready:
     ready.run()
 late = [view.cpu_share for view in views[3:]]
 print(json.dumps({"cpu": 100 * sum(late) / len(late), "memory": resident_mb(os.getpid())}))
+"""
+_USUAL = {"arms": "policy:hogs:idle,policy:short:nice=-5", "duration": "20s"}
+_ACTING = {"policy": "round-robin", "no-trial": True}
+_SHORT, _HOGS, _OTHERS = 10, 2, 186
+#: A process with children that sleep, that wake ten times a second, and that compute; they end with its input.
+_TREE = """
+import os, select, sys
+parent = os.getpid()
+def forked(count, work):
+    for _ in range(int(count)):
+        if os.fork() == 0:
+            work()
+            os._exit(0)
+def short():
+    while not select.select([0], [], [], 0.1)[0]:
+        sum(range(2000))
+def hog():
+    while os.getppid() == parent:
+        pass
+for count, work in zip(sys.argv[1:], (lambda: os.read(0, 1), short, hog)):
+    forked(count, work)
+print(flush=True)
+os.read(0, 1)
 """
 
 
@@ -52,12 +76,33 @@ def measure(plan: Plan) -> tuple[list[Row], list[str]]:
 
 
 def _loop(plan: Plan) -> list[Row]:
-    words = [sys.executable, "-c", _LOOP]
+    with _tree(_OTHERS, 0, 0), _tree(0, _SHORT, _HOGS) as few:
+        found = _costs(plan, "dry-run", {"dry-run": True})
+        found += _costs(plan, f"acting on {_SHORT + _HOGS} threads beside {_OTHERS} processes", _within(few))
+    with _tree(_OTHERS, _SHORT, _HOGS) as many:
+        return found + _costs(plan, f"acting within a tree of {_OTHERS + _SHORT + _HOGS} processes", _within(many))
+
+
+@contextmanager
+def _tree(*counts: int) -> Iterator[int]:
+    """Processes that sleep, wake and compute, while the context is open; yields the pid of their parent."""
+    words = [sys.executable, "-c", _TREE, *map(str, counts)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield process.pid
+
+
+def _within(pid: int) -> dict[str, object]:
+    return {**_ACTING, "for": f"pid={pid}"}
+
+
+def _costs(plan: Plan, subject: str, said: dict[str, object]) -> list[Row]:
+    words = [sys.executable, "-c", _LOOP, json.dumps({**_USUAL, **said})]
     done = [subprocess.run(words, check=True, capture_output=True) for _ in range(plan.rounds(_LOOP_ROUNDS))]
     taken = [json.loads(one.stdout) for one in done]
     return [
-        row("CPU of the agent's loop, a window a second", "dry-run", "%", [one["cpu"] for one in taken], _CPU),
-        row("resident memory of the agent", "dry-run", "MB", [one["memory"] for one in taken], _MEMORY),
+        row("CPU of the agent's loop, a window a second", subject, "%", [one["cpu"] for one in taken], _CPU),
+        row("resident memory of the agent", subject, "MB", [one["memory"] for one in taken], _MEMORY),
     ]
 
 
