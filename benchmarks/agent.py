@@ -2,8 +2,8 @@
 
 Runs only on request: ``python -m benchmarks agent``. CPU time of this process, by the kernel, over 2,000 decisions that
 follow 200 rewards; contexts differ from decision to decision. A file of a policy has what it learned. The loop is that
-of ``schedtel agent run``, in a process of its own, with windows of 1 s. Once it decides by this machine's tasks and does
-not act, and twice it acts on a tree of processes that the benchmark has started, with another arm every three windows.
+of ``schedtel agent run``, in a process of its own, with windows of 1 s. Once it decides by this machine's tasks and
+does not act. Twice it acts on a tree of processes that the benchmark has started, with another arm every three windows.
 """
 
 import json

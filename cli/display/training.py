@@ -79,4 +79,4 @@ def show_judged(judge: Judge, found: "Sequence[Judged]", times_us: "NDArray[np.f
 def _change(judged: "Judged", change: "Percent") -> str:
     if judged.by_difference:
         return f"{change.value:+.2f} [{change.low:+.2f}, {change.high:+.2f}]"
-    return f"{change.value:+.1f} % [{change.low:+.1f}, {change.high:+.1f}]"
+    return str(change)

@@ -25,13 +25,9 @@ def text_of(episodes: Episodes) -> str:
 
 def _row(episodes: Episodes, player: str) -> list[str]:
     workload, cost = episodes.worst(player)
-    against = "" if player == STATIC else _percent(episodes.last_third(player, STATIC))
-    thirds = [_percent(episodes.first_third(player)), _percent(episodes.last_third(player))]
+    against = "" if player == STATIC else str(episodes.last_third(player, STATIC))
+    thirds = [str(episodes.first_third(player)), str(episodes.last_third(player))]
     return [player, *thirds, against, f"{workload} {cost.value:+.0f} %"]
-
-
-def _percent(cost: Percent) -> str:
-    return f"{cost.value:+.1f} % [{cost.low:+.1f}, {cost.high:+.1f}]"
 
 
 def heading(episodes: Episodes) -> str:

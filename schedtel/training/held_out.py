@@ -33,6 +33,9 @@ class Percent:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:+.1f} % [{self.low:+.1f}, {self.high:+.1f}]"
+
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
@@ -147,14 +150,10 @@ def text_of(held_out: HeldOut, chosen: Sequence[str]) -> list[str]:
     """A line for each policy and yardstick, and for each chosen policy its differences to what matters."""
     width = max(map(len, held_out.costs))
     lines = [f"{len(held_out.workloads)} workloads, each left out of the training in turn; cost of the first decision:"]
-    lines += [f"  {name:{width}}  {_percent(held_out.against(name))}" for name in held_out.costs]
+    lines += [f"  {name:{width}}  {held_out.against(name)}" for name in held_out.costs]
     for name in chosen:
         for other in (RANDOM, STATIC):
-            lines.append(f"{name} against {other}: {_percent(held_out.against(name, other))}")
+            lines.append(f"{name} against {other}: {held_out.against(name, other)}")
         workload, cost = held_out.worst(name)
         lines.append(f"{name} costs most in {workload}: {cost:+.1f} %")
     return lines
-
-
-def _percent(percent: Percent) -> str:
-    return f"{percent.value:+.1f} % [{percent.low:+.1f}, {percent.high:+.1f}]"

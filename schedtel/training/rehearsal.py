@@ -183,10 +183,5 @@ def text_of(costs: Mapping[str, NDArray[np.float64]]) -> list[str]:
     best = min(still, key=lambda name: float(costs[name].mean()))
     rows = [["", "cost against eevdf", f"against {best}"]]
     for name, each in costs.items():
-        rows.append([name, _percent(each), "" if name in still else _percent(each - costs[best])])
+        rows.append([name, str(percent_of(each)), "" if name in still else str(percent_of(each - costs[best]))])
     return aligned(rows).splitlines()
-
-
-def _percent(logs: NDArray[np.float64]) -> str:
-    found = percent_of(logs)
-    return f"{found.value:+.1f} % [{found.low:+.1f}, {found.high:+.1f}]"
