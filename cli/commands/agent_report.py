@@ -6,10 +6,8 @@ import click
 
 from schedtel.agent.log import read_log
 from schedtel.agent.page import render
-from schedtel.cli import lines
-from schedtel.cli.output import opened
+from schedtel.cli.pages import deliver
 from schedtel.cli.strict import StrictCommand
-from schedtel.report import write_page
 
 
 @click.command("report", cls=StrictCommand, short_help="Draw a log of decisions as one HTML page.")
@@ -22,10 +20,4 @@ def report(log: str, output: str) -> None:
     """
     entries = read_log(log)
     page = render(entries, os.path.basename(os.path.abspath(log)) or log)
-    if output == "-":
-        with opened(output) as stream:
-            stream.write(page.encode())
-    else:
-        write_page(page, output)
-    where = "stdout" if output == "-" else output
-    lines.remark(f"wrote {where}: {len(entries)} decisions, {len(page.encode()) / 1e6:.2f} MB")
+    deliver(page, output, f"{len(entries)} decisions")

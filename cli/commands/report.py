@@ -7,14 +7,13 @@ from typing import Any
 import click
 
 from schedtel.access.uri import is_uri
-from schedtel.cli import lines
 from schedtel.cli.event_recordings import has_events, opened_recording
 from schedtel.cli.inputs import name_of, read_summaries
 from schedtel.cli.options import bound_options, client_options, refuse, refuse_without_stream
-from schedtel.cli.output import opened
+from schedtel.cli.pages import deliver
 from schedtel.cli.strict import StrictCommand
 from schedtel.durations import format_duration, parse_duration
-from schedtel.report import document_of, render, write_page
+from schedtel.report import document_of, render
 
 
 @click.command("report", cls=StrictCommand, short_help="Draw a recording as an HTML page.")
@@ -39,13 +38,7 @@ def command(directory: str, output: str, begin: str | None, **options: Any) -> N
     """
     is_of_events = not is_uri(directory) and has_events(directory)
     page, told = (_of_events if is_of_events else _of_windows)(directory, begin, options)
-    if output == "-":
-        with opened(output) as stream:
-            stream.write(page.encode())
-    else:
-        write_page(page, output)
-    where, megabytes = "stdout" if output == "-" else output, len(page.encode()) / 1e6
-    lines.remark(f"wrote {where}: {told}, {megabytes:.2f} MB")
+    deliver(page, output, told)
 
 
 def _of_windows(directory: str, _begin: str | None, options: dict[str, Any]) -> tuple[str, str]:

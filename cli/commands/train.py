@@ -15,7 +15,6 @@ from schedtel.access.files import write_whole
 from schedtel.cli import lines
 from schedtel.cli.display.training import show_environments, show_judged, show_run
 from schedtel.cli.options import Decorator, format_option, together
-from schedtel.cli.output import opened
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.signals import restored_cursor
 from schedtel.cli.strict import StrictCommand, StrictGroup
@@ -240,16 +239,11 @@ def report(directories: tuple[str, ...], output: str | None, kind: str) -> None:
 
 
 def _page(directories: tuple[str, ...], output: str) -> None:
-    from schedtel.report import write_page  # noqa: PLC0415
+    from schedtel.cli.pages import deliver  # noqa: PLC0415  (pyarrow)
     from schedtel.training.learner.page import render, told  # noqa: PLC0415  (pyarrow)
 
     page = render(told([Path(each) for each in directories]))
-    if output == "-":
-        with opened(output) as stream:
-            stream.write(page.encode())
-    else:
-        write_page(page, output)
-    lines.remark(f"wrote {'stdout' if output == '-' else output}: {len(page.encode()) / 1e6:.2f} MB")
+    deliver(page, output)
 
 
 def _say(where: Path, kind: str) -> None:
