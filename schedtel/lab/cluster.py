@@ -4,16 +4,14 @@ A job is described by plain data: names, numbers and files. A machine of the clu
 it lacks are fetched there, and the snapshot that its guests begin from is taken there. What comes back is bytes.
 """
 
-import platform
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
-from schedtel._version import __version__
 from schedtel.access.ray_cluster import connected, last_line_of
 from schedtel.errors import CollectorError, SchedtelError
+from schedtel.host import versions as here
 from schedtel.lab.guests import Done, Guests, Job
 from schedtel.lab.jobs import machine
 from schedtel.lab.machine import Bootable, Machine
@@ -90,9 +88,8 @@ def _checked(answer: object) -> Done:
 
 
 def versions(machine: Machine) -> dict[str, str]:
-    """What must be the same on all machines, so that equal cells have equal figures."""
-    libraries = {name: version(name) for name in ("numpy", "pyarrow")}
-    return {"schedtel": __version__, "Python": platform.python_version(), **libraries, "guest": machine.name}
+    """What must be the same on all machines of the cluster."""
+    return {**here.versions("numpy", "pyarrow"), "guest": machine.name}
 
 
 def done_here(

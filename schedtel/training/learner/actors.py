@@ -5,18 +5,17 @@ They also say how much CPU time they took, which the process that asks them adds
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schedtel._version import __version__
 from schedtel.environments.batched import Batched
 from schedtel.environments.registry import entry_of
+from schedtel.host import versions as here
 from schedtel.training.learner.algorithms import Replaying, algorithm_of
 from schedtel.training.learner.course import Course
 from schedtel.training.learner.experience import Chunk, Collector
@@ -40,10 +39,8 @@ class Learned(NamedTuple):
     cpu_seconds: float
 
 
-def versions() -> dict[str, str]:
-    """What must be the same in all processes."""
-    libraries = {name: version(name) for name in ("numpy", "numba", "torch")}
-    return {"schedtel": __version__, "Python": platform.python_version(), **libraries}
+#: Name → version of what must be the same in all processes.
+versions = partial(here.versions, "numpy", "numba", "torch")
 
 
 class _Actor:
@@ -57,7 +54,7 @@ class _Actor:
         return self._counted_s - before
 
     def versions(self) -> dict[str, str]:
-        """See :func:`versions`."""
+        """Those of this process."""
         return versions()
 
 
@@ -93,7 +90,7 @@ class Rollouts(_Actor):
         self._course.at(progress)
         fill("network", self._algorithm.network.state_dict(), arrays)
         chunk = self._collector.collect(self._act, self._algorithm.chunk)
-        return chunk, (chunk.steps, float(chunk.rewards.sum()) / chunk.steps, self.spent_s())
+        return chunk, (chunk.steps, chunk.mean_reward, self.spent_s())
 
 
 class Memory(_Actor):

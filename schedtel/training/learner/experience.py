@@ -34,6 +34,11 @@ class Chunk(NamedTuple):
         """Steps of environments."""
         return self.rewards.size
 
+    @property
+    def mean_reward(self) -> float:
+        """Of a step."""
+        return float(self.rewards.sum()) / self.steps
+
 
 class Episodes(Chunk):
     """A whole episode of each environment, of which each ``ALIKE`` have the same. What is behind its end is filling."""

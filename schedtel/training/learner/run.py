@@ -127,7 +127,7 @@ class Run:
         while True:
             chunk = collector.collect(act, self.algorithm.chunk)
             self.algorithm.take(chunk)
-            yield Part(chunk.steps, float(chunk.rewards.sum()) / chunk.steps)
+            yield Part(chunk.steps, chunk.mean_reward)
             course.at(self.progress)
 
     def _row(self, parts: Sequence[Part]) -> book.Row:
