@@ -46,7 +46,7 @@ class DagSim(Stepped):
         self.layout = Layout(0, choices + 1, dag_engine.SEEN, 1, 0, alone=True)
         self._graphs = graphs_of(dags)
         self._machines = machines_for(self._graphs, count, choices, noise)
-        super().__init__(count, (choices + 1) * dag_engine.SEEN, choices + 1)
+        super().__init__(count, self.layout.observation_size, self.layout.action_count)
 
     def _draws(self) -> NDArray[np.uint64]:
         return self._machines.random

@@ -17,3 +17,13 @@ class Layout(NamedTuple):
     actions: int
     others: int
     alone: bool = False
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers of an observation."""
+        return self.common + self.things * self.numbers
+
+    @property
+    def action_count(self) -> int:
+        """How many actions there are."""
+        return self.things * self.actions + self.others

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.environments.batched import Masks, Observations
-from schedtel.environments.layout import Layout
 from schedtel.environments.migrate_load import JOBS, Loads, loads_of
-from schedtel.environments.migrate_step import CPU_NUMBERS, THREAD_NUMBERS, Fleet, look, step
+from schedtel.environments.migrate_space import MOST, WARM_NS, layout_of
+from schedtel.environments.migrate_step import Fleet, look, step
 from schedtel.errors import UsageError
 from schedtel.simulator.beginning import beginning
 from schedtel.simulator.engine import advance
@@ -21,9 +21,6 @@ _START_NS = 1_000_000_000
 _ASLEEP_NS, _LATER_NS = _START_NS + 1_000_000, 1 << 50
 #: A tick, which is the time from one action to the next, and steps of an episode.
 STEP_NS, STEPS = 4_000_000, 250
-#: How long a working set stays in a cache that others use, too.
-_WARM_NS = 20_000_000
-_MOST = 64
 _WORKLOAD = """
 duration = "1s"
 [classes.thread]
@@ -52,14 +49,11 @@ class MigrateSim:
     """
 
     def __init__(self, count: int, cpus: int = 4, threads: int = 8, group: str = "", *, staggered: bool = True) -> None:
-        if not (1 <= cpus <= _MOST and 1 <= threads <= _MOST and count >= 1):
-            raise UsageError(
-                f"cannot make {count} machines of {cpus} CPUs and {threads} threads (1 to {_MOST} of each)"
-            )
+        if not (1 <= cpus <= MOST and 1 <= threads <= MOST and count >= 1):
+            raise UsageError(f"cannot make {count} machines of {cpus} CPUs and {threads} threads (1 to {MOST} of each)")
         self.count, self.cpus, self.threads, self.group = count, cpus, threads, group
-        self.observation_size = CPU_NUMBERS * cpus + threads * (THREAD_NUMBERS + cpus)
-        self.action_count = threads * (cpus + 1) + 1
-        self.layout = Layout(CPU_NUMBERS * cpus, threads, THREAD_NUMBERS + cpus, cpus + 1, 1)
+        self.layout = layout_of(cpus, threads)
+        self.observation_size, self.action_count = self.layout.observation_size, self.layout.action_count
         self.cpu_rewards = np.zeros((count, cpus), np.float32)
         self._first_steps = np.arange(count) * STEPS // count if staggered else np.zeros(count, np.int64)
         asleep = _asleep(cpus, threads)
@@ -137,7 +131,7 @@ class MigrateSim:
 def _asleep(cpus: int, threads: int) -> State:
     """A machine whose threads all sleep before their first job. No job of it is drawn yet."""
     plan = make_plan(parse_workload(_WORKLOAD.format(threads=threads), "MigrateSim"))
-    state, _ = beginning(plan, Machine(cpus, warm_ns=_WARM_NS), _START_NS)
+    state, _ = beginning(plan, Machine(cpus, warm_ns=WARM_NS), _START_NS)
     jobs = np.zeros(threads * JOBS, JOB)
     jobs["at_ns"], jobs["work_ns"], jobs["slot"] = _LATER_NS, 1, -1
     state.classes["each"] = JOBS
@@ -155,7 +149,7 @@ def _asleep(cpus: int, threads: int) -> State:
     for name in ("bursts", "burst_tat_sum_ns", "overhead_ns", "migrations"):
         found.tasks[name] = 0
     found.tasks["since_ns"] = _ASLEEP_NS
-    found.tasks["ran_ns"] = _START_NS - _WARM_NS
+    found.tasks["ran_ns"] = _START_NS - WARM_NS
     return found
 
 

@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from schedtel.closing import Closing
 from schedtel.durations import NS_PER_S, parse_duration
-from schedtel.environments.layout import Layout
+from schedtel.environments.migrate_space import (
+    CPU_NUMBERS,
+    GAIN,
+    LARGE_NS,
+    MANY,
+    MOST,
+    THREAD_NUMBERS,
+    WARM_NS,
+    layout_of,
+)
 from schedtel.environments.stepping import Buffers, need_between
 from schedtel.environments.thread_readings import Reading, read
 from schedtel.errors import UsageError
@@ -30,11 +39,7 @@ from schedtel.schedulers.threads import Look, Seen, Thread
 if TYPE_CHECKING:
     from schedtel.environments.batched import Masks, Observations
 
-#: Numbers of an observation for each CPU, and for each thread beside one for each CPU: those of MigrateSim.
-CPU_NUMBERS, THREAD_NUMBERS = 3, 6
-_MANY, _LARGE_NS, _GAIN, _WARM_NS = 4.0, 2_000_000.0, 0.1, 20_000_000
 _COST = 3  # the place of what a move costs
-_MOST_THREADS = _MOST_CPUS = 64
 _SHORTEST_NS = 1_000_000
 
 
@@ -67,7 +72,7 @@ class MigrateLive(Closing):
         costs_ns: Mapping[str, int] = MappingProxyType({}),
         journals: Path | None = None,
     ) -> None:
-        need_between("threads", threads, 1, _MOST_THREADS)
+        need_between("threads", threads, 1, MOST)
         need_between("a step in ns of", parse_duration(step), _SHORTEST_NS, 60 * NS_PER_S)
         need_between("steps", steps, 1, 1 << 30)
         self._tree, self._step_ns, self._steps, self._costs_ns = Tree(pid), parse_duration(step), steps, costs_ns
@@ -75,11 +80,10 @@ class MigrateLive(Closing):
             self._cpus = sorted(os.sched_getaffinity(pid))
         except ProcessLookupError:
             raise UsageError(f"cannot select process {pid}: it has ended (name another)") from None
-        need_between("CPUs", len(self._cpus), 1, _MOST_CPUS)
+        need_between("CPUs", len(self._cpus), 1, MOST)
         self.cpus, self.threads = len(self._cpus), threads
-        self.observation_size = CPU_NUMBERS * self.cpus + threads * (THREAD_NUMBERS + self.cpus)
-        self.action_count = threads * (self.cpus + 1) + 1
-        self.layout = Layout(CPU_NUMBERS * self.cpus, threads, THREAD_NUMBERS + self.cpus, self.cpus + 1, 1)
+        self.layout = layout_of(self.cpus, threads)
+        self.observation_size, self.action_count = self.layout.observation_size, self.layout.action_count
         self._buffers = Buffers(1, self.observation_size, self.action_count)
         self.cpu_rewards = np.zeros((1, self.cpus), np.float32)
         self.known = np.ones(self.observation_size, np.bool_)
@@ -110,7 +114,7 @@ class MigrateLive(Closing):
             own = affinity_of(thread.tid)
             self._may[k] = [cpu in own for cpu in self._cpus]
             self.known[self._at(k) + _COST] = self._cost_ns(k) is not None
-        self._runnable, self._asleep_ns, self._taken = np.zeros(self.threads), np.full(self.threads, _WARM_NS), 0
+        self._runnable, self._asleep_ns, self._taken = np.zeros(self.threads), np.full(self.threads, WARM_NS), 0
         self._readings = self._read()
         self._due_ns = time.monotonic_ns() + self._step_ns
         self._wait()
@@ -168,9 +172,9 @@ class MigrateLive(Closing):
             if last is None or now is None:
                 continue
             self._ran_ns[k] = now.cpu_ns - last.cpu_ns
-            self._runnable[k] += _GAIN * (now.is_runnable - self._runnable[k])
+            self._runnable[k] += GAIN * (now.is_runnable - self._runnable[k])
             ran = now.is_runnable or self._ran_ns[k] > 0
-            self._asleep_ns[k] = 0 if ran else min(_WARM_NS, self._asleep_ns[k] + passed_ns)
+            self._asleep_ns[k] = 0 if ran else min(WARM_NS, self._asleep_ns[k] + passed_ns)
             if now.cpu in self._cpus:
                 lost = (now.waited_ns - last.waited_ns) / (passed_ns * max(1, len(self._of)))
                 self.cpu_rewards[0, self._cpus.index(now.cpu)] -= lost
@@ -185,7 +189,7 @@ class MigrateLive(Closing):
         return found
 
     def _at(self, k: int) -> int:
-        return CPU_NUMBERS * self.cpus + k * (THREAD_NUMBERS + self.cpus)
+        return self.layout.common + k * self.layout.numbers
 
     def _look(self) -> tuple[Observations, Masks]:
         out, mask, runs = self._buffers.seen[0], self._buffers.masks[0], self._running()
@@ -209,14 +213,14 @@ class MigrateLive(Closing):
     def _look_at(self, k: int, now: Reading, kept: int, *, runs: bool) -> None:
         out, at = self._buffers.seen[0], self._at(k)
         place = kept if kept >= 0 else self._cpus.index(now.cpu) if now.cpu in self._cpus else -1
-        numbers = (self._runnable[k], now.is_runnable, runs, (self._cost_ns(k) or 0) / _LARGE_NS)
-        out[at : at + THREAD_NUMBERS] = *numbers, 1 - self._asleep_ns[k] / _WARM_NS, kept >= 0
+        numbers = (self._runnable[k], now.is_runnable, runs, (self._cost_ns(k) or 0) / LARGE_NS)
+        out[at : at + THREAD_NUMBERS] = *numbers, 1 - self._asleep_ns[k] / WARM_NS, kept >= 0
         if place >= 0:
             out[at + THREAD_NUMBERS + place] = 1
             cpu = CPU_NUMBERS * place
-            out[cpu] += (now.is_runnable and not runs) / _MANY
+            out[cpu] += (now.is_runnable and not runs) / MANY
             out[cpu + 1] = max(out[cpu + 1], runs)
-            out[cpu + 2] += (kept >= 0) / _MANY
+            out[cpu + 2] += (kept >= 0) / MANY
 
 
 def affinity_of(tid: int) -> set[int]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schedtel.environments.migrate_space import CPU_NUMBERS, GAIN, LARGE_NS, MANY, THREAD_NUMBERS
 from schedtel.records.layout import BLOCKED, PREEMPT_WAIT, RUNNING, WAKEUP_WAIT
 from schedtel.simulator.accounts import charge
 from schedtel.simulator.compiling import inlined, kept, sources_digest
@@ -20,13 +21,6 @@ from schedtel.simulator.fair import join, part, transfer
 from schedtel.simulator.policies import be_preempted
 from schedtel.simulator.queues import append, choose_anew
 from schedtel.simulator.state import State
-
-#: Numbers of an observation for each CPU, and for each thread beside one for each CPU.
-CPU_NUMBERS, THREAD_NUMBERS = 3, 6
-#: What counts are divided by, and what a migration costs.
-_MANY, _LARGE_NS = 4.0, 2_000_000.0
-#: Weight of a step in the mean share of time for which a thread is runnable.
-_GAIN = 0.1
 
 
 class Fleet(NamedTuple):
@@ -159,7 +153,7 @@ def reward(f: Fleet, s: State, e: int, step_ns: int, by_cpu: NDArray[np.float32]
             lost += now - task.since_ns
         by_cpu[e, f.places[e, k]] -= np.float32((lost - f.lost_ns[e, k]) / (count * step_ns))
         f.lost_ns[e, k] = lost
-        f.runnable[e, k] += np.float32(_GAIN * ((0.0 if task.phase == BLOCKED else 1.0) - f.runnable[e, k]))
+        f.runnable[e, k] += np.float32(GAIN * ((0.0 if task.phase == BLOCKED else 1.0) - f.runnable[e, k]))
 
 
 @inlined
@@ -167,7 +161,7 @@ def see(f: Fleet, s: State, e: int, out: NDArray[np.float32], masks: NDArray[np.
     """Write an observation, and which actions would change something."""
     machine, cpus, at = s.machine[0], s.cpus.shape[0], 0
     for c in range(cpus):
-        out[e, at] = s.cpus[c].length / _MANY
+        out[e, at] = s.cpus[c].length / MANY
         out[e, at + 1] = 1.0 if s.cpus[c].current >= 0 else 0.0
         out[e, at + 2] = 0.0
         at += CPU_NUMBERS
@@ -177,7 +171,7 @@ def see(f: Fleet, s: State, e: int, out: NDArray[np.float32], masks: NDArray[np.
         out[e, at] = f.runnable[e, k]
         out[e, at + 1] = 0.0 if task.phase == BLOCKED else 1.0
         out[e, at + 2] = 1.0 if task.phase == RUNNING else 0.0
-        out[e, at + 3] = task.migration_ns / _LARGE_NS
+        out[e, at + 3] = task.migration_ns / LARGE_NS
         out[e, at + 4] = 1.0 - age / machine.warm_ns
         out[e, at + 5] = 1.0 if on >= 0 else 0.0
         at += THREAD_NUMBERS
@@ -187,7 +181,7 @@ def see(f: Fleet, s: State, e: int, out: NDArray[np.float32], masks: NDArray[np.
         at += cpus
         masks[e, k * (cpus + 1) + cpus] = on >= 0
         if on >= 0:
-            out[e, on * CPU_NUMBERS + 2] += np.float32(1.0 / _MANY)
+            out[e, on * CPU_NUMBERS + 2] += np.float32(1.0 / MANY)
     masks[e, s.tasks.shape[0] * (cpus + 1)] = True
 
 

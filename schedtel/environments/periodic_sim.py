@@ -52,7 +52,7 @@ class PeriodicSim(Stepped):
         chains, kernels = self._instance.times.shape[:2]
         actions = len(DEVICES) * kernels
         self.layout = Layout(periodic_engine.BESIDES, chains, periodic_engine.SEEN + actions, actions, 1)
-        super().__init__(count, self.layout.common + chains * self.layout.numbers, chains * actions + 1)
+        super().__init__(count, self.layout.observation_size, self.layout.action_count)
 
     def keep_to(self, numbers: Integers) -> None:
         """As :meth:`Configured.keep_to`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schedtel.host.procfs import read_file, read_stat
 from schedtel.schedulers.threads import Thread
 
 
@@ -26,12 +27,10 @@ def read(thread: Thread) -> Reading | None:
     """The reading of a thread; None once it has ended, also where another has its number by now."""
     folder = f"/proc/{thread.tgid}/task/{thread.tid}"
     try:
-        with open(f"{folder}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        with open(f"{folder}/schedstat", "rb") as file:
-            cpu_ns, waited_ns, _ = map(int, file.read().split())
+        stat = read_stat(folder)
+        cpu_ns, waited_ns, _ = map(int, read_file(f"{folder}/schedstat").split())
     except (OSError, ValueError):
         return None
-    if int(fields[19]) != thread.start or fields[0] in b"ZXx":
+    if stat.start_ticks != thread.start or stat.is_over:
         return None
-    return Reading(fields[0] == b"R", int(fields[36]), cpu_ns, waited_ns)
+    return Reading(stat.is_runnable, stat.cpu, cpu_ns, waited_ns)

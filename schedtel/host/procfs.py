@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _PF_KTHREAD = 0x00200000
@@ -14,7 +15,10 @@ _PF_KTHREAD = 0x00200000
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 _MOST_PIDS = 4 << 20
 _RUNNABLE = "R"
+#: States of a thread that has exited.
 _OVER = "ZXx"
+#: Bytes of a file that are read at a time.
+_MOST_READ = 4096
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,41 @@ class Thread:
     def over(self) -> bool:
         """Whether it has exited and only remains until its parent waits for it."""
         return self.state in _OVER
+
+
+class Stat(NamedTuple):
+    """A line of ``stat``: the name, and the fields behind it, from the state on."""
+
+    comm: bytes
+    fields: list[bytes]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread has exited and only remains until its parent waits for it."""
+        return self.fields[0].decode() in _OVER
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether it runs or waits for a CPU."""
+        return self.fields[0] == b"R"
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        return bool(int(self.fields[6]) & _PF_KTHREAD)
+
+    @property
+    def parent(self) -> int:
+        return int(self.fields[1])
+
+    @property
+    def start_ticks(self) -> int:
+        """Since boot."""
+        return int(self.fields[19])
+
+    @property
+    def cpu(self) -> int:
+        """Where it runs, waits, or last ran."""
+        return int(self.fields[36])
 
 
 @dataclass(frozen=True)
@@ -107,10 +146,19 @@ def tgid_of(tid: int) -> int:
 def cpu_of(tid: int) -> int | None:
     """The CPU on which a thread runs or is queued; None if the thread has ended."""
     try:
-        stat = _read(f"/proc/{tid}/stat")
-        return int(stat[stat.rindex(b")") + 2 :].split()[36])
-    except (OSError, ValueError, IndexError):
+        return read_stat(f"/proc/{tid}").cpu
+    except (OSError, ValueError):
         return None
+
+
+def read_stat(folder: str) -> Stat:
+    """The stat of a thread, by its folder in /proc.
+
+    Raises :class:`OSError` if the thread has ended, :class:`ValueError` for what is no line of stat.
+    """
+    line = read_file(f"{folder}/stat")
+    end = line.rindex(b")")
+    return Stat(line[line.index(b"(") + 1 : end], line[end + 2 :].split())
 
 
 def status_number(task: str | int, name: bytes) -> int:
@@ -121,7 +169,7 @@ def status_number(task: str | int, name: bytes) -> int:
 
     Raises :class:`OSError` if the task has ended, :class:`ValueError` if there is no such line.
     """
-    for line in _read(f"/proc/{task}/status").split(b"\n"):
+    for line in read_file(f"/proc/{task}/status").split(b"\n"):
         if line.startswith(name + b":"):
             return int(line.split()[1])
     raise ValueError(f"/proc/{task}/status has no number {name.decode()}")
@@ -131,19 +179,18 @@ def read_thread(tgid: int, tid: int) -> Thread | None:
     """One thread as /proc describes it; None if it has ended."""
     root = f"/proc/{tgid}/task/{tid}"
     try:
-        stat = _read(f"{root}/stat")
+        stat = read_stat(root)
         uid = status_number(f"{tgid}/task/{tid}", b"Uid")
-        comm, fields = stat[stat.index(b"(") + 1 : stat.rindex(b")")], stat[stat.rindex(b")") + 2 :].split()
     except (OSError, ValueError):
         return None
-    start = int(fields[19]) * _TICK_NS
+    start, fields = stat.start_ticks * _TICK_NS, stat.fields
     return Thread(
         tid=tid,
         tgid=tgid,
-        parent=int(fields[1]),
-        comm=comm,
+        parent=stat.parent,
+        comm=stat.comm,
         state=fields[0].decode(),
-        kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
+        kernel_thread=stat.is_kernel_thread,
         start_boottime_ns=start,
         arrival_ns=max(1, start - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns())),
         cpu_ns=_cpu_ns(root, fields),
@@ -160,7 +207,7 @@ def _cgroup(root: str) -> str | None:
     The kernel allows no newline in the name of a cgroup, but all else (cgroup_mkdir(), kernel/cgroup/cgroup.c).
     """
     try:
-        lines = _read(f"{root}/cgroup").split(b"\n")
+        lines = read_file(f"{root}/cgroup").split(b"\n")
     except OSError:
         return None
     return next((os.fsdecode(line[3:]) for line in lines if line.startswith(b"0::")), None)
@@ -169,14 +216,24 @@ def _cgroup(root: str) -> str | None:
 def _cpu_ns(root: str, fields: list[bytes]) -> int:
     """CPU time since the thread's start: to the nanosecond where the kernel has schedstat, else to the clock tick."""
     try:
-        return int(_read(f"{root}/schedstat").split()[0])
+        return int(read_file(f"{root}/schedstat").split()[0])
     except (OSError, IndexError):
         return (int(fields[11]) + int(fields[12])) * _TICK_NS
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+def read_file(path: str) -> bytes:
+    """A file of /proc. A file object would take as long as the kernel does, for each thread of a machine.
+
+    Raises :class:`OSError` if what it is of has ended.
+    """
+    parts = []
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while part := os.read(file, _MOST_READ):
+            parts.append(part)
+    finally:
+        os.close(file)
+    return b"".join(parts)
 
 
 def boot_id() -> str:

@@ -1,7 +1,7 @@
 """Files of /proc in; processes and threads out, each with its start, which tells it from another with its number.
 
-:mod:`schedtel.host.procfs` reads four files of a thread for telemetry. Here one is enough, and it is read for each
-thread of a tree several times a second.
+:func:`schedtel.host.procfs.read_thread` reads four files of a thread for telemetry. Here one is enough, and it is read
+for each thread of a tree several times a second.
 """
 
 import os
@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
 from typing import NamedTuple
 
-_PF_KTHREAD = 0x00200000
-_OVER = b"ZXx"
-#: Bytes of a file that are read at a time. Of the fields of stat behind the name, so many are looked at.
-_MOST_READ, _FIELDS = 4096, 20
+from schedtel.host.procfs import read_file, read_stat
+
 #: Of the lists of a process's children: it forks and waits all the time if so many differ.
 _MOST_READINGS = 100
 #: Ticks of the clock in which /proc tells starts.
@@ -108,20 +106,11 @@ class Look:
 
 def read_thread(tgid: int, tid: int) -> Thread | None:
     """The thread as it is now; None if there is none."""
-    stat = _read(f"/proc/{tgid}/task/{tid}/stat")
-    if not stat:
+    try:
+        stat = read_stat(f"/proc/{tgid}/task/{tid}")
+    except (OSError, ValueError):
         return None
-    name, _, rest = stat.rpartition(b")")
-    fields = rest.split(None, _FIELDS)
-    return Thread(
-        tid=tid,
-        tgid=tgid,
-        start=int(fields[19]),
-        parent=int(fields[1]),
-        comm=name.partition(b"(")[2],
-        is_over=fields[0] in _OVER,
-        is_kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
-    )
+    return Thread(tid, tgid, stat.start_ticks, stat.parent, stat.comm, stat.is_over, stat.is_kernel_thread)
 
 
 def still_there(seen: Iterable[Seen], look: Look) -> Iterator[Thread]:
@@ -155,7 +144,7 @@ def children_of(tgid: int) -> list[int]:
     """
     before = None
     for _ in range(_MOST_READINGS):
-        now = {tid: _read(f"/proc/{tgid}/task/{tid}/children") for tid in _tids_of(tgid)}
+        now = {tid: _listed(tgid, tid) for tid in _tids_of(tgid)}
         if now == before or (now.keys() == {tgid} and not now[tgid]):  # an empty list of the only thread is true
             break
         before = now
@@ -168,16 +157,9 @@ def _has_children() -> bool:
     return os.path.exists("/proc/thread-self/children")
 
 
-def _read(path: str) -> bytes:
-    """A file of /proc; nothing if there is none. A file object would take as long as the kernel does."""
-    parts = []
+def _listed(tgid: int, tid: int) -> bytes:
+    """The children that a thread is the parent of, as the kernel lists them; none once it has ended."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            while part := os.read(file, _MOST_READ):
-                parts.append(part)
-        finally:
-            os.close(file)
+        return read_file(f"/proc/{tgid}/task/{tid}/children")
     except OSError:
         return b""
-    return b"".join(parts)

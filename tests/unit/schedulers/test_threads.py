@@ -106,7 +106,7 @@ def test_a_list_of_children_that_others_do_not_confirm_is_read_again(lacks, monk
     lists = [b"7 ", b"8 9 ", b"8 9 "] if lacks == "a child" else [b"", b"", b"8 9 ", b"8 9 "]
     tids = [[5], [5], [5]] if lacks == "a child" else [[5, 6], [5], [5]]
     monkeypatch.setattr(threads, "_tids_of", lambda _: tids.pop(0))
-    monkeypatch.setattr(threads, "_read", lambda _: lists.pop(0))
+    monkeypatch.setattr(threads, "read_file", lambda _: lists.pop(0))
     assert children_of(5) == [8, 9]
     assert not lists
 
