@@ -307,12 +307,11 @@ void host_switch(__u64 now, __u32 cpu, int prev, int next, int preempt, __u32 pr
 	__u64 ctx[4] = { preempt, (unsigned long)task_of(prev), (unsigned long)task_of(next), prev_state };
 
 	host.now = now;
-	host.cpu = cpu;
+	host.cpu = task_of(prev)->thread_info.cpu = task_of(next)->thread_info.cpu = cpu;
 	host.current = task_of(prev);
 	task_of(prev)->__state = host.turned_back ? 0 : prev_state;
 	host.turned_back = false;
 	task_of(prev)->in_iowait = iowait;
-	task_of(prev)->thread_info.cpu = task_of(next)->thread_info.cpu = cpu;
 	on_switch(ctx);
 }
 
