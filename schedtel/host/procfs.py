@@ -67,7 +67,7 @@ class Stat(NamedTuple):
     @property
     def is_runnable(self) -> bool:
         """Whether it runs or waits for a CPU."""
-        return self.fields[0] == b"R"
+        return self.fields[0].decode() == _RUNNABLE
 
     @property
     def is_kernel_thread(self) -> bool:

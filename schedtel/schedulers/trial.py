@@ -25,7 +25,7 @@ def require(setting: Setting) -> None:
     Raises :class:`CapabilityError` if the kernel or this user cannot, :class:`UsageError` for CPUs that are not online.
     """
     if setting.kind == "attributes":
-        _in_a_thread(lambda: _try(setting))
+        in_a_thread(lambda: _try(setting))
     elif setting.kind == "affinity":
         offline = sorted(set(setting.values) - online_cpus())
         if offline:
@@ -36,7 +36,7 @@ def require(setting: Setting) -> None:
 
 def default_slice_ns() -> int:
     """The slice of a fair thread that has asked for none; 0 if this kernel has no custom slices."""
-    return _in_a_thread(_default_slice)
+    return in_a_thread(_default_slice)
 
 
 def _default_slice() -> int:
@@ -74,7 +74,8 @@ def _compare(setting: Setting, wanted: Attributes) -> None:
         )
 
 
-def _in_a_thread(work: Callable[[], _Result]) -> _Result:
+def in_a_thread(work: Callable[[], _Result]) -> _Result:
+    """What the work returns, done in a thread of its own, whose attributes and affinity end with it; its error, too."""
     results: list[_Result] = []
     errors: list[BaseException] = []
 

@@ -5,19 +5,18 @@ It needs no privileges and no counters of the processor. A thread pins itself an
 
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from schedtel.schedulers import attributes
+from schedtel.schedulers.trial import in_a_thread
 from schedtel.workloads.plan import make_plan
 from schedtel.workloads.run import Runner
 from schedtel.workloads.spec import parse_workload
 
-Result = TypeVar("Result")
 #: Working sets whose warmth is measured, and how often a pass over one is repeated. Large ones take long.
 _SIZES = {64 << 10: 200, 256 << 10: 200, 512 << 10: 100, 1 << 20: 100, 4 << 20: 30}
 _LINE_BYTES = 64
@@ -44,35 +43,16 @@ def measured() -> dict[str, Any]:
 
     Raises :class:`WorkloadError` where the generator cannot run.
     """
-    slice_ns = _of_a_thread(lambda: attributes.get(0))
+    slice_ns = in_a_thread(lambda: attributes.get(0))
     found: dict[str, Any] = {"tick_ns": round(time.clock_getres(_COARSE) * 1e9)}
     if slice_ns is not None and slice_ns.slice_ns:  # Linux before 6.12 does not tell
         found["slice_ns"] = slice_ns.slice_ns
     cpus = sorted(os.sched_getaffinity(0))
-    found["switch_ns"] = _of_a_thread(lambda: switch_ns(cpus[0]))
+    found["switch_ns"] = in_a_thread(lambda: switch_ns(cpus[0]))
     if len(cpus) > 1:
-        cold = _of_a_thread(lambda: colds(cpus[:2]))
+        cold = in_a_thread(lambda: colds(cpus[:2]))
         found |= {"cold": cold, "migration_ns": max(1, dict(cold)[256 << 10])}  # 0 would switch both off
     return found | _of_releases()
-
-
-def _of_a_thread(function: Callable[[], Result]) -> Result:
-    """The function's result, called in a thread of its own, whose affinity ends with it. Its error is raised here."""
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:  # noqa: BLE001  (it is raised below)
-            errors.append(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 def switch_ns(cpu: int) -> int:
