@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from schedtel.kernel.counters.counting import Counting
     from schedtel.records.perf_events import PerfEvent
 
-#: A window that should end at once ends this much later: the edge must be set before it passes.
-_SETTLE_NS = 1_000_000
+#: A window that should end at once ends this much later: the edge must be set before it passes, and the collector may
+#: be held up while it sets one. The warm-up ends sooner, since it can be ended again.
+_SETTLE_NS, _SETTLES_NS = 5_000_000, (1_000_000, 4_000_000, 16_000_000, 64_000_000)
 #: If the edge is nearer than this when its window is about to open, a later edge replaces it.
 _LEAST_AHEAD_NS = 500_000
+#: An edge is also further away than this part of what it took to read the window before. In an emulated guest, that is
+#: tens of milliseconds, and one millisecond passes while an edge is being set.
+_SHARE_AHEAD = 4
 #: How long the flush keeps asking a task that is in the middle of a change.
 _PATIENCE_NS = 1_000_000_000
 
@@ -146,13 +150,21 @@ class Backend:
         self._control["grid"]["epoch"] = number | (number - 1) << 32
 
     def open_first(self, edge_after: Callable[[int], int]) -> int:
-        """End the warm-up at once and open the first real window, which ends at edge_after(now); returns its start."""
-        start = self.end_now()
-        self._pass_edge(1, start)
-        self._flush()  # the warm-up's records are dropped, but the CPU time in them is part of the tasks' lives
-        self._take_counts(1, [])
-        self._advance(edge_after)
-        self._losses.take(1)
+        """End the warm-up at once and open the first real window, which ends at edge_after(now); returns its start.
+
+        If that end passed while it was being set, the window behind it is not exact, so it is made part of the warm-up.
+        """
+        for settle_ns in _SETTLES_NS:
+            number = self.window
+            start, in_time = self._end_in(settle_ns)
+            self._pass_edge(number, start)
+            began_ns = time.monotonic_ns()
+            self._flush()  # the warm-up's records are dropped, but the CPU time in them is part of the tasks' lives
+            self._take_counts(number, [])
+            self._advance(edge_after, began_ns)
+            self._losses.take(number)
+            if in_time:
+                break
         return start
 
     @property
@@ -162,19 +174,23 @@ class Backend:
 
     def end_now(self) -> int:
         """Move the open window's end to the nearest safe moment; returns it."""
+        return self._end_in(_SETTLE_NS)[0]
+
+    def _end_in(self, settle_ns: int) -> tuple[int, bool]:
+        """Move the open window's end to a moment that is so near; returns that, and whether it was set in time."""
         edges, index, planned = self._control["grid"]["edge_ns"], self.window & 3, self.edge_ns
-        end = time.monotonic_ns() + _SETTLE_NS
+        end = time.monotonic_ns() + settle_ns
         if end >= planned:  # it has ended, or is about to
-            return planned
+            return planned, True
         edges[index] = end
-        self._check_ahead(end, self.window)
-        return end
+        return end, self._check_ahead(end, self.window)
 
     def collect(self, edge_after: Callable[[int], int]) -> RawWindow:
         """Sleep past the open window's end, read that window, and open the next one, which ends at edge_after(now)."""
         number, grid = self.window, self._control["grid"]
         start, end = (int(grid["edge_ns"][n & 3]) for n in (number - 1, number))
         self._pass_edge(number, end)
+        began_ns = time.monotonic_ns()
         if self._half_read:  # by a call that an exception ended, as Ctrl-C does: some rows went with it
             self._losses.add("state_failed", 1, number)
         self._half_read = True
@@ -187,7 +203,7 @@ class Backend:
         self._drain()
         folded = np.concatenate([np.array([self._control["other"]], layout.FOLDED), cpus["other"]])
         counted = self._take_counts(number, cpu_numbers[cpus["time_ns"][:, layout.CPU_OFFLINE] > 0].tolist())
-        self._advance(edge_after)
+        self._advance(edge_after, began_ns)
         # At once: the programs count the losses of the window after the next one in the same half.
         losses = self._losses.take(number)
         tasks = self._take(number)
@@ -241,17 +257,20 @@ class Backend:
         while (remaining := moment_ns - time.monotonic_ns()) >= 0:
             time.sleep((remaining + 1000) / 1e9)
 
-    def _advance(self, edge_after: Callable[[int], int]) -> None:
+    def _advance(self, edge_after: Callable[[int], int], began_ns: int) -> None:
         """Open the next window. Its end is written first: programs read it only once the number has changed.
 
         An edge must be set before it passes, and this process may be held up while it sets one. So the clock is read
         again right before the number is written, which is a single store: until then no program has read the edge, and
-        a later one can still replace it.
+        a later one can still replace it. The slower this machine reads a window, the further away the edge is.
+
+        :param began_ns: when the reading of the window before began.
         """
         grid, number = self._control["grid"], self.window + 1
         edges = grid["edge_ns"]
         while True:
-            end = edge_after(time.monotonic_ns())
+            now = time.monotonic_ns()
+            end = edge_after(now + (now - began_ns) // _SHARE_AHEAD)
             edges[number & 3] = end
             if self._is_ahead(end - _LEAST_AHEAD_NS):
                 break
@@ -261,13 +280,16 @@ class Backend:
     def _is_ahead(self, moment_ns: int) -> bool:
         return time.monotonic_ns() < moment_ns
 
-    def _check_ahead(self, end_ns: int, number: int) -> None:
+    def _check_ahead(self, end_ns: int, number: int) -> bool:
         """Count a loss if the edge passed while it was being set: then tasks may disagree where a window ends.
 
-        So time of the window ``number``, whose end this is, may be in the next one, or the other way round.
+        So time of the window ``number``, whose end this is, may be in the next one, or the other way round. Returns
+        whether the edge is still to come.
         """
-        if not self._is_ahead(end_ns):
+        in_time = self._is_ahead(end_ns)
+        if not in_time:
             self._losses.add("state_failed", 1, number, number + 1)
+        return in_time
 
     def _cpu_at_edge(self, cpu: int, number: int, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """One CPU's bank as it stood at the window's end, shape (1,), and its entries of ``preemptions``, shape (k,).

@@ -1,6 +1,8 @@
 """What the collector waits for at an edge, and what it gives up."""
 
+import time
 from functools import partial
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -18,8 +20,33 @@ def test_ending_a_window_whose_edge_has_passed_moves_nothing_and_loses_nothing(b
     """By the real clock the edge is long past: a stop at that moment must not count as a late edge."""
     backend._is_ahead = partial(CoreBackend._is_ahead, backend)
     backend._check_ahead = partial(CoreBackend._check_ahead, backend)
-    assert CoreBackend.end_now(backend) == backend.edge_ns == EDGE
+    backend._end_in = partial(CoreBackend._end_in, backend)
+    assert backend.end_now() == backend.edge_ns == EDGE
     assert collect(backend, next_edge=1 << 63).losses["state_failed"] == 0
+
+
+def test_a_warm_up_whose_end_passed_while_it_was_set_is_ended_again(library):
+    """In a slow guest the collector is held up for longer than the end is away, twice; the third end is in time."""
+    backend = HostBackend(library, 1, FIRST_EDGE, min_activity_ns=0)
+    backend._check_ahead = partial(CoreBackend._check_ahead, backend)
+    ends = iter([(FIRST_EDGE, False), (EDGE, False), (NEXT_EDGE, True)])
+    settled = []
+
+    def end_in(settle_ns: int) -> tuple[int, bool]:
+        settled.append(settle_ns)
+        end, in_time = next(ends)
+        backend._is_ahead = lambda _: in_time
+        backend._check_ahead(end, backend.window)
+        backend._is_ahead = lambda _: True
+        backend.now = end + 1
+        return end, in_time
+
+    backend._end_in = end_in
+    edges = iter([EDGE, NEXT_EDGE, 4_000])
+    assert backend.open_first(lambda _: next(edges)) == NEXT_EDGE
+    assert settled == sorted(set(settled))
+    window = backend.collect_at(4_001, 1 << 63)
+    assert (window.start_ns, window.losses["state_failed"]) == (NEXT_EDGE, 0)
 
 
 def test_an_edge_that_came_too_near_before_its_window_was_open_is_given_up(backend):
@@ -33,6 +60,27 @@ def test_an_edge_that_came_too_near_before_its_window_was_open_is_given_up(backe
     assert backend.edge_ns == 5_000
     [record] = backend.collect_at(5_001, 6_000).tasks
     assert numbers_of(record)["running"] == record["alive_ns"] == 5_000 - EDGE
+
+
+def test_an_edge_is_further_away_where_reading_a_window_takes_long(backend):
+    clock, asked = [10_000_000], []
+
+    def flush() -> None:
+        clock[0] += 8_000_000
+        type(backend)._flush(backend)
+
+    def edge_after(moment_ns: int) -> int:
+        asked.append(moment_ns)
+        return NEXT_EDGE
+
+    backend._flush, backend.now = flush, EDGE + 1
+    reads = SimpleNamespace(monotonic_ns=lambda: clock[0], sleep=time.sleep)
+    with (
+        mock.patch("schedtel.kernel.backend.online_cpus", return_value={0}),
+        mock.patch("schedtel.kernel.backend.time", reads),
+    ):
+        backend.collect(edge_after)
+    assert asked == [18_000_000 + 8_000_000 // 4]
 
 
 def held_up(backend: HostBackend, tries: int) -> None:
