@@ -128,8 +128,8 @@ def check_lives(guest):
 def check_laws(guest):
     """The laws over a mixed load. A run without a missed event judges law 4, on the kernel's own accounting.
 
-    A virtual CPU that waited for its turn while an edge was being set makes windows inexact, and they say so: then there
-    is another run. A loss of any other kind would be in every run.
+    A virtual CPU that waited for its turn while an edge was being set makes windows inexact, and they say so: then
+    there is another run. A loss of any other kind would be in every run.
     """
     verify._PER_SWITCH_NS, verify._PER_WAKEUP_NS = PER_SWITCH_NS, PER_WAKEUP_NS
     inexact = []
