@@ -37,7 +37,7 @@ def test_an_interrupt_is_never_dropped():
 
 
 def test_a_window_whose_reading_was_interrupted_counts_a_loss_when_it_is_read_again(monkeypatch):
-    def interrupt(_edge_after):
+    def interrupt(*_):
         monkeypatch.undo()
         raise KeyboardInterrupt
 
