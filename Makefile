@@ -18,19 +18,20 @@ SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedte
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
 
-# Two files of unit tests run at a time, each in one process with what its tests share. The others ask the kernel about
-# the whole machine, and run one by one.
+# Two files of tests that ask nothing about the whole machine run at a time, each in one process with what its tests
+# share. The others run one by one.
+SIDE_BY_SIDE = tests/hostile tests/unit
 test: .venv/.test
 ifeq ($(ARGS),)
-	$(SUDO) .venv/bin/python -m pytest -n 2 --dist loadfile tests/unit
-	$(SUDO) .venv/bin/python -m pytest --ignore tests/unit
+	$(SUDO) .venv/bin/python -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
+	$(SUDO) .venv/bin/python -m pytest $(addprefix --ignore ,$(SIDE_BY_SIDE))
 else
 	$(SUDO) .venv/bin/python -m pytest $(ARGS)
 endif
 
 test-vm: .venv/.test
 	scripts/vm-packages
-	.venv/bin/python -m pytest -n 2 --dist loadfile tests/vm $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadgroup tests/vm $(ARGS)
 
 fuzz: .venv/.test
 	$(SUDO) env FUZZ_MINUTES=$(MINUTES) .venv/bin/python -m pytest tests/fuzz --timeout 0 $(ARGS)

@@ -16,7 +16,7 @@ from hostile_numbers import ADDRESSES, DURATIONS, NUMBERS, SCHEMES
 import schedtel
 from schedtel.cli.strict import StrictCommand
 
-LONGEST_S = 5
+LONGEST_S = 20
 TRACE = (
     "          <idle>-0     [000] d... 100.000000: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 "
     "prev_state=R ==> next_comm=a next_pid=7 next_prio=120\n"

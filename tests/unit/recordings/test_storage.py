@@ -78,7 +78,7 @@ def test_a_store_is_whole_whenever_it_is_read(bucket, windows):
 
     def write():
         dataset = Dataset(uri)
-        for number in range(1, 41):
+        for number in range(1, 25):
             dataset.write(moved(windows[0], number, number * LENGTH))
 
     writer = threading.Thread(target=write)
@@ -97,7 +97,7 @@ def test_a_store_is_whole_whenever_it_is_read(bucket, windows):
         assert len(found) >= last
         reads, last = reads + 1, len(found)
     assert reads > 3
-    assert len(list(schedtel.read(uri))) == 40
+    assert len(list(schedtel.read(uri))) == 24
 
 
 def test_other_readers_read_the_object_store_as_one_table(bucket, windows):

@@ -77,7 +77,7 @@ def imported(text: bytes, window: str = "5s") -> list[schedtel.Window]:
 
 
 @given(text=st.sampled_from(TEXTS), cuts=_CUTS, moves=_MOVES, window=st.sampled_from(["10ms", "100ms", "1h"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @example(text=TEXTS[0], cuts=[], moves=[], window="100ms")
 @example(text=TEXTS[1], cuts=[(900, 1, b"9")], moves=[(3, 40)], window="10ms")
 def test_laws_hold_for_every_window_of_a_damaged_trace(text, cuts, moves, window):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedtel.windows import ndjson
@@ -85,11 +85,13 @@ def batches(draw, schema: pa.Schema, most_rows: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema).slice(before)
 
 
+@settings(max_examples=50)
 @given(batches(SCHEMA, 12))
 def test_any_column_is_the_text_of_the_standard_library(batch):
     assert by_the_column(batch) == ",".join(by_the_row(batch))
 
 
+@settings(max_examples=50)
 @given(batches(ARROW["tasks"], 2))
 def test_any_task_is_the_text_of_the_standard_library(batch):
     assert by_the_column(batch) == ",".join(by_the_row(batch))
