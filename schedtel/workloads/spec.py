@@ -30,7 +30,11 @@ _DRAIN_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class TaskClass:
-    """Tasks of one kind: when their jobs arrive, how much work each is, what it does, and how it is scheduled."""
+    """Tasks of one kind: when their jobs arrive, how much work each is, what it does, and how it is scheduled.
+
+    :param deadline_ns: from the planned moment of a job to that by which it is to end; 0 for none. It is measured, and
+        tells the scheduler nothing: that of policy ``deadline`` is in ``treatment`` besides.
+    """
 
     name: str
     arrival: Arrival
@@ -40,6 +44,7 @@ class TaskClass:
     workers: int
     tasks: str = "processes"
     life: bool = False
+    deadline_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,11 +95,17 @@ class Workload:
     def canonical(self) -> bytes:
         """What the plan depends on, as one line of JSON that is the same for equal workloads."""
         plain = {name: value for name, value in self.as_dict().items() if name not in _NOT_OF_THE_PLAN}
+        plain["classes"] = [_of_the_plan(one) for one in plain["classes"]]
         return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
 #: Fields that change neither what is planned nor what a job does.
-_NOT_OF_THE_PLAN = ("description", "loops_per_us", "overload", "late_ns", "drain_ns")
+_NOT_OF_THE_PLAN = ("description", "loops_per_us", "overload", "late_ns", "drain_ns", "deadline_ns")
+
+
+def _of_the_plan(task_class: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a class that a plan depends on."""
+    return {name: value for name, value in task_class.items() if name not in _NOT_OF_THE_PLAN}
 
 
 def load_workload(spec: str) -> Workload:
@@ -182,15 +193,17 @@ def _class(name: str, raw: object) -> TaskClass:
         raise UsageError(f"cannot use {where}: its name is that of its tasks (at most 15 of a-z A-Z 0-9 _ . -)")
     fields = Fields(raw, where)
     arrival = read_arrival(fields.need("arrival"), f"{where}.arrival")
+    treatment = read_treatment(fields)
     found = TaskClass(
         name,
         arrival,
         _service(fields, arrival, where),
         read_behaviour(fields.take("behaviour", "cpu"), f"{where}.behaviour"),
-        read_treatment(fields),
+        treatment,
         fields.count("workers", 1, _MOST_WORKERS, 16 if arrival.is_open else 1),
         fields.choice("tasks", ("processes", "threads"), "processes"),
         fields.flag("life"),
+        treatment.deadline_ns or fields.duration("deadline", 0),
     )
     fields.end()
     _refuse_contradictions(found, where)

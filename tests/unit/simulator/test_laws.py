@@ -2,6 +2,7 @@
 
 import numpy as np
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from simulated import START_NS, Run, planned, simulation, workloads
 
 from schedtel.records.layout import BLOCKED, IOWAIT
@@ -45,6 +46,23 @@ def test_the_same_seed_gives_the_same_bytes(drawn):
     first, again = ("".join(window.to_ndjson() for window in source) for _ in range(2))
     other = "".join(window.to_ndjson() for window in simulation(text, "60ms", "20ms", **machine))
     assert first == again == other
+
+
+@given(workloads(), st.integers(1, 20), st.integers(0, 20))
+@settings(max_examples=10)
+def test_a_deadline_changes_nothing_but_what_is_counted_and_a_later_one_is_missed_no_more_often(drawn, early, more):
+    text, machine = drawn
+    sources = [
+        simulation(text + line, "60ms", **machine)
+        for line in ("", f'deadline = "{early}ms"\n', f'deadline = "{early + more}ms"\n')
+    ]
+    windows = ["".join(window.to_ndjson() for window in source) for source in sources]
+    assert windows[0] == windows[1] == windows[2]
+    name = sources[0].plan.workload.classes[-1].name
+    none, first, later = (source.outcome.summary()["classes"][name] for source in sources)
+    assert none["missed"] is None
+    assert later["missed"] <= first["missed"] <= first["released"]
+    assert (first["tardiness_max_ns"] or 0) <= (later["tardiness_max_ns"] or 0) + more * 10**6
 
 
 @given(workloads())
