@@ -14,6 +14,7 @@ from schedtel.workloads.arrivals import Arrival, read_arrival
 from schedtel.workloads.behaviours import Behaviour, read_behaviour
 from schedtel.workloads.external import External, read_external
 from schedtel.workloads.fields import LONGEST_NS, Fields
+from schedtel.workloads.graphs import devices_of
 from schedtel.workloads.policies import Treatment, read_treatment
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.services import Service, read_service
@@ -74,6 +75,11 @@ class Workload:
     late_ns: int = _LATE_NS
     drain_ns: int = _DRAIN_NS
 
+    @property
+    def devices(self) -> dict[str, int]:
+        """Queues of the devices that jobs of its classes use, beside the CPUs → how many devices each is for."""
+        return devices_of(c.behaviour.graph for c in self.classes if c.behaviour.graph)
+
     def with_options(self, seed: int | None = None, duration_ns: int | None = None) -> "Workload":
         """The same with another seed or length, where one is given."""
         return replace(
@@ -104,8 +110,9 @@ _NOT_OF_THE_PLAN = ("description", "loops_per_us", "overload", "late_ns", "drain
 
 
 def _of_the_plan(task_class: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a class that a plan depends on."""
-    return {name: value for name, value in task_class.items() if name not in _NOT_OF_THE_PLAN}
+    """The fields of a class that a plan depends on. Without a graph they are as they were before there were graphs."""
+    behaviour = {name: value for name, value in task_class["behaviour"].items() if value is not None}
+    return {name: value for name, value in task_class.items() if name not in _NOT_OF_THE_PLAN} | {"behaviour": behaviour}
 
 
 def load_workload(spec: str) -> Workload:
@@ -148,6 +155,7 @@ def workload_of(table: dict[str, Any], name: str) -> Workload:
     fields = Fields(table, f"workload {name}")
     workload = _workload(fields)
     fields.end()
+    workload.devices  # which refuses graphs that disagree  # noqa: B018
     return workload
 
 
