@@ -112,7 +112,8 @@ _NOT_OF_THE_PLAN = ("description", "loops_per_us", "overload", "late_ns", "drain
 def _of_the_plan(task_class: dict[str, Any]) -> dict[str, Any]:
     """The fields of a class that a plan depends on. Without a graph they are as they were before there were graphs."""
     behaviour = {name: value for name, value in task_class["behaviour"].items() if value is not None}
-    return {name: value for name, value in task_class.items() if name not in _NOT_OF_THE_PLAN} | {"behaviour": behaviour}
+    found = {name: value for name, value in task_class.items() if name not in _NOT_OF_THE_PLAN}
+    return found | {"behaviour": behaviour}
 
 
 def load_workload(spec: str) -> Workload:

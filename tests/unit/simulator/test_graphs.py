@@ -85,10 +85,10 @@ def test_the_time_of_devices_and_the_waits_for_them_are_told():
     table = {"duration": "8ms", "overload": True, "drain": "0s"}
     table["classes"] = {"g": {"arrival": ONE | {"batch": 2}, "service": "4ms", "behaviour": BEHAVIOUR}}
     source = simulation_of(table)
-    assert source.devices["gpu"] == {
-        **{"count": 1, "begun": 2, "ended": 2, "busy_ns": 4 * MS, "busy_share": 0.5},
-        **{"wait_mean_ns": MS, "wait_max_ns": 2 * MS},
-    }
+    of = source.devices["gpu"]
+    assert (of["count"], of["begun"], of["ended"]) == (1, 2, 2)
+    assert (of["busy_ns"], of["busy_share"]) == (4 * MS, 0.5)
+    assert (of["wait_mean_ns"], of["wait_max_ns"]) == (MS, 2 * MS)
 
 
 def simulation_of(table):
@@ -157,7 +157,7 @@ REFUSED = {
         {"behaviour": BEHAVIOUR | {"devices": {"gqu": 2}}},
         r"devices: unknown field 'gqu' \(did you mean 'gpu'\?\)",
     ),
-    "no device": (THERE_AND_BACK, {"behaviour": BEHAVIOUR | {"devices": {"gpu": 0}}}, "gpu is 0, and must be an integer"),
+    "no device": (THERE_AND_BACK, {"behaviour": BEHAVIOUR | {"devices": {"gpu": 0}}}, "gpu is 0, and must be"),
     "a cycle": (
         THERE_AND_BACK | {"jobs": {"a": {"cpu": 1, "after": ["b"]}, "b": {"cpu": 1, "after": ["a"]}}},
         {},
@@ -197,10 +197,10 @@ def test_more_work_than_a_device_can_do_is_refused():
     own = {"arrival": {"kind": "periodic", "period": "1ms"}, "service": "4ms", "behaviour": BEHAVIOUR}
     plan = make_plan(workload_of({"duration": "1s", "classes": {"g": own}}, "test"))
     assert plan.load(0) == plan.device_load("gpu") == 2
-    with pytest.raises(UsageError, match="work for 2.00 of gpu arrives, of which there are 1"):
+    with pytest.raises(UsageError, match=r"work for 2\.00 of gpu arrives, of which there are 1"):
         refuse_overload(plan, range(4))
 
 
 def test_the_generator_refuses_jobs_that_are_graphs():
-    with pytest.raises(UsageError, match="jobs that are graphs have no devices here"):
+    with pytest.raises(UsageError, match="its jobs are graphs, which have no devices here"):
         Runner(planned("wait", "1ms"))

@@ -75,7 +75,8 @@ def test_no_job_begins_before_it_is_due_or_ends_before_its_work_is_done(drawn):
     assert (of["released_ns"] <= of["started_ns"]).all()
     assert (of["started_ns"] + of["cpu_ns"] <= of["ended_ns"]).all()
     kinds = np.array([c.behaviour.kind for c in run.plan.workload.classes])[jobs["class"]]
-    alone = ~np.isin(kinds, ["pipe", "fork", "sleep", "graph"])  # the others share the work, or lose less than 1 ns a burst
+    # The others share the work, or lose less than 1 ns a burst.
+    alone = ~np.isin(kinds, ["pipe", "fork", "sleep", "graph"])
     assert (of["cpu_ns"][alone] >= jobs["work_ns"][alone] - 2).all()
 
 
