@@ -4,9 +4,11 @@ A part on the CPUs is a task that arrives when the last result that it needs is 
 the scheduler's and needs no CPU: it waits for its device, has it for its time, and hands on what it has made. Only its
 place in ``tasks`` is used, which stays as one that is not alive. The timers of parts are in the heap of sleepers, as
 numbers behind those of all tasks.
+
+What a run without graphs never does is kept apart from the engine's one function, which is slower the larger it is.
 """
 
-from schedtel.simulator.compiling import inlined
+from schedtel.simulator.compiling import apart, inlined
 from schedtel.simulator.queues import first_waiting, make_ready, post, set_timer, wait_for
 from schedtel.simulator.state import PEER, POST, SEND, State
 
@@ -22,7 +24,7 @@ def set_part_timer(s: State, part: int, moment: int) -> None:
     set_timer(s, s.tasks.shape[0] + part, moment)
 
 
-@inlined
+@apart
 def send(s: State, k: int, node: int, time: int, now: int) -> None:
     """What a task or a part has made goes to a part of the same job: at once, or for some time to another memory."""
     task = s.tasks[k]
@@ -80,7 +82,7 @@ def end_on_device(s: State, part: int, now: int) -> None:
         post(s, part, PEER)
 
 
-@inlined
+@apart
 def expire_part(s: State, part: int, now: int) -> None:
     """A part's timer is over: that of a transfer to it, or else that of its time on a device."""
     if s.tasks[part].missing > 0:
