@@ -222,6 +222,7 @@ def refuse_overload(plan: Plan, cpus: Collection[int], what: str = "the plan") -
     """
     if plan.workload.overload:
         return
+    _refuse_busy_devices(plan, what)
     places: set[frozenset[int]] = {frozenset(), *(frozenset(c.treatment.cpus) for c in plan.workload.classes)}
     for place in places:
         inside = place or cpus
@@ -236,6 +237,9 @@ def refuse_overload(plan: Plan, cpus: Collection[int], what: str = "the plan") -
                 f"cannot keep {what}: {load:.2f} CPUs of work arrive, for {where} "
                 "(lower a rate, draw another seed, or overload = true)"
             )
+
+
+def _refuse_busy_devices(plan: Plan, what: str) -> None:
     for device, count in plan.workload.devices.items():
         if plan.device_load(device) > count:
             raise UsageError(
