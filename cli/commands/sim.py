@@ -228,7 +228,11 @@ def _simulate(source: "Simulation", recorder: "Recorder | None", *, quiet: bool)
 
 def _tell(source: "Simulation", kind: str) -> None:
     outcome = source.outcome
-    facts: dict[str, Any] = {"machine": source.machine.as_dict(), "events": source.events}
+    facts: dict[str, Any] = {
+        "machine": source.machine.as_dict(),
+        "events": source.events,
+        "devices": source.devices,
+    }
     if kind == "ndjson":
         write_lines(result_lines(outcome))
     elif kind == "json":

@@ -20,9 +20,9 @@ def show_schedulers() -> None:
 
 
 def show_simulated(outcome: Outcome, facts: dict[str, Any]) -> None:
-    """One row for each class, and a line about the machine.
+    """One row for each class, one for each kind of device beside the CPUs, and a line about the machine.
 
-    :param facts: the machine, and how many events its simulation was.
+    :param facts: the machine, how many events its simulation was, and the figures of devices.
     """
     machine, summary = facts["machine"], outcome.summary()
     about = (
@@ -30,4 +30,15 @@ def show_simulated(outcome: Outcome, facts: dict[str, Any]) -> None:
         f"slice {format_duration(machine['slice_ns'])}, tick {format_duration(machine['tick_ns'])}; "
         f"{facts['events']:,} events; seed {summary['seed']}, sha256 {summary['sha256'][:16]}"
     )
-    show(outcome_table(summary), below(line(about)))
+    devices = [below(_devices(facts["devices"]))] if facts["devices"] else []
+    show(outcome_table(summary), *devices, below(line(about)))
+
+
+def _devices(devices: dict[str, dict[str, Any]]) -> Grid:
+    table = Grid()
+    for number, header in enumerate(("device", "count", "busy", "begun", "ended", "wait mean", "wait max")):
+        table.column(header, right=number > 0)
+    for name, of in devices.items():
+        waits = (format_duration(of[f"wait_{word}_ns"]) for word in ("mean", "max"))
+        table.row(name, f"{of['count']}", f"{of['busy_share']:.1%}", f"{of['begun']:,}", f"{of['ended']:,}", *waits)
+    return table

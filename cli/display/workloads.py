@@ -17,6 +17,8 @@ _PLAIN_WIDTH = 160
 _COUNTS = ("planned", "released", "completed", "unfinished")
 #: Column → its figure.
 _TIMES = {f"{name} {word}": f"{name.lower()}_{word}_ns" for name in ("TAT", "RT") for word in ("mean", "p50", "p99")}
+#: The same of classes with a deadline.
+_LATE = {f"tardy {word}": f"tardiness_{word}_ns" for word in ("mean", "p99")}
 #: Lines that are shown of what a program of others said.
 _MOST_SAID = 12
 
@@ -69,10 +71,13 @@ def show_outcome(outcome: Outcome) -> None:
 
 def outcome_table(summary: dict[str, Any]) -> Grid:
     """How the jobs of each class fared, from :meth:`Outcome.summary`: one row for each class."""
-    table = _grid("class", "planned", "released", "completed", "unfinished", *_TIMES, left=1)
+    has_deadlines = any(figures["deadline_ns"] for figures in summary["classes"].values())
+    counts = (*_COUNTS, "missed") if has_deadlines else _COUNTS
+    times = _TIMES | (_LATE if has_deadlines else {})
+    table = _grid("class", *counts, *times, left=1)
     for name, figures in summary["classes"].items():
-        counts = ("-" if figures[word] is None else f"{figures[word]:,}" for word in _COUNTS)
-        table.row(name, *counts, *(format_duration(figures[key]) for key in _TIMES.values()))
+        numbers = ("-" if figures[word] is None else f"{figures[word]:,}" for word in counts)
+        table.row(name, *numbers, *(format_duration(figures[key]) for key in times.values()))
     return table
 
 

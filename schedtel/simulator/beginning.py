@@ -22,7 +22,7 @@ def beginning(plan: Plan, machine: Machine, start_ns: int, traced: int = 0) -> t
     tasks, rows = crew.tasks, crew.rows
     histograms, samples = arrays.histograms_for(len(tasks), cpus)
     state = arrays.State(
-        machine=_machine(machine, tasks, 3 * len(classes), len(crew.timers), start_ns),
+        machine=_machine(machine, tasks, crew, start_ns),
         tasks=tasks,
         cpus=_cpus(machine, start_ns),
         event_keys=np.full(cpus, arrays.NEVER, np.int64),
@@ -49,7 +49,7 @@ def beginning(plan: Plan, machine: Machine, start_ns: int, traced: int = 0) -> t
     return state, rows
 
 
-def _machine(machine: Machine, tasks: NDArray[np.void], own: int, timers: int, start_ns: int) -> NDArray[np.void]:
+def _machine(machine: Machine, tasks: NDArray[np.void], crew: Crew, start_ns: int) -> NDArray[np.void]:
     found = np.zeros(1, arrays.MACHINE)
     found["scheduler"] = arrays.SCHEDULERS.index(machine.scheduler)
     found["is_shared"] = machine.is_shared
@@ -60,7 +60,7 @@ def _machine(machine: Machine, tasks: NDArray[np.void], own: int, timers: int, s
         found[name] = getattr(machine, name)
     found["others_gap_ns"] = machine.others_gap_ns
     found["others_at_ns"] = start_ns + machine.others_gap_ns if machine.others_gap_ns else arrays.NEVER >> 1
-    found["own_semaphores"], found["timers"] = own, timers
+    found["own_semaphores"], found["timers"] = crew.own_semaphores, len(crew.timers)
     found["start_ns"] = found["now_ns"] = start_ns
     found["idle"] = machine.cpus
     return found
@@ -76,18 +76,23 @@ def _cpus(machine: Machine, start_ns: int) -> NDArray[np.void]:
 
 
 def _timers(crew: Crew, tasks: int, start_ns: int) -> NDArray[np.int64]:
-    """Closed workers begin with the run. Rows in order are a heap."""
-    heap, count = np.zeros((tasks + 1, 3), np.int64), len(crew.timers)
+    """Closed workers begin with the run. Rows in order are a heap. Each part of a graph may have a timer, and each
+    transfer to one.
+    """
+    heap, count = np.zeros((tasks + crew.transfers + 1, 3), np.int64), len(crew.timers)
     heap[:count, 0] = start_ns
     heap[:count, 1] = heap[:count, 2] = crew.timers
     return heap
 
 
 def _semaphores(crew: Crew, tasks: NDArray[np.void], classes: int) -> NDArray[np.int64]:
-    """Of each class: its released jobs, its workers' turns, its lock, which is free. Then one of each task."""
-    found = np.full((3 * classes + len(tasks), 3), -1, np.int64)
+    """Of each class: its released jobs, its workers' turns, its lock, which is free. Then devices, and one of each
+    task.
+    """
+    found = np.full((crew.own_semaphores + len(tasks), 3), -1, np.int64)
     found[:, 0] = 0
     found[2 * classes : 3 * classes, 0] = 1
+    found[3 * classes : crew.own_semaphores, 0] = list(crew.devices.values())
     for semaphore, first, count in crew.waiting:
         found[semaphore, 1:] = first, first + count - 1
         tasks["behind"][first : first + count - 1] = np.arange(first + 1, first + count)
@@ -99,6 +104,7 @@ def _classes(plan: Plan) -> NDArray[np.void]:
     found = np.zeros(len(classes), arrays.CLASS)
     found["first"] = np.cumsum([0, *plan.counts])[:-1]
     found["workers"] = [c.workers for c in classes]
+    found["total"] = [c.behaviour.graph.total if c.behaviour.graph else 0 for c in classes]
     found["each"] = np.array(plan.counts, np.int64) // found["workers"]
     found["is_open"] = [c.arrival.is_open for c in classes]
     found["is_life"] = [c.life for c in classes]

@@ -30,6 +30,13 @@ def inlined(function: Function[Parameters, Result]) -> Function[Parameters, Resu
     return compiled
 
 
+def apart(function: Function[Parameters, Result]) -> Function[Parameters, Result]:
+    """A part of the engine that is called, and not put into its callers: what few runs need keeps out of the way."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compiled: Function[Parameters, Result] = _njit(**options, **_OPTIONS)(function)
+    return compiled
+
+
 def kept(function: Function[Parameters, Result]) -> Function[Parameters, Result]:
     """A function whose machine code is kept on disk, beside the package or in the user's cache, where one is writable.
 

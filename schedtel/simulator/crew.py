@@ -8,7 +8,9 @@ from schedtel.errors import UsageError
 from schedtel.records import layout
 from schedtel.simulator import state as arrays
 from schedtel.simulator.machine import Machine
-from schedtel.simulator.programs import Program, tree_tasks
+from schedtel.simulator.programs import Program, job_tasks
+from schedtel.workloads.behaviours import Behaviour
+from schedtel.workloads.graphs import CPU, Graph
 from schedtel.workloads.plan import Plan
 from schedtel.workloads.policies import POLICIES
 from schedtel.workloads.spec import TaskClass
@@ -18,6 +20,8 @@ MOST_TASKS = 100_000
 #: Virtual time of the lightest task fits 64 bits for ten times as long.
 _LONGEST_NS = 30 * 86_400 * NS_PER_S
 _FIRST_TID = 1000
+#: Work by a time of a graph has to fit 64 bits.
+_MOST_PRODUCT = 1 << 62
 #: Load weights by nice value, from -20 (sched_prio_to_weight, kernel/sched/core.c), and that of SCHED_IDLE.
 _WEIGHTS = (
     *(88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916),
@@ -34,15 +38,18 @@ def refuse_impossible(plan: Plan, machine: Machine) -> None:
         raise UsageError(f"cannot simulate {format_duration(plan.workload.duration_ns)}: at most 30 days (shorten it)")
     for one in plan.workload.externals:
         raise UsageError(f"cannot simulate external.{one.name}: only planned jobs can be (drop it)")
-    for found in plan.workload.classes:
+    for number, found in enumerate(plan.workload.classes):
         where, treatment = f"classes.{found.name}", found.treatment
         if treatment.policy not in ("other", "batch", "idle"):
             raise UsageError(f"cannot simulate {where}: policy {treatment.policy} (give other, batch or idle)")
         missing = [cpu for cpu in treatment.cpus if cpu >= machine.cpus]
         if missing:
             raise UsageError(f"cannot simulate {where}: CPU {missing[0]} is not there (there are {machine.cpus})")
-        if found.behaviour.kind == "fork" and not found.arrival.is_open:
+        if job_tasks(found.behaviour) > 1 and not found.arrival.is_open:
             raise UsageError(f"cannot simulate {where}: its jobs fork and have no end (give it an open arrival)")
+        graph, jobs = found.behaviour.graph, plan.of_class(number)
+        if graph and len(jobs) and int(jobs["work_ns"].max()) * graph.longest > _MOST_PRODUCT:
+            raise UsageError(f"cannot simulate {where}: the numbers of its graph are too large (take a larger unit)")
     tasks = sum(_tasks_of(plan, number) for number in range(len(plan.workload.classes)))
     if tasks > MOST_TASKS:
         raise UsageError(f"cannot simulate {tasks:,} tasks: at most {MOST_TASKS:,} (shorten the duration)")
@@ -52,8 +59,8 @@ def _tasks_of(plan: Plan, number: int) -> int:
     found, jobs = plan.workload.classes[number], plan.counts[number]
     pairs = 2 if found.behaviour.kind == "pipe" else 1
     if found.life:
-        return jobs * pairs * tree_tasks(found.behaviour)
-    return found.workers * pairs + (jobs * (tree_tasks(found.behaviour) - 1))
+        return jobs * pairs * job_tasks(found.behaviour)
+    return found.workers * pairs + (jobs * (job_tasks(found.behaviour) - 1))
 
 
 class Crew:
@@ -67,6 +74,11 @@ class Crew:
         self._plan, self._machine, self._start_ns = plan, machine, start_ns
         self._classes = plan.workload.classes
         self.program = Program(machine.disk_ns)
+        #: Queue → devices that it is for. Their semaphores are those behind the classes'.
+        self.devices = plan.workload.devices
+        self.own_semaphores = 3 * len(self._classes) + len(self.devices)
+        #: The most transfers to parts of graphs that go on at a time.
+        self.transfers = 0
         self._tasks: list[NDArray[np.void]] = []
         self._rows: list[NDArray[np.void]] = []
         self._slot = 0
@@ -103,7 +115,7 @@ class Crew:
         self._tasks.append(tasks)
         self._rows.append(self._row(found, slots, leader, born=born))
         self._slot += count
-        for name in ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns", "cpu"):
+        for name in ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns", "cpu", "device"):
             tasks[name] = -1
         tasks["group"], tasks["pc"] = number, pc
         tasks["weight"] = weight_of(found.treatment.policy, found.treatment.nice)
@@ -147,17 +159,18 @@ class Crew:
             partners = self._slot
             begin = self.program.partner(found.behaviour.count, is_child=False) + 1
             self._add(number, begin, found.workers, born=False, leader=leader)["peer"] = first + workers["worker"]
-            self.waiting += [(3 * len(self._classes) + slot, slot, 1) for slot in range(partners, self._slot)]
-        if found.behaviour.kind == "fork":
-            jobs, below = self._plan.counts[number], tree_tasks(found.behaviour) - 1
+            self.waiting += [(self.own_semaphores + slot, slot, 1) for slot in range(partners, self._slot)]
+        below = job_tasks(found.behaviour) - 1
+        if below:
+            jobs = self._plan.counts[number]
             self.slots[self._jobs(number)] = self._slot - 1 + below * np.arange(jobs)
-            self._trees(number, found, jobs)
+            self._plant(found, self._add(number, 0, jobs * below, born=True).reshape(jobs, below))
 
     def _lives(self, number: int, found: TaskClass) -> None:
         """A task for each job, and behind each what it forks."""
         jobs, first = self._plan.counts[number], self._slot
         begin = self.program.life(number, found, self._lock(number))
-        width = 2 if found.behaviour.kind == "pipe" else tree_tasks(found.behaviour)
+        width = 2 if found.behaviour.kind == "pipe" else job_tasks(found.behaviour)
         together = self._add(number, begin, jobs * width, born=True).reshape(jobs, width)
         roots = first + width * np.arange(jobs)
         self.slots[self._jobs(number)] = roots
@@ -165,21 +178,29 @@ class Crew:
         if found.behaviour.kind == "pipe":
             together["pc"][:, 1] = self.program.partner(found.behaviour.count, is_child=True)
             together["peer"][:, 0] = roots + 1
-        if found.behaviour.kind == "fork":
+        else:
             self._plant(found, together[:, 1:])
 
-    def _trees(self, number: int, found: TaskClass, jobs: int) -> None:
-        below = tree_tasks(found.behaviour) - 1
-        self._plant(found, self._add(number, 0, jobs * below, born=True).reshape(jobs, below))
-
     def _plant(self, found: TaskClass, below: NDArray[np.void]) -> None:
-        """Give the tasks below the roots of trees, shape (trees, tasks), their place and their instructions."""
-        behaviour = found.behaviour
+        """Give the tasks below the roots of jobs, shape (jobs, tasks), their place and their instructions."""
+        below["node"] = np.arange(1, below.shape[1] + 1)
+        if found.behaviour.graph:
+            self._plant_graphs(found.behaviour.graph, below)
+        elif found.behaviour.kind == "fork":
+            self._plant_trees(found.behaviour, below)
+
+    def _plant_graphs(self, graph: Graph, below: NDArray[np.void]) -> None:
+        numbers = {CPU: -1} | {name: 3 * len(self._classes) + number for number, name in enumerate(self.devices)}
+        below["device"] = [numbers[part.device] for part in graph.parts]
+        below["missing"] = np.maximum(1, graph.needs)  # what needs no result is begun by the root
+        below["pc"] = self.program.parts(graph)
+        self.transfers += len(below) * sum(transfer > 0 for part in graph.parts for _, transfer in part.sends)
+
+    def _plant_trees(self, behaviour: Behaviour, below: NDArray[np.void]) -> None:
         inner = self.program.node(behaviour, is_leaf=False) if behaviour.count > 1 else -1
         leaf = self.program.node(behaviour, is_leaf=True)
-        nodes = np.arange(1, below.shape[1] + 1)
-        below["node"] = nodes
-        below["pc"] = np.where(nodes >= tree_tasks(behaviour) - behaviour.fan**behaviour.count, leaf, inner)
+        is_leaf = below["node"] >= job_tasks(behaviour) - behaviour.fan**behaviour.count
+        below["pc"] = np.where(is_leaf, leaf, inner)
 
     # ---- numbers ----
 

@@ -11,6 +11,7 @@ from schedtel.records.layout import RUNNING
 from schedtel.simulator.accounts import charge
 from schedtel.simulator.compiling import inlined, kept, sources_digest
 from schedtel.simulator.fair import balance, draw, kick_idle, renew_deadline
+from schedtel.simulator.graphs import expire_part
 from schedtel.simulator.instructions import proceed
 from schedtel.simulator.policies import ask, become_runnable, choose, hold, leave_cpu, set_event
 from schedtel.simulator.queues import choose_anew, first_waiting, make_ready, remove
@@ -93,12 +94,15 @@ def release(s: State, now: int) -> None:
 
 
 @inlined
-def expire(s: State) -> None:
+def expire(s: State, now: int) -> None:
     machine = s.machine[0]
     k = s.timers[0, 2]
     remove(s.timers, machine.timers, 0)
     machine.timers -= 1
-    make_ready(s, k)
+    if k < s.tasks.shape[0]:
+        make_ready(s, k)
+    else:
+        expire_part(s, k - s.tasks.shape[0], now)
 
 
 @inlined
@@ -171,7 +175,7 @@ def step(s: State, until: int) -> bool:
     elif kind == _RELEASE:
         release(s, now)
     elif kind == _TIMER:
-        expire(s)
+        expire(s, now)
     else:
         disturb(s, now)
     return True

@@ -2,8 +2,9 @@
 
 from schedtel.records.layout import BLOCKED, IOWAIT, NOT_ALIVE, RUNNING
 from schedtel.simulator.compiling import inlined
+from schedtel.simulator.graphs import send
 from schedtel.simulator.policies import begin_burst, begin_job
-from schedtel.simulator.queues import first_waiting, make_ready, rise, wait_for
+from schedtel.simulator.queues import make_ready, post, semaphore_of, set_timer, wait, wait_for
 from schedtel.simulator.state import (
     BEGIN,
     DISK,
@@ -14,10 +15,9 @@ from schedtel.simulator.state import (
     JUMP,
     LOOP,
     NEXT,
-    OWN,
-    PEER,
     POST,
     RUN,
+    SEND,
     SLEEP,
     TAKE,
     WAIT,
@@ -58,18 +58,13 @@ def proceed(s: State, k: int, now: int) -> int:  # noqa: C901, PLR0912  (numba h
                 post(s, k, a)
             elif operation == FORK:
                 fork(s, k, a)
+            elif operation == SEND:
+                send(s, k, a, b, now)
             elif operation == FREE:
                 free_place(s, a)
             elif operation == EXIT:
                 phase = NOT_ALIVE
     return phase
-
-
-@inlined
-def set_timer(s: State, k: int, moment: int) -> None:
-    machine = s.machine[0]
-    rise(s.timers, machine.timers, moment, k, k)
-    machine.timers += 1
 
 
 @inlined
@@ -137,38 +132,6 @@ def next_job(s: State, k: int, group: int, now: int) -> int:
         set_timer(s, k, task.due_ns)
         return BLOCKED
     return 0
-
-
-# ---- semaphores ----
-
-
-@inlined
-def semaphore_of(s: State, k: int, operand: int) -> int:
-    if operand >= 0:
-        return operand
-    return int(s.machine[0].own_semaphores + (k if operand == OWN else s.tasks[k].peer))
-
-
-@inlined
-def wait(s: State, k: int, semaphore: int) -> int:
-    if s.semaphores[semaphore, 0] > 0:
-        s.semaphores[semaphore, 0] -= 1
-        return 0
-    wait_for(s, semaphore, k)
-    return BLOCKED
-
-
-@inlined
-def post(s: State, k: int, operand: int) -> None:
-    """Wake the first that waits, or count. What is posted to a partner tells it how much work its part is."""
-    semaphore = semaphore_of(s, k, operand)
-    if operand == PEER:
-        s.tasks[s.tasks[k].peer].work_ns = s.tasks[k].work_ns
-    woken = first_waiting(s, semaphore)
-    if woken >= 0:
-        make_ready(s, woken)
-    else:
-        s.semaphores[semaphore, 0] += 1
 
 
 # ---- births and deaths ----

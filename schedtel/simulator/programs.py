@@ -18,19 +18,24 @@ from schedtel.simulator.state import (
     PEER,
     POST,
     RUN,
+    SEND,
     SLEEP,
     TAKE,
+    USE,
     WAIT,
 )
 from schedtel.workloads.behaviours import Behaviour
+from schedtel.workloads.graphs import CPU, Graph
 from schedtel.workloads.spec import TaskClass
 
 Instruction = tuple[int, int, int]
 _MILLION = 1_000_000
 
 
-def tree_tasks(behaviour: Behaviour) -> int:
-    """Tasks of one job's tree, the root included; 1 for another behaviour."""
+def job_tasks(behaviour: Behaviour) -> int:
+    """Tasks of one job, the root included: those of its tree, or the parts of its graph. 1 for another behaviour."""
+    if behaviour.graph:
+        return 1 + len(behaviour.graph.parts)
     return sum(behaviour.fan**level for level in range(behaviour.count + 1)) if behaviour.kind == "fork" else 1
 
 
@@ -95,6 +100,20 @@ class Program:
         self._add(EXIT)
         return begin
 
+    def parts(self, graph: Graph) -> list[int]:
+        """The parts of a graph. The last ones tell the root that they are over."""
+        return [self._part_of_graph(graph, number) for number in range(len(graph.parts))]
+
+    def _part_of_graph(self, graph: Graph, number: int) -> int:
+        part = graph.parts[number]
+        begin = self._add(RUN, part.time, graph.total) if part.device == CPU else self._add(USE, part.time)
+        for target, transfer in part.sends:
+            self._add(SEND, target + 1, transfer)
+        if not part.sends:
+            self._add(POST, PEER)
+        self._add(EXIT)
+        return begin
+
     # ---- what a job does ----
 
     def _job(self, behaviour: Behaviour, lock: int) -> None:
@@ -111,6 +130,8 @@ class Program:
             self._add(LOOP, begin, behaviour.count)
         elif behaviour.kind == "fork":
             self._part_of_tree(behaviour, is_leaf=False)
+        elif behaviour.graph:
+            self._root(behaviour.graph)
         elif behaviour.kind == "lock":
             self._locked(round(behaviour.share * _MILLION), lock)
         elif behaviour.kind == "file" and behaviour.sync:
@@ -124,10 +145,18 @@ class Program:
     def _part_of_tree(self, behaviour: Behaviour, *, is_leaf: bool) -> None:
         if not is_leaf:
             self._add(FORK, behaviour.fan)
-        self._add(RUN, 1, tree_tasks(behaviour))
+        self._add(RUN, 1, job_tasks(behaviour))
         if not is_leaf:
             wait = self._add(WAIT, OWN)
             self._add(LOOP, wait, behaviour.fan)
+
+    def _root(self, graph: Graph) -> None:
+        """What needs no result begins with the job, which ends with what no other part needs the result of."""
+        for number, needs in enumerate(graph.needs, 1):
+            if not needs:
+                self._add(SEND, number)
+        wait = self._add(WAIT, OWN)
+        self._add(LOOP, wait, sum(not part.sends for part in graph.parts))
 
     def _locked(self, share: int, lock: int) -> None:
         if share < _MILLION:

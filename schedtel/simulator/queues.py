@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from schedtel.records.layout import BLOCKED
 from schedtel.simulator.compiling import inlined
-from schedtel.simulator.state import State
+from schedtel.simulator.state import OWN, PEER, State
 
 # ---- heaps ----
 
@@ -139,3 +140,42 @@ def choose_anew(s: State, cpu: int) -> None:
         place.pending = 1
         s.pending[machine.pending] = cpu
         machine.pending += 1
+
+
+# ---- semaphores and sleepers ----
+
+
+@inlined
+def semaphore_of(s: State, k: int, operand: int) -> int:
+    if operand >= 0:
+        return operand
+    return int(s.machine[0].own_semaphores + (k if operand == OWN else s.tasks[k].peer))
+
+
+@inlined
+def wait(s: State, k: int, semaphore: int) -> int:
+    if s.semaphores[semaphore, 0] > 0:
+        s.semaphores[semaphore, 0] -= 1
+        return 0
+    wait_for(s, semaphore, k)
+    return BLOCKED
+
+
+@inlined
+def post(s: State, k: int, operand: int) -> None:
+    """Wake the first that waits, or count. What is posted to a partner tells it how much work its part is."""
+    semaphore = semaphore_of(s, k, operand)
+    if operand == PEER:
+        s.tasks[s.tasks[k].peer].work_ns = s.tasks[k].work_ns
+    woken = first_waiting(s, semaphore)
+    if woken >= 0:
+        make_ready(s, woken)
+    else:
+        s.semaphores[semaphore, 0] += 1
+
+
+@inlined
+def set_timer(s: State, k: int, moment: int) -> None:
+    machine = s.machine[0]
+    rise(s.timers, machine.timers, moment, k, k)
+    machine.timers += 1

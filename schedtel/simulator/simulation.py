@@ -12,6 +12,7 @@ from schedtel.records.raw_window import RawWindow
 from schedtel.simulator.beginning import beginning
 from schedtel.simulator.collect import collect
 from schedtel.simulator.crew import refuse_impossible
+from schedtel.simulator.devices import figures_of_devices
 from schedtel.simulator.engine import advance
 from schedtel.simulator.machine import Machine
 from schedtel.traces.play import NoCgroups
@@ -32,7 +33,8 @@ class Simulation(Source):
     """Windows of a plan on a simulated machine, aligned to multiples of their length; the last one may be shorter.
 
     The clock begins at one window's length, since 0 means "not known" in a record. ``metadata`` has the plan's digest,
-    its seed and the machine. ``outcome`` is what became of the jobs, once all windows have been iterated over.
+    its seed and the machine. ``outcome`` is what became of the jobs, once all windows have been iterated over;
+    ``devices`` is then how busy those were that jobs use beside the CPUs.
 
     :param window: length of a window, such as ``500ms``, from 10 ms to 24 h.
 
@@ -59,6 +61,7 @@ class Simulation(Source):
         }
         self.start_ns = self.now_ns = self.window_ns
         self.events = 0
+        self.devices: dict[str, dict[str, Any]] = {}
         self._outcome: Outcome | None = None
         self._is_stopped = False
 
@@ -94,6 +97,7 @@ class Simulation(Source):
                 yield window_of(collect(state, rows, number, begin_ns, self.now_ns), self.machine.scheduler)
             begin_ns, number = self.now_ns, number + 1
         self.events = int(state.machine["events"][0])
+        self.devices = figures_of_devices(state, workload.devices, self.start_ns, self.now_ns)
         self._outcome = Outcome(self.plan, state.records, self._facts(state), 0.0)
 
     def _facts(self, state: Any) -> dict[str, Any]:

@@ -30,9 +30,11 @@ EEVDF, VTIME, FIFO, INTERACTIVE = range(4)
     JUMP,  # go on at a
     LOOP,  # go on at a, until it was so b times
     FORK,  # a children of this task's node arrive
+    SEND,  # the result goes to part a of the job's graph, with a transfer of b
+    USE,  # have a device for a; of parts that are not on a CPU, and so the first instruction of each
     FREE,  # a life of class a is over: the next may arrive
     EXIT,  # the task completes
-) = range(14)
+) = range(16)
 #: Operands that name the semaphore of the task itself, and that of its partner or parent.
 OWN, PEER = -1, -2
 
@@ -49,9 +51,10 @@ TASK = np.dtype(
         ("is_batch", "<i4"),  # of policy batch or idle: it preempts nobody by waking
         ("is_idle", "<i4"),  # of policy idle
         ("pinned", "<i4"),  # row of ``allowed``
+        ("device", "<i4"),  # of a part of a graph that is not on a CPU: the semaphore of its devices
         ("peer", "<i8"),
         ("worker", "<i4"),  # its number among the workers of its class
-        ("node", "<i4"),  # its number in a tree
+        ("node", "<i4"),  # its number in a tree or a graph; 0 of the root
         ("slice_ns", "<i8"),
         ("migration_ns", "<i8"),  # what it costs to warm another CPU's cache
         # What it does.
@@ -60,6 +63,7 @@ TASK = np.dtype(
         ("turn", "<i4"),  # of a closed worker: its next job
         ("is_again", "<i4"),  # it has done all its jobs, and does them again
         ("loops", "<i4"),
+        ("missing", "<i4"),  # of a part of a graph: results that it needs and that are not there
         ("work_ns", "<i8"),
         ("remaining_ns", "<i8"),  # of the burst
         ("due_ns", "<i8"),
@@ -140,6 +144,7 @@ CLASS = np.dtype(
         ("workers", "<i8"),
         ("active", "<i8"),  # workers of this phase
         ("repeated", "<i8"),
+        ("total", "<i8"),  # of its graph's times, which is a job's work; 0 where there is none
         ("is_open", "<i4"),
         ("is_life", "<i4"),
     ],
@@ -202,14 +207,15 @@ class State(NamedTuple):
     """A machine and its tasks at one moment.
 
     Heaps have rows of key, order among equal keys, and task. A semaphore is a row of its count and the first and the
-    last task that waits for it.
+    last task that waits for it. There are three of each class, then one for the devices of each queue, then one of each
+    task.
     """
 
     machine: NDArray[np.void]  # (1,) of MACHINE
     tasks: NDArray[np.void]  # (tasks,) of TASK
     cpus: NDArray[np.void]  # (CPUs,) of CPU
     event_keys: NDArray[np.int64]  # (CPUs,): when the current task's burst or slice ends
-    timers: NDArray[np.int64]  # heap, by moment
+    timers: NDArray[np.int64]  # heap, by moment; parts of graphs have numbers behind those of all tasks
     shorts: NDArray[np.int64]  # heap: the queue of fifo, and of interactive's short bursts
     longs: NDArray[np.int64]  # heap: the queue of vtime, and of interactive's long bursts
     semaphores: NDArray[np.int64]

@@ -163,6 +163,7 @@ def _why_not(task_class: TaskClass) -> str:
     treatment, behaviour = task_class.treatment, task_class.behaviour
     reasons = {
         "reads a recording": "recorded" in (task_class.arrival.kind, task_class.service.kind),
+        "has jobs that are graphs, which are only simulated": behaviour.graph is not None,
         "names a directory": behaviour.directory not in ("", _DIRECTORY),
         "would outrank what ends it": treatment.policy == "deadline" or treatment.priority > HIGHEST_PRIORITY,
     }

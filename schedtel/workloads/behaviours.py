@@ -6,6 +6,7 @@ from typing import Any
 from schedtel.durations import NS_PER_S
 from schedtel.errors import UsageError
 from schedtel.workloads.fields import Fields, kind_of
+from schedtel.workloads.graphs import CPU, Graph, read_graph
 
 #: Most tasks of one fork tree.
 _MOST_TREE = 1024
@@ -23,6 +24,12 @@ class Behaviour:
     share: float = 0.0
     sync: bool = False
     directory: str = ""
+    graph: Graph | None = None
+
+    @property
+    def cpu_share(self) -> float:
+        """The part of a job's work that CPUs do. Devices do the rest; on a CPU, a part of a graph may be more work."""
+        return 1.0 if self.graph is None else self.graph.share_of(CPU)
 
     def numbers(self) -> tuple[int, int, int]:
         """What the generator takes: ``count``, then two whose meaning depends on the kind."""
@@ -61,6 +68,7 @@ _READERS = {
     "fork": _read_tree,
     "lock": lambda fields: Behaviour("lock", share=fields.number("share", 0.001, 1)),
     "file": _read_file,
+    "graph": lambda fields: Behaviour("graph", graph=read_graph(fields)),
     "memory": lambda fields: Behaviour("memory", size_bytes=fields.count("size", 1, 1 << 34)),
 }
 

@@ -135,10 +135,24 @@ class Outcome:
             "unfinished": len(jobs) - len(ended),
             **_distribution("tat", ended["ended_ns"] - ended["due_ns"]),
             **_distribution("rt", begun["started_ns"] - begun["due_ns"]),
+            **self._tardiness_of(number, jobs),
             "work_ns": int(ended["work_ns"].sum()),
             "cpu_ns": int(ended["cpu_ns"].sum()),
             **facts,
         }
+
+    def _tardiness_of(self, number: int, jobs: NDArray[np.void]) -> dict[str, float | int | None]:
+        """How many jobs of a class have missed their deadline, and their tardiness; None of a class without one.
+
+        Tardiness is the time from the deadline to the end, and 0 of a job that ended in time. One that has not ended is
+        late by the time up to the run's end, at least; while its deadline is still to come, it is not counted.
+        """
+        deadline_ns = self.plan.workload.classes[number].deadline_ns
+        has_ended = jobs["ended_ns"] >= 0
+        late_ns = np.where(has_ended, jobs["ended_ns"], self.length_ns) - jobs["due_ns"] - deadline_ns
+        tardiness_ns = np.maximum(0, late_ns[has_ended | (late_ns > 0)]) if deadline_ns else late_ns[:0]
+        missed = int((tardiness_ns > 0).sum()) if deadline_ns else None
+        return {"deadline_ns": deadline_ns or None, "missed": missed, **_distribution("tardiness", tardiness_ns)}
 
 
 def _distribution(name: str, values: NDArray[np.int64]) -> dict[str, float | int | None]:

@@ -76,7 +76,15 @@ class Plan:
         return self.jobs[first : first + self.counts[number]]
 
     def load(self, number: int) -> float:
-        """CPUs that an open class keeps busy on average: its work divided by the length of the run; 0 if closed."""
+        """CPUs that an open class keeps busy on average: their work divided by the length of the run; 0 if closed."""
+        return self._arriving(number) * self.workload.classes[number].behaviour.cpu_share
+
+    def device_load(self, device: str) -> float:
+        """The same of devices that the jobs of graphs use."""
+        graphs = ((number, c.behaviour.graph) for number, c in enumerate(self.workload.classes))
+        return sum(self._arriving(number) * graph.share_of(device) for number, graph in graphs if graph)
+
+    def _arriving(self, number: int) -> float:
         if not self.workload.classes[number].arrival.is_open:
             return 0.0
         return float(self.of_class(number)["work_ns"].sum()) / self.workload.duration_ns
@@ -214,6 +222,7 @@ def refuse_overload(plan: Plan, cpus: Collection[int], what: str = "the plan") -
     """
     if plan.workload.overload:
         return
+    _refuse_busy_devices(plan, what)
     places: set[frozenset[int]] = {frozenset(), *(frozenset(c.treatment.cpus) for c in plan.workload.classes)}
     for place in places:
         inside = place or cpus
@@ -227,4 +236,13 @@ def refuse_overload(plan: Plan, cpus: Collection[int], what: str = "the plan") -
             raise UsageError(
                 f"cannot keep {what}: {load:.2f} CPUs of work arrive, for {where} "
                 "(lower a rate, draw another seed, or overload = true)"
+            )
+
+
+def _refuse_busy_devices(plan: Plan, what: str) -> None:
+    for device, count in plan.workload.devices.items():
+        if plan.device_load(device) > count:
+            raise UsageError(
+                f"cannot keep {what}: work for {plan.device_load(device):.2f} of {device} arrives, of which there "
+                f"are {count} (lower a rate, or overload = true)"
             )

@@ -67,7 +67,7 @@ def read_treatment(fields: Fields) -> Treatment:
 
 def _refuse_others(fields: Fields, policy: str) -> None:
     owners: dict[str, tuple[str, ...]] = {"weight": _FAIR, "nice": _FAIR, "slice": _FAIR, "priority": _REAL_TIME}
-    owners |= dict.fromkeys(("runtime", "deadline", "period"), ("deadline",))
+    owners |= dict.fromkeys(("runtime", "period"), ("deadline",))
     for name, policies in owners.items():
         if name in fields and policy not in policies:
             raise UsageError(

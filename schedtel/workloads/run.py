@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from schedtel.errors import WorkloadError
+from schedtel.errors import UsageError, WorkloadError
 from schedtel.workloads import generator
 from schedtel.workloads.external import External
 from schedtel.workloads.outcome import ExternalOutcome, Outcome
@@ -37,10 +37,16 @@ class Runner:
         :param loops_per_us: loops of work in a microsecond; by default what the workload says, or else what
             :func:`~schedtel.workloads.generator.calibrate` measures.
 
-        Raises :class:`UsageError` for CPUs that are not there, and for a plan that this machine cannot keep.
+        Raises :class:`UsageError` for CPUs that are not there, for jobs that are only simulated, and for a plan that
+        this machine cannot keep.
         """
         for task_class in plan.workload.classes:
             task_class.treatment.check_cpus(task_class.name)
+            if task_class.behaviour.graph:
+                raise UsageError(
+                    f"cannot run classes.{task_class.name}: its jobs are graphs, which have no devices here "
+                    "(schedtel sim run)"
+                )
         refuse_overload(plan, os.sched_getaffinity(0))
         self.plan = plan
         self._commands = [(one, one.command(*_terms(plan))) for one in plan.workload.externals]

@@ -14,6 +14,7 @@ from schedtel.workloads.arrivals import Arrival, read_arrival
 from schedtel.workloads.behaviours import Behaviour, read_behaviour
 from schedtel.workloads.external import External, read_external
 from schedtel.workloads.fields import LONGEST_NS, Fields
+from schedtel.workloads.graphs import devices_of
 from schedtel.workloads.policies import Treatment, read_treatment
 from schedtel.workloads.presets import preset_names, preset_text
 from schedtel.workloads.services import Service, read_service
@@ -30,7 +31,11 @@ _DRAIN_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class TaskClass:
-    """Tasks of one kind: when their jobs arrive, how much work each is, what it does, and how it is scheduled."""
+    """Tasks of one kind: when their jobs arrive, how much work each is, what it does, and how it is scheduled.
+
+    :param deadline_ns: from the planned moment of a job to that by which it is to end; 0 for none. It is measured, and
+        tells the scheduler nothing: that of policy ``deadline`` is in ``treatment`` besides.
+    """
 
     name: str
     arrival: Arrival
@@ -40,6 +45,7 @@ class TaskClass:
     workers: int
     tasks: str = "processes"
     life: bool = False
+    deadline_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,11 @@ class Workload:
     late_ns: int = _LATE_NS
     drain_ns: int = _DRAIN_NS
 
+    @property
+    def devices(self) -> dict[str, int]:
+        """Queues of the devices that jobs of its classes use, beside the CPUs → how many devices each is for."""
+        return devices_of(c.behaviour.graph for c in self.classes if c.behaviour.graph)
+
     def with_options(self, seed: int | None = None, duration_ns: int | None = None) -> "Workload":
         """The same with another seed or length, where one is given."""
         return replace(
@@ -90,11 +101,19 @@ class Workload:
     def canonical(self) -> bytes:
         """What the plan depends on, as one line of JSON that is the same for equal workloads."""
         plain = {name: value for name, value in self.as_dict().items() if name not in _NOT_OF_THE_PLAN}
+        plain["classes"] = [_of_the_plan(one) for one in plain["classes"]]
         return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
 #: Fields that change neither what is planned nor what a job does.
-_NOT_OF_THE_PLAN = ("description", "loops_per_us", "overload", "late_ns", "drain_ns")
+_NOT_OF_THE_PLAN = ("description", "loops_per_us", "overload", "late_ns", "drain_ns", "deadline_ns")
+
+
+def _of_the_plan(task_class: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a class that a plan depends on. Without a graph they are as they were before there were graphs."""
+    behaviour = {name: value for name, value in task_class["behaviour"].items() if value is not None}
+    found = {name: value for name, value in task_class.items() if name not in _NOT_OF_THE_PLAN}
+    return found | {"behaviour": behaviour}
 
 
 def load_workload(spec: str) -> Workload:
@@ -137,6 +156,7 @@ def workload_of(table: dict[str, Any], name: str) -> Workload:
     fields = Fields(table, f"workload {name}")
     workload = _workload(fields)
     fields.end()
+    workload.devices  # which refuses graphs that disagree  # noqa: B018
     return workload
 
 
@@ -182,15 +202,17 @@ def _class(name: str, raw: object) -> TaskClass:
         raise UsageError(f"cannot use {where}: its name is that of its tasks (at most 15 of a-z A-Z 0-9 _ . -)")
     fields = Fields(raw, where)
     arrival = read_arrival(fields.need("arrival"), f"{where}.arrival")
+    treatment = read_treatment(fields)
     found = TaskClass(
         name,
         arrival,
         _service(fields, arrival, where),
         read_behaviour(fields.take("behaviour", "cpu"), f"{where}.behaviour"),
-        read_treatment(fields),
+        treatment,
         fields.count("workers", 1, _MOST_WORKERS, 16 if arrival.is_open else 1),
         fields.choice("tasks", ("processes", "threads"), "processes"),
         fields.flag("life"),
+        treatment.deadline_ns or fields.duration("deadline", 0),
     )
     fields.end()
     _refuse_contradictions(found, where)

@@ -48,6 +48,17 @@ def test_four_times_the_work_takes_four_times_the_cpu():
     assert 2.5 < long / short < 6
 
 
+def test_a_deadline_is_missed_by_the_jobs_that_end_after_it():
+    """None of 2 ms of work can end within 1 ms, and all end within 20 s."""
+    classes = "".join(
+        f'[classes.wl-{word}]\n{PERIODIC}service = "2ms"\ndeadline = "{word}"\n' for word in ("1ms", "20s")
+    )
+    short, long = run(f'duration = "400ms"\ndrain = "30s"\n{classes}').summary()["classes"].values()
+    assert (short["missed"], long["missed"]) == (JOBS, 0)
+    assert short["tardiness_mean_ns"] == pytest.approx(short["tat_mean_ns"] - MS)
+    assert long["tardiness_max_ns"] == 0
+
+
 def test_half_as_many_loops_are_half_the_cpu():
     text = one("wl-loops", PERIODIC, "4ms")
     full, half = (np.median(run(text, loops_per_us=loops).jobs["cpu_ns"]) for loops in (600, 300))

@@ -118,6 +118,8 @@ _BEHAVIOURS = st.sampled_from(
         '{ kind = "memory", size = 262144 }',
         '{ kind = "file", size = 4096, sync = true }',
         '{ kind = "fork", depth = 2, fan = 2 }',
+        '{ kind = "graph", graph = "wait" }',
+        '{ kind = "graph", graph = "cholesky-3", method = "minmin" }',
     ]
 )
 _TREATMENTS = st.sampled_from(
@@ -129,7 +131,7 @@ _TREATMENTS = st.sampled_from(
 def classes(draw, name):
     arrival, behaviour = draw(_ARRIVALS), draw(_BEHAVIOURS)
     is_open = "closed" not in arrival
-    if "fork" in behaviour and not is_open:
+    if ("fork" in behaviour or "graph" in behaviour) and not is_open:
         behaviour = '"cpu"'
     life = "life = true\n" if is_open and draw(st.booleans()) else ""
     workers = draw(st.integers(1, 6))

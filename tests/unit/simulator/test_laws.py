@@ -2,6 +2,7 @@
 
 import numpy as np
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from simulated import START_NS, Run, planned, simulation, workloads
 
 from schedtel.records.layout import BLOCKED, IOWAIT
@@ -47,6 +48,23 @@ def test_the_same_seed_gives_the_same_bytes(drawn):
     assert first == again == other
 
 
+@given(workloads(), st.integers(1, 20), st.integers(0, 20))
+@settings(max_examples=10)
+def test_a_deadline_changes_nothing_but_what_is_counted_and_a_later_one_is_missed_no_more_often(drawn, early, more):
+    text, machine = drawn
+    sources = [
+        simulation(text + line, "60ms", **machine)
+        for line in ("", f'deadline = "{early}ms"\n', f'deadline = "{early + more}ms"\n')
+    ]
+    windows = ["".join(window.to_ndjson() for window in source) for source in sources]
+    assert windows[0] == windows[1] == windows[2]
+    name = sources[0].plan.workload.classes[-1].name
+    none, first, later = (source.outcome.summary()["classes"][name] for source in sources)
+    assert none["missed"] is None
+    assert later["missed"] <= first["missed"] <= first["released"]
+    assert (first["tardiness_max_ns"] or 0) <= (later["tardiness_max_ns"] or 0) + more * 10**6
+
+
 @given(workloads())
 @settings(max_examples=30)
 def test_no_job_begins_before_it_is_due_or_ends_before_its_work_is_done(drawn):
@@ -57,7 +75,8 @@ def test_no_job_begins_before_it_is_due_or_ends_before_its_work_is_done(drawn):
     assert (of["released_ns"] <= of["started_ns"]).all()
     assert (of["started_ns"] + of["cpu_ns"] <= of["ended_ns"]).all()
     kinds = np.array([c.behaviour.kind for c in run.plan.workload.classes])[jobs["class"]]
-    alone = ~np.isin(kinds, ["pipe", "fork", "sleep"])  # the others share the work, or lose less than 1 ns a burst
+    # The others share the work, or lose less than 1 ns a burst.
+    alone = ~np.isin(kinds, ["pipe", "fork", "sleep", "graph"])
     assert (of["cpu_ns"][alone] >= jobs["work_ns"][alone] - 2).all()
 
 

@@ -1,7 +1,7 @@
 """Small cases that are worked out by hand: who has the CPU from which millisecond on. Nothing but work takes time."""
 
 import pytest
-from simulated import FREE, one_job, simulate
+from simulated import FREE, one_job, simulate, simulation
 
 
 def test_first_come_first_served_in_slices():
@@ -193,6 +193,35 @@ def test_a_task_that_wakes_before_it_has_left_is_where_it_was():
     """
     run = simulate(SLEEPER.replace('sleep = "8ms"', 'sleep = "1ms"') + one_job("h", "100ms"), slice_ns=3_000_000)
     assert run.switches()[3:6] == [(8, "h"), (11, "s"), (12, "h")]
+
+
+DEADLINE = """
+[classes.a]
+arrival = {{ kind = "periodic", period = "{period}" }}
+service = "4ms"
+workers = 3
+deadline = "6ms"
+"""
+
+
+def missed(text, duration, **machine):
+    source = simulation(text, duration, cpus=1, scheduler="fifo", slice_ns=10**9, **FREE, **machine)
+    list(source)
+    figures = source.outcome.summary()["classes"]["a"]
+    return figures["missed"], [figures[f"tardiness_{word}_ns"] / 1e6 for word in ("mean", "p50", "max")]
+
+
+def test_a_job_that_ends_at_its_deadline_has_not_missed_it():
+    """h has 8 ms, so jobs of a that are due at 0, 10, 20 and 30 ms end at 12, 16, 24 and 34: 6, 0, 0 and 0 ms late."""
+    assert missed(one_job("h", "8ms") + DEADLINE.format(period="10ms"), "40ms") == (1, [1.5, 0, 6])
+
+
+def test_a_job_that_does_not_end_is_late_by_what_the_run_goes_on_after_its_deadline():
+    """The jobs of 0 and 9 ms have no CPU by 20 ms, and are 14 and 5 ms late by then; that of 18 ms may still be in
+    time.
+    """
+    text = 'drain = "0s"\n' + one_job("h", "100ms") + DEADLINE.format(period="9ms")
+    assert missed(text, "20ms") == (2, [9.5, 5, 14])
 
 
 def test_a_release_takes_the_cpu_for_its_time():

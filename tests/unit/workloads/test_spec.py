@@ -76,6 +76,8 @@ def test_defaults_are_what_the_page_says():
         (CLASS + "priority = 3", "policy 'other' has no priority"),
         (CLASS + "policy = 'fifo'\nnice = 3", r"policy 'fifo' has no nice \(other and batch have"),
         (CLASS + "policy = 'deadline'", "field 'runtime' is missing"),
+        (CLASS + "deadline = '0s'", "deadline is '0s', and must be from 1 ns"),
+        (CLASS + "deadline = 5", "deadline is 5, and must be a duration"),
         (CLASS + "cpus = []", "cpus is .*, and must be a list of one or more"),
         (CLASS + "cpus = [-1]", "cpus is -1, and must be a list of CPU numbers"),
         (CLASS.replace("classes.x", 'classes."a b"'), "its name is that of its tasks"),
@@ -96,6 +98,13 @@ def test_what_is_wrong_is_said_in_one_line(text, message):
     assert "\n" not in str(found.value)
 
 
+def test_a_deadline_is_of_any_policy_and_that_of_deadline_tells_the_kernel_too():
+    (plain,) = parsed(CLASS + "deadline = '5ms'").classes
+    (told,) = parsed(CLASS + "policy = 'deadline'\nruntime = '1ms'\ndeadline = '5ms'\nperiod = '9ms'").classes
+    assert (plain.deadline_ns, plain.treatment.deadline_ns) == (5_000_000, 0)
+    assert (told.deadline_ns, told.treatment.deadline_ns) == (5_000_000, 5_000_000)
+
+
 def test_without_a_duration_it_is_that_of_the_phases():
     phases = '[[phases]]\nduration = "2s"\n[[phases]]\nduration = "3s"\nrates = { x = 2 }\n'
     assert parse_workload(CLASS + phases, "w").duration_ns == 5_000_000_000
@@ -112,6 +121,7 @@ def test_a_weight_is_the_nice_value_that_has_it_in_the_kernels_table():
 def test_canonical_bytes_leave_out_what_changes_no_plan():
     workload = parsed(CLASS)
     assert parsed("description = 'other'\nlate = '5ms'\n" + CLASS).canonical() == workload.canonical()
+    assert parsed(CLASS + "deadline = '5ms'").canonical() == workload.canonical()
     assert parsed("seed = 2\n" + CLASS).canonical() != workload.canonical()
     assert json.loads(workload.canonical())["classes"][0]["name"] == "x"
 
