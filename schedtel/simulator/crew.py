@@ -75,7 +75,7 @@ class Crew:
         self._classes = plan.workload.classes
         self.program = Program(machine.disk_ns)
         #: Queue → devices that it is for. Their semaphores are those behind the classes'.
-        self.devices = plan.workload.devices
+        self.devices = plan.workload.devices()
         self.own_semaphores = 3 * len(self._classes) + len(self.devices)
         #: The most transfers to parts of graphs that go on at a time.
         self.transfers = 0

@@ -97,7 +97,7 @@ class Simulation(Source):
                 yield window_of(collect(state, rows, number, begin_ns, self.now_ns), self.machine.scheduler)
             begin_ns, number = self.now_ns, number + 1
         self.events = int(state.machine["events"][0])
-        self.devices = figures_of_devices(state, workload.devices, self.start_ns, self.now_ns)
+        self.devices = figures_of_devices(state, workload.devices(), self.start_ns, self.now_ns)
         self._outcome = Outcome(self.plan, state.records, self._facts(state), 0.0)
 
     def _facts(self, state: Any) -> dict[str, Any]:

@@ -240,7 +240,7 @@ def refuse_overload(plan: Plan, cpus: Collection[int], what: str = "the plan") -
 
 
 def _refuse_busy_devices(plan: Plan, what: str) -> None:
-    for device, count in plan.workload.devices.items():
+    for device, count in plan.workload.devices().items():
         if plan.device_load(device) > count:
             raise UsageError(
                 f"cannot keep {what}: work for {plan.device_load(device):.2f} of {device} arrives, of which there "

@@ -75,9 +75,11 @@ class Workload:
     late_ns: int = _LATE_NS
     drain_ns: int = _DRAIN_NS
 
-    @property
     def devices(self) -> dict[str, int]:
-        """Queues of the devices that jobs of its classes use, beside the CPUs → how many devices each is for."""
+        """Queues of the devices that jobs of its classes use, beside the CPUs → how many devices each is for.
+
+        Raises :class:`UsageError` where two classes disagree.
+        """
         return devices_of(c.behaviour.graph for c in self.classes if c.behaviour.graph)
 
     def with_options(self, seed: int | None = None, duration_ns: int | None = None) -> "Workload":
@@ -156,7 +158,7 @@ def workload_of(table: dict[str, Any], name: str) -> Workload:
     fields = Fields(table, f"workload {name}")
     workload = _workload(fields)
     fields.end()
-    workload.devices  # which refuses graphs that disagree  # noqa: B018
+    workload.devices()
     return workload
 
 
