@@ -3,14 +3,14 @@
 import shutil
 
 import pytest
-from fake_sched_ext import made_sysfs
+from fake_sched_ext import attaching, made_sysfs
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.host.sched_ext import State, Sub, read_state
 from schedtel.schedulers import sched_ext, sub_schedulers
 from schedtel.schedulers.choices import Choice
 from schedtel.schedulers.names import parse_arm
-from schedtel.schedulers.sched_ext import Attached, Loader
+from schedtel.schedulers.sched_ext import Loader
 from schedtel.schedulers.switching import Schedulers
 
 #: Makes the kernel show a scheduler, and then one for the cgroup 28 below it; takes both back when it is told to.
@@ -47,19 +47,11 @@ def able(sysfs, tmp_path, monkeypatch):
 
 @pytest.fixture
 def attached(sysfs):
-    made = []
+    def loader(below):
+        return Loader(("sh", "-c", ATTACHES.format(sysfs=sysfs, below=below)), "lender", sub=SUB)
 
-    def attach(below="vtime", timeout_s=30.0):
-        loader = Loader(("sh", "-c", ATTACHES.format(sysfs=sysfs, below=below)), "lender", sub=SUB)
-        made.append(Attached(loader, sysfs, timeout_s))
-        made[-1].attach()
-        return made[-1]
-
-    yield attach
-    for one in made:
-        if one._process:
-            one._process.kill()
-            one._process.wait()
+    with attaching(sysfs) as attach:
+        yield lambda below="vtime", timeout_s=30.0: attach(loader(below), timeout_s)
 
 
 def test_a_kernel_without_sub_schedulers_is_told_with_the_one_that_it_takes(sysfs, monkeypatch):
