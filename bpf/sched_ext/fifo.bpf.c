@@ -10,19 +10,22 @@
 
 char _license[] SEC("license") = "GPL";
 
+#ifndef SUB
 s32 OP(fifo_select_cpu, struct task_struct *task, s32 last, u64 wake_flags)
 {
 	return idle_cpu_or_last(task, last, wake_flags, SLICE_NS);
 }
+#endif
 
 void OP(fifo_enqueue, struct task_struct *task, u64 flags)
 {
+	know_arena();
 	scx_bpf_dsq_insert(task, SCX_DSQ_GLOBAL, SLICE_NS, flags);
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops fifo = {
-	.select_cpu = (void *)fifo_select_cpu,
+struct OPERATIONS fifo = {
+	SELECT_CPU(fifo_select_cpu)
 	.enqueue = (void *)fifo_enqueue,
 	.timeout_ms = 5000,
 	.name = "fifo",

@@ -40,34 +40,54 @@ static __always_inline struct burst *burst_of(struct task_struct *task)
 	return bpf_task_storage_get(&bursts, task, 0, 0);
 }
 
+/* A CPU that runs a long task, and on which this one may run; -1: there is none. */
+static __always_inline s32 cpu_of_a_long_one(struct task_struct *task)
+{
+	for (s32 cpu = 0; cpu < MOST_CPUS; cpu++)
+		if (runs_long[cpu] && may_run_on(task, cpu))
+			return cpu;
+	return -1;
+}
+
+#ifdef SUB
+static __always_inline s32 cpu_to_take(struct task_struct *task)
+{
+	return cpu_of_a_long_one(task);
+}
+#else
+static __always_inline s32 cpu_to_take(struct task_struct *task)
+{
+	return scx_bpf_task_cpu(task); /* as ops.select_cpu chose it */
+}
+
 s32 OP(interactive_select_cpu, struct task_struct *task, s32 last, u64 wake_flags)
 {
 	bool is_idle = false;
-	s32 cpu = scx_bpf_select_cpu_dfl(task, last, wake_flags, &is_idle);
+	s32 cpu = scx_bpf_select_cpu_dfl(task, last, wake_flags, &is_idle), of_a_long_one;
 
 	if (is_idle) {
 		scx_bpf_dsq_insert(task, SCX_DSQ_LOCAL, BURST_NS, 0);
 		return cpu;
 	}
-	for (s32 other = 0; other < MOST_CPUS; other++)
-		if (runs_long[other] && bpf_cpumask_test_cpu(other, task->cpus_ptr))
-			return other;
-	return cpu;
+	of_a_long_one = cpu_of_a_long_one(task);
+	return of_a_long_one < 0 ? cpu : of_a_long_one;
 }
+#endif
 
 void OP(interactive_enqueue, struct task_struct *task, u64 flags)
 {
 	struct burst *burst = burst_of(task);
 	u64 earliest = vtime_now - SLICE_NS, vtime = task->scx.dsq_vtime;
-	s32 cpu = scx_bpf_task_cpu(task);
+	s32 cpu = cpu_to_take(task);
 
+	know_arena();
 	if (!burst || burst->used_ns >= BURST_NS) {
 		queue_by_vtime(task, LONG_QUEUE, SLICE_NS, is_before(vtime, earliest) ? earliest : vtime, flags);
 		return;
 	}
 	scx_bpf_dsq_insert(task, SHORT_QUEUE, BURST_NS, flags);
 	if (cpu >= 0 && cpu < MOST_CPUS && runs_long[cpu])
-		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
+		kick(cpu, SCX_KICK_PREEMPT);
 }
 
 void OP(interactive_dispatch, s32 cpu, struct task_struct *last)
@@ -92,11 +112,13 @@ void OP(interactive_runnable, struct task_struct *task, u64 flags)
 void OP(interactive_running, struct task_struct *task)
 {
 	struct burst *burst = burst_of(task);
-	u32 here = bpf_get_smp_processor_id() & (MOST_CPUS - 1);
+	u32 here = this_cpu() & (MOST_CPUS - 1);
 
 	if (burst)
 		burst->began_ns = bpf_ktime_get_ns();
 	runs_long[here] = burst && burst->used_ns >= BURST_NS;
+	if (!runs_long[here])
+		shorten_slice(task, BURST_NS);
 	if (is_before(vtime_now, task->scx.dsq_vtime))
 		vtime_now = task->scx.dsq_vtime;
 }
@@ -106,7 +128,7 @@ void OP(interactive_stopping, struct task_struct *task, bool is_runnable)
 	struct burst *burst = burst_of(task);
 	u64 ran_ns;
 
-	runs_long[bpf_get_smp_processor_id() & (MOST_CPUS - 1)] = false;
+	runs_long[this_cpu() & (MOST_CPUS - 1)] = false;
 	if (!burst)
 		return;
 	ran_ns = bpf_ktime_get_ns() - burst->began_ns;
@@ -132,8 +154,8 @@ s32 SLEEPABLE_OP(interactive_init)
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops interactive = {
-	.select_cpu = (void *)interactive_select_cpu,
+struct OPERATIONS interactive = {
+	SELECT_CPU(interactive_select_cpu)
 	.enqueue = (void *)interactive_enqueue,
 	.dispatch = (void *)interactive_dispatch,
 	.runnable = (void *)interactive_runnable,

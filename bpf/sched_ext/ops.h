@@ -12,6 +12,18 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+/* A scheduler for one cgroup is another form of object (since 7.2), whose operations name CPUs by their place in the
+ * topology, the cid (struct sched_ext_ops_cid). With SUB, the same source is compiled to that form. It has no
+ * ops.select_cpu: the kernel then does as idle_cpu_or_last() does, with a slice of SLICE_NS (kernel/sched/ext.c).
+ */
+#ifdef SUB
+#define OPERATIONS sched_ext_ops_cid
+#define SELECT_CPU(function)
+#else
+#define OPERATIONS sched_ext_ops
+#define SELECT_CPU(function) .select_cpu = (void *)function,
+#endif
+
 #define OP(name, args...) SEC("struct_ops/" #name) BPF_PROG(name, ##args)
 #define SLEEPABLE_OP(name, args...) SEC("struct_ops.s/" #name) BPF_PROG(name, ##args)
 #define MS 1000000ULL
@@ -26,6 +38,66 @@ static __always_inline bool is_before(u64 vtime, u64 other)
 {
 	return (s64)(vtime - other) < 0;
 }
+
+/* What has another name where CPUs have cids. */
+#ifdef SUB
+/* The kernel refuses an object of this form whose programs know no arena, in which it would keep masks for them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARENA);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16);
+} arena SEC(".maps");
+
+static __always_inline void know_arena(void)
+{
+	asm volatile("" ::"r"(&arena));
+}
+
+static __always_inline u32 this_cpu(void)
+{
+	return scx_bpf_this_cid();
+}
+
+static __always_inline bool may_run_on(struct task_struct *task, s32 cid)
+{
+	return bpf_cpumask_test_cpu(scx_bpf_cid_to_cpu(cid), task->cpus_ptr);
+}
+
+static __always_inline void kick(s32 cid, u64 flags)
+{
+	scx_bpf_kick_cid(cid, flags);
+}
+
+/* A task that the kernel has put on an idle CPU has the slice of all. */
+static __always_inline void shorten_slice(struct task_struct *task, u64 slice)
+{
+	if (task->scx.slice > slice)
+		scx_bpf_task_set_slice(task, slice);
+}
+#else
+static __always_inline void know_arena(void)
+{
+}
+
+static __always_inline u32 this_cpu(void)
+{
+	return bpf_get_smp_processor_id();
+}
+
+static __always_inline bool may_run_on(struct task_struct *task, s32 cpu)
+{
+	return bpf_cpumask_test_cpu(cpu, task->cpus_ptr);
+}
+
+static __always_inline void kick(s32 cpu, u64 flags)
+{
+	scx_bpf_kick_cpu(cpu, flags);
+}
+
+static __always_inline void shorten_slice(struct task_struct *task, u64 slice)
+{
+}
+#endif
 
 /* Take the first task of a queue. Since 7.1 the kfunc has flags, as ___v2 in vmlinux.h. */
 static __always_inline bool run_first_of(u64 queue)

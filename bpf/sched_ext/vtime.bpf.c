@@ -14,16 +14,19 @@ enum { SHARED_QUEUE = 0 };
 /* The virtual time of the task that began to run last. */
 static u64 vtime_now;
 
+#ifndef SUB
 s32 OP(vtime_select_cpu, struct task_struct *task, s32 last, u64 wake_flags)
 {
 	return idle_cpu_or_last(task, last, wake_flags, SLICE_NS);
 }
+#endif
 
 void OP(vtime_enqueue, struct task_struct *task, u64 flags)
 {
 	u64 earliest = vtime_now - SLICE_NS; /* so much may a task save up that sleeps */
 	u64 vtime = task->scx.dsq_vtime;
 
+	know_arena();
 	queue_by_vtime(task, SHARED_QUEUE, SLICE_NS, is_before(vtime, earliest) ? earliest : vtime, flags);
 }
 
@@ -54,8 +57,8 @@ s32 SLEEPABLE_OP(vtime_init)
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops vtime = {
-	.select_cpu = (void *)vtime_select_cpu,
+struct OPERATIONS vtime = {
+	SELECT_CPU(vtime_select_cpu)
 	.enqueue = (void *)vtime_enqueue,
 	.dispatch = (void *)vtime_dispatch,
 	.running = (void *)vtime_running,

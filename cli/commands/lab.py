@@ -73,7 +73,8 @@ _guest_options = together(
             "schedulers",
             multiple=True,
             metavar="NAME|PATH",
-            help="Give it scx_NAME, a sched_ext scheduler: fifo, vtime, interactive or a program's path. "
+            help="Give it scx_NAME, a sched_ext scheduler: fifo, vtime, interactive or a program's path; NAME@CGROUP "
+            "for one of a cgroup (7.2). "
             "May be repeated.",
         ),
     )
@@ -129,8 +130,9 @@ def _guest(
 ) -> tuple[Machine, dict[str, bytes]]:
     """A guest, and the files that its schedulers need."""
     guest = jobs.machine(kernel, cpus, lines.remark, kvm=kvm, preempt=preempt)
-    names, paths = [name for name in schedulers if "/" not in name], [Path(path) for path in schedulers if "/" in path]
-    return guest, guest_files(names, paths, lines.remark)
+    paths = [text for text in schedulers if "/" in text.partition("@")[0]]
+    names = [text for text in schedulers if text not in paths]
+    return guest, guest_files(names, map(Path, paths), lines.remark)
 
 
 def _pass_on(kind: bytes, content: bytes) -> None:

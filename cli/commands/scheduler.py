@@ -46,7 +46,8 @@ def command() -> None:
     """List the arms that this machine can switch to, say what is in effect, and bring one of them into effect.
 
     An ARM is eevdf, the kernel's own scheduler; policy:RULE, scheduling attributes of threads or cgroups; scx:NAME, a
-    sched_ext scheduler; or loader:NAME[:MODE], one that the service org.scx.Loader runs.
+    sched_ext scheduler; scx:NAME@CGROUP, one for a cgroup; or loader:NAME[:MODE], one that the service org.scx.Loader
+    runs.
     """
 
 
@@ -206,6 +207,8 @@ def _line(choice: Choice) -> str:
 def _described(found: Current) -> Iterator[str]:
     state = "not built in" if found.state is None else found.state
     yield f"{found.scheduler} (sched_ext: {state})"
+    for path, name in sorted(found.cgroups.items()):
+        yield f"{name}: for the cgroup {path}"
     for attributes, count in sorted(found.threads.items(), key=lambda item: -item[1]):
         yield f"{count} {'thread' if count == 1 else 'threads'}: {attributes}"
 
@@ -213,6 +216,7 @@ def _described(found: Current) -> Iterator[str]:
 def _seen(change: Seen) -> str:
     wall = datetime.fromtimestamp(change.time_ns / NS_PER_S, UTC).isoformat(timespec="milliseconds")
     parts = [f"{change.scheduler or '?'} (sched_ext: {change.state}, {change.enable_seq} attached since boot)"]
+    parts += [f"{name} for the cgroup {path}" for path, name in sorted(change.cgroups.items())]
     parts += [f"after {change.eevdf_ns / 1e6:.0f} ms of eevdf"] if change.eevdf_ns is not None else []
     parts += [f"{change.unseen} more came and went"] if change.unseen else []
     parts += [change.reason] if change.reason else []

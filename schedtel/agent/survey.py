@@ -80,7 +80,7 @@ def _facts(found: Sequence[Choice]) -> Iterator[tuple[str, str]]:
 def _sub_schedulers() -> str:
     if not has_sub_schedulers():
         return "not in this kernel: an scx: arm is for the whole machine"
-    return "in this kernel, and no arm is one: an scx: arm is for the whole machine"
+    return "in this kernel: an arm scx:NAME@CGROUP is for one cgroup"
 
 
 def _cgroups() -> str:

@@ -60,7 +60,7 @@ class Gap:
 def simulated(text: str) -> Arm:
     """The arm of this name. Raises :class:`UsageError` for one that the simulator has not."""
     arm = parse_arm(text)
-    if arm.family == "loader" or (arm.family == "scx" and arm.scheduler not in SCHEDULERS[1:]):
+    if arm.family == "loader" or arm.cgroup or (arm.family == "scx" and arm.scheduler not in SCHEDULERS[1:]):
         named = ", ".join(f"scx:{name}" for name in SCHEDULERS[1:])
         raise UsageError(f"cannot simulate {text[:60]}: it is not one of the simulator's schedulers ({named})")
     for rule in arm.rules:

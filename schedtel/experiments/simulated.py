@@ -38,9 +38,9 @@ def scheduler_of(arm: Arm) -> str:
     """The simulator's name of what runs under an arm. Raises :class:`UsageError` for an arm that it does not have."""
     if arm.family in ("eevdf", "policy"):
         return "eevdf"
-    if arm.family == "scx" and arm.scheduler in DESCRIPTIONS:
+    if arm.family == "scx" and not arm.cgroup and arm.scheduler in DESCRIPTIONS:
         return arm.scheduler
-    raise UsageError(f"cannot simulate {arm}: it is a program of others (leave the arm out)")
+    raise UsageError(f"cannot simulate {arm}: it is a program of others, or a cgroup's (leave the arm out)")
 
 
 class Twins:

@@ -1,8 +1,11 @@
 """/sys/kernel/sched_ext (kernel/sched/ext.c) in; what it says now, and which schedulers a window had, out."""
 
 import itertools
+import os
+import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,24 +14,45 @@ from schedtel.foreign_text import text_of
 
 SYSFS = Path("/sys/kernel/sched_ext")
 BTF = Path("/sys/kernel/btf/vmlinux")
-#: The member of ``struct sched_ext_ops`` with the cgroup that a sub-scheduler is for, as BTF has its name (Linux 7.1).
-_SUB_SCHEDULER = b"\0sub_cgroup_id\0"
+#: What a kernel with sub-schedulers has, as BTF has its names: the kfunc that lends a CPU to one (7.1, only with
+#: CONFIG_EXT_SUB_SCHED), and the form of operations that 7.2 wants for one and for what is above it.
+_SUB_SCHEDULERS = (b"\0scx_bpf_sub_dispatch\0", b"\0sched_ext_ops_cid\0")
 DISABLED, ENABLED, DISABLING = "disabled", "enabled", "disabling"
 #: Stands for a scheduler of sched_ext that came and went between two readings, so that nobody saw its name.
 UNSEEN = "sched_ext"
+#: Between a scheduler and those that cgroups have below it.
+_BELOW = "/"
+_SUB_NAME = re.compile(r"sub-(\d+)")
 _TRIES = 5
+
+
+class Sub(NamedTuple):
+    """A scheduler for one cgroup and those below it.
+
+    :param cgroup_id: the inode number of the cgroup's directory.
+    """
+
+    cgroup_id: int
+    ops: str
 
 
 class State(NamedTuple):
     """What the kernel says of sched_ext. ``ops`` names the scheduler; it is None unless one is attached.
 
     :param state: ``disabled``, ``enabling``, ``enabled`` or ``disabling``.
-    :param enable_seq: how many schedulers were attached since boot.
+    :param enable_seq: how many schedulers were attached since boot; those for one cgroup are not counted.
+    :param subs: the schedulers that cgroups have of their own, below the one that is attached.
     """
 
     state: str
     ops: str | None
     enable_seq: int
+    subs: tuple[Sub, ...] = ()
+
+    @property
+    def name(self) -> str | None:
+        """What runs: the scheduler, and those of cgroups behind it, as in ``lender/vtime``."""
+        return None if self.ops is None else _BELOW.join([self.ops, *(sub.ops for sub in self.subs)])
 
 
 def read_state(sysfs: Path = SYSFS) -> State | None:
@@ -40,30 +64,50 @@ def read_state(sysfs: Path = SYSFS) -> State | None:
     Raises :class:`OSError` if no file descriptor is left to read it.
     """
     state, before, tries = _line(sysfs / "state"), None, 0
-    ops, number = None, 0
+    ops, number, subs = None, 0, tuple[Sub, ...]()
     while state is not None and state != before and tries < _TRIES:
         ops = _line(sysfs / "root" / "ops") or None  # absent while no scheduler is attached
+        subs = tuple(sorted(_subs(sysfs / "root"))) if ops else ()
         with suppress(ValueError):
             number = int(_line(sysfs / "enable_seq") or 0)
         before, state, tries = state, _line(sysfs / "state"), tries + 1
-    return None if state is None else State(state, ops, number)
+    return None if state is None else State(state, ops, number, subs)
 
 
 def has_sub_schedulers(btf: Path = BTF) -> bool:
     """Whether the kernel can run a scheduler of sched_ext for one cgroup below that of the machine; by its BTF."""
     try:
-        return _SUB_SCHEDULER in btf.read_bytes()
+        names = btf.read_bytes()
     except OSError:
         return False
+    return all(name in names for name in _SUB_SCHEDULERS)
+
+
+def _subs(scheduler: Path) -> Iterator[Sub]:
+    """Those below a scheduler, in directories sub-ID, and those below them (scx_alloc_and_add_sched(), ext.c)."""
+    names: list[str] = []
+    with _may_be_gone():
+        names = os.listdir(scheduler / "sub")
+    for name in names:
+        match, ops = _SUB_NAME.fullmatch(name), _line(scheduler / "sub" / name / "ops")
+        if match and ops:
+            yield Sub(int(match[1]), ops)
+            yield from _subs(scheduler / "sub" / name)
 
 
 def _line(path: Path) -> str | None:
-    try:
+    with _may_be_gone():
         return text_of(path.read_bytes().strip())
+    return None
+
+
+@contextmanager
+def _may_be_gone() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise
-        return None
 
 
 class SchedulerLabels:
@@ -89,7 +133,8 @@ class SchedulerLabels:
         attached = now.enable_seq
         if now.state != DISABLED:
             # The kernel counts an attach a moment after it is complete, so the count may lack what is shown.
-            is_another = bool(self._seen) and (now.ops or UNSEEN) not in self._seen[-1][0]
+            last = [name.partition(_BELOW)[0] for name in self._seen[-1][0]] if self._seen else []
+            is_another = bool(self._seen) and (now.ops or UNSEEN) not in last
             attached = max(attached, self._attached + is_another)
         if self._seen and attached > self._attached:
             is_one_hidden = attached - self._attached > (now.state != DISABLED)
@@ -114,6 +159,6 @@ class SchedulerLabels:
         return label
 
     def _shown(self, now: State) -> tuple[str, ...]:
-        name = now.ops or UNSEEN
+        name = now.name or UNSEEN
         shown = {ENABLED: (name,), "enabling": (self._own, name), DISABLING: (name, self._own)}
         return shown.get(now.state, (self._own,))

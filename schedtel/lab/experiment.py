@@ -172,6 +172,8 @@ def scheduler_names(spec: ExperimentSpec) -> list[str]:
     for arm in arms:
         if arm.family == "loader":
             raise UsageError(f"cannot use {arm} in the lab: its guests run no service (use scx:{arm.scheduler})")
+        if arm.cgroup:
+            raise UsageError(f"cannot use {arm} in the lab: its workloads have no cgroup (use scx:{arm.scheduler})")
     return [arm.scheduler for arm in arms if arm.family == "scx"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from schedtel.errors import SchedtelError
 from schedtel.host.sched_ext import read_state
-from schedtel.schedulers import sched_ext, trial
+from schedtel.schedulers import sched_ext, sub_schedulers, trial
 from schedtel.schedulers.in_kernel import not_built_in
 from schedtel.schedulers.sched_ext import Loader
 from schedtel.schedulers.settings import EXAMPLES, parse_setting
@@ -29,7 +29,7 @@ class Choice:
 
 
 def choices(loaders: Mapping[str, Loader], sysfs: Path) -> list[Choice]:
-    """``eevdf``, an example of each policy setting, each sched_ext scheduler, and the kind ``loader:``.
+    """``eevdf``, an example of each policy setting, each sched_ext scheduler, for a cgroup too, and ``loader:``.
 
     Nothing but a thread of this process is changed to find out, and no service is asked.
     """
@@ -37,6 +37,7 @@ def choices(loaders: Mapping[str, Loader], sysfs: Path) -> list[Choice]:
         Choice("eevdf", usable=True),
         *map(_of_policy, EXAMPLES),
         *_of_sched_ext(loaders, sysfs),
+        *_of_sub_schedulers(sysfs),
         _of_service(sysfs),
     ]
 
@@ -70,6 +71,19 @@ def _of_loader(name: str, loaders: Mapping[str, Loader]) -> Choice:
         sched_ext.find_loader(name, loaders)
         return Choice(f"scx:{name}", usable=True)
     return Choice(f"scx:{name}", usable=False, why="its program is not on the path")
+
+
+def _of_sub_schedulers(sysfs: Path) -> Iterator[Choice]:
+    try:
+        sub_schedulers.check(sysfs)
+    except SchedtelError as error:
+        yield Choice("scx:NAME@/x", usable=False, why=str(error))
+        return
+    names = sub_schedulers.installed()
+    if not names:
+        yield Choice("scx:NAME@/x", usable=False, why=f"no NAME{sub_schedulers.SUFFIX} is in {sched_ext.OBJECTS}")
+    for name in names:
+        yield Choice(f"scx:{name}@/x", usable=None, why="where there is such a cgroup")
 
 
 def _of_service(sysfs: Path) -> Choice:

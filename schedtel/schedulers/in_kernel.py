@@ -11,7 +11,7 @@ from pathlib import Path
 
 from schedtel.errors import CapabilityError, CollectorError
 from schedtel.host.kernel_log import KernelLog
-from schedtel.host.sched_ext import DISABLED, DISABLING, ENABLED, SYSFS, State, read_state
+from schedtel.host.sched_ext import DISABLED, DISABLING, ENABLED, SYSFS, State, Sub, read_state
 
 #: What a kernel without sched_ext is like.
 NONE = State(DISABLED, None, 0)
@@ -33,10 +33,11 @@ class InKernel:
     """A scheduler that is about to be attached, and what the kernel then says of it.
 
     :param ops: its name in the kernel.
+    :param sub: the scheduler of one cgroup that has to be below it.
     """
 
-    def __init__(self, ops: str, sysfs: Path = SYSFS) -> None:
-        self.ops, self._sysfs = ops, sysfs
+    def __init__(self, ops: str, sysfs: Path = SYSFS, sub: Sub | None = None) -> None:
+        self.ops, self._sysfs, self._sub = ops, sysfs, sub
         self._log = KernelLog()
         self._reason: str | None = None
         #: ``enable_seq`` when the kernel was free for it, and that of its attach, once it was seen to be enabled.
@@ -89,8 +90,9 @@ class InKernel:
         is_newer = self._is_newer((self._read() or NONE).enable_seq)
         now = self._read() or NONE
         if now.state == DISABLED:
-            failed = self.reason() or _ASKED_TO_GO
-            return is_newer or not failed.startswith(_ASKED_TO_GO)
+            return is_newer or self._has_failed()
+        if self._sub and now.state == ENABLED and self._sub not in now.subs and self._has_failed():
+            return True
         return is_newer and now.state == ENABLED and now.ops is not None and not is_shown_as(self.ops, now.ops)
 
     def await_gone(self, end: float) -> None:
@@ -105,13 +107,15 @@ class InKernel:
             return f"{self.ops} was ejected: the kernel is back to EEVDF"
         if not is_shown_as(self.ops, now.ops) or now.enable_seq != self._enable_seq:
             return f"{now.ops} was attached in the place of {self.ops}"
+        if self._sub and self._sub not in now.subs:
+            return f"{self._sub.ops} was ejected: its cgroup is back to {self.ops}"
         return None
 
     def reason(self) -> str | None:
         """Why the kernel disabled it, in the kernel's words; None where it has not, or its log cannot be read."""
         wait(lambda: (self._read() or NONE).state != DISABLING, time.monotonic() + _LOGGED_S)
         for ops, reason in exit_reasons(self._log.lines()):
-            if is_shown_as(self.ops, ops):
+            if is_shown_as(self.ops, ops) or (self._sub and self._sub.ops == ops):
                 self._reason = reason
         return self._reason
 
@@ -124,7 +128,12 @@ class InKernel:
 
     def _is_enabled(self) -> bool:
         now = self._read() or NONE
-        return now.state == ENABLED and is_shown_as(self.ops, now.ops) and self._is_newer(now.enable_seq)
+        is_whole = self._sub is None or self._sub in now.subs
+        return now.state == ENABLED and is_whole and is_shown_as(self.ops, now.ops) and self._is_newer(now.enable_seq)
+
+    def _has_failed(self) -> bool:
+        """Whether the kernel logged a reason for its end, and that is not that somebody has ended it."""
+        return not (self.reason() or _ASKED_TO_GO).startswith(_ASKED_TO_GO)
 
     def _is_newer(self, enable_seq: int) -> bool:
         return enable_seq > (self._before or 0)

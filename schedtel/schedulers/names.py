@@ -15,6 +15,8 @@ _EXAMPLES = {"policy": "policy:slice=0.1ms", "scx": "scx:simple", "loader": "loa
 MODES = {"auto": 0, "gaming": 1, "powersave": 2, "lowlatency": 3, "server": 4}
 #: How a selection may be written: a word of these, or the name of a class.
 SELECTORS = ("comm", "cgroup", "unit", "pid")
+#: An arm of one cgroup: behind the name, its path.
+_AT = "@"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CLASS = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _LONGEST = 4096
@@ -56,6 +58,7 @@ class Arm:
     :param family: one of ``FAMILIES``.
     :param rules: of a policy arm; for each kind of setting, the first rule that selects a thread holds for it.
     :param scheduler: the name behind ``scx:`` or ``loader:``.
+    :param cgroup: of an arm ``scx:NAME@CGROUP``: the path of the cgroup that it is for; empty: it is the machine's.
     :param mode: of an arm of the kind ``loader:``, one of ``MODES``.
     """
 
@@ -63,12 +66,14 @@ class Arm:
     rules: tuple[Rule, ...] = ()
     scheduler: str = ""
     mode: str = "auto"
+    cgroup: str = ""
 
     def __str__(self) -> str:
         if self.family == "policy":
             return "policy:" + "+".join(map(str, self.rules))
         mode = "" if self.mode == "auto" else f":{self.mode}"
-        return f"{self.family}:{self.scheduler}{mode}" if self.scheduler else self.family
+        cgroup = f"{_AT}{self.cgroup}" if self.cgroup else ""
+        return f"{self.family}:{self.scheduler}{mode}{cgroup}" if self.scheduler else self.family
 
     @property
     def classes(self) -> frozenset[str]:
@@ -81,7 +86,7 @@ EEVDF = Arm("eevdf")
 
 
 def parse_arm(text: str) -> Arm:
-    """The arm that a text names: ``eevdf``, ``policy:RULE[+RULE…]``, ``scx:NAME`` or ``loader:NAME[:MODE]``.
+    """The arm that a text names: ``eevdf``, ``policy:RULE[+RULE…]``, ``scx:NAME[@CGROUP]``, ``loader:NAME[:MODE]``.
 
     A rule is a setting, or a selection and a setting: ``slice=0.1ms``, ``hogs:idle``, ``comm=make:batch``.
 
@@ -158,10 +163,13 @@ def _meant(text: str) -> str:
     return f"{did_you_mean(text, EXAMPLES)} (for a class, write {text[:20]}:idle)"
 
 
-def _scx(text: str, name: str) -> Arm:
+def _scx(text: str, rest: str) -> Arm:
+    name, at, cgroup = rest.partition(_AT)
+    if at and not cgroup:
+        raise UsageError(f"cannot use {_short(text)}: it names no cgroup (write scx:vtime@/x, or scx:vtime for all)")
     if not _NAME.fullmatch(name):
         raise UsageError(f"cannot use {_short(text)}: a sched_ext scheduler has a plain name (such as scx:simple)")
-    return Arm("scx", scheduler=name)
+    return Arm("scx", scheduler=name, cgroup=cgroup)
 
 
 def _loader(text: str, rest: str) -> Arm:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from schedtel.errors import CapabilityError, CollectorError, UsageError
 from schedtel.host.parent import die_with
-from schedtel.host.sched_ext import ENABLED, SYSFS, read_state
+from schedtel.host.sched_ext import ENABLED, SYSFS, Sub, read_state
 from schedtel.schedulers import threads
 from schedtel.schedulers.changes import Change
 from schedtel.schedulers.in_kernel import InKernel, busy, not_built_in
@@ -47,11 +47,13 @@ class Loader:
 
     :param waits: that it loads its object first, says so on standard output, and attaches it when it is told to on
         standard input, as :mod:`schedtel.schedulers.object_loader` does. So another scheduler runs until then.
+    :param sub: the scheduler that it also attaches, below the first one, for one cgroup.
     """
 
     command: tuple[str, ...]
     ops: str
     waits: bool = False
+    sub: Sub | None = None
 
 
 def find_loader(name: str, loaders: Mapping[str, Loader], stall_timeout_ms: int = STALL_TIMEOUT_MS) -> Loader:
@@ -61,7 +63,9 @@ def find_loader(name: str, loaders: Mapping[str, Loader], stall_timeout_ms: int 
 
     Raises :class:`UsageError` if there is none.
     """
-    loader = loaders.get(name) or _own_loader(name, stall_timeout_ms) or Loader((f"scx_{name}",), name)
+    path = OBJECTS / f"{name}{_SUFFIX}"
+    own = own_loader(name, path, stall_timeout_ms) if path.is_file() else Loader((f"scx_{name}",), name)
+    loader = loaders.get(name) or own
     if shutil.which(loader.command[0]) is None:
         known = [*loaders, *installed()]
         hint = did_you_mean(name, known) if known else "none is installed"
@@ -69,10 +73,8 @@ def find_loader(name: str, loaders: Mapping[str, Loader], stall_timeout_ms: int 
     return loader
 
 
-def _own_loader(name: str, stall_timeout_ms: int) -> Loader | None:
-    path = OBJECTS / f"{name}{_SUFFIX}"
-    if not path.is_file():
-        return None
+def own_loader(name: str, path: Path, stall_timeout_ms: int) -> Loader:
+    """schedtel's own loader of an object."""
     module = ("-P", "-m", "schedtel.schedulers.object_loader")
     return Loader(
         (sys.executable, *module, "--wait", "--timeout-ms", str(stall_timeout_ms), str(path)), name, waits=True
@@ -124,7 +126,7 @@ class Attached:
 
     def __init__(self, loader: Loader, sysfs: Path = SYSFS, timeout_s: float = 20.0) -> None:
         self._loader, self._timeout_s = loader, timeout_s
-        self._kernel = InKernel(loader.ops, sysfs)
+        self._kernel = InKernel(loader.ops, sysfs, loader.sub)
         self._told = tempfile.TemporaryFile()  # noqa: SIM115  (the loader writes to it until it is detached)
         self._process: subprocess.Popen[bytes] | None = None
         if loader.waits:

@@ -14,7 +14,7 @@ from typing import Self
 from schedtel.closing import Closing
 from schedtel.errors import CollectorError
 from schedtel.host.sched_ext import ENABLED, SYSFS, State, read_state
-from schedtel.schedulers import attributes, loader_service, policy, sched_ext
+from schedtel.schedulers import attributes, loader_service, policy, sched_ext, sub_schedulers
 from schedtel.schedulers.choices import Choice, choices
 from schedtel.schedulers.guard import Guard
 from schedtel.schedulers.in_kernel import not_built_in
@@ -24,6 +24,7 @@ from schedtel.schedulers.policy import Policy
 from schedtel.schedulers.sched_ext import STALL_TIMEOUT_MS, Attached, Loader
 from schedtel.schedulers.selection import Members, Selection
 from schedtel.schedulers.serviced import Serviced
+from schedtel.schedulers.sub_schedulers import by_cgroup
 from schedtel.schedulers.threads import Look
 
 #: Looking for threads that were born takes at most so small a part of a CPU, unless the pause would be too long.
@@ -35,14 +36,16 @@ class Current:
     """What the kernel says now.
 
     :param scheduler: ``eevdf`` for the kernel's own fair class, which is CFS before Linux 6.6; else the name of the
-        sched_ext scheduler that is attached.
+        sched_ext scheduler that is attached, and those of cgroups behind it, as in ``lender/vtime``.
     :param state: of sched_ext: ``disabled``, ``enabling``, ``enabled``, ``disabling``; None where it is not built in.
     :param threads: attributes of the threads in scope, as text → how many threads have them.
+    :param cgroups: path of a cgroup that has a sched_ext scheduler of its own → its name.
     """
 
     scheduler: str
     state: str | None
     threads: Mapping[str, int]
+    cgroups: Mapping[str, str]
 
 
 class Switched(int):
@@ -74,7 +77,7 @@ def pause_after(took_s: float, least_s: float) -> float:
 
 def _named(now: State | None) -> str:
     """The scheduler that the kernel runs by what it says of sched_ext."""
-    return (now.ops if now and now.state == ENABLED else None) or str(EEVDF)
+    return (now.name if now and now.state == ENABLED else None) or str(EEVDF)
 
 
 class Schedulers(Closing):
@@ -131,7 +134,7 @@ class Schedulers(Closing):
         now = read_state(self._sysfs)
         found = (attributes.get(thread.tid) for thread in self._selection.threads(None, Look()))
         threads = Counter(str(one) for one in found if one)
-        return Current(_named(now), now.state if now else None, threads)
+        return Current(_named(now), now.state if now else None, threads, by_cgroup(now))
 
     def in_effect(self) -> str:
         """The scheduler that the kernel runs now: ``eevdf``, or the name of a sched_ext scheduler."""
@@ -147,8 +150,8 @@ class Schedulers(Closing):
         if found == EEVDF and self._attached is None:
             sched_ext.require_none(self._sysfs)
         if found.family == "scx":
-            sched_ext.check(self._sysfs)
-            sched_ext.find_loader(found.scheduler, self._loaders)
+            (sub_schedulers if found.cgroup else sched_ext).check(self._sysfs)
+            self._loader_of(found)
         if found.family == "loader":
             if read_state(self._sysfs) is None:
                 raise not_built_in()
@@ -254,8 +257,13 @@ class Schedulers(Closing):
     def _prepared(self, arm: Arm) -> Attached | Serviced | None:
         """What attaches the arm's scheduler, with all done that can be done while the last arm holds."""
         if arm.family == "scx":
-            return Attached(sched_ext.find_loader(arm.scheduler, self._loaders, self._stall_timeout_ms), self._sysfs)
+            return Attached(self._loader_of(arm), self._sysfs)
         return Serviced(arm, self._sysfs) if arm.family == "loader" else None
+
+    def _loader_of(self, arm: Arm) -> Loader:
+        if arm.cgroup:
+            return sub_schedulers.find_loader(arm, self._stall_timeout_ms)
+        return sched_ext.find_loader(arm.scheduler, self._loaders, self._stall_timeout_ms)
 
     def _bring(self, arm: Arm, prepared: Attached | Serviced | None, journal: Journal) -> int:
         """Bring an arm into effect; returns how many things were changed."""

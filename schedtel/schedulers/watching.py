@@ -9,6 +9,7 @@ from schedtel.closing import Closing
 from schedtel.host.kernel_log import KernelLog
 from schedtel.host.sched_ext import DISABLED, DISABLING, ENABLED, SYSFS, State, read_state
 from schedtel.schedulers.in_kernel import exit_reasons, not_built_in
+from schedtel.schedulers.sub_schedulers import by_cgroup
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Seen:
     :param monotonic_ns: when that was seen, by CLOCK_MONOTONIC; the change was at most the pause between looks before.
     :param time_ns: the same by the wall clock.
     :param scheduler: ``eevdf``, or the name of a sched_ext scheduler; None while the kernel has not named it yet.
+    :param cgroups: path of a cgroup that has a sched_ext scheduler of its own → its name.
     :param state: of sched_ext.
     :param enable_seq: how many sched_ext schedulers were attached since boot.
     :param eevdf_ns: of a scheduler that was enabled after another: how long none was in between; else None.
@@ -28,6 +30,7 @@ class Seen:
     monotonic_ns: int
     time_ns: int
     scheduler: str | None
+    cgroups: dict[str, str]
     state: str
     enable_seq: int
     eevdf_ns: int | None
@@ -66,7 +69,8 @@ class Watch(Closing):
         yield Seen(
             monotonic_ns=moment_ns,
             time_ns=time_ns,
-            scheduler="eevdf" if now.state == DISABLED else now.ops,
+            scheduler="eevdf" if now.state == DISABLED else now.name,
+            cgroups=by_cgroup(now),
             state=now.state,
             enable_seq=now.enable_seq,
             eevdf_ns=eevdf_ns,

@@ -68,7 +68,7 @@ SUMMARY = [
     Column("wall_start", pa.timestamp("us", "UTC"), "UTC", "start of the window on the wall clock"),
     Column("host", pa.string(), "", "host name"),
     Column("kernel", pa.string(), "", "kernel release"),
-    Column("scheduler", pa.string(), "", "sched_ext's scheduler, or eevdf or cfs; several in order: eevdf+simple"),
+    Column("scheduler", pa.string(), "", "sched_ext's scheduler, eevdf or cfs; several: eevdf+simple; a cgroup's: a/b"),
     _count("tasks_active", "tasks with a row of their own: they ran or waited in the window", "selection"),
     _count("tasks_arrived", "tasks that became runnable for the first time in the window", "selection"),
     _count("tasks_completed", "tasks that completed in the window", "selection"),

@@ -11,6 +11,8 @@ import pytest
 from scheduled import BATCH, OTHER, policy_of
 from waiting import eventually
 
+from schedtel.host.sched_ext import has_sub_schedulers
+
 SCHEDTEL = [sys.executable, "-m", "schedtel.cli", "scheduler"]
 #: Says its policy, by what the kernel shows of it.
 SAY_POLICY = "awk '{print $41}' /proc/self/stat"
@@ -104,6 +106,10 @@ def test_list_says_what_can_be_had_here():
             (choice,) = (choice for choice in found if choice["arm"] == kind)
             assert choice["usable"] is False
             assert "CONFIG_SCHED_CLASS_EXT" in choice["why"]
+    if not has_sub_schedulers():
+        (choice,) = (choice for choice in found if choice["arm"] == "scx:NAME@/x")
+        assert choice["usable"] is False
+        assert "need Linux 7.2 or later with CONFIG_EXT_SUB_SCHED" in choice["why"]
 
 
 def test_current_is_what_the_kernel_shows(sleeper):
@@ -111,13 +117,16 @@ def test_current_is_what_the_kernel_shows(sleeper):
     text = scheduler("current", "--for", f"pid={sleeper}").stdout
     assert "1 thread: batch" in text
     found = json.loads(scheduler("current", "--for", f"pid={sleeper}", "--format", "ndjson").stdout)
-    assert list(found) == ["scheduler", "state", "threads"]
+    assert list(found) == ["scheduler", "state", "threads", "cgroups"]
     assert sum(found["threads"].values()) == 1
 
 
 def test_a_refusal_is_one_line_and_nothing_runs(tmp_path):
     for words, says in {
         ("scx:simple",): "cannot attach a sched_ext scheduler" if not Path("/sys/kernel/sched_ext").exists() else "scx",
+        ("scx:vtime@/x",): "no such cgroup"
+        if has_sub_schedulers()
+        else "this kernel has no sub-schedulers of sched_ext",
         ("policy:short:idle",): "cannot select class 'short': none was given",
         ("policy:weight=10",): "name a cgroup",
         ("policy:cpus=4000",): "CPU 4000 is not online",

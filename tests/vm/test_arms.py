@@ -20,24 +20,37 @@ LOOK_NS = 5_000_000
 pytestmark = pytest.mark.xdist_group("arms")
 
 
-@pytest.fixture(scope="module")
-def arms():
-    """What a guest says of arms that were brought into effect, ejected and put back; one boot for all that is asked."""
+def answer_of(script, argument, files, kernel=packages.DEFAULT_KERNEL):
+    """What a script says in a guest that has our schedulers, whose snapshot other tests take as well."""
     try:
-        start = snapshot(jobs.machine(packages.DEFAULT_KERNEL, 2), schedulers.guest_files(schedulers.own_names()))
-        staller = schedulers.object_file(Path(__file__).with_name("staller.bpf.c"))
+        start = snapshot(jobs.machine(kernel, 2), schedulers.guest_files(schedulers.own_names()))
+        files = files()
     except UnavailableError as reason:
         pytest.skip(str(reason))
     said = {STDOUT: b"", STDERR: b""}
-    script = Path(__file__).with_name("guest_arms.py").read_bytes()
     with packages.scratch() as directory:
         answer = Boot(start, directory).run(
-            jobs.job_file(["python3", "-P", "/arms.py", str(STALL_TIMEOUT_MS)]) | staller | {"/arms.py": script},
+            jobs.job_file(["python3", "-P", f"/{script}", argument])
+            | files
+            | {f"/{script}": Path(__file__).with_name(script).read_bytes()},
             lambda kind, text: said.update({kind: said[kind] + text}),
             PATIENCE_S,
         )
     assert answer.status == 0, said[STDERR].decode()[-3000:]
     return json.loads(said[STDOUT])
+
+
+@pytest.fixture(scope="module")
+def arms():
+    """What a guest says of arms that were brought into effect, ejected and put back; one boot for all that is asked."""
+    staller = Path(__file__).with_name("staller.bpf.c")
+    return answer_of("guest_arms.py", str(STALL_TIMEOUT_MS), lambda: schedulers.object_file(staller))
+
+
+def objects_for_a_cgroup():
+    """A job has no room for more than them, and the libraries are in the snapshot."""
+    files = schedulers.guest_files(["vtime@"])
+    return {path: content for path, content in files.items() if path.endswith(".sub.o")}
 
 
 def test_a_swap_says_how_long_neither_scheduler_ran(arms, report):
@@ -95,3 +108,23 @@ def test_watch_shows_what_the_kernel_ran_and_why_it_went(arms):
     if 1 in seen_ran:
         seen = dict(arms["seen"][:4])
         assert abs(ran[0]["monotonic_ns"] - seen["fifo"]) < 100_000_000
+
+
+def test_a_cgroup_has_a_scheduler_of_its_own_until_its_holder_is_killed(report):
+    """By the kernel's files, its books and its log. Its kernel is the one of the lab's that has sub-schedulers."""
+    said = answer_of("guest_cgroup_arm.py", "vtime", objects_for_a_cgroup, "7.2")
+    assert said["arms"]["scx:vtime@/x"] is None
+    wrong = ["cgroup of all (write scx:vtime)", "no such cgroup", "did you mean 'vtime'?"]
+    assert all(part in line for part, line in zip(wrong, said["refused"], strict=True))
+    held, (killed, problem) = said["held"], said["killed"]
+    assert held["shown"] == {"root": "lender", f"root/sub/sub-{said['id']}": "vtime"}
+    assert (held["current"], held["problem"]) == (["lender/vtime", {"/x": "vtime"}], None)
+    inside, outside = sum(held["ran_ns"][:2]), sum(held["ran_ns"][2:])
+    assert min(inside, outside) > 0.2 * (inside + outside)
+    assert (killed, problem.startswith("lender was ejected: the kernel is back to EEVDF")) == ({}, True)
+    assert said["label"] == "eevdf+lender/vtime+eevdf"
+    before, during, after = said["seen"]
+    assert (before[:3], after[:3]) == (["eevdf", {}, 0], ["eevdf", {}, 1])
+    assert during[:3] == ["lender/vtime", {"/x": "vtime"}, 1]
+    assert "vtime: unregistered from user space" in after[3]
+    report.note(f"lab: vtime for a cgroup, hogs in it had {100 * inside / (inside + outside):.0f} % of two CPUs")

@@ -183,6 +183,7 @@ def test_the_same_seed_gives_the_same_and_another_something_else():
     ("arm", "why"),
     [
         ("scx:bpfland", "not one of the simulator's schedulers"),
+        ("scx:fifo@/x", "not one of the simulator's schedulers"),
         ("loader:fifo", "not one of the simulator's schedulers"),
         ("policy:short:rr=10", "rr=10 is not simulated"),
         ("policy:cpus=0", "cpus=0 is not simulated"),

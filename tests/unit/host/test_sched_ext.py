@@ -1,13 +1,14 @@
 """What the files of /sys/kernel/sched_ext say, and what windows are labelled with. They are written by hand."""
 
 import errno
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from schedtel.host import counters, sched_ext
-from schedtel.host.sched_ext import SchedulerLabels, State, has_sub_schedulers, read_state
+from schedtel.host.sched_ext import SchedulerLabels, State, Sub, has_sub_schedulers, read_state
 
 
 class Kernel:
@@ -28,6 +29,11 @@ class Kernel:
         self.attached += 1
         self.show("enabled", ops)
 
+    def attach_below(self, place, ops):
+        """For one cgroup, as the kernel does it: enable_seq stays."""
+        (self.path / "root" / place).mkdir(parents=True, exist_ok=True)
+        (self.path / "root" / place / "ops").write_text(f"{ops}\n")
+
     def detach(self):
         self.show("disabled")
 
@@ -42,9 +48,14 @@ def labels(kernel):
     return SchedulerLabels("eevdf", kernel.path)
 
 
-def test_sub_schedulers_are_told_by_the_name_of_their_member_in_btf(tmp_path):
+def test_sub_schedulers_are_told_by_the_names_of_their_kfunc_and_their_form_in_btf(tmp_path):
+    """Without CONFIG_EXT_SUB_SCHED, the members are there and the kfunc is not; 7.1 has it, and no such form."""
     btf = tmp_path / "vmlinux"
-    for names, expected in ((b"\0timeout_ms\0sub_cgroup_id\0name\0", True), (b"\0my_sub_cgroup_id\0name\0", False)):
+    for names, expected in (
+        (b"\0sched_ext_ops_cid\0sub_cgroup_id\0scx_bpf_sub_dispatch\0", True),
+        (b"\0sched_ext_ops_cid\0sub_cgroup_id\0__pfx_scx_bpf_sub_dispatch\0", False),
+        (b"\0sched_ext_ops\0sub_cgroup_id\0scx_bpf_sub_dispatch\0", False),
+    ):
         btf.write_bytes(b"\x9f\xeb" + names)
         assert has_sub_schedulers(btf) is expected
     assert not has_sub_schedulers(tmp_path / "none")
@@ -57,6 +68,32 @@ def test_the_state_is_what_the_files_say(kernel):
     assert read_state(kernel.path) == State("enabled", "simple", 8)
     kernel.show("disabling", "simple")
     assert read_state(kernel.path) == State("disabling", "simple", 8)
+
+
+def test_schedulers_of_cgroups_are_told_with_the_one_above_them(kernel):
+    kernel.attach("lender")
+    kernel.attach_below("sub/sub-28", "vtime")
+    kernel.attach_below("sub/sub-7", "fifo")
+    kernel.attach_below("sub/sub-7/sub/sub-9", "fifo")
+    kernel.attach_below("sub/other", "none")
+    now = read_state(kernel.path)
+    assert now == State("enabled", "lender", 8, (Sub(7, "fifo"), Sub(9, "fifo"), Sub(28, "vtime")))
+    assert now.name == "lender/fifo/fifo/vtime"
+    kernel.detach()
+    assert read_state(kernel.path) == State("disabled", None, 8)
+
+
+def test_a_window_names_the_scheduler_that_a_cgroup_got_in_it(kernel, labels):
+    def ended():
+        labels.see()
+        return labels.until(time.monotonic_ns())
+
+    kernel.attach("lender")
+    assert ended() == "eevdf+lender"
+    kernel.attach_below("sub/sub-28", "vtime")
+    assert ended() == "lender+lender/vtime"
+    shutil.rmtree(kernel.path / "root" / "sub")
+    assert [ended(), ended()] == ["lender/vtime+lender", "lender"]
 
 
 @pytest.mark.parametrize("file", ["ops", "enable_seq"])

@@ -62,6 +62,9 @@ def test_an_arm_that_no_guest_can_have_is_refused():
     spec = spec_of(TABLE | {"schedulers": ["eevdf", "loader:bpfland"]}, "the experiment")
     with pytest.raises(UsageError, match=r"cannot use loader:bpfland in the lab: .*\(use scx:bpfland\)"):
         scheduler_names(spec)
+    spec = spec_of(TABLE | {"schedulers": ["eevdf", "scx:fifo@/x"]}, "the experiment")
+    with pytest.raises(UsageError, match=r"cannot use scx:fifo@/x in the lab: .*\(use scx:fifo\)"):
+        scheduler_names(spec)
 
 
 @pytest.mark.parametrize(

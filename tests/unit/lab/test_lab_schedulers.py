@@ -10,8 +10,9 @@ from schedtel.lab import schedulers
 
 def test_each_of_our_schedulers_says_when_it_works_well_and_when_it_fails():
     assert schedulers.own_names() == ["fifo", "interactive", "vtime"]
-    for name in schedulers.own_names():
-        head = (schedulers.SOURCES / f"{name}.bpf.c").read_text().partition("*/")[0]
+    sources = [schedulers.SOURCES / f"{name}.bpf.c" for name in schedulers.own_names()]
+    for source in (*sources, schedulers.SOURCES / "lender.sub.c"):
+        head = source.read_text().partition("*/")[0]
         assert "Works well" in head
         assert "Fails" in head
 
@@ -19,6 +20,8 @@ def test_each_of_our_schedulers_says_when_it_works_well_and_when_it_fails():
 def test_an_unknown_scheduler_is_refused_with_the_ones_that_are_there():
     with pytest.raises(UsageError, match="fifo, interactive, vtime"):
         schedulers.guest_files(["bpfland"])
+    with pytest.raises(UsageError, match="fifo, interactive, vtime"):
+        schedulers.guest_files(["lender@/x"])
 
 
 def test_a_program_comes_with_its_shared_objects_under_its_name(tmp_path):

@@ -41,6 +41,8 @@ def test_the_other_families():
     assert parse_arm("eevdf") == EEVDF
     assert parse_arm("scx:bpfland") == Arm("scx", scheduler="bpfland")
     assert str(parse_arm("scx:bpfland")) == "scx:bpfland"
+    assert parse_arm("scx:vtime@/a@b:c") == Arm("scx", scheduler="vtime", cgroup="/a@b:c")
+    assert str(parse_arm("scx:vtime@/a@b:c")) == "scx:vtime@/a@b:c"
     assert parse_arm("loader:bpfland") == parse_arm("loader:bpfland:auto") == Arm("loader", scheduler="bpfland")
     assert str(parse_arm("loader:bpfland:auto")) == "loader:bpfland"
     assert str(parse_arm("loader:bpfland:gaming")) == "loader:bpfland:gaming"
@@ -63,6 +65,8 @@ REFUSED = {
     "scx:": "it names nothing",
     "scx:../bin/sh": "a plain name",
     "scx:-f": "a plain name",
+    "scx:vtime@": "it names no cgroup (write scx:vtime@/x",
+    "scx:@/x": "a plain name",
     "loader:": "it names nothing (write loader:bpfland)",
     "loader:../x": "a plain name",
     "loader:bpfland:gamin": "did you mean 'gaming'?",

@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from fake_sched_ext import attaches, made_sysfs
+from fake_sched_ext import attaches, attaching, made_sysfs
 from scheduled import is_running
 from waiting import eventually
 
@@ -29,18 +29,10 @@ def sysfs(tmp_path):
 @pytest.fixture
 def attached(sysfs):
     """Attach a scheduler by a script; its process is ended afterwards."""
-    made = []
-
-    def attach(script=ATTACHES, ops="fake", timeout_s=30.0):
-        made.append(Attached(Loader(("sh", "-c", script.format(sysfs=sysfs)), ops), sysfs, timeout_s))
-        made[-1].attach()
-        return made[-1]
-
-    yield attach
-    for one in made:
-        if one._process:
-            one._process.kill()
-            one._process.wait()
+    with attaching(sysfs) as attach:
+        yield lambda script=ATTACHES, ops="fake", timeout_s=30.0: attach(
+            Loader(("sh", "-c", script.format(sysfs=sysfs)), ops), timeout_s
+        )
 
 
 def children():

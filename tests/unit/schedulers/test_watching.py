@@ -51,6 +51,24 @@ def test_the_first_look_tells_what_is_and_later_ones_what_has_changed(kernel, wa
     assert told(watch) == [("eevdf", "disabled", 1, 0)]
 
 
+def test_a_scheduler_of_a_cgroup_is_told_when_it_comes_and_when_it_goes(kernel, watch):
+    told(watch)
+    kernel.show("enabled", "lender", 1)
+    assert told(watch) == [("lender", "enabled", 1, 0)]
+    below = kernel.path / "root" / "sub" / "sub-99999999"
+    below.mkdir(parents=True)
+    (below / "ops").write_text("vtime\n")
+    (seen,) = watch.look()
+    assert (seen.scheduler, list(seen.cgroups.values()), seen.unseen, seen.eevdf_ns) == (
+        "lender/vtime",
+        ["vtime"],
+        0,
+        None,
+    )
+    (below / "ops").unlink()
+    assert told(watch) == [("lender", "enabled", 1, 0)]
+
+
 def test_an_attach_is_told_once_the_kernel_has_counted_it(kernel, watch):
     told(watch)
     kernel.show("enabled", "fifo", 0)
