@@ -1,0 +1,78 @@
+"""Heuristics beside SAGA's makespans on related machines: ``scripts/saga`` has made datasets/dags/saga.csv."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from schedtel.dags import heuristics
+from schedtel.dags.heuristics import HEURISTICS
+from schedtel.dags.schedule import broken_rules
+from scripts.saga.instances import SEEDS, instances
+
+FILE = Path(__file__).parents[3] / "datasets" / "dags" / "saga.csv"
+INSTANCES = {(one.family, one.seed): one for one in instances()}
+
+
+def sagas():
+    """Family, seed and method → SAGA's least makespan and its greatest, over names of jobs and machines."""
+    with FILE.open() as file:
+        assert next(file) == "# anrg-saga 2.0.2, PYTHONHASHSEED=0 python -m scripts.saga\n"
+        rows = list(csv.DictReader(file))
+    return {(row["family"], int(row["seed"]), row["method"]): (int(row["least"]), int(row["most"])) for row in rows}
+
+
+SAGAS = sagas()
+
+
+def own(family, seed, method):
+    dag = INSTANCES[family, seed].dag()
+    schedule = HEURISTICS[method](dag)
+    assert broken_rules(dag, schedule) == []
+    return schedule.makespan(dag)
+
+
+def between(dag):
+    """SAGA's share of pairs of machines that are two: each two once, and each with itself."""
+    machines = len(dag.place_of)
+    return (machines - 1) / (machines + 1)
+
+
+def test_the_file_has_all_instances():
+    methods = {"heft", "cpop", "cpop as shipped", "etf", "minmin"}
+    assert set(SAGAS) == {(family, seed, method) for family, seed in INSTANCES for method in methods}
+
+
+@pytest.mark.parametrize("family", ["random", "layers"])
+@pytest.mark.parametrize("method", ["heft", "cpop"])
+def test_heft_and_cpop_are_sagas_where_a_mean_transfer_is_sagas(family, method, monkeypatch):
+    """SAGA's CPOP with the downward rank of the paper: as it ships, a job counts in its own."""
+    monkeypatch.setattr(heuristics, "share_apart", between)
+    found = [own(family, seed, method) for seed in SEEDS]
+    assert [(makespan, makespan) for makespan in found] == [SAGAS[family, seed, method] for seed in SEEDS]
+
+
+def test_minmin_is_sagas_where_all_that_is_ready_is_one_batch():
+    """SAGA's places all that is ready before it looks what has become ready; ours looks each time."""
+    found = [own("layers", seed, "minmin") for seed in SEEDS]
+    assert [(makespan, makespan) for makespan in found] == [SAGAS["layers", seed, "minmin"] for seed in SEEDS]
+
+
+#: Method → the least and the greatest of our makespan, as a share of SAGA's least and of its greatest.
+BOUNDS = {"heft": (0.95, 1.0), "cpop": (0.88, 1.0), "etf": (1.0, 1.05), "minmin": (1.0, 1.0)}
+
+
+@pytest.mark.parametrize("method", BOUNDS)
+def test_where_much_is_equally_good_ours_is_near_sagas_range(method):
+    least, most = BOUNDS[method]
+    for seed in SEEDS:
+        low, high = SAGAS["ties", seed, method]
+        assert low * least <= own("ties", seed, method) <= high * most
+
+
+@pytest.mark.parametrize("family", ["random", "layers"])
+def test_etf_with_a_rule_for_ties_is_never_worse_than_sagas_worst(family):
+    """Jobs that could start at one moment are a tie: SAGA takes any, ours the one that most follows."""
+    for seed in SEEDS:
+        low, high = SAGAS[family, seed, "etf"]
+        assert 0.79 * low <= own(family, seed, "etf") <= high
