@@ -23,7 +23,7 @@ def show_families() -> None:
         table.row(f"{name}-T", f"{text}, T by T tiles (1 to {MOST_TILES}); times drawn up; 2 CPUs and 1 GPU")
     table.row("cholesky-T-readys", "the same with the times that READYS published, no transfers; 2 CPUs and 2 GPUs")
     for name, (_, text, most) in RECIPES.items():
-        table.row(f"{name}-N", f"{text} (1 to {most:,}), as WfCommons has it; times drawn, by seed as in {name}-2@7")
+        table.row(f"{name}-N", f"{text} (1 to {most:,}); times drawn by seed, as {name}-2@7")
     show(table)
 
 

@@ -1,7 +1,7 @@
 """Kinds of jobs and a seed in; device times that nobody has measured, the same for the same seed, out.
 
-What is known of workflows is how long their jobs took on CPUs, at best. How much faster a GPU would be is drawn here for
-each kind of job: a quarter of them cannot run there, for the others it is a factor from 0.5 to 30, as often below 4 as
+What is known of workflows is how long their jobs took on CPUs, at best. How much faster a GPU would be is drawn for
+each kind of job: a quarter cannot run there, for the others it is a factor from 0.5 to 30, as often below 4 as
 above.
 """
 

@@ -104,12 +104,12 @@ def srasearch(archives: int, shape: _Shape) -> None:
 
 #: Recipe → its shape, what it is, and the greatest width.
 RECIPES: dict[str, tuple[Callable[[int, _Shape], None], str, int]] = {
-    "montage": (montage, "Montage, three mosaics of N by N images", 8),
-    "epigenomics": (epigenomics, "Epigenomics, N chunks through a pipeline", 400),
-    "blast": (blast, "BLAST, N searches", 1_000),
-    "seismology": (seismology, "seismology, N stations", 1_000),
-    "genome": (genome, "1000Genome, N chromosomes", 22),
-    "srasearch": (srasearch, "SRA search, N archives", 900),
+    "montage": (montage, "WfCommons' Montage, three mosaics of N by N images", 8),
+    "epigenomics": (epigenomics, "WfCommons' Epigenomics, N chunks through a pipeline", 400),
+    "blast": (blast, "WfCommons' BLAST, N searches", 1_000),
+    "seismology": (seismology, "WfCommons' seismology, N stations", 1_000),
+    "genome": (genome, "WfCommons' 1000Genome, N chromosomes", 22),
+    "srasearch": (srasearch, "WfCommons' SRA search, N archives", 900),
 }
 
 

@@ -107,7 +107,8 @@ def as_table(dag: Dag) -> dict[str, Any]:
         jobs[name] = {kind.name: time for kind, time in zip(dag.kinds, times, strict=True) if time != NEVER}
         if edges:
             jobs[name]["after"] = {dag.jobs[edge.before]: edge.transfer for edge in edges}
-    return {"name": dag.name, "unit": dag.unit, "note": dag.note, "devices": devices, "jobs": jobs}
+    note = {"note": dag.note} if dag.note else {}
+    return {"name": dag.name, "unit": dag.unit, **note, "devices": devices, "jobs": jobs}
 
 
 def _table(value: object, what: str) -> dict[str, Any]:

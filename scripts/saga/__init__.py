@@ -6,8 +6,7 @@ it needs much that schedtel does not:
     python3 -m venv build/saga && build/saga/bin/pip install anrg-saga==2.0.2
     PYTHONHASHSEED=0 build/saga/bin/python -m scripts.saga > datasets/dags/saga.csv
 
-instances  a family and a seed  → jobs, machines and who waits for whom, and the same as a graph of schedtel
-makespans  an instance          → SAGA's makespans of it; needs SAGA
-
-``tests/unit/dags/test_saga.py`` compares our own with what is in the file.
+instances   a family and a seed  → jobs, machines and who waits for whom, and the same as a graph of schedtel
+makespans   an instance          → SAGA's makespans of it; needs SAGA
+comparison  the file             → our makespans beside: ``python -m scripts.saga.comparison``
 """

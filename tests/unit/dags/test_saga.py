@@ -1,25 +1,14 @@
 """Heuristics beside SAGA's makespans on related machines: ``scripts/saga`` has made datasets/dags/saga.csv."""
 
-import csv
-from pathlib import Path
-
 import pytest
 
 from schedtel.dags import heuristics
 from schedtel.dags.heuristics import HEURISTICS
 from schedtel.dags.schedule import broken_rules
+from scripts.saga.comparison import sagas, share_between
 from scripts.saga.instances import SEEDS, instances
 
-FILE = Path(__file__).parents[3] / "datasets" / "dags" / "saga.csv"
 INSTANCES = {(one.family, one.seed): one for one in instances()}
-
-
-def sagas():
-    """Family, seed and method → SAGA's least makespan and its greatest, over names of jobs and machines."""
-    with FILE.open() as file:
-        assert next(file) == "# anrg-saga 2.0.2, PYTHONHASHSEED=0 python -m scripts.saga\n"
-        rows = list(csv.DictReader(file))
-    return {(row["family"], int(row["seed"]), row["method"]): (int(row["least"]), int(row["most"])) for row in rows}
 
 
 SAGAS = sagas()
@@ -32,12 +21,6 @@ def own(family, seed, method):
     return schedule.makespan(dag)
 
 
-def between(dag):
-    """SAGA's share of pairs of machines that are two: each two once, and each with itself."""
-    machines = len(dag.place_of)
-    return (machines - 1) / (machines + 1)
-
-
 def test_the_file_has_all_instances():
     methods = {"heft", "cpop", "cpop as shipped", "etf", "minmin"}
     assert set(SAGAS) == {(family, seed, method) for family, seed in INSTANCES for method in methods}
@@ -47,7 +30,7 @@ def test_the_file_has_all_instances():
 @pytest.mark.parametrize("method", ["heft", "cpop"])
 def test_heft_and_cpop_are_sagas_where_a_mean_transfer_is_sagas(family, method, monkeypatch):
     """SAGA's CPOP with the downward rank of the paper: as it ships, a job counts in its own."""
-    monkeypatch.setattr(heuristics, "share_apart", between)
+    monkeypatch.setattr(heuristics, "share_apart", share_between)
     found = [own(family, seed, method) for seed in SEEDS]
     assert [(makespan, makespan) for makespan in found] == [SAGAS[family, seed, method] for seed in SEEDS]
 
