@@ -15,6 +15,7 @@ from schedtel.dags.comparison import METHODS, compare
 from schedtel.dags.families import FAMILIES, WAIT
 from schedtel.dags.heuristics import HEURISTICS, heft
 from schedtel.dags.pipelines import configurations, edf, jobs_of, met, pipelines
+from schedtel.dags.recipes import RECIPES
 from schedtel.dags.solver import solver_is_installed
 from schedtel.dags.spec import graph_of
 from schedtel.durations import NS_PER_S, parse_duration
@@ -47,7 +48,8 @@ def command() -> None:
     """Schedule graphs of jobs on devices of several kinds, and say how far each schedule is from the optimum.
 
     SPEC is the name of a preset (see `schedtel dag list`), as cholesky-5, or a file of TOML or JSON, whose name has a
-    slash or ends in .toml or .json.
+    slash or ends in .toml or .json; a workflow in WfCommons' format is such a file, too. Where times are drawn, @ and a
+    seed after SPEC say which, as montage-2@7.
     """
 
 
@@ -56,7 +58,9 @@ def command() -> None:
 def list_(kind: str) -> None:
     """List the graphs that come with schedtel."""
     if kind == "json":
-        texts = {"wait": WAIT} | {name: text for name, (_, text) in FAMILIES.items()}
+        described = [(name, text) for name, (_, text) in FAMILIES.items()]
+        described += [(name, text) for name, (_, text, _) in RECIPES.items()]
+        texts = {"wait": WAIT} | dict(described)
         lines.document(json.dumps({"graphs": texts}, indent=2))
     else:
         show_families()

@@ -8,6 +8,7 @@ from schedtel.cli.display.workloads import show
 from schedtel.dags.comparison import Comparison, noisy_figures
 from schedtel.dags.dag import Dag
 from schedtel.dags.families import FAMILIES, MOST_TILES, WAIT
+from schedtel.dags.recipes import RECIPES
 
 _GANTT_WIDTH = 100
 
@@ -21,6 +22,8 @@ def show_families() -> None:
     for name, (_, text) in FAMILIES.items():
         table.row(f"{name}-T", f"{text}, T by T tiles (1 to {MOST_TILES}); times drawn up; 2 CPUs and 1 GPU")
     table.row("cholesky-T-readys", "the same with the times that READYS published, no transfers; 2 CPUs and 2 GPUs")
+    for name, (_, text, most) in RECIPES.items():
+        table.row(f"{name}-N", f"{text} (1 to {most:,}); times drawn by seed, as {name}-2@7")
     show(table)
 
 
@@ -36,8 +39,12 @@ def show_comparison(compared: Comparison) -> None:
         noisy = [f"{value:.1f}" for value in noisy_figures(compared.noisy[method])] if compared.noisy else []
         table.row(method, f"{schedule.makespan(dag):,}", over, *noisy)
     drawn = [line(row) for row in gantt(dag, compared.schedules[compared.best], _GANTT_WIDTH)]
-    parts = [below(line(text)) for text in (_about(compared), f"{compared.best}:")]
+    parts = [below(line(text)) for text in _remarks(compared)]
     show(table, *parts, *drawn)
+
+
+def _remarks(compared: Comparison) -> list[str]:
+    return [text for text in (_about(compared), compared.dag.note, f"{compared.best}:") if text]
 
 
 def _about(compared: Comparison) -> str:

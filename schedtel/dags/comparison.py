@@ -52,6 +52,7 @@ class Comparison:
         return {
             "graph": dag.name,
             "unit": dag.unit,
+            "note": dag.note,
             "jobs": len(dag.jobs),
             "edges": len(dag.edges),
             "devices": list(dag.device_names),

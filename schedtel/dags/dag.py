@@ -68,6 +68,7 @@ class Dag:
     :param jobs: their names.
     :param times: for each job, its time on each kind, or ``NEVER``.
     :param unit: of all times, for a person.
+    :param note: where the times are from, if a person must know.
 
     Raises :class:`UsageError` for a cycle, a job that no device can run, and for what is out of range.
     """
@@ -78,6 +79,7 @@ class Dag:
     times: tuple[tuple[int, ...], ...]
     edges: tuple[Edge, ...]
     unit: str = ""
+    note: str = field(default="", kw_only=True)
     #: The jobs in an order in which each comes after its predecessors.
     order: tuple[int, ...] = field(init=False, compare=False)
 

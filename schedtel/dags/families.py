@@ -1,5 +1,7 @@
 """A family of tiled linear algebra and a number of tiles in; the graph of its jobs out.
 
+Presets that are no linear algebra are in ``recipes``.
+
 A job reads tiles and writes one. It comes after the job that last wrote each of them; that is also how the runtimes of
 such libraries find the edges (StarPU, PaRSEC).
 
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from schedtel.dags.dag import Dag, Edge, Kind
+from schedtel.dags.recipes import is_recipe, recipe
 from schedtel.errors import UsageError
 
 MOST_TILES = 16
@@ -106,14 +109,17 @@ WAIT = "1 CPU and 1 GPU, four jobs: the optimum is 13, and 16 for whoever never 
 def is_preset(name: str) -> bool:
     """Whether a name has the form of a preset's."""
     match = _PRESET.fullmatch(name)
-    return name == "wait" or (match is not None and match[1] in FAMILIES)
+    return name == "wait" or (match is not None and match[1] in FAMILIES) or is_recipe(name)
 
 
 def preset(name: str) -> Dag:
-    """The graph of a preset: ``wait``, or a family and its tiles, as ``cholesky-5`` or ``cholesky-6-readys``.
+    """The graph of a preset: ``wait``, a family and its tiles, as ``cholesky-5`` or ``cholesky-6-readys``, or a recipe.
 
-    Raises :class:`UsageError` for other numbers of tiles than 1 to ``MOST_TILES``, and where READYS gave no times.
+    Raises :class:`UsageError` for other numbers of tiles than 1 to ``MOST_TILES``, for widths that a recipe does not
+    have, and where READYS gave no times.
     """
+    if is_recipe(name):
+        return recipe(name)
     if name == "wait":
         kinds = (Kind("cpu", 1), Kind("gpu", 1))
         return Dag("wait", kinds, ("t0", "t1", "t2", "t3"), _WAIT_TIMES, _WAIT_EDGES)

@@ -1,4 +1,4 @@
-"""A file of TOML or JSON, or a preset's name, in; the graph that it describes out.
+"""A file of TOML or JSON, a workflow in WfFormat, or a preset's name, in; the graph that it describes out.
 
     name = "two jobs"
     unit = "ms"
@@ -12,7 +12,7 @@
     solve = { cpu = 40, gpu = 2, after = { load = 1 } }
     print = { cpu = 1, after = ["solve"] }
 
-``after`` names predecessors, with the time of the transfer where there is one.
+``after`` names predecessors, with the time of the transfer where there is one. ``note`` says where the times are from.
 """
 
 from __future__ import annotations
@@ -22,38 +22,56 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from schedtel.access.files import read_file
+from schedtel.access.files import read_with_mode
 from schedtel.access.toml_file import read_toml
 from schedtel.dags.dag import NEVER, Dag, Edge, Kind
+from schedtel.dags.drawn import split_seed
 from schedtel.dags.families import FAMILIES, is_preset, preset
+from schedtel.dags.recipes import RECIPES
+from schedtel.dags.wfformat import is_wfformat, parse_wfformat
 from schedtel.errors import UsageError
 from schedtel.suggestions import did_you_mean
 
 _MEMORIES = ("shared", "own")
 _MOST_SHOWN, _MOST_NAME = 40, 100
-_TOP = ("name", "unit", "devices", "jobs")
+#: Workflows of a thousand jobs with the names of their files have a megabyte and more.
+_MOST_BYTES = 16 << 20
+_TOP = ("name", "unit", "note", "devices", "jobs")
 
 
 def graph_of(spec: str) -> Dag:
     """The graph of a preset (``cholesky-5``), or of a file whose name has a slash or ends in ``.toml`` or ``.json``.
 
+    ``@`` and a seed after it say which times to draw, where times are drawn: ``montage-2@7``, ``./workflow.json@7``.
+
     Raises :class:`UsageError` for a name that no preset has, for a file that cannot be read, and for a graph that
     cannot be.
     """
-    if os.sep not in spec and not spec.endswith((".toml", ".json")):
-        if not is_preset(spec):
-            raise UsageError(
-                f"cannot use graph {spec[:_MOST_SHOWN]!r}: no preset has this name "
-                f"({did_you_mean(spec, [*FAMILIES, 'wait'])}, with tiles as in cholesky-5; a file has a slash)"
-            )
-        return preset(spec)
-    table = _json(spec) if spec.endswith(".json") else read_toml(spec, "graph")
-    return parse_graph(table, os.path.basename(spec)[:_MOST_NAME])
+    plain, seed = split_seed(spec)
+    if os.sep not in plain and not plain.endswith((".toml", ".json")):
+        return _preset(spec)
+    name = os.path.basename(spec)[:_MOST_NAME]
+    table = _json(plain) if plain.endswith(".json") else read_toml(plain, "graph")
+    if is_wfformat(table):
+        return parse_wfformat(table, name, seed or 0)
+    if seed is not None:
+        raise UsageError(f"cannot use graph {spec[:_MOST_SHOWN]!r}: its times are not drawn (leave @{seed} out)")
+    return parse_graph(table, name)
+
+
+def _preset(spec: str) -> Dag:
+    if not is_preset(spec):
+        known = [*FAMILIES, *RECIPES, "wait"]
+        raise UsageError(
+            f"cannot use graph {spec[:_MOST_SHOWN]!r}: no preset has this name "
+            f"({did_you_mean(spec, known)}, with a size as in cholesky-5; a file has a slash)"
+        )
+    return preset(spec)
 
 
 def _json(path: str) -> Any:
     try:
-        return json.loads(read_file(path, "graph"))
+        return json.loads(read_with_mode(path, "graph", _MOST_BYTES)[0])
     except (ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {path}: {' '.join(str(error).split())[:200]} (write JSON)") from error
 
@@ -63,10 +81,10 @@ def parse_graph(table: object, name: str) -> Dag:
     top = _table(table, name)
     _refuse_unknown(top, _TOP, name)
     called = top.get("name", name)
-    unit = top.get("unit", "")
-    if not all(isinstance(text, str) and len(text) <= _MOST_NAME for text in (called, unit)) or not called:
+    unit, note = top.get("unit", ""), top.get("note", "")
+    if not all(isinstance(text, str) and len(text) <= _MOST_NAME for text in (called, unit, note)) or not called:
         raise UsageError(
-            f"cannot use graph {name[:_MOST_SHOWN]!r}: its name and unit must be texts "
+            f"cannot use graph {name[:_MOST_SHOWN]!r}: its name, unit and note must be texts "
             f"of up to {_MOST_NAME} letters (quote them)"
         )
     kinds = tuple(_kind(key, value) for key, value in _table(top.get("devices"), "devices").items())
@@ -78,7 +96,7 @@ def parse_graph(table: object, name: str) -> Dag:
     for job, row in zip(jobs, times, strict=True):
         if any(time == NEVER and kind.name in jobs[job] for time, kind in zip(row, kinds, strict=True)):
             raise UsageError(f"cannot use job {job[:_MOST_SHOWN]!r}: a time is {NEVER} (leave a kind out instead)")
-    return Dag(called, kinds, tuple(jobs), tuple(times), tuple(edges), unit)
+    return Dag(called, kinds, tuple(jobs), tuple(times), tuple(edges), unit, note=note)
 
 
 def as_table(dag: Dag) -> dict[str, Any]:
@@ -89,7 +107,8 @@ def as_table(dag: Dag) -> dict[str, Any]:
         jobs[name] = {kind.name: time for kind, time in zip(dag.kinds, times, strict=True) if time != NEVER}
         if edges:
             jobs[name]["after"] = {dag.jobs[edge.before]: edge.transfer for edge in edges}
-    return {"name": dag.name, "unit": dag.unit, "devices": devices, "jobs": jobs}
+    note = {"note": dag.note} if dag.note else {}
+    return {"name": dag.name, "unit": dag.unit, **note, "devices": devices, "jobs": jobs}
 
 
 def _table(value: object, what: str) -> dict[str, Any]:

@@ -88,22 +88,29 @@ def write(change: Change, value: _Value) -> None:
         Path(str(change.target[0])).write_text(str(value), encoding="ascii")
 
 
+def _nobody(_look: Look) -> Iterable[int]:
+    return ()
+
+
 def undo(
-    changes: Iterable[Change], kept: Container[tuple[object, ...]] = (), adopted: Iterable[int] = ()
+    changes: Iterable[Change],
+    kept: Container[tuple[object, ...]] = (),
+    adopted: Callable[[Look], Iterable[int]] = _nobody,
 ) -> list[Change]:
     """Put back changes, the last one first, and what children have inherited of them. Returns those that failed.
 
     A thread that has ended, and one that shows something else than what was set, is left alone, and has not failed.
 
     :param kept: keys of changes that stay, so that a child which was changed itself is not put back with its parent.
-    :param adopted: as of :func:`inherited`.
+    :param adopted: as of :func:`inherited`, by the look that it also takes.
     """
     ahead, failed = list(changes), list[Change]()
     known: dict[tuple[object, ...], Change] = {}
     for _ in range(_MOST_PASSES):
         known |= {change.key: change for change in ahead}
         failed += [change for change in reversed(ahead) if not _put_back(change)]
-        heard = inherited(known.values(), Look(), adopted)
+        look = Look()
+        heard = inherited(known.values(), look, adopted(look))
         ahead = [change for change in heard if change.key not in kept]
         if not ahead:
             break

@@ -72,7 +72,7 @@ class Policy:
 
         Raises :class:`CapabilityError` if the kernel refuses; the journal keeps what could not be put back.
         """
-        failed = changes.undo(self._made.values(), adopted=self._selection.adopted(Look()))
+        failed = changes.undo(self._made.values(), adopted=self._selection.adopted)
         self._rules, self._made, self._set, self.refused = (), {}, {}, 0
         self._journal.clear()
         if failed:

@@ -62,18 +62,23 @@ def test_periodic_compares_edf_with_the_most_that_can_be(run):
 
 def test_list_names_the_graphs(run):
     assert "cholesky-T-readys" in run("dag", "list")[1]
-    assert set(json.loads(run("dag", "list", "--format", "json")[1])["graphs"]) == {
-        "wait",
-        "cholesky",
-        "lu",
-        "qr",
-        "gemm",
-    }
+    tiled, recipes = (
+        {"cholesky", "lu", "qr", "gemm"},
+        {"montage", "epigenomics", "blast", "seismology", "genome", "srasearch"},
+    )
+    assert set(json.loads(run("dag", "list", "--format", "json")[1])["graphs"]) == {"wait"} | tiled | recipes
+
+
+def test_times_that_are_drawn_are_said_to_be(run):
+    words = ("dag", "solve", "srasearch-2@7", "--method", "heft")
+    assert "all times are drawn by seed 7, none is measured" in run(*words)[1]
+    assert "drawn by seed 7" in json.loads(run(*words, "--format", "json")[1])["note"]
 
 
 REFUSED = {
     ("solve", "no-such"): "no preset has this name",
     ("solve", "cholesky-99"): "99 tiles a side",
+    ("solve", "blast-0"): "it is 0 wide",
     ("solve", "wait", "--devices", "cpu"): "no KIND=COUNT",
     ("solve", "wait", "--devices", "cpu=1,cpu=2"): "there twice",
     ("solve", "wait", "--devices", "tpu=1"): "unknown",

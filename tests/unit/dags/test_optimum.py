@@ -4,9 +4,10 @@ import graphs
 import numpy as np
 import pytest
 
+from schedtel.dags import heuristics
 from schedtel.dags.dag import Dag, Edge, Kind
 from schedtel.dags.families import preset
-from schedtel.dags.heuristics import HEURISTICS, cpop, heft
+from schedtel.dags.heuristics import HEURISTICS, cpop, heft, peft
 from schedtel.dags.noise import draw_factors, replayed
 from schedtel.dags.optimum import optimum
 from schedtel.dags.schedule import Schedule, broken_rules, check
@@ -73,21 +74,36 @@ def test_heft_on_larger_ones():
     assert heft(readys).makespan(readys) == 254
 
 
-def published():
-    """The graph of the paper of HEFT (Topcuoglu et al. 2002, figure 2): ten jobs, three processors."""
-    rows = "14 16 9,13 19 18,11 13 19,13 8 17,12 13 10,13 16 9,7 15 11,5 11 14,18 12 20,21 7 16"
+def published(rows, links):
+    """A graph of a paper: ten jobs with a time on each of three processors, and edges with their transfers."""
     times = tuple(tuple(map(int, row.split())) for row in rows.split(","))
-    links = "1 2 18,1 3 12,1 4 9,1 5 11,1 6 14,2 8 19,2 9 16,3 7 23,4 8 27,4 9 23,5 9 13,6 8 15,7 10 17,8 10 11,9 10 13"
     edges = tuple(Edge(a - 1, b - 1, t) for a, b, t in (map(int, link.split()) for link in links.split(",")))
     kinds = tuple(Kind(f"p{number}", 1) for number in (1, 2, 3))
     return Dag("published", kinds, tuple(f"n{number}" for number in range(1, 11)), times, edges)
 
 
 def test_the_example_of_the_paper_of_heft():
-    dag = published()
+    """Topcuoglu et al. 2002, figure 2."""
+    dag = published(
+        "14 16 9,13 19 18,11 13 19,13 8 17,12 13 10,13 16 9,7 15 11,5 11 14,18 12 20,21 7 16",
+        "1 2 18,1 3 12,1 4 9,1 5 11,1 6 14,2 8 19,2 9 16,3 7 23,4 8 27,4 9 23,5 9 13,6 8 15,7 10 17,8 10 11,9 10 13",
+    )
     assert heft(dag).makespan(dag) == 80
     assert cpop(dag).makespan(dag) == 86
     assert solved(dag).makespan <= 80
+
+
+def test_the_example_of_the_paper_of_peft(monkeypatch):
+    """Arabnejad and Barbosa 2014, figure 1 and tables 2 and 3; there a transfer counts whole between processors."""
+    dag = published(
+        "22 21 36,22 18 18,32 27 43,7 10 4,29 27 35,26 17 24,14 25 30,29 23 36,15 21 8,13 16 33",
+        "1 2 17,1 3 31,1 4 29,1 5 13,1 6 7,2 8 3,2 9 30,3 7 16,4 8 11,4 9 7,5 9 57,6 8 5,7 10 9,8 10 42,9 10 7",
+    )
+    assert peft(dag).makespan(dag) == 122
+    assert heft(dag).makespan(dag) == 133
+    monkeypatch.setattr(heuristics, "share_apart", lambda _: 1.0)
+    assert peft(dag).makespan(dag) == 122
+    assert heft(dag).makespan(dag) == 133
 
 
 def test_each_rule_is_judged():
