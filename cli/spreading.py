@@ -7,7 +7,7 @@ import click
 
 from schedtel.cli.options import together
 from schedtel.errors import UsageError
-from schedtel.training.learner.spread import MOST_LEARNERS, MOST_SERVERS, MOST_WORKERS, REPLAYS, Spread
+from schedtel.training.learner.spread import GRADIENT_AGE, MOST_LEARNERS, MOST_SERVERS, MOST_WORKERS, REPLAYS, Spread
 
 #: Parameter → its option.
 _NAMES = {
@@ -66,8 +66,9 @@ spread_options = together(
             "--stale-gradient",
             "most_gradient_age",
             type=click.IntRange(0),
+            default=GRADIENT_AGE,
             help="With --workers: updates after which a gradient is discarded, and its batch learned from anew.  "
-            "[default: 2 a learner]",
+            f"[default: {GRADIENT_AGE}]",
         ),
         click.option(
             "--servers",

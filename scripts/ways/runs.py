@@ -25,7 +25,7 @@ from schedtel.training.learner.experience import Collector
 from schedtel.training.learner.network import Network, fill
 from schedtel.training.learner.run import Part, Run
 from schedtel.training.learner.settings import ASSIGNED, DECAYS, ORDERS, Settings, usual
-from schedtel.training.learner.spread import REPLAYS, Spread
+from schedtel.training.learner.spread import GRADIENT_AGE, REPLAYS, Spread
 from schedtel.training.learner.spread_run import SpreadRun
 
 SEEDS, COUNT, SCALE = 5, 27, 2.0
@@ -33,8 +33,8 @@ SEEDS, COUNT, SCALE = 5, 27, 2.0
 STEPS, STEPS_PPO, STEPS_SPREAD = 200_000, 100_000, 60_000
 #: Environments of each worker: chunks are as large as usual, since small ones would measure Ray.
 COUNT_SPREAD = 256
-#: In one process, of all workers together; so much is learned from, that no replay forgets anything.
-STEPS_IN_TURN = 100_000
+#: Runs with workers in one process: their steps, so few that no replay forgets anything, and seeds.
+STEPS_IN_TURN, SEEDS_IN_TURN = 100_000, 10
 #: What was measured. ``missed`` is after all was learned, in % of all deadlines; ``before`` and ``after`` are, in
 #: % of its own, those of each configuration when its turn comes and when it is over, where all have one at a time.
 FIGURES = (
@@ -60,7 +60,7 @@ class Way:
     waits: bool = False
     backup: int = 0
     learners: int = 1
-    most_gradient_age: int | None = None
+    most_gradient_age: int = GRADIENT_AGE
     replay: str = "central"
     in_turn: bool = False
 
@@ -129,7 +129,7 @@ def ways() -> Iterator[Way]:
 #: Orders, who gets a configuration, and where the replay is.
 REPLAYED = [(*given, replay) for given in (("drawn", "share"), ("shuffled", "whole")) for replay in REPLAYS]
 #: Learners, and updates after which their gradients are too old.
-LEARNERS = ((1, None), (4, None), (16, None), (16, 4))
+LEARNERS = ((1, GRADIENT_AGE), (4, GRADIENT_AGE), (16, 32), (16, GRADIENT_AGE))
 #: Already among the orders.
 _THERE = ("share", "none")
 
@@ -204,5 +204,7 @@ def add_rows(path: Path, wanted: Sequence[Way], seeds: Sequence[int], steps: int
             with tempfile.TemporaryDirectory() as directory:
                 found = figures(way, seed, Path(directory) / "run", steps)
             with path.open("a", newline="") as file:
-                csv.writer(file).writerow([*words, seed, *(f"{found[name]:.6g}" for name in FIGURES)])
+                csv.writer(file, lineterminator="\n").writerow(
+                    [*words, seed, *(f"{found[name]:.6g}" for name in FIGURES)]
+                )
             print(f"{way}, seed {seed}: {found['missed']:.2f} % missed", flush=True)

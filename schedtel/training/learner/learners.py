@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -88,7 +89,7 @@ class _Asked(NamedTuple):
     told: Any
 
 
-class _Served:
+class _Served(ABC):
     """Learners that work out slopes at the weights of a server, and nothing else: so any of them may end."""
 
     def __init__(self, processes: Processes, algorithm: Replaying, spread: Spread) -> None:
@@ -105,8 +106,9 @@ class _Served:
     def _new(self) -> Any:
         return self._processes.new(Learner, 1, self._algorithm.arrays(), self._algorithm.updates)
 
+    @abstractmethod
     def _learn(self, batches: Sequence[Any]) -> list[Told]:
-        raise NotImplementedError
+        """Have the server take a step for each batch."""
 
     def learn(self, batches: Sequence[Any]) -> list[Told]:
         """See :class:`Learners`. If a part of the server ends, all of it begins again before the first batch."""
@@ -169,13 +171,10 @@ class HastyLearners(_Served):
     """
 
     def _learn(self, batches: Sequence[Any]) -> list[Told]:
-        found, ages, waiting = dict[int, Told](), list[int](), deque(range(len(batches)))
-        running = dict[Any, tuple[int, _Asked]]()
+        found, ages = dict[int, Told](), list[int]()
+        waiting, running = deque(range(len(batches))), dict[Any, tuple[int, _Asked]]()
         while len(found) < len(batches):
-            for learner in self._idle([asked for _, asked in running.values()])[: len(waiting)]:
-                number = waiting.popleft()
-                asked = self._ask(learner, batches[number])
-                running[asked.told] = number, asked
+            self._begin(batches, waiting, running)
             number, asked = running.pop(self._processes.first_of(list(running)))
             age, told = self._servers.updates - asked.updates, self._answer(asked)
             if told and self._is_young(age):
@@ -187,11 +186,18 @@ class HastyLearners(_Served):
         self.gradient_age = float(np.mean(ages))
         return [found[number] for number in range(len(batches))]
 
+    def _begin(self, batches: Sequence[Any], waiting: deque[int], running: dict[Any, tuple[int, _Asked]]) -> None:
+        """Give each learner that has nothing to do a batch, while there are any."""
+        for learner in self._idle([asked for _, asked in running.values()])[: len(waiting)]:
+            number = waiting.popleft()
+            asked = self._ask(learner, batches[number])
+            running[asked.told] = number, asked
+
     def _idle(self, running: Sequence[_Asked]) -> list[int]:
         return sorted(set(range(len(self._learners))) - {asked.learner for asked in running})
 
     def _is_young(self, age: int) -> bool:
         """Whether a gradient of this age counts; one that does not is counted apart."""
-        is_young = age <= self._spread.gradient_limit
+        is_young = age <= self._spread.most_gradient_age
         self._processes.counters.stale += not is_young
         return is_young

@@ -10,8 +10,8 @@ from schedtel.suggestions import did_you_mean
 MOST_WORKERS, MOST_LEARNERS, MOST_SERVERS = 1024, 64, 64
 #: Updates for which a network may act before it is too old, for each worker: twice what is learned from its chunk.
 _AGE = 32
-#: Updates for which a gradient may be worked out before it is too old, for each learner: twice what the others do.
-_GRADIENT_AGE = 2
+#: Updates after which a gradient is too old. Twice as old ones were seen to undo what was learned.
+GRADIENT_AGE = 4
 #: Where transitions are kept.
 REPLAYS = {"central": "one replay has those of all workers", "worker": "each worker has a replay of its own"}
 
@@ -30,7 +30,7 @@ class Spread:
     :param learners: processes that work out gradients. With ``waits``, each does so for a part of every batch; without,
         for batches of its own.
     :param most_gradient_age: updates after which a gradient is too old, where learners do not wait: it is discarded,
-        and its batch learned from anew. None: 2 for each learner.
+        and its batch learned from anew.
     :param servers: processes that each have a part of the weights, and take their steps.
     :param replay: one of ``REPLAYS``.
     :param in_turn: whether all is done in this process, one after another, without Ray.
@@ -44,7 +44,7 @@ class Spread:
     most_age: int | None = None
     backup: int = 0
     learners: int = 1
-    most_gradient_age: int | None = None
+    most_gradient_age: int = GRADIENT_AGE
     servers: int = 1
     replay: str = "central"
     in_turn: bool = False
@@ -75,11 +75,6 @@ class Spread:
     def awaited(self) -> int:
         """Chunks without which there is no update."""
         return self.workers - self.backup if self.waits else 1
-
-    @property
-    def gradient_limit(self) -> int:
-        """``most_gradient_age``, or what is usual."""
-        return _GRADIENT_AGE * self.learners if self.most_gradient_age is None else self.most_gradient_age
 
     @property
     def is_served(self) -> bool:
