@@ -82,8 +82,8 @@ def _measured(environment: str, rounds: int) -> Step:
         _, adding = _timed(memory.add, chunk)
         (batch, _), drawing = _timed(memory.sample, 1, BATCH)
         learned, learning = _timed(learner.update, batch)
-        (told,) = learned.told
-        _, changing = _timed(memory.learn, [told.places], [told.errors])
+        (said,) = learned.told
+        _, changing = _timed(memory.learn, [said.places], [said.errors])
         size, handing_chunk = _handed_over(chunk)
         _, handing_batch = _handed_over((batch, learned))
         by_step, by_batch = 1e6 / told[0], 1e6 * REPLAYED / BATCH
