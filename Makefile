@@ -112,7 +112,7 @@ pretrained: .venv/.test
 learned: .venv/.test
 	scripts/learned build/learned
 
-# What docs/training/ways.md says: 115 runs, and the model of more workers; half an hour of CPU time, and Ray.
+# What docs/training/ways.md says: 195 runs, and the model of more workers; over half an hour of CPU time, and Ray.
 ways: .venv/.test
 	$(PIP) install -e '.[ray]'
 	.venv/bin/python -m scripts.ways runs datasets/training/ways.csv

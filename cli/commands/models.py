@@ -208,7 +208,6 @@ def _judge() -> "Judge":
 
 
 def _distil(lessons: "Sequence[tuple[Arrays, Dag]]") -> "Arrays":
-    import schedtel.training.learner.network  # noqa: F401, PLC0415  (where torch is missing, it says so)
     from schedtel.training.learner.distilling import distilled  # noqa: PLC0415  (torch, which nothing else here needs)
 
     return distilled(lessons)

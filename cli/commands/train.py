@@ -17,6 +17,7 @@ from schedtel.cli.display.training import show_environments, show_judged, show_r
 from schedtel.cli.options import Decorator, format_option, together
 from schedtel.cli.session import stop_on_signals
 from schedtel.cli.signals import restored_cursor
+from schedtel.cli.spreading import spread_in, spread_options
 from schedtel.cli.strict import StrictCommand, StrictGroup
 from schedtel.durations import parse_duration
 from schedtel.environments.options import Option
@@ -115,43 +116,21 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         show_default=True,
         help="From one checkpoint to the next.",
     )
-    @click.option(
-        "--workers",
-        type=click.IntRange(1, 1024),
-        help="Processes that act, beside a replay and a learner, by Ray. Without it, all is in one process.",
-    )
-    @click.option("--ray-address", metavar="ADDRESS", help="With --workers: on a Ray cluster, HOST:6379 or auto.")
-    @click.option("--synchronous", is_flag=True, help="With --workers: they wait for what is learned from all of them.")
-    @click.option(
-        "--backup",
-        type=click.IntRange(0),
-        default=0,
-        help="With --synchronous: so many of the workers, the slowest each time, are not waited for.  [default: 0]",
-    )
-    @click.option(
-        "--stale",
-        type=click.IntRange(0),
-        help="With --workers: updates after which what the network before did is discarded.  [default: 32 a worker]",
-    )
+    @spread_options
     @click.option("--tensorboard", metavar="DIR", help="Write the figures there as well, for TensorBoard.")
     @click.option("-q", "--quiet", is_flag=True, help="No progress.")
     def train(
         output: str,
         algo: str,
         checkpoint: str,
-        workers: int | None,
-        ray_address: str | None,
-        synchronous: bool,
-        backup: int,
-        stale: int | None,
         tensorboard: str | None,
         quiet: bool,
         **chosen: Any,
     ) -> None:
+        spread = spread_in(chosen)
         options = _chosen(entry.options, {option: chosen.pop(option) for option in entry.options})
         chosen |= {"options": options, **usual(name, algo)}
         settings, pause_s = Settings(name, algo, **chosen), parse_duration(checkpoint) / 1e9
-        spread = _spread(workers, ray_address, synchronous, stale, backup)
         _learn(_run(settings, Path(output), pause_s, spread), tensorboard, quiet=quiet)
 
     train.help = (
@@ -160,21 +139,6 @@ def _train_command(name: str, entry: Entry) -> click.Command:
         "Ctrl-C ends it with a checkpoint."
     )
     return train
-
-
-def _spread(workers: int | None, address: str | None, waits: bool, stale: int | None, backup: int) -> Spread | None:
-    if workers is not None:
-        return Spread(workers, address, waits, stale, backup)
-    given = {
-        "--ray-address": address is not None,
-        "--synchronous": waits,
-        "--stale": stale is not None,
-        "--backup": backup > 0,
-    }
-    for option, is_given in given.items():
-        if is_given:
-            raise UsageError(f"cannot use {option} in one process (add --workers)")
-    return None
 
 
 def _run(settings: Settings, directory: Path, checkpoint_s: float, spread: Spread | None) -> "Run":

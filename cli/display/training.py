@@ -49,6 +49,7 @@ def show_run(settings: Settings, counters: "Counters", rows: "Sequence[Row]") ->
     )
     workers = rows[-1]["workers"] if rows else 0
     told = f"{workers} workers; {counters.discarded:,} steps discarded, {counters.replaced} processes replaced"
+    told += f", {counters.stale:,} gradients too old" if counters.stale else ""
     show(table, below(line(about)), *([line(told)] if workers else []))
 
 

@@ -46,7 +46,13 @@ def connected(address: str) -> Any:
     """Ray, connected to a cluster. Raises :class:`CapabilityError` without Ray, and for one that is out of reach."""
     refuse_without_ray()
     refuse_out_of_reach(address)
-    return _begun(address, address=address)
+    try:
+        return _begun(address=address)
+    except _NotBegunError as error:
+        raise CapabilityError(
+            f"cannot reach the cluster at {address}: {error} "
+            "(is it running? one with a token needs RAY_AUTH_MODE=token)"
+        ) from error
 
 
 @contextmanager
@@ -70,13 +76,7 @@ def own_cluster(cpus: int, memory: int) -> Iterator[Any]:
     with _removed_folder() as folder:
         os.environ.update(own)
         try:
-            ray = _begun(
-                "this machine",
-                num_cpus=cpus,
-                object_store_memory=memory,
-                _temp_dir=f"{folder}/r",  # Ray lets all users into it, and the folder around it lets in none
-                _node_ip_address="127.0.0.1",
-            )
+            ray = _begun_here(cpus, memory, f"{folder}/r")  # Ray lets all users into that, and the folder none
             try:
                 yield ray
             finally:
@@ -103,17 +103,28 @@ def _removed_folder() -> Iterator[str]:
         remover.stdin.close()
 
 
-def _begun(where: str, **options: Any) -> Any:
+def _begun_here(cpus: int, memory: int, folder: str) -> Any:
+    own = {"_temp_dir": folder, "_node_ip_address": "127.0.0.1"}
+    try:
+        return _begun(num_cpus=cpus, object_store_memory=memory, **own)
+    except _NotBegunError as error:
+        raise CapabilityError(
+            f"cannot start Ray on this machine: {error} (a busy machine may be too slow for it: try again)"
+        ) from error
+
+
+class _NotBegunError(Exception):
+    """What Ray says of that it is not there."""
+
+
+def _begun(**options: Any) -> Any:
     import ray  # noqa: PLC0415  (an extra, which takes a second to import)
 
     try:
         with _kept_handlers():
             ray.init(log_to_driver=False, configure_logging=False, include_dashboard=False, **options)
     except Exception as error:  # Ray has no class of its own for a node that does not start
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:_MOST_TOLD]
-        raise CapabilityError(
-            f"cannot reach the cluster at {where}: {said} (is it running? one with a token needs RAY_AUTH_MODE=token)"
-        ) from error
+        raise _NotBegunError((str(error).strip() or type(error).__name__).splitlines()[0][:_MOST_TOLD]) from error
     return ray
 
 

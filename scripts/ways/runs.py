@@ -25,7 +25,7 @@ from schedtel.training.learner.experience import Collector
 from schedtel.training.learner.network import Network, fill
 from schedtel.training.learner.run import Part, Run
 from schedtel.training.learner.settings import ASSIGNED, DECAYS, ORDERS, Settings, usual
-from schedtel.training.learner.spread import Spread
+from schedtel.training.learner.spread import GRADIENT_AGE, REPLAYS, Spread
 from schedtel.training.learner.spread_run import SpreadRun
 
 SEEDS, COUNT, SCALE = 5, 27, 2.0
@@ -33,9 +33,14 @@ SEEDS, COUNT, SCALE = 5, 27, 2.0
 STEPS, STEPS_PPO, STEPS_SPREAD = 200_000, 100_000, 60_000
 #: Environments of each worker: chunks are as large as usual, since small ones would measure Ray.
 COUNT_SPREAD = 256
+#: Runs with workers in one process: their steps, so few that no replay forgets anything, and seeds.
+STEPS_IN_TURN, SEEDS_IN_TURN = 100_000, 10
 #: What was measured. ``missed`` is after all was learned, in % of all deadlines; ``before`` and ``after`` are, in
 #: % of its own, those of each configuration when its turn comes and when it is over, where all have one at a time.
-FIGURES = ("missed", "before", "after", "steps", "updates", "age", "discarded", "seconds", "cpu_seconds")
+FIGURES = (
+    *("missed", "before", "after", "steps", "updates", "age", "discarded", "seconds", "cpu_seconds"),
+    *("gradient_age", "stale"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,24 +59,36 @@ class Way:
     workers: int = 0
     waits: bool = False
     backup: int = 0
+    learners: int = 1
+    most_gradient_age: int = GRADIENT_AGE
+    replay: str = "central"
+    in_turn: bool = False
 
     def settings(self, seed: int, steps: int | None = None) -> Settings:
         """The settings of a run."""
         found = usual("PeriodicSim", self.algorithm)
         ways = {name: getattr(self, name) for name in ("algorithm", "order", "assign", "decay")}
-        usual_steps = STEPS_PPO if self.algorithm == "ppo" else STEPS_SPREAD if self.workers else STEPS
-        count = COUNT_SPREAD if self.workers else COUNT
+        count = COUNT_SPREAD // (self.workers if self.in_turn else 1) if self.workers else COUNT
         options = {"scale": SCALE}
         return Settings(
-            "PeriodicSim", steps=steps or usual_steps, seed=seed, count=count, options=options, **found, **ways
+            "PeriodicSim", steps=steps or self._usual_steps, seed=seed, count=count, options=options, **found, **ways
         )
+
+    @property
+    def _usual_steps(self) -> int:
+        if self.in_turn:
+            return STEPS_IN_TURN
+        return STEPS_PPO if self.algorithm == "ppo" else STEPS_SPREAD if self.workers else STEPS
 
     def run(self, settings: Settings, directory: Path) -> Run:
         """A run of these settings in this way."""
         if self.workers:
-            spread = Spread(self.workers, waits=self.waits, backup=self.backup)
-            return SpreadRun(settings, directory, spread)
+            return SpreadRun(settings, directory, Spread(**{name: getattr(self, name) for name in _SPREAD}))
         return LateRun(settings, directory, self.lag) if self.lag else Run(settings, directory)
+
+
+#: What :class:`Spread` has of it.
+_SPREAD = ("workers", "waits", "backup", "learners", "most_gradient_age", "replay", "in_turn")
 
 
 class LateRun(Run):
@@ -105,8 +122,14 @@ def ways() -> Iterator[Way]:
     yield from (Way(lag=lag) for lag in (16, 64, 256))
     yield from (Way(workers=workers) for workers in (1, 2))
     yield from (Way(workers=2 + backup, waits=True, backup=backup) for backup in (0, 1))
+    yield from (Way(order=order, assign=how, workers=4, replay=replay, in_turn=True) for order, how, replay in REPLAYED)
+    yield from (Way(workers=1, learners=learners, most_gradient_age=most, in_turn=True) for learners, most in LEARNERS)
 
 
+#: Orders, who gets a configuration, and where the replay is.
+REPLAYED = [(*given, replay) for given in (("drawn", "share"), ("shuffled", "whole")) for replay in REPLAYS]
+#: Learners, and updates after which their gradients are too old.
+LEARNERS = ((1, GRADIENT_AGE), (4, GRADIENT_AGE), (16, 32), (16, GRADIENT_AGE))
 #: Already among the orders.
 _THERE = ("share", "none")
 
@@ -119,14 +142,15 @@ def figures(way: Way, seed: int, directory: Path, steps: int | None = None) -> d
     for counters in run:
         if turns:
             turns.look(settings.progress(counters.steps), run.algorithm.network)
-    counters = run.counters
-    ages = [row["age"] for row in run.rows if row["updates"]]
-    found = {name: getattr(counters, name) for name in ("steps", "updates", "discarded", "seconds", "cpu_seconds")}
+    rows = [row for row in run.rows if row["updates"]]
+    counted = ("steps", "updates", "discarded", "seconds", "cpu_seconds", "stale")
+    found = {name: getattr(run.counters, name) for name in counted}
     return found | {
         "missed": float(missed(run.algorithm.network, range(len(PeriodicSim(1).configurations))).mean()),
         "before": _mean(turns.before if turns else []),
         "after": _mean(turns.after if turns else []),
-        "age": _mean(ages),
+        "age": _mean([row["age"] for row in rows]),
+        "gradient_age": _mean([row["gradient_age"] for row in rows]),
     }
 
 
@@ -180,5 +204,7 @@ def add_rows(path: Path, wanted: Sequence[Way], seeds: Sequence[int], steps: int
             with tempfile.TemporaryDirectory() as directory:
                 found = figures(way, seed, Path(directory) / "run", steps)
             with path.open("a", newline="") as file:
-                csv.writer(file).writerow([*words, seed, *(f"{found[name]:.6g}" for name in FIGURES)])
+                csv.writer(file, lineterminator="\n").writerow(
+                    [*words, seed, *(f"{found[name]:.6g}" for name in FIGURES)]
+                )
             print(f"{way}, seed {seed}: {found['missed']:.2f} % missed", flush=True)

@@ -80,11 +80,12 @@ def _measured(environment: str, rounds: int) -> Step:
     for _ in range(rounds + 1):  # the first compiles
         (chunk, told), acting = _timed(rollouts.collect, arrays, 0.0)
         _, adding = _timed(memory.add, chunk)
-        (batches, _), drawing = _timed(memory.sample, 1, BATCH)
-        learned, learning = _timed(learner.update, batches)
-        _, changing = _timed(memory.learn, learned.places, learned.errors)
+        (batch, _), drawing = _timed(memory.sample, 1, BATCH)
+        learned, learning = _timed(learner.update, batch)
+        (said,) = learned.told
+        _, changing = _timed(memory.learn, [said.places], [said.errors])
         size, handing_chunk = _handed_over(chunk)
-        _, handing_batch = _handed_over((batches, learned))
+        _, handing_batch = _handed_over((batch, learned))
         by_step, by_batch = 1e6 / told[0], 1e6 * REPLAYED / BATCH
         keeping = adding * by_step + (drawing + changing) * by_batch
         handing = handing_chunk * by_step + handing_batch * by_batch

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from schedtel.analysis.bootstrap import student_reach
 from schedtel.training.learner.settings import DECAYS, ORDERS
-from scripts.ways.runs import Way, ways
+from scripts.ways.runs import LEARNERS, REPLAYED, Way, ways
 
 Rows = Sequence[Mapping[str, str]]
 _NOTHING = "-"
@@ -17,7 +17,7 @@ _NOTHING = "-"
 
 def text_of(rows: Rows) -> str:
     """All tables, one for each question."""
-    return "\n\n".join("\n".join(table(rows)) for table in (_orders, _decays, _ages, _workers))
+    return "\n\n".join("\n".join(table(rows)) for table in _TABLES)
 
 
 def values(rows: Rows, way: Way, figure: str) -> np.ndarray:
@@ -79,10 +79,33 @@ def _ages(rows: Rows) -> Iterator[str]:
 def _workers(rows: Rows) -> Iterator[str]:
     yield "| workers | they | runs | missed | age | discarded, % of the steps |"
     yield "|---|---|---|---|---|---|"
-    for way in (way for way in ways() if way.workers):
+    for way in (way for way in ways() if way.workers and not way.in_turn):
         steps, discarded, age = (values(rows, way, name) for name in ("steps", "discarded", "age"))
         they = "wait" if way.waits else "do not wait"
         they += f", {way.backup} as backup" if way.backup else ""
         lost = 100 * discarded / (steps + discarded)
         figures = [interval(each) for each in (values(rows, way, "missed"), age, lost)]
         yield f"| {way.workers} | {they} | {len(steps)} | {' | '.join(figures)} |"
+
+
+def _replays(rows: Rows) -> Iterator[str]:
+    yield "| configurations | replay | missed | against central |"
+    yield "|---|---|---|---|"
+    for order, how, replay in REPLAYED:
+        way = Way(order=order, assign=how, workers=4, replay=replay, in_turn=True)
+        figures = interval(values(rows, way, "missed")), beside(rows, way, replace(way, replay="central"))
+        yield f"| {'drawn' if order == 'drawn' else how} | {replay} | {' | '.join(figures)} |"
+
+
+def _gradients(rows: Rows) -> Iterator[str]:
+    yield "| learners | discarded if older than | age of a gradient | discarded, % | missed | against 1 |"
+    yield "|---|---|---|---|---|---|"
+    for learners, most in LEARNERS:
+        way = Way(workers=1, learners=learners, most_gradient_age=most, in_turn=True)
+        stale, updates = (values(rows, way, name) for name in ("stale", "updates"))
+        figures = [interval(values(rows, way, "gradient_age")), interval(100 * stale / (stale + updates))]
+        figures += [interval(values(rows, way, "missed")), beside(rows, way, Way(workers=1, in_turn=True))]
+        yield f"| {learners} | {most} | {' | '.join(figures)} |"
+
+
+_TABLES = (_orders, _decays, _ages, _workers, _replays, _gradients)

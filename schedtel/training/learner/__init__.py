@@ -18,8 +18,14 @@ The modules, in the order in which data flows through them:
     course       how far a run is                       → configurations of the environments, and how much is explored
     run          settings and a directory               → all of it at work in one process, and going on after its end
     spread       how many processes are asked for       → the same, checked
-    actors       a call                                 → what a process does: act, keep, or learn
-    crew         Ray and an algorithm                   → processes that do so, and others for those that end
+    shards       what was learned                       ⇄ parts of it, each of which takes its steps alone
+    actors       a call                                 → what a process does: act, keep, learn, or have a part
+    in_turn      the same calls as of Ray               → done in this process, one after another
+    processes    Ray                                    → processes, any of which may end
+    memories     chunks                                 → batches of one replay, or of one for each worker
+    servers      gradients                              → the weights of a server in parts, a step further
+    learners     batches                                → what one learner, or several beside a server, learned
+    crew         Ray and an algorithm                   → all of these, and others for those that end
     spread_run   settings, a directory and a spread     → the same as run, by such a crew
     page         runs                                   → an HTML page of how they went
     judged       checkpoints and rules                  → what their episodes cost, with intervals

@@ -22,20 +22,31 @@ from schedtel.training.learner.experience import Chunk, Collector
 from schedtel.training.learner.network import Arrays, fill
 from schedtel.training.learner.replay import Batch
 from schedtel.training.learner.settings import Settings
+from schedtel.training.learner.shards import Floats, Shard, cut
+
+
+class Told(NamedTuple):
+    """What a learner says of a batch, or of a part of one.
+
+    :param places: of its transitions, and their errors.
+    """
+
+    places: NDArray[np.int64]
+    errors: NDArray[np.float32]
+    loss: float
+    cpu_seconds: float = 0.0
 
 
 class Learned(NamedTuple):
     """What some batches changed.
 
-    :param places: of the transitions of each batch, and their errors.
+    :param told: of each batch.
     :param arrays: all that the algorithm has learned.
     """
 
-    places: list[NDArray[np.int64]]
-    errors: list[NDArray[np.float32]]
+    told: list[Told]
     arrays: dict[str, NDArray[np.generic]]
     updates: int
-    loss: float
     cpu_seconds: float
 
 
@@ -104,9 +115,9 @@ class Memory(_Actor):
         self._replay.add(Chunk._make(_own(chunk)))
         return self._replay.size
 
-    def sample(self, batches: int, size: int) -> tuple[list[Batch], int]:
+    def sample(self, batches: int, size: int) -> tuple[Batch | int, ...]:
         """Draw batches; how many."""
-        return [self._replay.sample(size) for _ in range(batches)], batches
+        return (*(self._replay.sample(size) for _ in range(batches)), batches)
 
     def learn(self, places: Sequence[NDArray[np.int64]], errors: Sequence[NDArray[np.float32]]) -> float:
         """Give the transitions of batches the priority of their errors; the CPU seconds since the call before."""
@@ -123,9 +134,53 @@ class Learner(_Actor):
         self._algorithm.fill(arrays)
         self._algorithm.updates = updates
 
-    def update(self, batches: Sequence[Batch]) -> Learned:
-        """Learn from batches."""
+    def update(self, *batches: Batch) -> Learned:
+        """Learn from batches, one after another."""
         algorithm = self._algorithm
-        places = [np.array(batch.places) for batch in batches]
-        errors = [algorithm.update(Batch._make(_own(batch))) for batch in batches]
-        return Learned(places, errors, algorithm.arrays(), algorithm.updates, algorithm.loss, self.spent_s())
+        told = [Told(np.array(each.places), self._update(each), algorithm.loss) for each in batches]
+        return Learned(told, algorithm.arrays(), algorithm.updates, self.spent_s())
+
+    def _update(self, batch: Batch) -> NDArray[np.float32]:
+        return self._algorithm.update(Batch._make(_own(batch)))
+
+    def slopes(self, batch: Batch, part: int, parts: int, *server: tuple[Floats, Floats]) -> tuple[Floats | Told, ...]:
+        """The slope of the mean loss of a part of a batch, at the weights of a server; what is told of it is last.
+
+        :param server: the weights, and those for the targets, of each of its shards. There is a slope for each.
+        """
+        self._algorithm.be_at(*map(np.concatenate, zip(*server, strict=True)))
+        own = Batch._make(_own(np.array_split(each, parts)[part] for each in batch))
+        errors, slopes = self._algorithm.slopes_of(own)
+        return (*cut(slopes.copy(), len(server)), Told(own.places, errors, self._algorithm.loss, self.spent_s()))
+
+
+class Server(_Actor):
+    """A shard of what is learned, which takes the steps of its own weights."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rate = settings.rate
+
+    def fill(self, shard: Shard) -> bool:
+        """Be this shard."""
+        self._shard = shard.copy()
+        return True
+
+    def shard(self) -> Shard:
+        """All that it has."""
+        return self._shard
+
+    def networks(self) -> tuple[Floats, Floats]:
+        """Copies of its weights, and of those for the targets."""
+        return self._shard.weights.copy(), self._shard.target.copy()
+
+    def take(self, shares: Sequence[float], *slopes: Floats) -> float:
+        """Take the slopes of the next step, each of which has a share in it; the sum of their squares."""
+        self._slopes = np.zeros_like(self._shard.weights)
+        for share, each in zip(shares, slopes, strict=True):
+            self._slopes += np.float32(share) * each
+        return float(self._slopes @ self._slopes)
+
+    def follow(self, factor: float, copies: bool) -> tuple[tuple[Floats, Floats], float]:
+        """Take the step, with the slopes shortened by a factor; the networks then, and the CPU seconds."""
+        self._shard = self._shard.after(self._slopes * np.float32(factor), self._rate, copies=copies)
+        return self.networks(), self.spent_s()

@@ -61,6 +61,14 @@ class Replaying(Algorithm, Protocol):
         """Learn from some transitions; returns by how much each was wrong."""
         ...
 
+    def slopes_of(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """By how much some transitions were wrong, and the slope of their mean loss by all weights, as one array."""
+        ...
+
+    def be_at(self, weights: NDArray[np.float32], target: NDArray[np.float32]) -> None:
+        """Have these weights, and these of the network for the targets, each as one array."""
+        ...
+
 
 def algorithm_of(settings: Settings, environment: Batched) -> Algorithm:
     """The algorithm for environments of these sizes."""

@@ -22,8 +22,14 @@ _SCHEMA = pa.schema(
         pa.field("age", pa.float64(), metadata={"meaning": "updates since the network that acted, on average"}),
         pa.field("discarded", pa.int64(), metadata={"meaning": "steps that were too old to be learned from"}),
         pa.field("replaced", pa.int64(), metadata={"meaning": "processes that ended, and were begun anew"}),
+        pa.field(
+            "gradient_age", pa.float64(), metadata={"meaning": "updates since the network of a gradient, on average"}
+        ),
+        pa.field("stale", pa.int64(), metadata={"meaning": "gradients that were too old to be followed"}),
     ]
 )
+#: Columns that earlier runs do not have; all is 0 there.
+_ADDED_LATER = ("gradient_age", "stale")
 
 
 class Row(TypedDict):
@@ -39,6 +45,8 @@ class Row(TypedDict):
     age: float
     discarded: int
     replaced: int
+    gradient_age: float
+    stale: int
 
 
 def write_rows(rows: list[Row], directory: Path) -> None:
@@ -59,6 +67,9 @@ def read_rows(directory: Path, steps: int) -> list[Row]:
     path = directory / NAME
     try:
         found = pq.read_table(path)
+        for name in _ADDED_LATER:
+            if name not in found.column_names:
+                found = found.append_column(_SCHEMA.field(name), pa.array([0] * len(found), _SCHEMA.field(name).type))
         if not found.schema.equals(_SCHEMA):
             raise RecordingError(f"cannot read {path}: it has other columns (was it written by `schedtel train`?)")
     except (OSError, pa.ArrowException) as error:

@@ -35,6 +35,7 @@ class Counters:
     :param begun: how often it was begun, or went on.
     :param discarded: steps that were not learned from, since the network had changed too much since.
     :param replaced: processes that ended, and were begun anew.
+    :param stale: gradients that were discarded, since the network had changed too much since.
     """
 
     steps: int = 0
@@ -44,6 +45,7 @@ class Counters:
     begun: int = 0
     discarded: int = 0
     replaced: int = 0
+    stale: int = 0
 
 
 @dataclass(frozen=True, eq=False)

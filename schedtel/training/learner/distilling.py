@@ -10,8 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from schedtel.errors import CapabilityError
+
+try:  # first: what follows needs torch as well
+    import torch
+except ImportError:
+    raise CapabilityError("cannot distil: torch is not installed (pip install 'schedtel[learn]')") from None
 
 from schedtel.dags.dag import Dag
 from schedtel.environments.dag_policy import CHOICES

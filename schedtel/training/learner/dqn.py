@@ -12,7 +12,16 @@ from schedtel.environments.batched import Masks, Observations
 from schedtel.environments.layout import Layout
 from schedtel.simulator.compiling import kept
 from schedtel.training.learner.experience import Chunk
-from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of, weights_of
+from schedtel.training.learner.network import (
+    Arrays,
+    Network,
+    Optimiser,
+    arrays_of,
+    fill,
+    network_of,
+    put_flat,
+    weights_of,
+)
 from schedtel.training.learner.passes import Buffers, Floats, Passes, best, best_of, passes_of, tiles
 from schedtel.training.learner.replay import Batch, Replay
 from schedtel.training.learner.settings import Settings
@@ -48,6 +57,16 @@ def worth_back(slopes: Floats, actions: NDArray[np.integer], by_number: Floats) 
     for i in range(len(slopes)):
         by_number[i, :] = -slopes[i] / np.float32(by_number.shape[1])
         by_number[i, actions[i]] += slopes[i]
+
+
+def shortening(square: float) -> float:
+    """What slopes are to be multiplied by, whose squares have this sum: those that are too large are shortened."""
+    return min(1.0, _LARGEST_SLOPE / (float(np.sqrt(square)) + _TINY))
+
+
+def is_copied(updates: int) -> bool:
+    """Whether after so many updates the network for the targets becomes the one that has learned."""
+    return updates % _COPIED == 0
 
 
 def explored(decay: str, progress: float) -> float:
@@ -135,21 +154,33 @@ class DQN:
             seed=seed,
         )
 
-    def update(self, batch: Batch) -> Floats:
-        """Learn from some transitions; returns by how much each was wrong."""
+    def slopes_of(self, batch: Batch) -> tuple[Floats, Floats]:
+        """By how much some transitions were wrong, and the slope of their mean loss by all weights, as one array: it is
+        the caller's until the next call.
+        """
         slopes = self._passes.all_slopes
         slopes[:] = 0
         errors = np.empty(len(batch.places), np.float32)
         for rows in tiles(len(errors)):
             self._descend(Batch._make(each[rows] for each in batch), np.float32(1 / len(errors)), errors[rows])
-        slopes *= min(1.0, _LARGEST_SLOPE / float(np.sqrt(slopes @ slopes) + _TINY))
-        self._optimiser.follow(self._passes.slopes)
         size = np.abs(errors)
         self.loss = float((batch.weights * np.where(size < 1, errors**2 / 2, size - 0.5)).mean())
+        return errors, slopes
+
+    def update(self, batch: Batch) -> Floats:
+        """Learn from some transitions; returns by how much each was wrong."""
+        errors, slopes = self.slopes_of(batch)
+        slopes *= shortening(float(slopes @ slopes))
+        self._optimiser.follow(self._passes.slopes)
         self.updates += 1
-        if self.updates % _COPIED == 0:
+        if is_copied(self.updates):
             self._target.load_state_dict(self.network.state_dict())
         return errors
+
+    def be_at(self, weights: Floats, target: Floats) -> None:
+        """Have these weights, and these of the network for the targets, each as one array."""
+        put_flat(self.network, weights)
+        put_flat(self._target, target)
 
     def _descend(self, batch: Batch, share: np.float32, errors: Floats) -> None:
         """Write the errors of a part of the transitions, and add the slopes of its share of the loss (Huber's)."""

@@ -129,6 +129,13 @@ def weights_of(network: Network) -> dict[str, NDArray[np.float32]]:
     return {name: weights.detach().numpy() for name, weights in network.named_parameters()}
 
 
+def put_flat(network: Network, flat: NDArray[np.float32]) -> None:
+    """Give a network all of its weights, one after another, as :func:`weights_of` names them."""
+    parts = weights_of(network).values()
+    for weights, found in zip(parts, np.split(flat, np.cumsum([each.size for each in parts])[:-1]), strict=True):
+        weights[...] = found.reshape(weights.shape)
+
+
 @kept
 def descend(
     weights: NDArray[np.float32],
@@ -144,6 +151,21 @@ def descend(
         mean[i] += new * (slopes[i] - mean[i])
         squares[i] += new_square * (slopes[i] * slopes[i] - squares[i])
         weights[i] -= rate * mean[i] / (np.sqrt(squares[i]) / root + tiny)
+
+
+def step_of_adam(
+    weights: NDArray[np.float32],
+    slopes: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    squares: NDArray[np.float32],
+    rate: float,
+    count: float,
+) -> None:
+    """Take step number ``count`` against slopes, as they are: what torch does, without what it does around that, which
+    takes longer than the step.
+    """
+    rate, root = rate / (1 - _KEPT**count), (1 - _SQUARES_KEPT**count) ** 0.5
+    descend(weights, slopes, mean, squares, np.float32(rate), np.float32(root))
 
 
 class Optimiser:
@@ -176,14 +198,10 @@ class Optimiser:
         self._adam.step()
 
     def follow(self, slopes: Mapping[str, NDArray[np.float32]]) -> None:
-        """Take a step against slopes, as they are, by each array of the weights: what torch does, without what it does
-        around that, which takes longer than the step.
-        """
+        """Take a step against slopes, by each array of the weights."""
         for name, (weights, steps, mean, squares) in self._arrays.items():
             steps[0] += 1
-            count = float(steps[0])
-            rate, root = self._rate / (1 - _KEPT**count), (1 - _SQUARES_KEPT**count) ** 0.5
-            descend(weights, slopes[name].reshape(-1), mean, squares, np.float32(rate), np.float32(root))
+            step_of_adam(weights, slopes[name].reshape(-1), mean, squares, self._rate, float(steps[0]))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The moments and the number of steps, by weights."""

@@ -35,11 +35,13 @@ class Part(NamedTuple):
 
     :param reward: mean of a step.
     :param age: updates since the network that acted.
+    :param gradient_age: updates since the network whose gradients were followed.
     """
 
     steps: int
     reward: float
     age: float = 0.0
+    gradient_age: float = 0.0
 
 
 class Run:
@@ -143,6 +145,8 @@ class Run:
             "age": float(np.average([part.age for part in parts], weights=steps)),
             "discarded": counters.discarded,
             "replaced": counters.replaced,
+            "gradient_age": float(np.average([part.gradient_age for part in parts], weights=steps)),
+            "stale": counters.stale,
         }
 
     def _save(self) -> None:

@@ -20,6 +20,7 @@ from schedtel.errors import CapabilityError, UsageError
 from schedtel.training.learner import run
 from schedtel.training.learner.algorithms import Replaying
 from schedtel.training.learner.crew import Crew
+from schedtel.training.learner.in_turn import InTurn
 from schedtel.training.learner.run import Part, Run
 from schedtel.training.learner.settings import Settings
 from schedtel.training.learner.spread import Spread
@@ -37,7 +38,8 @@ class SpreadRun(Run):
     def __init__(
         self, settings: Settings, directory: Path, spread: Spread, checkpoint_s: float = run.CHECKPOINT_S
     ) -> None:
-        refuse_without_ray("--workers")
+        if not spread.in_turn:
+            refuse_without_ray("--workers")
         super().__init__(settings, directory, checkpoint_s)
         if not isinstance(self.algorithm, Replaying):
             raise UsageError(f"cannot train by {settings.algorithm} with workers: it has no replay (leave them out)")
@@ -65,8 +67,11 @@ class SpreadRun(Run):
 
 @contextmanager
 def _cluster(spread: Spread, chunk_bytes: int) -> Iterator[Any]:
-    """Ray, with a CPU for each worker and one for the learner."""
-    needed = spread.workers + 1
+    """Ray, with a CPU for each worker and each learner; or what does the same in this process."""
+    if spread.in_turn:
+        yield InTurn()
+        return
+    needed = spread.workers + spread.learners
     if spread.address is None:
         with own_cluster(needed, max(_LEAST_MEMORY, _CHUNKS_KEPT * spread.workers * chunk_bytes)) as ray:
             yield ray
@@ -76,8 +81,8 @@ def _cluster(spread: Spread, chunk_bytes: int) -> Iterator[Any]:
         found = int(ray.cluster_resources().get("CPU", 0))
         if found < needed:
             raise CapabilityError(
-                f"cannot train with {spread.workers} workers at {spread.address}: it has {found} CPUs, and each worker "
-                "takes one, as the learner does (give fewer)"
+                f"cannot train with {spread.workers} workers and {spread.learners} learners at {spread.address}: it "
+                f"has {found} CPUs, and each takes one (give fewer)"
             )
         yield ray
     finally:

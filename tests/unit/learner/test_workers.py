@@ -34,6 +34,7 @@ needs_ray = pytest.mark.skipif(
 COUNT, CHUNK = 256, 16 * 256
 SETTINGS = Settings("MigrateSim", steps=LEAST + 6 * CHUNK, count=COUNT, hidden=8)
 WORKERS = 2
+SERVED = {"learners": 2, "servers": 2, "replay": "worker"}
 
 
 def run_of(directory, settings=SETTINGS, **spread):
@@ -49,9 +50,15 @@ def processes(kind=""):
 
 @needs_ray
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["Rollouts", "Memory", "Learner"])
-def test_a_process_that_is_killed_is_replaced_and_each_step_is_counted_once(tmp_path, kind):
-    run, killed, seen = run_of(tmp_path, most_age=1 << 40), False, []
+@pytest.mark.parametrize(
+    ("kind", "spread"),
+    [
+        *((kind, {}) for kind in ("Rollouts", "Memory", "Learner")),
+        *((kind, SERVED) for kind in ("Memory", "Learner", "Server")),
+    ],
+)
+def test_a_process_that_is_killed_is_replaced_and_each_step_is_counted_once(tmp_path, kind, spread):
+    run, killed, seen = run_of(tmp_path, most_age=1 << 40, **spread), False, []
     for counters in run:
         seen.append(counters.steps)
         if counters.updates and not killed:

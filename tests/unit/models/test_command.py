@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 
 import pytest
 
@@ -71,6 +72,16 @@ def test_strangers_are_merged_into_a_network_that_does_as_well_as_each_on_its_gr
     assert (status, told["accepted"], told["before"]["wait"]) == (0, True, 13)
     assert told["after"] == told["before"]
     assert "distil" in models("show", "both")[1]
+
+
+def test_without_torch_strangers_are_not_merged_and_it_is_said_why(models, files, monkeypatch):
+    assert models("update", "patient", files["patient"], "--graph", "wait")[0] == 0
+    assert models("update", "first", files["first"], "--graph", "cholesky-3")[0] == 0
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "schedtel.training.learner.distilling", raising=False)
+    status, out, err = models("merge", "both", "patient", "first", "--method", "distil")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "cannot distil: torch is not installed (pip install 'schedtel[learn]')" in err
 
 
 def test_what_is_damaged_is_found_and_not_used(models, files, tmp_path):
