@@ -147,7 +147,7 @@ class Crew:
         first, lock = self._slot, self._lock(number)
         leader = first if found.tasks == "threads" else -1
         if found.arrival.is_open:
-            begin = self.program.pool(number, found, lock) + 1
+            begin = self.program.pool(number, found, lock)
             self.waiting.append((number, first, found.workers))
         else:
             begin = self.program.closed(number, found, lock)

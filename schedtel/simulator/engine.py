@@ -63,7 +63,7 @@ def change_phase(s: State) -> None:
 
 @inlined
 def release(s: State, now: int) -> None:
-    """A job of an open class is due: the worker that waited longest takes it, or a life begins, or the job waits."""
+    """A job of an open class is due: a life begins, or the job waits for a worker, and the first that waits is woken."""
     machine = s.machine[0]
     job = s.order[machine.released]
     machine.released += 1
@@ -84,13 +84,10 @@ def release(s: State, now: int) -> None:
         else:
             of.backlog += 1
         return
+    s.semaphores[group, 0] += 1
     worker = first_waiting(s, group)
     if worker >= 0:
-        s.tasks[worker].job = of.first + of.taken
-        of.taken += 1
         make_ready(s, worker)
-    else:
-        s.semaphores[group, 0] += 1
 
 
 @inlined

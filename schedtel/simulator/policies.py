@@ -5,7 +5,7 @@ from schedtel.simulator import fair, shared
 from schedtel.simulator.accounts import account, charge, end_burst, end_wait, scaled, time_for, trace
 from schedtel.simulator.compiling import inlined
 from schedtel.simulator.queues import append, choose_anew
-from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SWITCHED, WOKEN, State
+from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SWITCHED, TAKE, WOKEN, State
 
 # ---- a task becomes runnable ----
 
@@ -131,10 +131,22 @@ def overhead(s: State, c: int, k: int, now: int) -> int:
 def begin_work(s: State, k: int, now: int) -> None:
     """Give the task its next burst if its job says so at once; else it does so once the switch is over."""
     task = s.tasks[k]
+    if task.remaining_ns == 0 and s.program[task.pc, 0] == TAKE and s.semaphores[s.program[task.pc, 1], 0] > 0:
+        take_released(s, k, s.program[task.pc, 1])
     if task.remaining_ns == 0 and s.program[task.pc, 0] == BEGIN and not s.machine[0].stopped:
         begin_job(s, k, now)
     if task.remaining_ns == 0 and s.program[task.pc, 0] == RUN:
         begin_burst(s, k)
+
+
+@inlined
+def take_released(s: State, k: int, group: int) -> None:
+    """The task has the first job of an open class that is released and not taken."""
+    task, of = s.tasks[k], s.classes[group]
+    s.semaphores[group, 0] -= 1
+    task.job = of.first + of.taken
+    of.taken += 1
+    task.pc += 1
 
 
 @inlined
