@@ -115,7 +115,8 @@ class Crew:
         self._tasks.append(tasks)
         self._rows.append(self._row(found, slots, leader, born=born))
         self._slot += count
-        for name in ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns", "cpu", "device"):
+        unset = ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns", "cpu", "device", "load_cpu")
+        for name in unset:
             tasks[name] = -1
         tasks["group"], tasks["pc"] = number, pc
         tasks["weight"] = weight_of(found.treatment.policy, found.treatment.nice)
@@ -148,12 +149,19 @@ class Crew:
         leader = first if found.tasks == "threads" else -1
         if found.arrival.is_open:
             begin = self.program.pool(number, found, lock)
-            self.waiting.append((number, first, found.workers))
+            import os
+            if os.environ.get("RDY"):
+                self.timers += range(first, first + found.workers)
+            else:
+                self.waiting.append((number, first, found.workers))
         else:
             begin = self.program.closed(number, found, lock)
             self.timers += range(first, first + found.workers)
         workers = self._add(number, begin, found.workers, born=False, leader=leader)
         workers["worker"] = np.arange(found.workers)
+        import os
+        if os.environ.get("RDY") and found.arrival.is_open:
+            workers["remaining_ns"] = int(os.environ["RDY"])
         if found.behaviour.kind == "pipe":
             workers["peer"] = self._slot + workers["worker"]
             partners = self._slot

@@ -75,7 +75,8 @@ def release(s: State, now: int) -> None:
         machine.waker = 0
         ask(s, 0, machine.dispatch_ns)
     if of.is_life and machine.fork_ns > 0:
-        ask(s, s.cpus.shape[0] - 1, machine.fork_ns)
+        machine.waker = s.cpus.shape[0] - 1
+        ask(s, machine.waker, machine.fork_ns)
     if of.is_life:
         if of.alive < of.workers:
             of.alive += 1

@@ -4,13 +4,20 @@ Each CPU has a queue. A task is eligible if its virtual time is not ahead of the
 the earliest virtual deadline runs. I. Stoica, H. Abdel-Wahab: "Earliest Eligible Virtual Deadline First", 1995.
 """
 
-from schedtel.simulator.accounts import charge, scaled
+from schedtel.simulator.accounts import charge, noticed, scaled
 from schedtel.simulator.compiling import inlined
+from schedtel.simulator.load import SCALE, attach, bring_up_cpu, bring_up_task
 from schedtel.simulator.queues import append, choose_anew, unlink
-from schedtel.simulator.state import NEVER, NICE_0_WEIGHT, State
+from schedtel.simulator.state import IDLE_WEIGHT, NEVER, NICE_0_WEIGHT, State
 
 #: The zero of virtual time moves when the average is so far from it, so that sums stay far from 64 bits.
 _FAR = 1 << 30
+
+
+@inlined
+def slice_of(s: State, k: int) -> int:
+    """A task's slice: until it runs for the first time, that of any task, for it sets its own itself."""
+    return int(s.tasks[k].slice_ns if s.tasks[k].first_cpu_ns >= 0 else s.machine[0].slice_ns)
 
 
 @inlined
@@ -33,6 +40,7 @@ def join(s: State, c: int, k: int, span: int) -> None:
     :param span: its virtual deadline is so far from its virtual time.
     """
     cpu, task = s.cpus[c], s.tasks[k]
+    attach(s, c, k)
     if cpu.weight_sum > 0:
         if cpu.weighted_sum > _FAR * cpu.weight_sum:
             shift = cpu.weighted_sum // cpu.weight_sum
@@ -53,6 +61,8 @@ def join(s: State, c: int, k: int, span: int) -> None:
 def part(s: State, c: int, k: int) -> None:
     """Take a task out of the sums, with the lag that it has: ``update_entity_lag()``."""
     cpu, task = s.cpus[c], s.tasks[k]
+    bring_up_cpu(s, c)
+    bring_up_task(s, k, task.weight)
     v = average(s, c)
     limit = scaled(max(2 * task.slice_ns, s.machine[0].tick_ns), task.weight)
     task.lag = min(max(v - task.vruntime, -limit), limit)
@@ -136,6 +146,40 @@ def resume(s: State, c: int, k: int, span: int) -> None:
         part(s, c, k)
         s.tasks[k].lag = 0
         join(s, c, k, span)
+
+
+# ---- where a task is queued ----
+
+
+@inlined
+def has_only_idle(s: State, c: int) -> bool:
+    """Whether all in the queue are SCHED_IDLE, which have the least weight of all: ``sched_idle_cpu()``."""
+    cpu = s.cpus[c]
+    return bool(cpu.weight_sum == IDLE_WEIGHT * (cpu.length + cpu.delayed + (cpu.current >= 0)))
+
+
+@inlined
+def attracts(s: State, k: int, waker: int, last: int) -> bool:
+    """Whether a task is woken on the CPU of what wakes it: ``wake_affine_weight()``.
+
+    It is if the load there would be less, where half of imbalance_pct (117) favours that.
+    """
+    bring_up_cpu(s, waker)
+    bring_up_cpu(s, last)
+    load = s.tasks[k].load
+    return bool(100 * (s.cpus[waker].load + load) < 108 * (s.cpus[last].load - load))
+
+
+@inlined
+def is_clearly_less(s: State, other: int, local: int) -> bool:
+    """Whether a new task begins on another CPU than its parent's: that has one task at most, or clearly less load."""
+    cpu, own = s.cpus[other], s.cpus[local]
+    bring_up_cpu(s, other)
+    bring_up_cpu(s, local)
+    if cpu.length + (cpu.current >= 0) <= 1 and own.length + own.busy > 1:
+        return True
+    # imbalance_pct, of the load and of the weight of nice 0
+    return bool(100 * own.load > 117 * cpu.load and cpu.load < own.load + 174 * SCALE)
 
 
 @inlined
@@ -278,15 +322,18 @@ def enqueue(s: State, c: int, k: int, span: int, now: int) -> None:
     if runs.is_idle and not task.is_idle:
         takes_cpu = True
         cpu.protected = runs.vruntime
-    elif not task.is_batch:
+    elif not task.is_batch or task.first_cpu_ns < 0:
         # A shorter slice than the current task's ends the protection that this has for its own.
-        is_short = task.slice_ns < runs.slice_ns
+        is_short = slice_of(s, k) < runs.slice_ns
         if preferred(s, c, not is_short) == k:
             takes_cpu = True
             if is_short:
                 cpu.protected = runs.vruntime
     if takes_cpu:
         choose_anew(s, c)
+    elif runs.vruntime >= cpu.protected:
+        cpu.slice_end_ns = now + 1
+        s.event_keys[c] = min(s.event_keys[c], 2 * noticed(s, now + 1) + 1)
 
 
 @inlined
@@ -297,14 +344,15 @@ def slice_end(s: State, c: int, k: int, now: int, is_kept: bool) -> int:
     or the end of its slice where slices end exactly.
     """
     cpu, task = s.cpus[c], s.tasks[k]
-    is_bare = is_kept and cpu.length + cpu.delayed > 0 and task.vruntime >= cpu.protected
-    if is_bare and s.machine[0].tick_ns > 1:
-        return now
+    if is_kept and s.machine[0].tick_ns > 1 and task.vruntime >= cpu.protected:
+        if cpu.length + cpu.delayed > 0:
+            return now
+        return int(now + task.slice_ns)
     cpu.protected = task.deadline
     if s.machine[0].has_slices:
         least, other = task.slice_ns, cpu.head
         while other >= 0:
-            least = min(least, s.tasks[other].slice_ns)
+            least = min(least, slice_of(s, other))
             other = s.tasks[other].next
         cpu.protected = min(task.deadline, task.vruntime + scaled(least, task.weight))
     virtual = cpu.protected - task.vruntime
