@@ -81,7 +81,7 @@ class Machine:
                 f"cannot simulate scheduler {self.scheduler[:40]!r}: it is unknown "
                 f"({did_you_mean(self.scheduler, SCHEDULERS)})"
             )
-        limits = _LIMITS | {"cpus": (1, MOST_CPUS), "slower_millionths": (0, 10**6)}
+        limits = _LIMITS | {"cpus": (1, MOST_CPUS), "slower_millionths": (-500_000, 10**6)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 what, show = name.removesuffix("_ns"), format_duration if name.endswith("_ns") else str

@@ -35,7 +35,7 @@ def read_machine(path: str | os.PathLike[str]) -> dict[str, Any]:
         if value != _MISSING:
             found[of_machine] = value
     if "slower" in fields:
-        found["slower_millionths"] = round(fields.number("slower", 0, 1) * _MILLION)
+        found["slower_millionths"] = round(fields.number("slower", -0.5, 1) * _MILLION)
     if "cold" in fields:
         found["cold"] = _cold(fields)
     if "shared" in fields:
