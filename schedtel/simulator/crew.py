@@ -73,7 +73,7 @@ class Crew:
     def __init__(self, plan: Plan, machine: Machine, start_ns: int) -> None:
         self._plan, self._machine, self._start_ns = plan, machine, start_ns
         self._classes = plan.workload.classes
-        self.program = Program(machine.disk_ns)
+        self.program = Program(machine.disk_ns, gets_ready=machine.ready_ns > 0)
         #: Queue → devices that it is for. Their semaphores are those behind the classes'.
         self.devices = plan.workload.devices()
         self.own_semaphores = 3 * len(self._classes) + len(self.devices)
@@ -149,8 +149,7 @@ class Crew:
         leader = first if found.tasks == "threads" else -1
         if found.arrival.is_open:
             begin = self.program.pool(number, found, lock)
-            import os
-            if os.environ.get("RDY"):
+            if self._machine.ready_ns:
                 self.timers += range(first, first + found.workers)
             else:
                 self.waiting.append((number, first, found.workers))
@@ -159,9 +158,7 @@ class Crew:
             self.timers += range(first, first + found.workers)
         workers = self._add(number, begin, found.workers, born=False, leader=leader)
         workers["worker"] = np.arange(found.workers)
-        import os
-        if os.environ.get("RDY") and found.arrival.is_open:
-            workers["remaining_ns"] = int(os.environ["RDY"])
+        workers["remaining_ns"] = self._machine.ready_ns if found.arrival.is_open else 0
         if found.behaviour.kind == "pipe":
             workers["peer"] = self._slot + workers["worker"]
             partners = self._slot

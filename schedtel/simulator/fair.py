@@ -12,6 +12,8 @@ from schedtel.simulator.state import IDLE_WEIGHT, NEVER, NICE_0_WEIGHT, State
 
 #: The zero of virtual time moves when the average is so far from it, so that sums stay far from 64 bits.
 _FAR = 1 << 30
+#: Of a chance in thousandths.
+_ALWAYS = 1000
 
 
 @inlined
@@ -244,6 +246,21 @@ def draw(s: State, below: int) -> int:
 
 
 @inlined
+def looks_at_once(s: State) -> bool:
+    """Whether a CPU that runs out of tasks looks for one elsewhere: by chance since 6.18.5, ``sched_balance_newidle()``.
+
+    The kernel does so as often as it was of use lately (NI_RANDOM of kernel/sched/features.h); here the chance is fixed.
+    """
+    return bool(s.machine[0].steal_thousandths >= _ALWAYS or draw(s, _ALWAYS) < s.machine[0].steal_thousandths)
+
+
+@inlined
+def has_passed_over(s: State, c: int) -> bool:
+    """Whether an idle CPU did not look, and a task waits for it: it will at the next tick, ``nohz_balancer_kick()``."""
+    return bool(s.machine[0].steal_thousandths < _ALWAYS and longest_queue(s, c) >= 0)
+
+
+@inlined
 def balance(s: State, c: int, now: int) -> None:
     """Now and then, a busy CPU takes a task from the heaviest queue, if that is heavier by at least this task.
 
@@ -270,7 +287,7 @@ def kick_idle(s: State, c: int) -> None:
     One can be idle then where a task was woken in the queue in which it slept, or where tasks are kept from CPUs: what
     preempted one of them may not run there.
     """
-    if s.machine[0].idle > 0 and s.cpus[c].length > 0:
+    if s.machine[0].idle > 0 and s.cpus[c].length > 0 and s.machine[0].steal_thousandths >= _ALWAYS:
         for other in range(s.cpus.shape[0]):
             if s.cpus[other].current < 0:
                 choose_anew(s, other)
@@ -282,7 +299,7 @@ def choose(s: State, c: int) -> int:
     cpu = s.cpus[c]
     before = cpu.current
     chosen = pick(s, c)
-    if chosen < 0:
+    if chosen < 0 and (not cpu.busy or looks_at_once(s)):
         chosen = steal(s, c)
     if chosen >= 0 and chosen != before:
         if before >= 0:

@@ -11,41 +11,38 @@ from schedtel.simulator.state import State
 
 #: A load of one, as it is kept.
 SCALE = 16
-_PERIOD_BITS, _HALF_LIFE, _ONE_BITS = 20, 32, 20
-#: What is left after so many periods, and what a period takes, in millionths of 2^20.
+#: Time counts in steps of 2^16 ns, of which 2^9 are 32 periods of the kernel's.
+_STEP_BITS, _HALF_LIFE_BITS, _ONE_BITS = 16, 9, 20
+_HALF_LIFE = 1 << _HALF_LIFE_BITS
+#: What is left of one after so many steps.
 _LEFT = np.array([round(2 ** (_ONE_BITS - n / _HALF_LIFE)) for n in range(_HALF_LIFE)], np.int64)
-_LOST = int((1 << _ONE_BITS) - _LEFT[1])
 
 
 @inlined
-def decayed(load: int, span_ns: int) -> int:
-    """What is left of a load after some time; a part of a period counts evenly."""
-    periods = span_ns >> _PERIOD_BITS
-    if periods >= 40 * _HALF_LIFE:
-        return 0
-    rest = span_ns & ((1 << _PERIOD_BITS) - 1)
-    load = (load * _LEFT[periods % _HALF_LIFE] >> _ONE_BITS) >> periods // _HALF_LIFE
-    return int(load - (load * (rest * _LOST >> _PERIOD_BITS) >> _ONE_BITS))
+def averaged(load: int, held: int, steps: int) -> int:
+    """A load after some steps in which so much was held: what it was above or below that decays."""
+    halvings = min(steps >> _HALF_LIFE_BITS, 40)
+    return int(held + ((load - held) * _LEFT[steps & (_HALF_LIFE - 1)] >> (_ONE_BITS + halvings)))
 
 
 @inlined
 def bring_up_cpu(s: State, c: int) -> None:
     """Average a CPU's load up to now. Its queue is as it was since it last was."""
-    cpu, now = s.cpus[c], s.machine[0].now_ns
-    held = cpu.weight_sum * SCALE
-    if now > cpu.load_at_ns:
-        cpu.load = held + decayed(cpu.load - held, now - cpu.load_at_ns)
-        cpu.load_at_ns = now
+    cpu = s.cpus[c]
+    steps = s.machine[0].now_ns - cpu.load_at_ns >> _STEP_BITS
+    if steps > 0:
+        cpu.load = averaged(cpu.load, cpu.weight_sum * SCALE, steps)
+        cpu.load_at_ns += steps << _STEP_BITS
 
 
 @inlined
 def bring_up_task(s: State, k: int, weight: int) -> None:
     """Average a task's load up to now; since it last was, it was of this weight: 0 if it slept."""
-    task, now = s.tasks[k], s.machine[0].now_ns
-    held = weight * SCALE
-    if now > task.load_at_ns:
-        task.load = held + decayed(task.load - held, now - task.load_at_ns)
-        task.load_at_ns = now
+    task = s.tasks[k]
+    steps = s.machine[0].now_ns - task.load_at_ns >> _STEP_BITS
+    if steps > 0:
+        task.load = averaged(task.load, weight * SCALE, steps)
+        task.load_at_ns += steps << _STEP_BITS
 
 
 @inlined

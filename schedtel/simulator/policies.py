@@ -227,7 +227,8 @@ def choose(s: State, c: int, now: int) -> None:
         begin_slice(s, c, before, now, True)
         return
     if chosen < 0:
-        s.event_keys[c] = NEVER
+        looks_again = s.machine[0].scheduler == EEVDF and fair.has_passed_over(s, c)
+        s.event_keys[c] = 2 * noticed(s, now + 1) + 1 if looks_again else NEVER
         if was_busy:
             change_cpu(s, c, -1, now)
         return
@@ -284,6 +285,8 @@ def leave_cpu(s: State, c: int, phase: int, now: int) -> None:
         task.completion_ns = now
     else:
         task.voluntary_switches += 1
+    if s.machine[0].scheduler == EEVDF:
+        fair.renew_deadline(s, k)
     if s.machine[0].scheduler == EEVDF and (phase == NOT_ALIVE or not fair.stay(s, c, k)):
         fair.part(s, c, k)
         if phase == NOT_ALIVE:
@@ -319,6 +322,8 @@ def hold(s: State, c: int, now: int) -> None:
     k = cpu.current
     if k >= 0:
         charge(s, c, now)
+        if s.machine[0].scheduler == EEVDF:
+            fair.renew_deadline(s, k)
         be_put_aside(s, c, k, now)
     elif not cpu.busy:
         cpu.idle_ns += now - cpu.since_ns

@@ -174,6 +174,7 @@ MACHINE = np.dtype(
         ("switch_ns", "<i8"),
         ("warm_ns", "<i8"),
         ("balance_ns", "<i8"),
+        ("steal_thousandths", "<i8"),  # how often a CPU that runs out of tasks looks for one elsewhere at once
         ("dispatch_ns", "<i8"),  # CPU time of what releases a job
         ("fork_ns", "<i8"),  # CPU time of what forks a life
         ("others_gap_ns", "<i8"),  # mean time between two tasks of others on the machine; 0 for none
