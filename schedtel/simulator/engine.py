@@ -63,7 +63,7 @@ def change_phase(s: State) -> None:
 
 @inlined
 def release(s: State, now: int) -> None:
-    """A job of an open class is due: a life begins, or the job waits for a worker, and the first that waits is woken."""
+    """A job of an open class is due: a life begins, or the job waits for a worker, and the first to wait is woken."""
     machine = s.machine[0]
     job = s.order[machine.released]
     machine.released += 1

@@ -247,9 +247,9 @@ def draw(s: State, below: int) -> int:
 
 @inlined
 def looks_at_once(s: State) -> bool:
-    """Whether a CPU that runs out of tasks looks for one elsewhere: by chance since 6.18.5, ``sched_balance_newidle()``.
+    """Whether a CPU that runs out looks for one elsewhere: by chance since 6.18.5, ``sched_balance_newidle()``.
 
-    The kernel does so as often as it was of use lately (NI_RANDOM of kernel/sched/features.h); here the chance is fixed.
+    The kernel does so as often as it was of use (NI_RANDOM of kernel/sched/features.h); here the chance is fixed.
     """
     return bool(s.machine[0].steal_thousandths >= _ALWAYS or draw(s, _ALWAYS) < s.machine[0].steal_thousandths)
 

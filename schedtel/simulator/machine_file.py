@@ -83,7 +83,9 @@ def machine_text(given: dict[str, Any], heading: str) -> str:
             f"slower = {given['slower_millionths'] / _MILLION}  # by this part, work takes longer than planned"
         )
     if "steal_thousandths" in given:
-        lines.append(f"steals = {given['steal_thousandths'] / _THOUSAND}  # how often a CPU that runs out looks elsewhere")
+        lines.append(
+            f"steals = {given['steal_thousandths'] / _THOUSAND}  # how often a CPU that runs out looks elsewhere"
+        )
     if "cold" in given:
         pairs = ", ".join(f"[{size}, {ns}]" for size, ns in given["cold"])
         lines.append(f"cold = [{pairs}]  # bytes that a task touches, and the ns that a migration then costs it")

@@ -22,7 +22,7 @@ def is_free(s: State, c: int) -> bool:
 
 @inlined
 def idle_cpu(s: State, k: int) -> int:
-    """The task's last CPU if it is free, or else the first one that it may use; -1 for none: ``select_idle_sibling()``."""
+    """The task's last CPU if it is free, or else the first free one; -1 for none: ``select_idle_sibling()``."""
     if s.machine[0].idle == 0 and not s.machine[0].has_idle:
         return -1
     task = s.tasks[k]
@@ -47,7 +47,7 @@ def least_loaded(s: State, k: int, but: int) -> int:
 
 @inlined
 def first_cpu(s: State, k: int) -> int:
-    """Where a new task begins: with its parent, unless another CPU has clearly less: ``sched_balance_find_dst_group()``."""
+    """Where a new task begins: with its parent, or where clearly less is: ``sched_balance_find_dst_group()``."""
     parents = s.machine[0].waker
     other = least_loaded(s, k, parents)
     if other < 0 or parents < 0 or not s.allowed[s.tasks[k].pinned, parents]:

@@ -1,7 +1,7 @@
 """Small cases that are worked out by hand: who has the CPU from which millisecond on. Nothing but work takes time."""
 
 import pytest
-from simulated import FREE, one_job, simulate, simulation
+from simulated import FREE, once, one_job, simulate, simulation
 
 from schedtel.simulator.load import SCALE, averaged
 
@@ -292,7 +292,7 @@ def test_what_was_interrupted_goes_on_with_the_rest_of_its_slice():
 
 POOL = (
     '[classes.w]\narrival = { kind = "periodic", period = "100s", batch = 2 }\nservice = "2ms"\nworkers = 2\n'
-    'cpus = [0]\n'
+    "cpus = [0]\n"
 )
 
 
@@ -306,14 +306,14 @@ def test_a_worker_that_ends_a_job_takes_the_next_before_the_one_that_was_woken()
 
 def test_workers_get_ready_when_the_run_begins():
     """Each of three has 1 ms to get ready, waits 5 ms for the start, and then for a job, which comes at 20 ms."""
-    text = '[classes.w]\narrival = { kind = "periodic", period = "100s", offset = "20ms" }\nservice = "2ms"\nworkers = 3\n'
+    text = f'[classes.w]\narrival = {once("20ms")}\nservice = "2ms"\nworkers = 3\n'
     run = simulate(text, scheduler="fifo", ready_ns=1_000_000)
     assert [at for at, name in run.switches() if name == "w"][:6] == [0, 1, 2, 6, 7, 8]
     assert run.jobs("w") == [(0, 2)]
 
 
 def test_an_idle_cpu_that_did_not_look_for_work_does_so_at_the_next_tick():
-    """CPU 1 has nothing more to do from 4 ms on. At 6 ms, the slice of c on CPU 0 is over, a is next, and CPU 1 takes c."""
+    """CPU 1 has no more to do from 4 ms on. At 6 ms, the slice of c on CPU 0 is over, a is next; CPU 1 takes c."""
     run = simulate(STEAL, cpus=2, slice_ns=3_000_000, tick_ns=3_000_000, steal_thousandths=0)
     assert run.switches(1)[:3] == [(0, "b"), (4, "-"), (6, "c")]
 
