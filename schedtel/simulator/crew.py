@@ -115,8 +115,8 @@ class Crew:
         self._tasks.append(tasks)
         self._rows.append(self._row(found, slots, leader, born=born))
         self._slot += count
-        unset = ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns", "cpu", "device", "load_cpu")
-        for name in unset:
+        unset = ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns")
+        for name in (*unset, "cpu", "device", "load_cpu"):
             tasks[name] = -1
         tasks["group"], tasks["pc"] = number, pc
         tasks["weight"] = weight_of(found.treatment.policy, found.treatment.nice)
