@@ -146,6 +146,7 @@ class SwapMachine:
         rows["weight"] = _weights(found)
         slices = np.where(slices > 0, slices, self._slices_ns[0])
         state.machine["has_slices"] = bool((slices != self._slices_ns[0]).any())
+        state.machine["has_idle"] = bool((policies == IDLE).any()) and number == 0
         treated = [rows["weight"], np.isin(policies, (BATCH, IDLE)), policies == IDLE, slices]
         swap(state, number, self._slices_ns[number], np.stack(treated, axis=1).astype(np.int64))
 

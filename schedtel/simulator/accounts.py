@@ -97,6 +97,14 @@ def time_for(s: State, work_ns: int) -> int:
 
 
 @inlined
+def noticed(s: State, moment: int) -> int:
+    """The tick at which the kernel notices that a slice was over at a moment."""
+    machine = s.machine[0]
+    ticks = (moment - machine.start_ns + machine.tick_ns - 1) // machine.tick_ns
+    return int(machine.start_ns + ticks * machine.tick_ns)
+
+
+@inlined
 def charge(s: State, c: int, now: int) -> None:
     """The current task's time up to now: as CPU time, as virtual time, and as work where it was work."""
     cpu = s.cpus[c]

@@ -54,10 +54,12 @@ def _machine(machine: Machine, tasks: NDArray[np.void], crew: Crew, start_ns: in
     found["scheduler"] = arrays.SCHEDULERS.index(machine.scheduler)
     found["is_shared"] = machine.is_shared
     found["is_pinned"] = bool((tasks["pinned"] > 0).any())
+    found["has_idle"] = bool((tasks["is_idle"] > 0).any()) and machine.scheduler == "eevdf"
     found["has_slices"] = bool((tasks["slice_ns"] != machine.own_slice_ns).any())
     found["slice_ns"], found["short_ns"], found["patience"] = machine.own_slice_ns, SHORT_NS, PATIENCE
     for name in ("tick_ns", "switch_ns", "warm_ns", "balance_ns", "dispatch_ns", "fork_ns", "others_ns"):
         found[name] = getattr(machine, name)
+    found["steal_thousandths"] = machine.steal_thousandths
     found["others_gap_ns"] = machine.others_gap_ns
     found["others_at_ns"] = start_ns + machine.others_gap_ns if machine.others_gap_ns else arrays.NEVER >> 1
     found["own_semaphores"], found["timers"] = crew.own_semaphores, len(crew.timers)

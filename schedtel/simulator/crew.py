@@ -73,7 +73,7 @@ class Crew:
     def __init__(self, plan: Plan, machine: Machine, start_ns: int) -> None:
         self._plan, self._machine, self._start_ns = plan, machine, start_ns
         self._classes = plan.workload.classes
-        self.program = Program(machine.disk_ns)
+        self.program = Program(machine.disk_ns, gets_ready=machine.ready_ns > 0)
         #: Queue → devices that it is for. Their semaphores are those behind the classes'.
         self.devices = plan.workload.devices()
         self.own_semaphores = 3 * len(self._classes) + len(self.devices)
@@ -115,7 +115,8 @@ class Crew:
         self._tasks.append(tasks)
         self._rows.append(self._row(found, slots, leader, born=born))
         self._slot += count
-        for name in ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns", "cpu", "device"):
+        unset = ("peer", "job", "next", "previous", "behind", "first_cpu_ns", "completion_ns")
+        for name in (*unset, "cpu", "device", "load_cpu"):
             tasks[name] = -1
         tasks["group"], tasks["pc"] = number, pc
         tasks["weight"] = weight_of(found.treatment.policy, found.treatment.nice)
@@ -147,13 +148,17 @@ class Crew:
         first, lock = self._slot, self._lock(number)
         leader = first if found.tasks == "threads" else -1
         if found.arrival.is_open:
-            begin = self.program.pool(number, found, lock) + 1
-            self.waiting.append((number, first, found.workers))
+            begin = self.program.pool(number, found, lock)
+            if self._machine.ready_ns:
+                self.timers += range(first, first + found.workers)
+            else:
+                self.waiting.append((number, first, found.workers))
         else:
             begin = self.program.closed(number, found, lock)
             self.timers += range(first, first + found.workers)
         workers = self._add(number, begin, found.workers, born=False, leader=leader)
         workers["worker"] = np.arange(found.workers)
+        workers["remaining_ns"] = self._machine.ready_ns if found.arrival.is_open else 0
         if found.behaviour.kind == "pipe":
             workers["peer"] = self._slot + workers["worker"]
             partners = self._slot

@@ -63,7 +63,7 @@ def change_phase(s: State) -> None:
 
 @inlined
 def release(s: State, now: int) -> None:
-    """A job of an open class is due: the worker that waited longest takes it, or a life begins, or the job waits."""
+    """A job of an open class is due: a life begins, or the job waits for a worker, and the first to wait is woken."""
     machine = s.machine[0]
     job = s.order[machine.released]
     machine.released += 1
@@ -75,7 +75,8 @@ def release(s: State, now: int) -> None:
         machine.waker = 0
         ask(s, 0, machine.dispatch_ns)
     if of.is_life and machine.fork_ns > 0:
-        ask(s, s.cpus.shape[0] - 1, machine.fork_ns)
+        machine.waker = s.cpus.shape[0] - 1
+        ask(s, machine.waker, machine.fork_ns)
     if of.is_life:
         if of.alive < of.workers:
             of.alive += 1
@@ -84,13 +85,10 @@ def release(s: State, now: int) -> None:
         else:
             of.backlog += 1
         return
+    s.semaphores[group, 0] += 1
     worker = first_waiting(s, group)
     if worker >= 0:
-        s.tasks[worker].job = of.first + of.taken
-        of.taken += 1
         make_ready(s, worker)
-    else:
-        s.semaphores[group, 0] += 1
 
 
 @inlined

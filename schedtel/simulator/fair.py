@@ -4,13 +4,22 @@ Each CPU has a queue. A task is eligible if its virtual time is not ahead of the
 the earliest virtual deadline runs. I. Stoica, H. Abdel-Wahab: "Earliest Eligible Virtual Deadline First", 1995.
 """
 
-from schedtel.simulator.accounts import charge, scaled
+from schedtel.simulator.accounts import charge, noticed, scaled
 from schedtel.simulator.compiling import inlined
+from schedtel.simulator.load import SCALE, attach, bring_up_cpu, bring_up_task
 from schedtel.simulator.queues import append, choose_anew, unlink
-from schedtel.simulator.state import NEVER, NICE_0_WEIGHT, State
+from schedtel.simulator.state import IDLE_WEIGHT, NEVER, NICE_0_WEIGHT, State
 
 #: The zero of virtual time moves when the average is so far from it, so that sums stay far from 64 bits.
 _FAR = 1 << 30
+#: Of a chance in thousandths.
+_ALWAYS = 1000
+
+
+@inlined
+def slice_of(s: State, k: int) -> int:
+    """A task's slice: until it runs for the first time, that of any task, for it sets its own itself."""
+    return int(s.tasks[k].slice_ns if s.tasks[k].first_cpu_ns >= 0 else s.machine[0].slice_ns)
 
 
 @inlined
@@ -33,6 +42,7 @@ def join(s: State, c: int, k: int, span: int) -> None:
     :param span: its virtual deadline is so far from its virtual time.
     """
     cpu, task = s.cpus[c], s.tasks[k]
+    attach(s, c, k)
     if cpu.weight_sum > 0:
         if cpu.weighted_sum > _FAR * cpu.weight_sum:
             shift = cpu.weighted_sum // cpu.weight_sum
@@ -53,6 +63,8 @@ def join(s: State, c: int, k: int, span: int) -> None:
 def part(s: State, c: int, k: int) -> None:
     """Take a task out of the sums, with the lag that it has: ``update_entity_lag()``."""
     cpu, task = s.cpus[c], s.tasks[k]
+    bring_up_cpu(s, c)
+    bring_up_task(s, k, task.weight)
     v = average(s, c)
     limit = scaled(max(2 * task.slice_ns, s.machine[0].tick_ns), task.weight)
     task.lag = min(max(v - task.vruntime, -limit), limit)
@@ -138,6 +150,40 @@ def resume(s: State, c: int, k: int, span: int) -> None:
         join(s, c, k, span)
 
 
+# ---- where a task is queued ----
+
+
+@inlined
+def has_only_idle(s: State, c: int) -> bool:
+    """Whether all in the queue are SCHED_IDLE, which have the least weight of all: ``sched_idle_cpu()``."""
+    cpu = s.cpus[c]
+    return bool(cpu.weight_sum == IDLE_WEIGHT * (cpu.length + cpu.delayed + (cpu.current >= 0)))
+
+
+@inlined
+def attracts(s: State, k: int, waker: int, last: int) -> bool:
+    """Whether a task is woken on the CPU of what wakes it: ``wake_affine_weight()``.
+
+    It is if the load there would be less, where half of imbalance_pct (117) favours that.
+    """
+    bring_up_cpu(s, waker)
+    bring_up_cpu(s, last)
+    load = s.tasks[k].load
+    return bool(100 * (s.cpus[waker].load + load) < 108 * (s.cpus[last].load - load))
+
+
+@inlined
+def is_clearly_less(s: State, other: int, local: int) -> bool:
+    """Whether a new task begins on another CPU than its parent's: that has one task at most, or clearly less load."""
+    cpu, own = s.cpus[other], s.cpus[local]
+    bring_up_cpu(s, other)
+    bring_up_cpu(s, local)
+    if cpu.length + (cpu.current >= 0) <= 1 and own.length + own.busy > 1:
+        return True
+    # imbalance_pct, of the load and of the weight of nice 0
+    return bool(100 * own.load > 117 * cpu.load and cpu.load < own.load + 174 * SCALE)
+
+
 @inlined
 def first_movable(s: State, source: int, c: int, most: int) -> int:
     """The first task of a queue that may run on a CPU and has a weight of ``most`` or less; -1 for none."""
@@ -200,6 +246,21 @@ def draw(s: State, below: int) -> int:
 
 
 @inlined
+def looks_at_once(s: State) -> bool:
+    """Whether a CPU that runs out looks for one elsewhere: by chance since 6.18.5, ``sched_balance_newidle()``.
+
+    The kernel does so as often as it was of use (NI_RANDOM of kernel/sched/features.h); here the chance is fixed.
+    """
+    return bool(s.machine[0].steal_thousandths >= _ALWAYS or draw(s, _ALWAYS) < s.machine[0].steal_thousandths)
+
+
+@inlined
+def has_passed_over(s: State, c: int) -> bool:
+    """Whether an idle CPU did not look, and a task waits for it: it will at the next tick, ``nohz_balancer_kick()``."""
+    return bool(s.machine[0].steal_thousandths < _ALWAYS and longest_queue(s, c) >= 0)
+
+
+@inlined
 def balance(s: State, c: int, now: int) -> None:
     """Now and then, a busy CPU takes a task from the heaviest queue, if that is heavier by at least this task.
 
@@ -226,7 +287,7 @@ def kick_idle(s: State, c: int) -> None:
     One can be idle then where a task was woken in the queue in which it slept, or where tasks are kept from CPUs: what
     preempted one of them may not run there.
     """
-    if s.machine[0].idle > 0 and s.cpus[c].length > 0:
+    if s.machine[0].idle > 0 and s.cpus[c].length > 0 and s.machine[0].steal_thousandths >= _ALWAYS:
         for other in range(s.cpus.shape[0]):
             if s.cpus[other].current < 0:
                 choose_anew(s, other)
@@ -238,7 +299,7 @@ def choose(s: State, c: int) -> int:
     cpu = s.cpus[c]
     before = cpu.current
     chosen = pick(s, c)
-    if chosen < 0:
+    if chosen < 0 and (not cpu.busy or looks_at_once(s)):
         chosen = steal(s, c)
     if chosen >= 0 and chosen != before:
         if before >= 0:
@@ -278,15 +339,18 @@ def enqueue(s: State, c: int, k: int, span: int, now: int) -> None:
     if runs.is_idle and not task.is_idle:
         takes_cpu = True
         cpu.protected = runs.vruntime
-    elif not task.is_batch:
+    elif not task.is_batch or task.first_cpu_ns < 0:
         # A shorter slice than the current task's ends the protection that this has for its own.
-        is_short = task.slice_ns < runs.slice_ns
+        is_short = slice_of(s, k) < runs.slice_ns
         if preferred(s, c, not is_short) == k:
             takes_cpu = True
             if is_short:
                 cpu.protected = runs.vruntime
     if takes_cpu:
         choose_anew(s, c)
+    elif runs.vruntime >= cpu.protected:
+        cpu.slice_end_ns = now + 1
+        s.event_keys[c] = min(s.event_keys[c], 2 * noticed(s, now + 1) + 1)
 
 
 @inlined
@@ -297,14 +361,15 @@ def slice_end(s: State, c: int, k: int, now: int, is_kept: bool) -> int:
     or the end of its slice where slices end exactly.
     """
     cpu, task = s.cpus[c], s.tasks[k]
-    is_bare = is_kept and cpu.length + cpu.delayed > 0 and task.vruntime >= cpu.protected
-    if is_bare and s.machine[0].tick_ns > 1:
-        return now
+    if is_kept and s.machine[0].tick_ns > 1 and task.vruntime >= cpu.protected:
+        if cpu.length + cpu.delayed > 0:
+            return now
+        return int(now + task.slice_ns)
     cpu.protected = task.deadline
     if s.machine[0].has_slices:
         least, other = task.slice_ns, cpu.head
         while other >= 0:
-            least = min(least, s.tasks[other].slice_ns)
+            least = min(least, slice_of(s, other))
             other = s.tasks[other].next
         cpu.protected = min(task.deadline, task.vruntime + scaled(least, task.weight))
     virtual = cpu.protected - task.vruntime

@@ -3,7 +3,7 @@
 from schedtel.records.layout import BLOCKED, IOWAIT, NOT_ALIVE, RUNNING
 from schedtel.simulator.compiling import inlined
 from schedtel.simulator.graphs import send
-from schedtel.simulator.policies import begin_burst, begin_job
+from schedtel.simulator.policies import begin_burst, begin_job, take_released
 from schedtel.simulator.queues import make_ready, post, semaphore_of, set_timer, wait, wait_for
 from schedtel.simulator.state import (
     BEGIN,
@@ -37,6 +37,8 @@ def proceed(s: State, k: int, now: int) -> int:  # noqa: C901, PLR0912  (numba h
             return RUNNING
         if operation == BEGIN:
             phase = begin(s, k, now)
+        elif operation == TAKE:
+            phase = take_job(s, k, a)
         elif operation == NEXT:
             phase = next_job(s, k, a, now)
         elif operation == JUMP:
@@ -48,8 +50,6 @@ def proceed(s: State, k: int, now: int) -> int:  # noqa: C901, PLR0912  (numba h
             if operation in (SLEEP, DISK):
                 set_timer(s, k, now + a)
                 phase = BLOCKED if operation == SLEEP else IOWAIT
-            elif operation == TAKE:
-                phase = take_job(s, k, a)
             elif operation == DONE:
                 end_job(s, k, now)
             elif operation == WAIT:
@@ -100,11 +100,9 @@ def end_job(s: State, k: int, now: int) -> None:
 
 @inlined
 def take_job(s: State, k: int, group: int) -> int:
-    """The next job of an open class, if one is released and not taken; else the task waits for one."""
+    """The next job of an open class, or wait for one. A worker that is woken may find that another was quicker."""
     if s.semaphores[group, 0] > 0:
-        s.semaphores[group, 0] -= 1
-        s.tasks[k].job = s.classes[group].first + s.classes[group].taken
-        s.classes[group].taken += 1
+        take_released(s, k, group)
         return 0
     wait_for(s, group, k)
     return BLOCKED

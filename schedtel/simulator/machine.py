@@ -27,7 +27,9 @@ _FAIR_SLICE_NS = 700_000
 COLD = ((64 << 10, 700), (256 << 10, 16_000), (512 << 10, 35_000), (1 << 20, 56_000), (4 << 20, 2_200_000))
 #: Duration of a machine → its range in ns, 0 of each kind included where it may be nothing.
 _LIMITS = {
-    **dict.fromkeys(("switch_ns", "migration_ns", "late_ns", "dispatch_ns", "fork_ns", "others_ns"), (0, 10**9)),
+    **dict.fromkeys(
+        ("switch_ns", "migration_ns", "late_ns", "dispatch_ns", "fork_ns", "ready_ns", "others_ns"), (0, 10**9)
+    ),
     **dict.fromkeys(("tick_ns", "warm_ns"), (1, 10**9)),
     **dict.fromkeys(("disk_ns", "others_gap_ns"), (0, 10**11)),
     "slice_ns": (0, 10**10),
@@ -49,6 +51,9 @@ class Machine:
     :param late_ns: from a job's planned moment to its release.
     :param dispatch_ns: CPU time of a release; its task comes before all others.
     :param fork_ns: the same of a life's fork.
+    :param ready_ns: CPU time in which a worker of a pool gets ready when the run begins; 0: it was ready before.
+    :param steal_thousandths: of 1,000 times at which a CPU of the fair class runs out of tasks, so many it looks at
+        once for one that waits elsewhere; else an idle CPU looks at the next tick.
     :param others_gap_ns: mean time between two tasks of others that take a CPU; 0 for none.
     :param others_ns: mean CPU time of one.
     :param cold: bytes that a task touches, and what a migration then costs it in ns; both rise.
@@ -70,6 +75,8 @@ class Machine:
     late_ns: int = 0
     dispatch_ns: int = 0
     fork_ns: int = 0
+    ready_ns: int = 0
+    steal_thousandths: int = 1000
     others_gap_ns: int = 0
     others_ns: int = 0
     cold: tuple[tuple[int, int], ...] = COLD
@@ -81,7 +88,8 @@ class Machine:
                 f"cannot simulate scheduler {self.scheduler[:40]!r}: it is unknown "
                 f"({did_you_mean(self.scheduler, SCHEDULERS)})"
             )
-        limits = _LIMITS | {"cpus": (1, MOST_CPUS), "slower_millionths": (0, 10**6)}
+        limits = _LIMITS | {"cpus": (1, MOST_CPUS), "slower_millionths": (-500_000, 10**6)}
+        limits |= {"steal_thousandths": (0, 1000)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 what, show = name.removesuffix("_ns"), format_duration if name.endswith("_ns") else str

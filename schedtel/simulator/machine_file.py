@@ -18,11 +18,12 @@ DURATIONS = {
     "late": ("late_ns", "from a job's planned moment to its release"),
     "dispatch": ("dispatch_ns", "CPU time of a release"),
     "fork": ("fork_ns", "CPU time of a life's fork"),
+    "ready": ("ready_ns", "CPU time in which a worker of a pool gets ready"),
     "others_every": ("others_gap_ns", "mean time between two tasks of others that take a CPU"),
     "others_for": ("others_ns", "mean CPU time of one"),
 }
 _MOST_SIZES, _MOST_BYTES, _MOST_COLD_NS = 64, 1 << 40, 10**12
-_MILLION = 1_000_000
+_THOUSAND, _MILLION = 1_000, 1_000_000
 _MISSING = -1
 
 
@@ -35,7 +36,9 @@ def read_machine(path: str | os.PathLike[str]) -> dict[str, Any]:
         if value != _MISSING:
             found[of_machine] = value
     if "slower" in fields:
-        found["slower_millionths"] = round(fields.number("slower", 0, 1) * _MILLION)
+        found["slower_millionths"] = round(fields.number("slower", -0.5, 1) * _MILLION)
+    if "steals" in fields:
+        found["steal_thousandths"] = round(fields.number("steals", 0, 1) * _THOUSAND)
     if "cold" in fields:
         found["cold"] = _cold(fields)
     if "shared" in fields:
@@ -78,6 +81,10 @@ def machine_text(given: dict[str, Any], heading: str) -> str:
     if "slower_millionths" in given:
         lines.append(
             f"slower = {given['slower_millionths'] / _MILLION}  # by this part, work takes longer than planned"
+        )
+    if "steal_thousandths" in given:
+        lines.append(
+            f"steals = {given['steal_thousandths'] / _THOUSAND}  # how often a CPU that runs out looks elsewhere"
         )
     if "cold" in given:
         pairs = ", ".join(f"[{size}, {ns}]" for size, ns in given["cold"])

@@ -2,47 +2,66 @@
 
 from schedtel.records.layout import NOT_ALIVE, PREEMPT_WAIT, RUNNING, WAKEUP_WAIT
 from schedtel.simulator import fair, shared
-from schedtel.simulator.accounts import account, charge, end_burst, end_wait, scaled, time_for, trace
+from schedtel.simulator.accounts import account, charge, end_burst, end_wait, noticed, scaled, time_for, trace
 from schedtel.simulator.compiling import inlined
+from schedtel.simulator.load import detach
 from schedtel.simulator.queues import append, choose_anew
-from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SWITCHED, WOKEN, State
+from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SWITCHED, TAKE, WOKEN, State
 
 # ---- a task becomes runnable ----
 
 
 @inlined
+def is_free(s: State, c: int) -> bool:
+    """Whether a woken task would have the CPU at once: it is idle, or the fair class has only SCHED_IDLE there."""
+    cpu, machine = s.cpus[c], s.machine[0]
+    if not cpu.busy:
+        return not cpu.pending
+    return bool(machine.has_idle and cpu.current >= 0 and fair.has_only_idle(s, c))
+
+
+@inlined
 def idle_cpu(s: State, k: int) -> int:
-    """The task's last CPU if it is idle, or else the first idle one that it may use; -1 for none."""
-    if s.machine[0].idle == 0:
+    """The task's last CPU if it is free, or else the first free one; -1 for none: ``select_idle_sibling()``."""
+    if s.machine[0].idle == 0 and not s.machine[0].has_idle:
         return -1
     task = s.tasks[k]
     last, row = task.cpu, task.pinned
-    if last >= 0 and not s.cpus[last].busy and not s.cpus[last].pending and s.allowed[row, last]:
+    if last >= 0 and s.allowed[row, last] and is_free(s, last):
         return int(last)
     for c in range(s.cpus.shape[0]):
-        if not s.cpus[c].busy and not s.cpus[c].pending and s.allowed[row, c]:
+        if s.allowed[row, c] and is_free(s, c):
             return c
     return -1
 
 
 @inlined
-def least_loaded(s: State, k: int) -> int:
-    """The CPU with the least weight in its queue that the task may use: where a new task begins."""
+def least_loaded(s: State, k: int, but: int) -> int:
+    """The CPU with the least weight in its queue that the task may use, but for one; -1 for none."""
     best, least, row = -1, NEVER, s.tasks[k].pinned
     for c in range(s.cpus.shape[0]):
-        if s.cpus[c].weight_sum < least and s.allowed[row, c]:
+        if s.cpus[c].weight_sum < least and s.allowed[row, c] and c != but:
             best, least = c, s.cpus[c].weight_sum
     return best
 
 
 @inlined
+def first_cpu(s: State, k: int) -> int:
+    """Where a new task begins: with its parent, or where clearly less is: ``sched_balance_find_dst_group()``."""
+    parents = s.machine[0].waker
+    other = least_loaded(s, k, parents)
+    if other < 0 or parents < 0 or not s.allowed[s.tasks[k].pinned, parents]:
+        return int(other if other >= 0 else parents)
+    return int(other if fair.is_clearly_less(s, other, parents) else parents)
+
+
+@inlined
 def busy_cpu(s: State, k: int, is_new: bool) -> int:
-    """Where a task of the fair class queues while no CPU is idle."""
+    """Where a task of the fair class queues while no CPU is free."""
     last, waker, row = s.tasks[k].cpu, s.machine[0].waker, s.tasks[k].pinned
     if is_new or last < 0 or not s.allowed[row, last]:
-        return least_loaded(s, k)
-    # wake_affine_weight(): the waker's CPU if its load is less, where half of imbalance_pct (117) favours that.
-    if waker >= 0 and s.allowed[row, waker] and 200 * s.cpus[waker].weight_sum < 217 * s.cpus[last].weight_sum:
+        return first_cpu(s, k)
+    if waker >= 0 and waker != last and s.allowed[row, waker] and fair.attracts(s, k, waker, last):
         return int(waker)
     return int(last)
 
@@ -68,7 +87,7 @@ def become_runnable(s: State, k: int, now: int) -> None:
     c = task.cpu if task.is_delayed else idle_cpu(s, k)
     trace(s, ARRIVED if is_new else WOKEN, c, -1, k, 0)
     if scheduler == EEVDF:
-        span = scaled(task.slice_ns, task.weight)
+        span = scaled(fair.slice_of(s, k), task.weight)
         # A new task has half a slice to its first deadline: PLACE_DEADLINE_INITIAL of kernel/sched/features.h.
         fair.enqueue(s, c if c >= 0 else busy_cpu(s, k, is_new), k, span >> 1 if is_new else span, now)
     elif c >= 0:
@@ -79,14 +98,6 @@ def become_runnable(s: State, k: int, now: int) -> None:
 
 
 # ---- a CPU changes its task ----
-
-
-@inlined
-def noticed(s: State, moment: int) -> int:
-    """The tick at which the kernel notices that a slice was over at a moment."""
-    machine = s.machine[0]
-    ticks = (moment - machine.start_ns + machine.tick_ns - 1) // machine.tick_ns
-    return int(machine.start_ns + ticks * machine.tick_ns)
 
 
 @inlined
@@ -131,10 +142,22 @@ def overhead(s: State, c: int, k: int, now: int) -> int:
 def begin_work(s: State, k: int, now: int) -> None:
     """Give the task its next burst if its job says so at once; else it does so once the switch is over."""
     task = s.tasks[k]
+    if task.remaining_ns == 0 and s.program[task.pc, 0] == TAKE and s.semaphores[s.program[task.pc, 1], 0] > 0:
+        take_released(s, k, s.program[task.pc, 1])
     if task.remaining_ns == 0 and s.program[task.pc, 0] == BEGIN and not s.machine[0].stopped:
         begin_job(s, k, now)
     if task.remaining_ns == 0 and s.program[task.pc, 0] == RUN:
         begin_burst(s, k)
+
+
+@inlined
+def take_released(s: State, k: int, group: int) -> None:
+    """The task has the first job of an open class that is released and not taken."""
+    task, of = s.tasks[k], s.classes[group]
+    s.semaphores[group, 0] -= 1
+    task.job = of.first + of.taken
+    of.taken += 1
+    task.pc += 1
 
 
 @inlined
@@ -204,7 +227,8 @@ def choose(s: State, c: int, now: int) -> None:
         begin_slice(s, c, before, now, True)
         return
     if chosen < 0:
-        s.event_keys[c] = NEVER
+        looks_again = s.machine[0].scheduler == EEVDF and fair.has_passed_over(s, c)
+        s.event_keys[c] = 2 * noticed(s, now + 1) + 1 if looks_again else NEVER
         if was_busy:
             change_cpu(s, c, -1, now)
         return
@@ -261,8 +285,12 @@ def leave_cpu(s: State, c: int, phase: int, now: int) -> None:
         task.completion_ns = now
     else:
         task.voluntary_switches += 1
+    if s.machine[0].scheduler == EEVDF:
+        fair.renew_deadline(s, k)
     if s.machine[0].scheduler == EEVDF and (phase == NOT_ALIVE or not fair.stay(s, c, k)):
         fair.part(s, c, k)
+        if phase == NOT_ALIVE:
+            detach(s, k)
     cpu.current = -1
     choose_anew(s, c)
 
@@ -294,6 +322,8 @@ def hold(s: State, c: int, now: int) -> None:
     k = cpu.current
     if k >= 0:
         charge(s, c, now)
+        if s.machine[0].scheduler == EEVDF:
+            fair.renew_deadline(s, k)
         be_put_aside(s, c, k, now)
     elif not cpu.busy:
         cpu.idle_ns += now - cpu.since_ns

@@ -30,6 +30,8 @@ from schedtel.workloads.spec import TaskClass
 
 Instruction = tuple[int, int, int]
 _MILLION = 1_000_000
+#: Workers that are ready wait so long for the start: see dispatcher.c.
+_HEAD_START_NS = 5_000_000
 
 
 def job_tasks(behaviour: Behaviour) -> int:
@@ -42,9 +44,10 @@ def job_tasks(behaviour: Behaviour) -> int:
 class Program:
     """The instructions of all tasks. ``at`` is where the next one goes."""
 
-    def __init__(self, disk_ns: int) -> None:
+    def __init__(self, disk_ns: int, *, gets_ready: bool) -> None:
         self.instructions: list[Instruction] = []
         self._disk_ns = disk_ns
+        self._gets_ready = gets_ready
 
     @property
     def at(self) -> int:
@@ -57,11 +60,15 @@ class Program:
     # ---- whole tasks: each returns where it begins ----
 
     def pool(self, group: int, found: TaskClass, lock: int) -> int:
-        """A worker of a pool."""
-        begin = self._add(TAKE, group)
+        """A worker of a pool. Where getting ready takes time, it is born with the run, and then waits for its start."""
+        first = begin = self.at
+        if self._gets_ready:
+            self._add(SLEEP, _HEAD_START_NS)
+            begin = self.at
+        self._add(TAKE, group)
         self._job(found.behaviour, lock)
         self._add(JUMP, begin)
-        return begin
+        return first
 
     def closed(self, group: int, found: TaskClass, lock: int) -> int:
         """A worker that takes its next job when the one before has ended."""

@@ -42,6 +42,7 @@ OWN, PEER = -1, -2
 #: a life that ends with a window belongs to it.
 NEVER = 1 << 62
 NICE_0_WEIGHT = 1024
+IDLE_WEIGHT = 3
 
 TASK = np.dtype(
     [
@@ -84,6 +85,9 @@ TASK = np.dtype(
         ("lag", "<i8"),
         ("is_delayed", "<i8"),  # it sleeps, and stays in its queue until it is not ahead of the average
         ("used_ns", "<i8"),  # CPU time since it last slept
+        ("load", "<i8"),  # average of its weight while it is runnable, and of 0 while it is not: see load.py
+        ("load_at_ns", "<i8"),
+        ("load_cpu", "<i8"),  # whose average it is in; -1 for none
         # Its life.
         ("arrival_ns", "<i8"),
         ("first_cpu_ns", "<i8"),
@@ -126,6 +130,8 @@ CPU = np.dtype(
         ("zero", "<i8"),  # of virtual time, for the sum below
         ("weighted_sum", "<i8"),  # of weight x (vruntime - zero), the current task's included
         ("weight_sum", "<i8"),
+        ("load", "<i8"),  # sum of the averages of the tasks that are here, or slept here last
+        ("load_at_ns", "<i8"),
         ("protected", "<i8"),  # up to this vruntime the current task keeps the CPU
         ("busy_ns", "<i8"),
         ("idle_ns", "<i8"),
@@ -159,6 +165,7 @@ MACHINE = np.dtype(
         ("is_shared", "<i4"),  # whether CPUs share one speed: where one is idle, the others are faster
         ("is_pinned", "<i4"),  # whether any task may not use every CPU
         ("has_slices", "<i4"),  # whether tasks have slices of their own
+        ("has_idle", "<i4"),  # whether any task is SCHED_IDLE
         ("stopped", "<i4"),  # closed workers begin no job any more
         ("slice_ns", "<i8"),
         ("short_ns", "<i8"),  # interactive: a longer burst is a long one, and the slice of a short one
@@ -167,6 +174,7 @@ MACHINE = np.dtype(
         ("switch_ns", "<i8"),
         ("warm_ns", "<i8"),
         ("balance_ns", "<i8"),
+        ("steal_thousandths", "<i8"),  # how often a CPU that runs out of tasks looks for one elsewhere at once
         ("dispatch_ns", "<i8"),  # CPU time of what releases a job
         ("fork_ns", "<i8"),  # CPU time of what forks a life
         ("others_gap_ns", "<i8"),  # mean time between two tasks of others on the machine; 0 for none

@@ -7,7 +7,7 @@ from schedtel.simulator.machine import Machine
 from schedtel.simulator.machine_file import DURATIONS, machine_text, read_machine
 
 GIVEN = {name: 1000 * number + number % 2 for number, (name, _) in enumerate(DURATIONS.values(), 1)}
-GIVEN |= {"slower_millionths": 12_500, "cold": ((65_536, 700), (1 << 20, 56_000))}
+GIVEN |= {"slower_millionths": 12_500, "steal_thousandths": 300, "cold": ((65_536, 700), (1 << 20, 56_000))}
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -26,7 +26,8 @@ REFUSED = {
     'tick = "0s"': "tick 0 ns",
     'tik = "4ms"': "did you mean 'tick'",
     "tick = 4": "a duration",
-    "slower = 2": "from 0 to 1",
+    "slower = 2": "from -0.5 to 1",
+    "steals = 2": "from 0 to 1",
     "cold = [[1, 2], [3]]": "[bytes, ns]",
     "cold = [[2, 2], [1, 3]]": "that rise",
     "cold = [[0, 2]]": "none of 0",

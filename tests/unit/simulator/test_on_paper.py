@@ -1,7 +1,9 @@
 """Small cases that are worked out by hand: who has the CPU from which millisecond on. Nothing but work takes time."""
 
 import pytest
-from simulated import FREE, one_job, simulate, simulation
+from simulated import FREE, once, one_job, simulate, simulation
+
+from schedtel.simulator.load import SCALE, averaged
 
 
 def test_first_come_first_served_in_slices():
@@ -286,3 +288,48 @@ def test_what_was_interrupted_goes_on_with_the_rest_of_its_slice():
     text = one_job("a", "25ms") + one_job("b", "5ms") + one_job("c", "1ms", at="11500us")
     run = simulate(text, scheduler="fifo", slice_ns=10**7, dispatch_ns=1_000_000)
     assert run.switches()[:6] == [(2, "a"), (11.5, "-"), (12.5, "a"), (13, "b"), (18, "c"), (19, "a")]
+
+
+POOL = (
+    '[classes.w]\narrival = { kind = "periodic", period = "100s", batch = 2 }\nservice = "2ms"\nworkers = 2\n'
+    "cpus = [0]\n"
+)
+
+
+def test_a_worker_that_ends_a_job_takes_the_next_before_the_one_that_was_woken():
+    """Both jobs come at once, and wake both workers. The first does both jobs, and the second then finds none."""
+    run = simulate(POOL, scheduler="fifo")
+    assert run.jobs("w") == [(0, 2), (2, 4)]
+    assert sorted(run.state.tasks["total_cpu_ns"] / 1e6) == [0, 4]
+    assert run.state.tasks["voluntary_switches"].tolist() == [1, 1]
+
+
+def test_workers_get_ready_when_the_run_begins():
+    """Each of three has 1 ms to get ready, waits 5 ms for the start, and then for a job, which comes at 20 ms."""
+    text = f'[classes.w]\narrival = {once("20ms")}\nservice = "2ms"\nworkers = 3\n'
+    run = simulate(text, scheduler="fifo", ready_ns=1_000_000)
+    assert [at for at, name in run.switches() if name == "w"][:6] == [0, 1, 2, 6, 7, 8]
+    assert run.jobs("w") == [(0, 2)]
+
+
+def test_an_idle_cpu_that_did_not_look_for_work_does_so_at_the_next_tick():
+    """CPU 1 has no more to do from 4 ms on. At 6 ms, the slice of c on CPU 0 is over, a is next; CPU 1 takes c."""
+    run = simulate(STEAL, cpus=2, slice_ns=3_000_000, tick_ns=3_000_000, steal_thousandths=0)
+    assert run.switches(1)[:3] == [(0, "b"), (4, "-"), (6, "c")]
+
+
+def test_a_load_halves_in_32_periods_of_1024_microseconds():
+    """A hog has the load of its weight. A task of 10 s that ends its work has half of that 33.6 ms later."""
+    after, half_ns = averaged.py_func, 32 * 1024 * 1024  # the function before it is compiled
+    assert after(1024 * SCALE, 0, half_ns >> 16) == 512 * SCALE
+    assert after(0, 1024 * SCALE, half_ns >> 16) == pytest.approx(512 * SCALE, abs=1)
+    assert after(1024 * SCALE, 0, half_ns >> 17) == pytest.approx(1024 * SCALE / 2**0.5, rel=1e-4)
+    run = simulate(one_job("h", "10s"), "1s")
+    assert run.state.cpus["load"][0] == 1024 * SCALE
+
+
+def test_a_new_life_preempts_with_the_usual_slice_until_it_sets_its_own():
+    """h has a slice of 100 ms. The life has one as well, but is born with 3 ms: half of that is its first deadline."""
+    slices = 'slice = "100ms"'
+    text = one_job("h", "10s", more=slices) + one_job("l", "1ms", at="7ms", more=f"life = true\n{slices}")
+    assert simulate(text, slice_ns=3_000_000).jobs("l") == [(0, 1)]
