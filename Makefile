@@ -12,22 +12,27 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check -q
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 SOURCES = $(wildcard bpf/* bpf/*/*) schedtel/windows/ndjson.c $(wildcard schedtel/workloads/generator/*) pyproject.toml setup.py
 
-.PHONY: live test test-vm fuzz env build lint docs bench agent-kills datasets-oracle datasets-live datasets-lab datasets-replay \
-	pretrained learned ways clean
+.PHONY: live test test-unit test-hostile test-vm fuzz env build lint docs bench agent-kills datasets-oracle \
+	datasets-live datasets-lab datasets-replay pretrained learned ways clean
 
 live: env
 	$(SUDO) .venv/bin/schedtel live --window 5s
 
-# Two files of tests that ask nothing about the whole machine run at a time, each in one process with what its tests
-# share. The others run one by one.
-SIDE_BY_SIDE = tests/hostile tests/unit
+# Two files of unit tests run at a time, each in one process with what its tests share, and beside them what asks nothing
+# about the machine either, but acts on the process that it is in. The others run one by one.
 test: .venv/.test
 ifeq ($(ARGS),)
-	$(SUDO) .venv/bin/python -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
-	$(SUDO) .venv/bin/python -m pytest $(addprefix --ignore ,$(SIDE_BY_SIDE))
+	$(MAKE) -j 2 test-unit test-hostile
+	$(SUDO) .venv/bin/python -m pytest --ignore tests/unit --ignore tests/hostile
 else
 	$(SUDO) .venv/bin/python -m pytest $(ARGS)
 endif
+
+test-unit: .venv/.test
+	$(SUDO) .venv/bin/python -m pytest -n 2 --dist loadfile tests/unit
+
+test-hostile: .venv/.test
+	$(SUDO) .venv/bin/python -m pytest tests/hostile
 
 test-vm: .venv/.test
 	scripts/vm-packages
