@@ -40,7 +40,7 @@ class Instance:
 
 
 @contextmanager
-def instance(size_kb: int = 16_384, clock: str = "mono") -> Iterator[Instance]:
+def instance(size_kb: int = 49_152, clock: str = "mono") -> Iterator[Instance]:
     """An instance that traces all events of the scheduler. Skips where there can be none."""
     with tempfile.TemporaryDirectory() as mounted:
         if subprocess.run(["mount", "-t", "tracefs", "none", mounted], capture_output=True, check=False).returncode:
