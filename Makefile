@@ -36,7 +36,7 @@ test-hostile: .venv/.test
 
 test-vm: .venv/.test
 	scripts/vm-packages
-	.venv/bin/python -m pytest -n 2 --dist loadgroup tests/vm $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile tests/vm $(ARGS)
 
 fuzz: .venv/.test
 	$(SUDO) env FUZZ_MINUTES=$(MINUTES) .venv/bin/python -m pytest tests/fuzz --timeout 0 $(ARGS)

@@ -1,6 +1,7 @@
 """Guests with other kernels: `make test-vm`. `make test` leaves them out, since they take minutes."""
 
 import functools
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +16,11 @@ _REPORT = pytest.StashKey[Report]()
 
 
 def pytest_configure(config):
+    """Processes that run tests side by side have a CPU each: the lab gives every process's first guest the first one."""
     config.stash[_REPORT] = Report()
+    if hasattr(config, "workerinput"):
+        cpus = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cpus[int(config.workerinput["workerid"][2:]) % len(cpus)]})
 
 
 def pytest_collection_modifyitems(items):

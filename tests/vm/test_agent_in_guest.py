@@ -18,10 +18,7 @@ from schedtel.schedulers.sched_ext import STALL_TIMEOUT_MS
 PATIENCE_S = 3600
 #: Kills at random moments; `make agent-kills` asks for 30 by this variable. 0: none of this, which takes minutes.
 KILLS = int(os.environ.get("SCHEDTEL_KILLS", "0"))
-pytestmark = [
-    pytest.mark.skipif(KILLS == 0, reason="takes minutes: `make agent-kills` asks for it"),
-    pytest.mark.xdist_group("agents"),
-]
+pytestmark = pytest.mark.skipif(KILLS == 0, reason="takes minutes: `make agent-kills` asks for it")
 #: An arm that never attaches is given up after 20 s, which the guest takes a minute for.
 LAST = "never" if KILLS > 2 else "gone"
 LONGEST_NS = 100_000_000

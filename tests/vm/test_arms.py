@@ -16,8 +16,6 @@ PATIENCE_S = 600
 STALL_TIMEOUT_MS = 2000
 #: What a look at the kernel's files may be late by.
 LOOK_NS = 5_000_000
-#: One boot for all tests, so one process has them all.
-pytestmark = pytest.mark.xdist_group("arms")
 
 
 def answer_of(script, argument, files, kernel=packages.DEFAULT_KERNEL):
