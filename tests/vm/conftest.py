@@ -16,7 +16,7 @@ _REPORT = pytest.StashKey[Report]()
 
 
 def pytest_configure(config):
-    """Processes that run tests side by side have a CPU each: the lab gives every process's first guest the first one."""
+    """Processes that run tests side by side have a CPU each: the lab gives the first guest of each the first CPU."""
     config.stash[_REPORT] = Report()
     if hasattr(config, "workerinput"):
         cpus = sorted(os.sched_getaffinity(0))
