@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from schedtel.cli.options import together
+from schedtel.cli.options import Decorator, together
 from schedtel.errors import UsageError
 from schedtel.training.learner.spread import GRADIENT_AGE, MOST_LEARNERS, MOST_SERVERS, MOST_WORKERS, REPLAYS, Spread
 
@@ -22,6 +22,13 @@ _NAMES = {
     "in_turn": "--in-turn",
 }
 _KINDS = "; ".join(f"{word}: {meaning}" for word, meaning in REPLAYS.items())
+
+
+def _number(option: str, most: int, what: str) -> Decorator:
+    """An option that says how many processes of a kind there are: 1 to ``most``."""
+    return click.option(option, type=click.IntRange(1, most), default=1, help=f"With --workers: {what}.  [default: 1]")
+
+
 spread_options = together(
     (
         click.option(
@@ -56,12 +63,7 @@ spread_options = together(
             help="With --workers: updates after which what the network before did is discarded.  "
             "[default: 32 a worker]",
         ),
-        click.option(
-            "--learners",
-            type=click.IntRange(1, MOST_LEARNERS),
-            default=1,
-            help="With --workers: processes that work out gradients.  [default: 1]",
-        ),
+        _number("--learners", MOST_LEARNERS, "processes that work out gradients"),
         click.option(
             "--stale-gradient",
             "most_gradient_age",
@@ -70,12 +72,7 @@ spread_options = together(
             help="With --workers: updates after which a gradient is discarded, and its batch learned from anew.  "
             f"[default: {GRADIENT_AGE}]",
         ),
-        click.option(
-            "--servers",
-            type=click.IntRange(1, MOST_SERVERS),
-            default=1,
-            help="With --workers: parts, each a process, of the server that has the weights.  [default: 1]",
-        ),
+        _number("--servers", MOST_SERVERS, "parts, each a process, of the server that has the weights"),
         click.option(
             "--replay",
             type=click.Choice(list(REPLAYS)),

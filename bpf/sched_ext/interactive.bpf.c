@@ -13,7 +13,6 @@ char _license[] SEC("license") = "GPL";
 #define BURST_NS (5 * MS)
 /* After so many dispatches of short tasks on a CPU, a long one is next. */
 #define PATIENCE 16
-#define MOST_CPUS 64
 #define ENOMEM 12
 
 enum { SHORT_QUEUE = 1, LONG_QUEUE = 2 };

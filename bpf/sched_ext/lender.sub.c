@@ -10,7 +10,6 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define MOST_CPUS 64
 #define EBUSY 16
 
 enum { OWN_QUEUE = 0 };

@@ -27,6 +27,8 @@
 #define OP(name, args...) SEC("struct_ops/" #name) BPF_PROG(name, ##args)
 #define SLEEPABLE_OP(name, args...) SEC("struct_ops.s/" #name) BPF_PROG(name, ##args)
 #define MS 1000000ULL
+/* What is kept for each CPU is for so many. */
+#define MOST_CPUS 64
 
 /* How long a task keeps its CPU, unless it sleeps or is preempted before. */
 #define SLICE_NS (20 * MS)

@@ -58,9 +58,8 @@ def command() -> None:
 def list_(kind: str) -> None:
     """List the graphs that come with schedtel."""
     if kind == "json":
-        described = [(name, text) for name, (_, text) in FAMILIES.items()]
-        described += [(name, text) for name, (_, text, _) in RECIPES.items()]
-        texts = {"wait": WAIT} | dict(described)
+        texts = {"wait": WAIT} | {name: text for name, (_, text) in FAMILIES.items()}
+        texts |= {name: text for name, (_, text, _) in RECIPES.items()}
         lines.document(json.dumps({"graphs": texts}, indent=2))
     else:
         show_families()

@@ -115,8 +115,13 @@ RECIPES: dict[str, tuple[Callable[[int, _Shape], None], str, int]] = {
 
 def is_recipe(name: str) -> bool:
     """Whether a name has the form of a recipe's, as ``montage-2`` or ``montage-2@7``."""
-    match = _RECIPE.fullmatch(split_seed(name)[0])
-    return match is not None and match[1] in RECIPES
+    return _parts_of(split_seed(name)[0]) is not None
+
+
+def _parts_of(plain: str) -> tuple[str, int] | None:
+    """A recipe and its width; None where a name without a seed is none."""
+    match = _RECIPE.fullmatch(plain)
+    return (match[1], int(match[2])) if match and match[1] in RECIPES else None
 
 
 def recipe(name: str) -> Dag:
@@ -125,11 +130,10 @@ def recipe(name: str) -> Dag:
     Raises :class:`UsageError` for other widths than there are.
     """
     plain, seed = split_seed(name)
-    match = _RECIPE.fullmatch(plain)
-    if match is None or match[1] not in RECIPES:
+    parts = _parts_of(plain)
+    if parts is None:
         raise UsageError(f"cannot use graph {name[:40]!r}: it is no recipe (see `schedtel dag list`)")
-    build, _, most = RECIPES[match[1]]
-    width = int(match[2])
+    (build, _, most), width = RECIPES[parts[0]], parts[1]
     if not 1 <= width <= most:
         raise UsageError(f"cannot use graph {name}: it is {width} wide (give 1 to {most})")
     shape = _Shape()

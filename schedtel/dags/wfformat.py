@@ -37,8 +37,8 @@ class _Task:
     runtime_ms: int
     parents: list[str]
     children: list[str]
-    reads: list[str]
-    writes: list[str]
+    reads: frozenset[str]
+    writes: frozenset[str]
 
 
 def is_wfformat(table: object) -> bool:
@@ -68,8 +68,10 @@ def _read_new(workflow: Mapping[str, Any]) -> tuple[list[_Task], dict[str, int],
         name = _text(found, "id")
         if name not in runs:
             raise _refused(f"task {name[:_MOST_SHOWN]!r} was not executed, so its time is not known")
-        lists = (_texts(found, key) for key in ("parents", "children", "inputFiles", "outputFiles"))
-        tasks.append(_Task(name, _kind(found), runs[name], *lists))
+        parents, children, reads, writes = (
+            _texts(found, key) for key in ("parents", "children", "inputFiles", "outputFiles")
+        )
+        tasks.append(_Task(name, _kind(found), runs[name], parents, children, frozenset(reads), frozenset(writes)))
     files = _mappings(specification, "files") if "files" in specification else []
     return tasks, {_text(file, "id"): _size(file) for file in files}, _numbered((task.name,) for task in tasks)
 
@@ -81,7 +83,7 @@ def _read_old(workflow: Mapping[str, Any]) -> tuple[list[_Task], dict[str, int],
         files = _mappings(found, "files", may_be_empty=True) if "files" in found else []
         sizes |= {_text(file, "name"): _size(file) for file in files}
         reads, writes = (
-            [file["name"] for file in files if (file.get("link") == "input") is here] for here in (True, False)
+            frozenset(file["name"] for file in files if (file.get("link") == "input") is here) for here in (True, False)
         )
         tasks.append(
             _Task(
@@ -127,7 +129,7 @@ def _number(name: str, numbers: Mapping[str, int]) -> int:
 
 
 def _transfer_ms(before: _Task, after: _Task, sizes: Mapping[str, int]) -> int:
-    handed = set(before.writes).intersection(after.reads)
+    handed = before.writes & after.reads
     return min(LONGEST, -(-sum(sizes.get(file, 0) for file in handed) // _BYTES_PER_MS))
 
 

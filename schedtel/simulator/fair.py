@@ -6,7 +6,7 @@ the earliest virtual deadline runs. I. Stoica, H. Abdel-Wahab: "Earliest Eligibl
 
 from schedtel.simulator.accounts import charge, noticed, scaled
 from schedtel.simulator.compiling import inlined
-from schedtel.simulator.load import SCALE, attach, bring_up_cpu, bring_up_task
+from schedtel.simulator.load import SCALE, attach, bring_up_cpu, bring_up_task, detach
 from schedtel.simulator.queues import append, choose_anew, unlink
 from schedtel.simulator.state import IDLE_WEIGHT, NEVER, NICE_0_WEIGHT, State
 
@@ -316,6 +316,16 @@ def renew_deadline(s: State, k: int) -> bool:
         return False
     task.deadline = task.vruntime + scaled(task.slice_ns, task.weight)
     return True
+
+
+@inlined
+def leave(s: State, c: int, k: int, is_over: bool) -> None:
+    """The current task blocks, or its life is over."""
+    renew_deadline(s, k)
+    if is_over or not stay(s, c, k):
+        part(s, c, k)
+    if is_over:
+        detach(s, k)
 
 
 @inlined

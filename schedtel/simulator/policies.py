@@ -4,7 +4,6 @@ from schedtel.records.layout import NOT_ALIVE, PREEMPT_WAIT, RUNNING, WAKEUP_WAI
 from schedtel.simulator import fair, shared
 from schedtel.simulator.accounts import account, charge, end_burst, end_wait, noticed, scaled, time_for, trace
 from schedtel.simulator.compiling import inlined
-from schedtel.simulator.load import detach
 from schedtel.simulator.queues import append, choose_anew
 from schedtel.simulator.state import ARRIVED, BEGIN, EEVDF, LEFT, NEVER, RUN, SWITCHED, TAKE, WOKEN, State
 
@@ -286,11 +285,7 @@ def leave_cpu(s: State, c: int, phase: int, now: int) -> None:
     else:
         task.voluntary_switches += 1
     if s.machine[0].scheduler == EEVDF:
-        fair.renew_deadline(s, k)
-    if s.machine[0].scheduler == EEVDF and (phase == NOT_ALIVE or not fair.stay(s, c, k)):
-        fair.part(s, c, k)
-        if phase == NOT_ALIVE:
-            detach(s, k)
+        fair.leave(s, c, k, phase == NOT_ALIVE)
     cpu.current = -1
     choose_anew(s, c)
 

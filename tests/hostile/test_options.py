@@ -16,6 +16,7 @@ from hostile_numbers import ADDRESSES, DURATIONS, NUMBERS, SCHEMES
 import schedtel
 from schedtel.cli.strict import StrictCommand
 
+#: A hang takes longer, and no machine is so slow, also while other tests run beside.
 LONGEST_S = 20
 TRACE = (
     "          <idle>-0     [000] d... 100.000000: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 "

@@ -20,9 +20,10 @@ from schedtel.training.learner.algorithms import Replaying, algorithm_of
 from schedtel.training.learner.course import Course
 from schedtel.training.learner.experience import Chunk, Collector
 from schedtel.training.learner.network import Arrays, fill
+from schedtel.training.learner.passes import Floats
 from schedtel.training.learner.replay import Batch
 from schedtel.training.learner.settings import Settings
-from schedtel.training.learner.shards import Floats, Shard, cut
+from schedtel.training.learner.shards import Shard, cut
 
 
 class Told(NamedTuple):

@@ -13,7 +13,7 @@ from schedtel.training.learner.algorithms import Replaying
 from schedtel.training.learner.checkpoint import Counters
 from schedtel.training.learner.learners import learners_of
 from schedtel.training.learner.memories import Memories
-from schedtel.training.learner.processes import LostError, Processes
+from schedtel.training.learner.processes import Processes
 from schedtel.training.learner.run import Part
 from schedtel.training.learner.settings import Settings
 from schedtel.training.learner.spread import Spread
@@ -94,12 +94,11 @@ class Crew:
     def _finished(self, told: Any) -> Collected | None:
         """A chunk and what is said of it; None where its worker has ended, and another has taken its place."""
         found = self._running.pop(told)
-        try:
-            found.steps, found.reward, cpu_seconds = self._processes.get(told)
-        except LostError as error:
-            self._processes.end(self._rollouts[found.worker], error)
-            self._rollouts[found.worker] = self._new_rollouts(found.worker)
+        worker = found.worker
+        said = self._processes.answer(told, self._rollouts, worker, lambda: self._new_rollouts(worker))
+        if said is None:
             return None
+        found.steps, found.reward, cpu_seconds = said
         self._processes.spent(cpu_seconds)
         return found
 

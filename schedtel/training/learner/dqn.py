@@ -12,17 +12,8 @@ from schedtel.environments.batched import Masks, Observations
 from schedtel.environments.layout import Layout
 from schedtel.simulator.compiling import kept
 from schedtel.training.learner.experience import Chunk
-from schedtel.training.learner.network import (
-    Arrays,
-    Network,
-    Optimiser,
-    arrays_of,
-    fill,
-    network_of,
-    put_flat,
-    weights_of,
-)
-from schedtel.training.learner.passes import Buffers, Floats, Passes, best, best_of, passes_of, tiles
+from schedtel.training.learner.network import Arrays, Network, Optimiser, arrays_of, fill, network_of, weights_of
+from schedtel.training.learner.passes import Buffers, Floats, Passes, best, best_of, passes_of, taken_apart, tiles
 from schedtel.training.learner.replay import Batch, Replay
 from schedtel.training.learner.settings import Settings
 
@@ -179,8 +170,10 @@ class DQN:
 
     def be_at(self, weights: Floats, target: Floats) -> None:
         """Have these weights, and these of the network for the targets, each as one array."""
-        put_flat(self.network, weights)
-        put_flat(self._target, target)
+        for network, flat in ((self.network, weights), (self._target, target)):
+            own = weights_of(network).values()
+            for each, found in zip(own, taken_apart(flat, own), strict=True):
+                each[...] = found
 
     def _descend(self, batch: Batch, share: np.float32, errors: Floats) -> None:
         """Write the errors of a part of the transitions, and add the slopes of its share of the loss (Huber's)."""

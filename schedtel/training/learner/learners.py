@@ -11,7 +11,8 @@ import numpy as np
 
 from schedtel.training.learner.actors import Learned, Learner, Told
 from schedtel.training.learner.algorithms import Replaying
-from schedtel.training.learner.processes import LostError, Processes
+from schedtel.training.learner.network import Arrays
+from schedtel.training.learner.processes import Processes
 from schedtel.training.learner.servers import Servers, UndoneError
 from schedtel.training.learner.spread import Spread
 
@@ -41,36 +42,48 @@ def learners_of(processes: Processes, algorithm: Replaying, spread: Spread) -> L
     )
 
 
-class OneLearner:
-    """A learner. One that takes the place of another knows what was learned before."""
+class _Learners:
+    """Processes that learn. One that takes the place of another knows what the algorithm does."""
 
-    gradient_age = 0.0
-
-    def __init__(self, processes: Processes, algorithm: Replaying) -> None:
+    def __init__(self, processes: Processes, algorithm: Replaying, number: int) -> None:
         self._processes, self._algorithm = processes, algorithm
-        self._learner = self._new()
+        self._learners = [self._new() for _ in range(number)]
+        self.gradient_age = 0.0
 
     @property
     def actors(self) -> list[Any]:
         """See :class:`Learners`."""
-        return [self._learner]
+        return list(self._learners)
 
     def _new(self) -> Any:
         return self._processes.new(Learner, 1, self._algorithm.arrays(), self._algorithm.updates)
 
+    def _said(self, result: Any, learner: int) -> Any:
+        """What a learner says; None where it has ended, and another has taken its place."""
+        found = self._processes.answer(result, self._learners, learner, self._new)
+        if found is not None:
+            self._processes.spent(found.cpu_seconds)
+        return found
+
+    def _follow(self, arrays: Arrays, updates: int, told: list[Told]) -> list[Told]:
+        """Have the algorithm know all that was learned."""
+        self._algorithm.fill(arrays)
+        self._algorithm.updates, self._algorithm.loss = updates, told[-1].loss
+        return told
+
+
+class OneLearner(_Learners):
+    """A learner, which has all that it learns."""
+
+    def __init__(self, processes: Processes, algorithm: Replaying) -> None:
+        super().__init__(processes, algorithm, 1)
+
     def learn(self, batches: Sequence[Any]) -> list[Told]:
         """See :class:`Learners`."""
-        while True:
-            try:
-                found: Learned = self._processes.get(self._learner.update.remote(*batches))
-            except LostError as error:
-                self._processes.end(self._learner, error)
-                self._learner = self._new()
-                continue
-            self._processes.spent(found.cpu_seconds)
-            self._algorithm.fill(found.arrays)
-            self._algorithm.updates, self._algorithm.loss = found.updates, found.told[-1].loss
-            return found.told
+        found: Learned | None = None
+        while found is None:
+            found = self._said(self._learners[0].update.remote(*batches), 0)
+        return self._follow(found.arrays, found.updates, found.told)
 
 
 class _Asked(NamedTuple):
@@ -89,22 +102,17 @@ class _Asked(NamedTuple):
     told: Any
 
 
-class _Served(ABC):
+class _Served(_Learners, ABC):
     """Learners that work out slopes at the weights of a server, and nothing else: so any of them may end."""
 
     def __init__(self, processes: Processes, algorithm: Replaying, spread: Spread) -> None:
-        self._processes, self._algorithm, self._spread = processes, algorithm, spread
-        self._servers = Servers(processes, algorithm, spread.servers)
-        self._learners = [self._new() for _ in range(spread.learners)]
-        self.gradient_age = 0.0
+        self._servers, self._spread = Servers(processes, algorithm, spread.servers), spread
+        super().__init__(processes, algorithm, spread.learners)
 
     @property
     def actors(self) -> list[Any]:
         """See :class:`Learners`."""
-        return [*self._learners, *self._servers.actors]
-
-    def _new(self) -> Any:
-        return self._processes.new(Learner, 1, self._algorithm.arrays(), self._algorithm.updates)
+        return [*super().actors, *self._servers.actors]
 
     @abstractmethod
     def _learn(self, batches: Sequence[Any]) -> list[Told]:
@@ -119,9 +127,7 @@ class _Served(ABC):
                 told, arrays = self._learn(batches), self._servers.arrays()
             except UndoneError:
                 continue
-            self._algorithm.fill(arrays)
-            self._algorithm.updates, self._algorithm.loss = self._servers.updates, told[-1].loss
-            return told
+            return self._follow(arrays, self._servers.updates, told)
 
     def _ask(self, learner: int, batch: Any, part: int = 0, parts: int = 1) -> _Asked:
         networks = self._servers.networks
@@ -130,14 +136,7 @@ class _Served(ABC):
         return _Asked(learner, batch, part, parts, self._servers.updates, slopes, told)
 
     def _answer(self, asked: _Asked) -> Told | None:
-        """What a learner says; None where it has ended, and another has taken its place."""
-        try:
-            told: Told = self._processes.get(asked.told)
-        except LostError as error:
-            self._processes.end(self._learners[asked.learner], error)
-            self._learners[asked.learner] = self._new()
-            return None
-        self._processes.spent(told.cpu_seconds)
+        told: Told | None = self._said(asked.told, asked.learner)
         return told
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from schedtel.training.learner.actors import Memory, Told
-from schedtel.training.learner.processes import LostError, Processes
+from schedtel.training.learner.processes import Processes
 
 
 class Drawn(NamedTuple):
@@ -42,13 +42,11 @@ class Memories:
 
     def _answer(self, number: int, result: Any) -> Any:
         """What a replay answers; None where it has ended, and another has taken its place."""
-        try:
-            return self._processes.get(result)
-        except LostError as error:
-            self._processes.end(self._memories[number], error)
-        self._memories[number], self._sizes[number] = self._new(), 0
-        self._keep(number)
-        return None
+        found = self._processes.answer(result, self._memories, number, self._new)
+        if found is None:
+            self._sizes[number] = 0
+            self._keep(number)
+        return found
 
     def _keep(self, number: int) -> None:
         for chunk in self._chunks[number]:

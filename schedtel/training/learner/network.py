@@ -129,13 +129,6 @@ def weights_of(network: Network) -> dict[str, NDArray[np.float32]]:
     return {name: weights.detach().numpy() for name, weights in network.named_parameters()}
 
 
-def put_flat(network: Network, flat: NDArray[np.float32]) -> None:
-    """Give a network all of its weights, one after another, as :func:`weights_of` names them."""
-    parts = weights_of(network).values()
-    for weights, found in zip(parts, np.split(flat, np.cumsum([each.size for each in parts])[:-1]), strict=True):
-        weights[...] = found.reshape(weights.shape)
-
-
 @kept
 def descend(
     weights: NDArray[np.float32],

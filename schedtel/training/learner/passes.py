@@ -7,7 +7,7 @@ by torch, whose library takes three quarters of the time of numpy's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -59,6 +59,13 @@ def passes_of(weights: Weights, layout: Layout | None, buffers: Buffers | None =
     :param buffers: those that another network writes into as well: where both are at work in turn, they stay cached.
     """
     return SharedPasses(weights, layout, buffers) if layout else PlainPasses(weights, buffers)
+
+
+def taken_apart(flat: Floats, like: Iterable[NDArray[np.generic]]) -> list[Floats]:
+    """What one array has of others, one after another, in their shapes. They are views of it."""
+    shapes = [each.shape for each in like]
+    ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in shapes])
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
 
 
 def tiles(count: int) -> Iterator[slice]:
@@ -135,10 +142,8 @@ class _Layers:
     """Weights and slopes by the number of their layer, and buffers by name."""
 
     def __init__(self, weights: Weights, buffers: Buffers | None = None) -> None:
-        ends = np.cumsum([each.size for each in weights.values()])
-        self.all_slopes = np.zeros(ends[-1], np.float32)
-        parts = np.split(self.all_slopes, ends[:-1])
-        self.slopes = {name: part.reshape(weights[name].shape) for name, part in zip(weights, parts, strict=True)}
+        self.all_slopes = np.zeros(sum(each.size for each in weights.values()), np.float32)
+        self.slopes = dict(zip(weights, taken_apart(self.all_slopes, weights.values()), strict=True))
         count = len(weights) // 2
         self._w, self._b = ([weights[f"layers.{n}.{kind}"] for n in range(count)] for kind in ("weight", "bias"))
         self._dw, self._db = ([self.slopes[f"layers.{n}.{kind}"] for n in range(count)] for kind in ("weight", "bias"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,8 +79,19 @@ class Processes:
         self._ended_in_turn = 0
         self.counters.cpu_seconds += cpu_seconds if self._are_apart else 0.0
 
-    def end(self, actor: Any, why: LostError) -> None:
-        """End what may still be there of a process. Raises :class:`CollectorError` after too many in turn."""
+    def answer(self, result: Any, actors: list[Any], number: int, new: Callable[[], Any]) -> Any:
+        """What one of these processes answers, as by :meth:`get`; None where it has ended: then a new one is in its
+        place. Raises :class:`CollectorError` after too many in turn.
+        """
+        try:
+            return self.get(result)
+        except LostError as error:
+            self._end(actors[number], error)
+            actors[number] = new()
+            return None
+
+    def _end(self, actor: Any, why: LostError) -> None:
+        """End what may still be there of a process, and count it."""
         self.ray.kill(actor)
         self.counters.replaced += 1
         self._ended_in_turn += 1

@@ -13,7 +13,7 @@ from schedtel.training.learner.actors import Server
 from schedtel.training.learner.algorithms import Replaying
 from schedtel.training.learner.dqn import is_copied, shortening
 from schedtel.training.learner.network import Arrays
-from schedtel.training.learner.processes import LostError, Processes
+from schedtel.training.learner.processes import Processes
 from schedtel.training.learner.shards import shards_of, together
 
 
@@ -32,13 +32,16 @@ class Servers:
 
     def __init__(self, processes: Processes, algorithm: Replaying, number: int) -> None:
         self._processes, self._algorithm, self._number = processes, algorithm, number
-        self._servers = [processes.new(Server, 0) for _ in range(number)]
+        self._servers = [self._new() for _ in range(number)]
         self.are_there, self.updates, self.networks = False, algorithm.updates, list[Any]()
 
     @property
     def actors(self) -> list[Any]:
         """The processes."""
         return list(self._servers)
+
+    def _new(self) -> Any:
+        return self._processes.new(Server, 0)
 
     def begin(self) -> None:
         """Have what the algorithm has, and all networks at hand. Raises :class:`UndoneError`."""
@@ -73,9 +76,8 @@ class Servers:
         return [self._answer(number, result) for number, result in enumerate(results)]
 
     def _answer(self, number: int, result: Any) -> Any:
-        try:
-            return self._processes.get(result)
-        except LostError as error:
-            self._processes.end(self._servers[number], error)
-            self._servers[number], self.are_there = self._processes.new(Server, 0), False
-            raise UndoneError from error
+        found = self._processes.answer(result, self._servers, number, self._new)
+        if found is None:
+            self.are_there = False
+            raise UndoneError
+        return found

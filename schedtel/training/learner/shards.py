@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedtel.training.learner.network import Arrays, step_of_adam
+from schedtel.training.learner.passes import Floats, taken_apart
 
-Floats = NDArray[np.float32]
 _NETWORK = "network."
 #: As :meth:`DQN.arrays` names them, in the order of :class:`Shard`.
 _NAMES = (_NETWORK + "{}", "target.{}", "adam.{}.exp_avg", "adam.{}.exp_avg_sq")
@@ -62,10 +62,11 @@ def shards_of(arrays: Arrays, count: int) -> list[Shard]:
 def together(shards: Sequence[Shard], like: Arrays) -> dict[str, NDArray[np.generic]]:
     """All that was learned, in arrays of the names and shapes that others have."""
     weights, found = list(_weights_in(like)), dict[str, NDArray[np.generic]]()
-    ends = np.cumsum([like[_NETWORK + each].size for each in weights])[:-1]
     for name, parts in zip(_NAMES, zip(*(shard[:4] for shard in shards), strict=True), strict=True):
-        for each, flat in zip(weights, np.split(np.concatenate(parts), ends), strict=True):
-            found[name.format(each)] = flat.reshape(like[_NETWORK + each].shape)
+        flat = np.concatenate(parts)
+        found |= zip(
+            map(name.format, weights), taken_apart(flat, (like[_NETWORK + each] for each in weights)), strict=True
+        )
     return found | {_STEPS.format(each): np.array(shards[0].steps, np.float32) for each in weights}
 
 
